@@ -1,0 +1,46 @@
+"""elunet: see, check and change how a neural network learns.
+
+A deep learning library for the CPU in NumPy and numba, written to be read. Layers have explicit
+`forward` and `backward` passes, and routers run any learning rule on the same graph of layers.
+
+    import elunet as eln
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from elunet import data, init, layers, losses, models, optim, routers, schedules
+from elunet.network import Network, Sequential
+from elunet.parallel import get_num_threads, set_num_threads
+
+if TYPE_CHECKING:
+    from elunet import testing
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Network",
+    "Sequential",
+    "__version__",
+    "data",
+    "get_num_threads",
+    "init",
+    "layers",
+    "losses",
+    "models",
+    "optim",
+    "routers",
+    "schedules",
+    "set_num_threads",
+    "testing",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is needed less often at its first use."""
+    if name == "testing":
+        import importlib
+
+        return importlib.import_module("elunet.testing")
+    raise AttributeError(f"module 'elunet' has no attribute {name!r}")

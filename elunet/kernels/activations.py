@@ -1,0 +1,157 @@
+"""ELU and softmax, with an exponential that the compiler can vectorize.
+
+numba's own `exp` calls the C library once per number. Here
+
+    e^x = 2^n (1 + t),    n = round(x / ln 2),    r = x - n ln 2 in [-ln 2 / 2, ln 2 / 2]
+
+with t = e^r - 1 from its Taylor polynomial and 2^n put together from its bits. There is no branch
+and no call, so one instruction handles 8 or 16 numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, overload
+
+from elunet._types import Array
+from elunet.kernels._jit import jit
+
+LN2_HIGH = 0.693145751953125  # has so few bits that n * LN2_HIGH is exact
+LN2_LOW = math.log(2.0) - LN2_HIGH
+
+
+def split_exp(x: Any) -> tuple[Any, Any]:
+    """Return (2^n, t) with e^x = 2^n (1 + t), for -oo <= x <= 0 or NaN.
+
+    This is the plain twin, which runs when the JIT is off; compiled code takes the overload below.
+    """
+    if x != x:
+        return x, x
+    clipped = max(float(x), -700.0)
+    n = round(clipped / math.log(2.0))
+    return 2.0**n, np.expm1(clipped - n * math.log(2.0))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _reinterpret(typingctx: Any, value: Any) -> Any:
+    """Read the bits of a floating-point number as an integer of its width, or the reverse."""
+    other, llvm_type = {
+        types.float32: (types.int32, ir.IntType(32)),
+        types.float64: (types.int64, ir.IntType(64)),
+        types.int32: (types.float32, ir.FloatType()),
+        types.int64: (types.float64, ir.DoubleType()),
+    }[value]
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], llvm_type)
+
+    return other(value), code
+
+
+@overload(split_exp)  # type: ignore[untyped-decorator]
+def _vectorized_split_exp(x: Any) -> Any:
+    dtype, integer, terms = (
+        (np.float32, np.int32, 7) if x == types.float32 else (np.float64, np.int64, 13)
+    )
+    limits = np.finfo(dtype)
+    mantissa, one = limits.nmant, integer((1 - limits.minexp) << limits.nmant)  # the bits of 1.0
+    lowest = dtype((limits.minexp + 1) * math.log(2.0))  # below it, 2^n is no normal number
+    log2e, high, low = dtype(1 / math.log(2.0)), dtype(LN2_HIGH), dtype(LN2_LOW)
+    rounder = dtype(1.5 * 2.0**mantissa)  # a sum with it keeps round(x) in its lowest bits
+    taylor = tuple(dtype(1 / math.factorial(k)) for k in range(terms, 0, -1))
+
+    def split(x: Any) -> tuple[Any, Any]:
+        clipped = lowest if x < lowest else x
+        rounded = clipped * log2e + rounder
+        n = rounded - rounder
+        r = (clipped - n * high) - n * low
+        power = _reinterpret(integer((_reinterpret(rounded) << mantissa) + one))
+        tail = taylor[0]
+        for k in range(1, terms):
+            tail = tail * r + taylor[k]
+        return power, tail * r
+
+    return split
+
+
+@jit
+def elu(x: Array, alpha: Any, y: Array) -> None:
+    """Write ``y = x`` where x > 0 and ``y = alpha (e^x - 1)`` elsewhere.
+
+    Within 1e-7 of the exact value in float32 and 3e-16 in float64 (for alpha = 1).
+
+    Parameters
+    ----------
+    x, y : arrays of shape (n,), may be the same
+    alpha : number of x's dtype
+    """
+    zero, one = x.dtype.type(0), x.dtype.type(1)
+    for i in range(x.size):
+        positive = x[i] if x[i] > zero else zero
+        negative = zero if x[i] > zero else x[i]
+        power, tail = split_exp(negative)
+        y[i] = positive + alpha * (power * tail + (power - one))
+
+
+@jit
+def elu_backward(y: Array, dy: Array, alpha: Any, dx: Array) -> None:
+    """Write ``dx = dy f'(x)``, where f'(x) = 1 for x > 0 and f(x) + alpha elsewhere.
+
+    Parameters
+    ----------
+    y, dy, dx : arrays of shape (n,)
+        `y` is what `elu` wrote; `dx` may be `dy`.
+    alpha : number of y's dtype
+    """
+    zero, one = y.dtype.type(0), y.dtype.type(1)
+    for i in range(y.size):
+        dx[i] = dy[i] * (one if y[i] > zero else y[i] + alpha)
+
+
+@jit
+def softmax(x: Array, y: Array) -> None:
+    """Write ``y[n, k] = e^(x[n, k] - max) / sum over k``, with each row's own maximum.
+
+    Parameters
+    ----------
+    x, y : arrays of shape (N, K), may be the same
+    """
+    rows, columns = x.shape
+    for n in range(rows):
+        largest = x[n, 0]
+        for k in range(1, columns):
+            largest = x[n, k] if x[n, k] > largest else largest
+        total = x.dtype.type(0)
+        for k in range(columns):
+            power, tail = split_exp(x[n, k] - largest)
+            y[n, k] = power * tail + power
+            total += y[n, k]
+        for k in range(columns):
+            y[n, k] /= total
+
+
+@jit
+def log_softmax(x: Array, y: Array) -> None:
+    """Write ``y[n, k] = x[n, k] - max - log(sum over k of e^(x[n, k] - max))``.
+
+    Parameters
+    ----------
+    x, y : arrays of shape (N, K), may be the same
+    """
+    rows, columns = x.shape
+    for n in range(rows):
+        largest = x[n, 0]
+        for k in range(1, columns):
+            largest = x[n, k] if x[n, k] > largest else largest
+        total = x.dtype.type(0)
+        for k in range(columns):
+            power, tail = split_exp(x[n, k] - largest)
+            total += power * tail + power
+        log_total = np.log(total)
+        for k in range(columns):
+            y[n, k] = (x[n, k] - largest) - log_total

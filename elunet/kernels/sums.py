@@ -1,0 +1,40 @@
+"""Sums over rows in double precision: bias gradients and the statistics of batch normalization.
+
+A float32 running sum over 100,000 rows loses three digits; in float64 it loses none that count,
+and at the speed of memory it costs the same.
+"""
+
+from __future__ import annotations
+
+from elunet._types import Array
+from elunet.kernels._jit import jit
+
+
+@jit
+def add_rows(x: Array, total: Array) -> None:
+    """Add ``sum over n of x[n, c]`` to ``total[c]``.
+
+    Parameters
+    ----------
+    x : array of shape (N, C)
+    total : float64 array of shape (C,)
+    """
+    rows, columns = x.shape
+    for n in range(rows):
+        for c in range(columns):
+            total[c] += x[n, c]
+
+
+@jit
+def add_row_products(x: Array, y: Array, total: Array) -> None:
+    """Add ``sum over n of x[n, c] y[n, c]`` to ``total[c]``.
+
+    Parameters
+    ----------
+    x, y : arrays of shape (N, C)
+    total : float64 array of shape (C,)
+    """
+    rows, columns = x.shape
+    for n in range(rows):
+        for c in range(columns):
+            total[c] += float(x[n, c]) * float(y[n, c])

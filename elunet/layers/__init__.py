@@ -1,0 +1,39 @@
+"""The layers: one class per file, each with the mathematics in its docstrings."""
+
+from elunet.layers.add import Add
+from elunet.layers.base import Layer
+from elunet.layers.batch_norm import BatchNorm
+from elunet.layers.conv2d import Conv2D
+from elunet.layers.dropout import Dropout
+from elunet.layers.elu import ELU
+from elunet.layers.flatten import Flatten
+from elunet.layers.global_mean_pool2d import GlobalMeanPool2D
+from elunet.layers.leaky_relu import LeakyReLU
+from elunet.layers.linear import Linear
+from elunet.layers.max_pool2d import MaxPool2D
+from elunet.layers.mean_pool2d import MeanPool2D
+from elunet.layers.relu import ReLU
+from elunet.layers.shifted_relu import ShiftedReLU
+from elunet.layers.softmax import Softmax
+from elunet.layers.tanh import Tanh
+from elunet.layers.weighted import Weighted
+
+__all__ = [
+    "ELU",
+    "Add",
+    "BatchNorm",
+    "Conv2D",
+    "Dropout",
+    "Flatten",
+    "GlobalMeanPool2D",
+    "Layer",
+    "LeakyReLU",
+    "Linear",
+    "MaxPool2D",
+    "MeanPool2D",
+    "ReLU",
+    "ShiftedReLU",
+    "Softmax",
+    "Tanh",
+    "Weighted",
+]

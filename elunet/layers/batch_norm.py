@@ -1,0 +1,137 @@
+"""Batch normalization: each channel is centered and scaled by its own statistics."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from elunet._types import Array
+from elunet.kernels.sums import add_row_products, add_rows
+from elunet.layers.base import Layer, check_count
+
+
+class BatchNorm(Layer):
+    """Batch normalization over all axes but the last.
+
+    ``y = gamma x_hat + beta``, ``x_hat = (x - mean) / sqrt(var + eps)``. In training, mean and
+    variance are the batch's, and running averages of them are kept for later; otherwise they are
+    the running averages.
+
+    Parameters
+    ----------
+    channels : int
+        Length C of the last axis.
+    momentum : float, default 0.1
+        Share of the new batch in the running averages, in (0, 1].
+    eps : float, default 1e-5
+        Added to the variance; above 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range; in `forward` with ``train=True``, if there are fewer than
+        two values per channel.
+
+    Notes
+    -----
+    ``params`` are "gamma" and "beta"; ``state`` has "running_mean" and "running_var" (unbiased),
+    all of shape (C,). The batch itself is normalized with the biased variance.
+
+    References
+    ----------
+    Ioffe, Szegedy, "Batch Normalization: Accelerating Deep Network Training by Reducing Internal
+    Covariate Shift", ICML 2015, arXiv:1502.03167.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from elunet.layers import BatchNorm
+    >>> x = np.array([[1.0], [3.0]])
+    >>> BatchNorm(1).forward(x, train=True).round(3)
+    array([[-1.],
+           [ 1.]])
+    """
+
+    def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.channels = check_count("BatchNorm", "channels", channels)
+        if not 0 < momentum <= 1:
+            raise ValueError(f"BatchNorm: expected momentum in (0, 1], got {momentum!r}")
+        if not (math.isfinite(eps) and eps > 0):
+            raise ValueError(f"BatchNorm: expected eps as a finite number above 0, got {eps!r}")
+        self.momentum, self.eps = float(momentum), float(eps)
+        self.params["gamma"] = np.ones(channels, np.float32)
+        self.params["beta"] = np.zeros(channels, np.float32)
+        self.state["running_mean"] = np.zeros(channels)
+        self.state["running_var"] = np.ones(channels)
+
+    def forward(self, x: Array, train: bool = False) -> Array:
+        """Return y, of x's shape (..., C)."""
+        x = self._input(x, "(N, ...)")
+        if x.ndim < 2 or x.shape[-1] != self.channels:
+            raise ValueError(
+                f"{self!r}: expected x of shape (N, ..., {self.channels}), got {x.shape}"
+            )
+        gamma, beta = (self._param(name, (self.channels,), x.dtype) for name in ("gamma", "beta"))
+        mean, var = self._batch_statistics(x) if train else self._running_statistics()
+        rstd = 1 / np.sqrt(var + self.eps)
+        x_hat = (x - mean.astype(x.dtype)) * rstd.astype(x.dtype)
+        self._kept = x_hat, gamma, rstd.astype(x.dtype), train
+        return np.asarray(gamma * x_hat + beta)
+
+    def backward_params(self, dy: Array) -> None:
+        """Fill ``dgamma = sum of dy x_hat`` and ``dbeta = sum of dy``."""
+        x_hat, *_ = self._recall()
+        dgamma, dbeta = self._sums(self._gradient(dy, x_hat.shape, x_hat.dtype), x_hat)
+        self._fill("gamma", dgamma, x_hat.dtype)
+        self._fill("beta", dbeta, x_hat.dtype)
+
+    def backward_input(self, dy: Array) -> Array:
+        """Return dx.
+
+        In training mean and variance depend on x as well, with M values per channel:
+        ``dx = gamma / sqrt(var + eps) (dy - sum(dy) / M - x_hat sum(dy x_hat) / M)``.
+        With running averages only the first term remains.
+        """
+        x_hat, gamma, rstd, train = self._recall()
+        dy = self._gradient(dy, x_hat.shape, x_hat.dtype)
+        if not train:
+            return np.asarray(dy * (gamma * rstd))
+        values = max(x_hat.size // self.channels, 1)
+        along, shift = (total / values for total in self._sums(dy, x_hat))
+        centered = dy - shift.astype(dy.dtype) - x_hat * along.astype(dy.dtype)
+        return np.asarray(centered * (gamma * rstd))
+
+    def _batch_statistics(self, x: Array) -> tuple[Array, Array]:
+        """Return each channel's mean and biased variance, and move the running averages."""
+        rows = x.reshape(-1, self.channels)
+        if len(rows) < 2:
+            raise ValueError(
+                f"{self!r}: expected x with at least 2 values per channel in training, got shape"
+                f" {x.shape}"
+            )
+        mean, var = np.zeros(self.channels), np.zeros(self.channels)
+        add_rows(rows, mean)
+        mean /= len(rows)
+        centered = rows - mean
+        add_row_products(centered, centered, var)
+        var /= len(rows)
+        unbiased = var * len(rows) / (len(rows) - 1)
+        for name, new in (("running_mean", mean), ("running_var", unbiased)):
+            self.state[name] = (1 - self.momentum) * self.state[name] + self.momentum * new
+        return mean, var
+
+    def _running_statistics(self) -> tuple[Array, Array]:
+        return self.state["running_mean"], self.state["running_var"]
+
+    def _sums(self, dy: Array, x_hat: Array) -> tuple[Array, Array]:
+        """Return each channel's sum of dy x_hat and of dy, in float64."""
+        products, sums = np.zeros(self.channels), np.zeros(self.channels)
+        rows = dy.reshape(-1, self.channels)
+        add_row_products(rows, x_hat.reshape(-1, self.channels), products)
+        add_rows(rows, sums)
+        return products, sums
+
+    def __repr__(self) -> str:
+        return f"BatchNorm({self.channels})"

@@ -1,0 +1,65 @@
+"""The exponential linear unit, the paper's subject."""
+
+from __future__ import annotations
+
+import math
+
+from elunet import parallel
+from elunet._types import Array
+from elunet.kernels.activations import elu, elu_backward
+from elunet.layers.base import Layer
+from elunet.workspace import empty
+
+
+class ELU(Layer):
+    """Exponential linear unit: ``x`` for x > 0, ``alpha (e^x - 1)`` for x <= 0.
+
+    Parameters
+    ----------
+    alpha : float, default 1.0
+        The negative of the limit for x -> -oo; above 0. For alpha = 1 the slope has no jump at 0.
+
+    Raises
+    ------
+    ValueError
+        If alpha is not a finite number above 0.
+
+    References
+    ----------
+    Clevert, Unterthiner, Hochreiter, "Fast and Accurate Deep Network Learning by Exponential
+    Linear Units (ELUs)", ICLR 2016, arXiv:1511.07289.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from elunet.layers import ELU
+    >>> ELU(alpha=2.0).forward(np.array([-100.0, 0.0, 3.0]))
+    array([-2.,  0.,  3.])
+    """
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        super().__init__()
+        if not (math.isfinite(alpha) and alpha > 0):
+            raise ValueError(f"ELU: expected alpha as a finite number above 0, got {alpha!r}")
+        self.alpha = float(alpha)
+
+    def forward(self, x: Array, train: bool = False) -> Array:
+        """Return f(x), of x's shape."""
+        x = self._input(x, "(N, ...)")
+        y = empty(x.shape, x.dtype)
+        alpha = x.dtype.type(self.alpha)
+        parallel.elementwise(lambda x, y: elu(x, alpha, y), x, y)
+        self._kept = (y,)
+        return y
+
+    def backward_input(self, dy: Array) -> Array:
+        """Return ``dx = dy f'(x)``, with f'(x) = 1 for x > 0 and f(x) + alpha elsewhere."""
+        (y,) = self._recall()
+        dy = self._gradient(dy, y.shape, y.dtype)
+        dx = empty(y.shape, y.dtype)
+        alpha = y.dtype.type(self.alpha)
+        parallel.elementwise(lambda y, dy, dx: elu_backward(y, dy, alpha, dx), y, dy, dx)
+        return dx
+
+    def __repr__(self) -> str:
+        return f"ELU(alpha={self.alpha:g})"

@@ -1,0 +1,31 @@
+"""Flatten: each picture becomes a row."""
+
+from __future__ import annotations
+
+import math
+
+from elunet._types import Array
+from elunet.layers.base import Layer
+
+
+class Flatten(Layer):
+    """Reshape (N, ...) to (N, product of the rest), in memory order: a view, no copy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from elunet.layers import Flatten
+    >>> Flatten().forward(np.zeros((5, 2, 2, 3))).shape
+    (5, 12)
+    """
+
+    def forward(self, x: Array, train: bool = False) -> Array:
+        """Return x as (N, D)."""
+        x = self._input(x, "(N, ...)")
+        self._kept = x.shape, x.dtype
+        return x.reshape(len(x), math.prod(x.shape[1:]))
+
+    def backward_input(self, dy: Array) -> Array:
+        """Return dy in x's shape."""
+        shape, dtype = self._recall()
+        return self._gradient(dy, (shape[0], math.prod(shape[1:])), dtype).reshape(shape)

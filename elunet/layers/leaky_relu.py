@@ -1,0 +1,57 @@
+"""The leaky rectified linear unit."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from elunet._types import Array
+from elunet.layers.base import Layer
+
+
+class LeakyReLU(Layer):
+    """Leaky rectified linear unit: ``x`` for x > 0, ``slope x`` for x <= 0.
+
+    Parameters
+    ----------
+    slope : float, default 0.1
+        Slope for x <= 0; the paper compares ELU with slope 0.1.
+
+    Raises
+    ------
+    ValueError
+        If `slope` is not a finite number.
+
+    References
+    ----------
+    Maas, Hannun, Ng, "Rectifier Nonlinearities Improve Neural Network Acoustic Models", ICML 2013.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from elunet.layers import LeakyReLU
+    >>> LeakyReLU(slope=0.5).forward(np.array([-2.0, 3.0]))
+    array([-1.,  3.])
+    """
+
+    def __init__(self, slope: float = 0.1) -> None:
+        super().__init__()
+        if not math.isfinite(slope):
+            raise ValueError(f"LeakyReLU: expected slope as a finite number, got {slope!r}")
+        self.slope = float(slope)
+
+    def forward(self, x: Array, train: bool = False) -> Array:
+        """Return f(x), of x's shape."""
+        x = self._input(x, "(N, ...)")
+        slopes = np.where(x > 0, x.dtype.type(1), x.dtype.type(self.slope))
+        self._kept = (slopes,)
+        return x * slopes
+
+    def backward_input(self, dy: Array) -> Array:
+        """Return ``dx = dy`` where x > 0 and ``slope dy`` elsewhere."""
+        (slopes,) = self._recall()
+        return self._gradient(dy, slopes.shape, slopes.dtype) * slopes
+
+    def __repr__(self) -> str:
+        return f"LeakyReLU(slope={self.slope:g})"

@@ -1,0 +1,50 @@
+"""What max and mean pooling share: square windows that lie inside the picture."""
+
+from __future__ import annotations
+
+from elunet import parallel
+from elunet._types import Array
+from elunet.layers.base import Layer, check_count
+
+
+class Pool2D(Layer):
+    """A layer over square windows; windows that do not fit are dropped.
+
+    Parameters
+    ----------
+    size : int, default 2
+        Side of the window in pixels.
+    stride : int, optional
+        Step between windows in pixels, by default `size`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `size` or `stride` is not an integer of at least 1; in `forward`, if the picture is
+        smaller than a window.
+    """
+
+    def __init__(self, size: int = 2, stride: int | None = None) -> None:
+        super().__init__()
+        name = type(self).__name__
+        self.size = check_count(name, "size", size)
+        self.stride = self.size if stride is None else check_count(name, "stride", stride)
+
+    def _output_shape(self, x: Array) -> tuple[int, int, int, int]:
+        """Return (N, H_out, W_out, C)."""
+        pictures, height, width, channels = x.shape
+        if min(height, width) < self.size:
+            raise ValueError(
+                f"{self!r}: expected x of at least {self.size} x {self.size} pixels, got x of shape"
+                f" {x.shape}"
+            )
+        rows, columns = ((side - self.size) // self.stride + 1 for side in (height, width))
+        return pictures, rows, columns, channels
+
+    def _workers(self, x_shape: tuple[int, ...]) -> int:
+        pictures, height, width, channels = x_shape
+        return parallel.workers_for(pictures, pictures * height * width * channels)
+
+    def __repr__(self) -> str:
+        stride = "" if self.stride == self.size else f", stride {self.stride}"
+        return f"{type(self).__name__}({self.size}x{self.size}{stride})"

@@ -1,0 +1,38 @@
+"""The rectified linear unit."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from elunet._types import Array
+from elunet.layers.base import Layer
+from elunet.workspace import empty
+
+
+class ReLU(Layer):
+    """Rectified linear unit: ``max(x, 0)``; its slope at 0 is taken as 0.
+
+    References
+    ----------
+    Nair, Hinton, "Rectified Linear Units Improve Restricted Boltzmann Machines", ICML 2010.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from elunet.layers import ReLU
+    >>> ReLU().forward(np.array([-2.0, 3.0]))
+    array([0., 3.])
+    """
+
+    def forward(self, x: Array, train: bool = False) -> Array:
+        """Return max(x, 0), of x's shape."""
+        x = self._input(x, "(N, ...)")
+        y = np.maximum(x, 0, out=empty(x.shape, x.dtype))
+        self._kept = (y,)
+        return y
+
+    def backward_input(self, dy: Array) -> Array:
+        """Return ``dx = dy [x > 0]``."""
+        (y,) = self._recall()
+        dy = self._gradient(dy, y.shape, y.dtype)
+        return np.multiply(dy, y > 0, out=empty(y.shape, y.dtype))

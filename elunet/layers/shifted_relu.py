@@ -1,0 +1,38 @@
+"""The shifted rectified linear unit, SReLU in the paper."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from elunet._types import Array
+from elunet.layers.base import Layer
+from elunet.workspace import empty
+
+
+class ShiftedReLU(Layer):
+    """Shifted rectified linear unit: ``max(x, -1)``; its slope at -1 is taken as 0.
+
+    References
+    ----------
+    Clevert, Unterthiner, Hochreiter, ICLR 2016, arXiv:1511.07289, section 4 (there "SReLU").
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from elunet.layers import ShiftedReLU
+    >>> ShiftedReLU().forward(np.array([-2.0, 3.0]))
+    array([-1.,  3.])
+    """
+
+    def forward(self, x: Array, train: bool = False) -> Array:
+        """Return max(x, -1), of x's shape."""
+        x = self._input(x, "(N, ...)")
+        y = np.maximum(x, -1, out=empty(x.shape, x.dtype))
+        self._kept = (y,)
+        return y
+
+    def backward_input(self, dy: Array) -> Array:
+        """Return ``dx = dy [x > -1]``."""
+        (y,) = self._recall()
+        dy = self._gradient(dy, y.shape, y.dtype)
+        return np.multiply(dy, y > -1, out=empty(y.shape, y.dtype))

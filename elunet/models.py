@@ -1,0 +1,196 @@
+"""The networks of the paper and of the article, each in a few lines.
+
+All return logits of shape (N, classes). The order is convolution, ELU, pooling, dropout; the last
+convolution has no activation after it. Pictures are 32 x 32, so that five poolings leave one pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from elunet._types import Seed
+from elunet.init import Initializer, Normal
+from elunet.layers import ELU, Conv2D, Dropout, Flatten, Layer, MaxPool2D, MeanPool2D
+from elunet.network import Sequential
+
+Stack = Sequence[tuple[int, int]]
+"""The convolutions of one stack, as (units, kernel size)."""
+
+POOLED_STACKS = 5  # 32 -> 16 -> 8 -> 4 -> 2 -> 1 pixel
+
+ELU11_KERNELS = ((5,), (1, 3), (1, 2), (1, 2), (1, 2), (1,))
+ELU11_WIDTHS = (192, 192, 240, 240, 260, 260, 280, 280, 300, 300)
+ELU11_DROPOUT = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
+
+ELU18_STACKS = (
+    [(384, 3)],
+    [(384, 1), (384, 2), (640, 2), (640, 2)],
+    [(640, 1), (768, 2), (768, 2), (768, 2)],
+    [(768, 1), (896, 2), (896, 2)],
+    [(896, 3), (1024, 2), (1024, 2)],
+    [(1024, 1), (1152, 2)],
+    [(1152, 1)],
+)
+ELU18_DROPOUT = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.5)
+
+ARTICLE_WIDTHS = {
+    "a": ELU11_WIDTHS,
+    "b": (16, 16, 32, 32, 64, 64, 66, 66, 68, 68),
+    "c": (192,) * 10,
+    "d": (192, 192, 192, 240, 240, 260, 260, 280, 280, 300),
+    "e": (192, 192, 192, 240, 240, 260, 260, 280, 280, 300),
+}
+
+
+def elu11(
+    classes: int = 10,
+    pool: str = "max",
+    widths: Sequence[int] = ELU11_WIDTHS,
+    seed: Seed = 0,
+    dropout: Sequence[float] = ELU11_DROPOUT,
+    bias: bool = True,
+    init: Initializer | None = None,
+    alpha: float = 1.0,
+) -> Sequential:
+    """Return the paper's 11-layer network (section 4.2) for 32 x 32 x 3 pictures.
+
+    Parameters
+    ----------
+    classes : int, default 10
+    pool : "max" or "mean", default "max"
+    widths : sequence of 10 int
+        Units of the ten convolutions before the classifier.
+    seed : int, SeedSequence or None, default 0
+        Of the weights and the dropout masks.
+    dropout : sequence of 6 float
+        Rate after each of the six stacks; a rate of 0 puts no layer there.
+    bias : bool, default True
+    init : Initializer, optional
+        He's normal distribution by default, as in the paper.
+    alpha : float, default 1.0
+        Of every ELU.
+
+    Raises
+    ------
+    ValueError
+        If `pool` is neither, or there are not 10 widths and 6 rates.
+
+    References
+    ----------
+    Clevert, Unterthiner, Hochreiter, ICLR 2016, arXiv:1511.07289.
+
+    Examples
+    --------
+    >>> import elunet as eln
+    >>> net = eln.models.elu11()
+    >>> sum(value.size for value in net.parameters().values())
+    1641938
+    """
+    if len(widths) != 10 or len(dropout) != 6:
+        raise ValueError(
+            f"elu11: expected 10 widths and 6 dropout rates, got {len(widths)} and {len(dropout)}"
+        )
+    units = iter(widths)
+    stacks = [[(next(units), kernel) for kernel in kernels] for kernels in ELU11_KERNELS]
+    return _stacked(stacks, classes, pool, dropout, bias, init, alpha, seed)
+
+
+def elu18(
+    classes: int = 10,
+    pool: str = "max",
+    seed: Seed = 0,
+    dropout: Sequence[float] = ELU18_DROPOUT,
+) -> Sequential:
+    """Return the paper's larger network (section 4.3), with 39 million parameters.
+
+    The paper's list, called 18 layers there, has 19 convolutions with the classifier. It is too
+    large to train on a laptop, but it builds and takes steps.
+
+    Parameters
+    ----------
+    classes : int, default 10
+    pool : "max" or "mean", default "max"
+    seed : int, SeedSequence or None, default 0
+    dropout : sequence of 7 float
+        Rate after each stack, by default those of the paper's last training phase.
+
+    Raises
+    ------
+    ValueError
+        If `pool` is neither, or there are not 7 rates.
+
+    References
+    ----------
+    Clevert, Unterthiner, Hochreiter, ICLR 2016, arXiv:1511.07289.
+
+    Examples
+    --------
+    >>> import elunet as eln
+    >>> eln.models.elu18(pool="mean")["conv1"]
+    Conv2D(3->384, 3x3)
+    """
+    if len(dropout) != 7:
+        raise ValueError(f"elu18: expected 7 dropout rates, got {len(dropout)}")
+    return _stacked(ELU18_STACKS, classes, pool, dropout, True, None, 1.0, seed)
+
+
+def article_case(case: str, seed: Seed = 0, classes: int = 10) -> Sequential:
+    """Return the network of one of the article's five cases: no biases, weights N(0, 0.05^2).
+
+    Parameters
+    ----------
+    case : "a", "b", "c", "d" or "e"
+        Case a is ELU-11 with max pooling and dropout; the others have mean pooling, no dropout and
+        other widths (d and e the same ones).
+    seed : int, SeedSequence or None, default 0
+    classes : int, default 10
+
+    Raises
+    ------
+    ValueError
+        If there is no such case.
+
+    References
+    ----------
+    J. D. Seo, "[ICLR 2016] Fast and Accurate Deep Networks Learning By Exponential Linear Units
+    (ELUs) with Interactive Code [Manual Back Prop with TF]", Towards Data Science, 2018.
+
+    Examples
+    --------
+    >>> import elunet as eln
+    >>> sum(value.size for value in eln.models.article_case("b").parameters().values())
+    63884
+    """
+    if case not in ARTICLE_WIDTHS:
+        raise ValueError(f"article_case: expected case as one of a, b, c, d, e, got {case!r}")
+    pool, dropout = ("max", ELU11_DROPOUT) if case == "a" else ("mean", (0.0,) * 6)
+    return elu11(
+        classes, pool, ARTICLE_WIDTHS[case], seed, dropout, bias=False, init=Normal(std=0.05)
+    )
+
+
+def _stacked(
+    stacks: Sequence[Stack],
+    classes: int,
+    pool: str,
+    dropout: Sequence[float],
+    bias: bool,
+    init: Initializer | None,
+    alpha: float,
+    seed: Seed,
+) -> Sequential:
+    """Chain the stacks: convolutions with ELU, then pooling, then dropout; 1x1 to the classes."""
+    if pool not in ("max", "mean"):
+        raise ValueError(f'pool: expected "max" or "mean", got {pool!r}')
+    layers: list[Layer] = []
+    channels = 3
+    for place, (stack, rate) in enumerate(zip(stacks, dropout, strict=True)):
+        for units, kernel_size in stack:
+            layers += [Conv2D(channels, units, kernel_size, bias=bias, init=init), ELU(alpha)]
+            channels = units
+        if place < POOLED_STACKS:
+            layers.append(MaxPool2D() if pool == "max" else MeanPool2D())
+        if rate > 0:
+            layers.append(Dropout(rate))
+    layers += [Conv2D(channels, classes, 1, bias=bias, init=init), Flatten()]
+    return Sequential(layers, seed=seed)

@@ -1,0 +1,406 @@
+"""Networks: layers with names, joined to a graph, and the one backward walk of all learning rules.
+
+`forward` goes through the layers in the order in which they were added; `walk` goes back and asks
+its caller two things only: what arrives at a layer's output, and what a layer sends down. Backprop
+and every other learning rule is an answer to these two questions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from elunet import parallel, workspace
+from elunet._types import Array, Seed, Shape
+from elunet.layers.base import Layer, check_count, check_float
+
+INPUT = "input"
+
+Tap = Callable[[str, Array], None]
+
+
+class Arrive(Protocol):
+    """Answer what reaches a layer's output, given what the layers above sent (summed)."""
+
+    def __call__(self, layer: Layer, dy: Array) -> Array: ...
+
+
+class Send(Protocol):
+    """Answer what goes down from a weighted layer."""
+
+    def __call__(self, layer: Layer, dy: Array) -> Array: ...
+
+
+@dataclass(frozen=True)
+class Node:
+    """A layer in its place: its name, and the names of what it takes."""
+
+    name: str
+    layer: Layer
+    inputs: tuple[str, ...]
+    learns: bool  # whether it or anything below it has parameters
+
+
+class Network:
+    """A graph of named layers; what each takes was added before it.
+
+    Parameters
+    ----------
+    seed : int or SeedSequence, optional
+        From it each layer that was given no seed gets one of its own, by its place in the network.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import elunet as eln
+    >>> net = eln.Network(seed=0)
+    >>> net.add(eln.layers.Linear(4, 4), name="skip")
+    'skip'
+    >>> net.add(eln.layers.ELU(), name="elu")
+    'elu'
+    >>> net.add(eln.layers.Add(), inputs=["skip", "elu"])
+    'add1'
+    >>> net.forward(np.ones((2, 4), np.float32)).shape
+    (2, 4)
+    """
+
+    def __init__(self, seed: Seed = None) -> None:
+        self.nodes: list[Node] = []
+        self._by_name: dict[str, Node] = {}
+        self._seed = seed
+        self._workspace = workspace.Workspace()
+        self._output: tuple[Shape, np.dtype[Any]] | None = None
+
+    def add(
+        self, layer: Layer, name: str | None = None, inputs: str | Sequence[str] | None = None
+    ) -> str:
+        """Add a layer and return its name.
+
+        Parameters
+        ----------
+        layer : Layer
+            A layer object may appear once.
+        name : str, optional
+            By default kind and count: conv1, elu1, conv2.
+        inputs : str or sequence of str, optional
+            Names of what the layer takes, "input" for the network's own; by default what was added
+            last. A layer with several gets a tuple.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the layer is no layer or is there already, the name is taken, or an input unknown.
+        """
+        if not isinstance(layer, Layer):
+            raise TypeError(
+                f"Network.add: expected layer as a Layer, got {layer!r}; a layer of your own"
+                " subclasses elunet.layers.Layer"
+            )
+        for node in self.nodes:
+            if node.layer is layer:
+                raise ValueError(
+                    f"Network.add: expected a layer object that is not in the network yet, got"
+                    f" {node.name} again; a weight cannot be shared between two places"
+                )
+        name = self._check_name(self._default_name(layer) if name is None else name)
+        if inputs is None:
+            inputs = self.nodes[-1].name if self.nodes else INPUT
+        taken = (inputs,) if isinstance(inputs, str) else tuple(inputs)
+        for source in taken:
+            if source != INPUT and source not in self._by_name:
+                raise ValueError(
+                    f"Network.add: expected inputs of {name} among {[INPUT, *self.names]},"
+                    f" got {source!r}"
+                )
+        if self._seed is not None and layer.seed is None:
+            layer.reset(_child(self._seed, len(self.nodes)))
+        below = any(source != INPUT and self._by_name[source].learns for source in taken)
+        node = Node(name, layer, taken, bool(layer.params) or below)
+        self.nodes.append(node)
+        self._by_name[name] = node
+        return name
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers in forward order."""
+        return [node.layer for node in self.nodes]
+
+    @property
+    def names(self) -> list[str]:
+        """The layers' names in forward order."""
+        return [node.name for node in self.nodes]
+
+    def __getitem__(self, name: str) -> Layer:
+        """Return the layer of this name."""
+        if name not in self._by_name:
+            raise KeyError(f"Network: expected one of {self.names}, got {name!r}")
+        return self._by_name[name].layer
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def forward(self, x: Array, train: bool = False) -> Array:
+        """Return the last layer's output.
+
+        Parameters
+        ----------
+        x : float array
+            Its dtype rules the computation: float64 in, float64 out.
+        train : bool, default False
+            Whether layers behave as in training and keep what a backward pass needs. Without it
+            nothing is kept.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If x does not fit; the message names the layer and its place.
+        """
+        return self._run(x, train, lambda node, y: None)
+
+    __call__ = forward
+
+    def predict(self, x: Array, batch_size: int = 100) -> Array:
+        """Return the output for x, computed in batches of `batch_size`, nothing kept."""
+        check_count("Network.predict", "batch_size", batch_size)
+        if len(x) <= batch_size:
+            return self.forward(x)
+        starts = range(0, len(x), batch_size)
+        return np.concatenate([self.forward(x[i : i + batch_size]) for i in starts])
+
+    def backward(self, dy: Array) -> Array:
+        """Backpropagate: fill every layer's grads from dL/dy and return dL/dx.
+
+        Raises
+        ------
+        RuntimeError
+            If no ``forward(x, train=True)`` came before.
+        """
+        down = self.walk(
+            dy,
+            arrive=lambda layer, dy: dy,
+            send=lambda layer, dy: layer.backward_input(dy),
+            to_input=True,
+        )
+        return down if down is not None else dy
+
+    def walk(
+        self, dy: Array, arrive: Arrive, send: Send, tap: Tap | None = None, to_input: bool = False
+    ) -> Array | None:
+        """Carry the loss gradient back through the graph: the one walk of all learning rules.
+
+        It sums where a path splits, fills each layer's grads from the signal at its output, and
+        skips what no parameter depends on.
+
+        Parameters
+        ----------
+        dy : array
+            dL/dy at the network's output.
+        arrive : callable
+            ``arrive(layer, dy)`` returns what reaches the layer's output, given what came down.
+        send : callable
+            ``send(layer, dy)`` returns what a weighted layer sends down; layers without a weight
+            send ``backward_input(dy)``.
+        tap : callable, optional
+            ``tap(name, dy)`` is shown every signal that arrives; it must not write into it.
+        to_input : bool, default False
+            Whether to go down to the network's input and return the gradient there.
+        """
+        if self._output is None:
+            raise RuntimeError(
+                "Network: backward before forward: expected forward(x, train=True) to have come"
+                " first (train=False keeps nothing for a backward pass)"
+            )
+        shape, dtype = self._output
+        check_float(dy, "Network: expected dy")
+        if dy.shape != shape:
+            raise ValueError(f"Network: expected dy of the output's shape {shape}, got {dy.shape}")
+        signals: dict[str, Array] = {self.nodes[-1].name: dy.astype(dtype, copy=False)}
+        with workspace.using(self._workspace), parallel.single_threaded_blas():
+            for node in reversed(self.nodes):
+                if not (node.learns or to_input):
+                    continue
+                delta = arrive(node.layer, signals.pop(node.name))
+                if tap is not None:
+                    tap(node.name, delta)
+                if node.layer.params:
+                    node.layer.backward_params(delta)
+                if not to_input and not any(self._learns(name) for name in node.inputs):
+                    continue
+                if node.layer.weighted:
+                    down = send(node.layer, delta)
+                else:
+                    down = node.layer.backward_input(delta)
+                shares = down if isinstance(down, tuple) else (down,)
+                for source, share in zip(node.inputs, shares, strict=True):
+                    before = signals.get(source)
+                    signals[source] = share if before is None else before + share
+                del delta, down, shares, share  # so that their memory can be lent again
+        return signals.get(INPUT)
+
+    def parameters(self) -> dict[str, Array]:
+        """Return {"conv1.W": array, ...} in forward order: the live arrays."""
+        return {
+            f"{node.name}.{key}": value
+            for node in self.nodes
+            for key, value in node.layer.params.items()
+        }
+
+    def gradients(self) -> dict[str, Array]:
+        """Return the last backward pass's gradients, named as the parameters: the live arrays."""
+        return {
+            f"{node.name}.{key}": value
+            for node in self.nodes
+            for key, value in node.layer.grads.items()
+        }
+
+    def summary(self, input_shape: Shape) -> str:
+        """Return a table of layers, output shapes, parameters and multiply-adds per picture.
+
+        Parameters
+        ----------
+        input_shape : tuple of int
+            One picture's shape, without the batch: (32, 32, 3).
+        """
+        rows = [("layer", "kind", "takes", "output shape", "parameters", "multiply-adds")]
+        totals = [0, 0]
+
+        def note(node: Node, y: Array) -> None:
+            params = sum(value.size for value in node.layer.params.values())
+            adds = multiply_adds(node.layer, y.shape)
+            totals[0] += params
+            totals[1] += adds
+            shape = str(y.shape[1:])
+            takes = ", ".join(node.inputs)
+            rows.append((node.name, repr(node.layer), takes, shape, f"{params:,}", f"{adds:,}"))
+
+        self._run(np.zeros((1, *input_shape), np.float32), False, note)
+        rows.append(("total", "", "", "", f"{totals[0]:,}", f"{totals[1]:,}"))
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        lines = [_line(row, widths) for row in rows]
+        rule = "-" * max(map(len, lines))
+        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+    def __repr__(self) -> str:
+        lines = [f"  {node.name}: {node.layer!r} <- {', '.join(node.inputs)}" for node in self.nodes]
+        return "\n".join([f"{type(self).__name__}(", *lines, ")"])
+
+    def _run(self, x: Array, train: bool, note: Callable[[Node, Array], None]) -> Array:
+        """Run forward and show each layer's output to `note`."""
+        check_float(x, "Network: expected x")
+        waiting = self._consumers()
+        self._output = None  # until the pass is complete, there is nothing to go back through
+        values: dict[str, Array] = {INPUT: x}
+        with workspace.using(self._workspace), parallel.single_threaded_blas():
+            for place, node in enumerate(self.nodes, start=1):
+                taken = tuple(values[source] for source in node.inputs)
+                with self._naming(node, place):
+                    y = node.layer.forward(taken if len(taken) > 1 else taken[0], train)
+                del taken
+                if not train:
+                    node.layer.forget()
+                note(node, y)
+                values[node.name] = y
+                for source in node.inputs:
+                    waiting[source] -= 1
+                    if not waiting[source]:
+                        del values[source]
+        if train:
+            self._output = y.shape, y.dtype
+        return y
+
+    def _consumers(self) -> dict[str, int]:
+        """Count who takes each output; everything but the last has to lead somewhere."""
+        if not self.nodes:
+            raise RuntimeError("Network: expected at least one layer, got none; use add(layer)")
+        counts = dict.fromkeys([INPUT, *self.names], 0)
+        for node in self.nodes:
+            for source in node.inputs:
+                counts[source] += 1
+        for name in self.names[:-1]:
+            if not counts[name]:
+                raise ValueError(
+                    f"Network: expected every layer but the last to be taken by another,"
+                    f" got {name}, which nothing takes"
+                )
+        return counts
+
+    def _learns(self, name: str) -> bool:
+        return name != INPUT and self._by_name[name].learns
+
+    @contextmanager
+    def _naming(self, node: Node, place: int) -> Any:
+        """Add the layer's name and place to an error about its input."""
+        try:
+            yield
+        except (TypeError, ValueError) as error:
+            where = f"{node.name} (layer {place} of {len(self.nodes)}, after {', '.join(node.inputs)})"
+            raise type(error)(f"{where}: {error}") from error
+
+    def _default_name(self, layer: Layer) -> str:
+        kind = type(layer).__name__.lower().removesuffix("2d")
+        number = 1 + sum(type(node.layer) is type(layer) for node in self.nodes)
+        while f"{kind}{number}" in self._by_name:
+            number += 1
+        return f"{kind}{number}"
+
+    def _check_name(self, name: str) -> str:
+        if not isinstance(name, str) or not name or set(name) & set(".*?[]") or name == INPUT:
+            raise ValueError(
+                f'Network.add: expected name as text without any of ".*?[]", not "{INPUT}",'
+                f" got {name!r}"
+            )
+        if name in self._by_name:
+            raise ValueError(f"Network.add: expected a new name, got {name!r}, which is taken")
+        return name
+
+
+class Sequential(Network):
+    """A chain of layers, each taking what the one before gives.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+    seed : int or SeedSequence, optional
+        Spawns a different seed for each layer that was given none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import elunet as eln
+    >>> net = eln.Sequential([eln.layers.Linear(3, 8), eln.layers.ELU()], seed=0)
+    >>> net.forward(np.ones((5, 3), np.float32)).shape
+    (5, 8)
+    """
+
+    def __init__(self, layers: Sequence[Layer], seed: Seed = None) -> None:
+        super().__init__(seed)
+        for layer in layers:
+            self.add(layer)
+
+
+def multiply_adds(layer: Layer, output_shape: Shape) -> int:
+    """Return a weighted layer's multiply-adds per picture: W is used once at each position."""
+    if not layer.weighted:
+        return 0
+    return int(layer.params["W"].size * math.prod(output_shape[1:-1]))
+
+
+def _child(seed: Seed, place: int) -> np.random.SeedSequence:
+    """Return the seed of the layer at this place, the same however many others there are."""
+    if isinstance(seed, np.random.Generator):
+        return np.random.SeedSequence(int(seed.integers(1 << 62)))
+    parent = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+    key = (*parent.spawn_key, place)
+    return np.random.SeedSequence(parent.entropy, spawn_key=key)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """Align text to the left and numbers, the last two columns, to the right."""
+    text = [cell.ljust(width) for cell, width in zip(cells[:-2], widths[:-2], strict=True)]
+    numbers = [cell.rjust(width) for cell, width in zip(cells[-2:], widths[-2:], strict=True)]
+    return "  ".join(text + numbers).rstrip()
