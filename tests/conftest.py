@@ -1,0 +1,27 @@
+"""What every test shares: drawing without a screen, hypothesis profiles, and the real data set."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+from hypothesis import HealthCheck, settings
+
+mpl.use("Agg")
+
+# A first call compiles its kernels, so no example may be judged by its time.
+COMMON = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("default", COMMON)
+settings.register_profile("ci", COMMON, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture(scope="session")
+def cifar10() -> Path:
+    """Return the folder that ELUNET_CIFAR10 names: CIFAR-10's binary files, or their parent."""
+    folder = os.environ.get("ELUNET_CIFAR10")
+    if not folder:
+        pytest.skip("ELUNET_CIFAR10 names no folder with CIFAR-10")
+    return Path(folder)

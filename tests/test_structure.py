@@ -1,0 +1,158 @@
+"""The package's layout, read from its source: who may import whom, and what stands nowhere.
+
+Imports run downwards only. `MAY_IMPORT` says for each part of the package which other parts it may
+know; nothing here imports the package.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "elunet"
+
+GROUND = {"_types", "_checks"}
+COMPUTE = GROUND | {"workspace", "parallel", "kernels"}
+NETWORK = COMPUTE | {"init", "layers"}
+LEARNING = NETWORK | {"network", "routers", "losses", "optim", "schedules"}
+MAY_IMPORT = {
+    "_types": set(),
+    "_checks": {"_types"},
+    "workspace": GROUND,
+    "parallel": GROUND,
+    "kernels": GROUND,
+    "init": GROUND,
+    "layers": COMPUTE | {"init"},
+    "network": NETWORK,
+    "routers": NETWORK | {"network"},
+    "schedules": GROUND,
+    "losses": COMPUTE,
+    "optim": COMPUTE | {"schedules"},
+    "data": COMPUTE,
+    "models": NETWORK | {"network"},
+    "warmup": NETWORK | {"network"},
+    "checkpoint": LEARNING,
+    "metrics": LEARNING,
+    "train": LEARNING | {"data", "checkpoint", "metrics"},
+    "plots": LEARNING | {"data", "metrics", "train"},
+    "recipes": LEARNING | {"data", "models", "train"},
+    "testing": LEARNING,
+}
+
+
+def sources() -> dict[str, Path]:
+    """Return {"elunet.layers.conv2d": its file, ...}."""
+    found = {}
+    for file in sorted(ROOT.rglob("*.py")):
+        parts = file.relative_to(ROOT.parent).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    return found
+
+
+SOURCES = sources()
+TREES = {name: ast.parse(file.read_text("utf-8")) for name, file in SOURCES.items()}
+MODULES = pytest.mark.parametrize("module", SOURCES)
+
+
+def statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Walk over everything but what only a type checker reads."""
+    for child in ast.iter_child_nodes(tree):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            continue
+        yield child
+        yield from statements(child)
+
+
+def imported(module: str) -> set[str]:
+    """Return the full names of all modules that a module imports, in functions too."""
+    names = set()
+    package = SOURCES[module].name == "__init__.py"
+    for node in statements(TREES[module]):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = module.split(".") if package else module.split(".")[:-1]
+                parents = parents[: len(parents) - node.level + 1]
+                base = ".".join([*parents, *filter(None, [base])])
+            for alias in node.names:
+                full = f"{base}.{alias.name}"
+                names.add(full if full in SOURCES else base)
+    return names
+
+
+def part(module: str) -> str:
+    """Return "layers" for "elunet.layers.conv2d", and "" for the package itself."""
+    return (module.split(".") + [""])[1]
+
+
+def test_every_part_has_its_place_in_the_order():
+    assert {part(module) for module in SOURCES} - {""} <= MAY_IMPORT.keys()
+    for name, below in MAY_IMPORT.items():
+        for other in below:
+            assert name not in MAY_IMPORT[other], f"{name} and {other} may import each other"
+
+
+@MODULES
+def test_imports_run_downwards(module):
+    if module == "elunet":
+        return
+    mine = part(module)
+    wrong = {
+        other
+        for other in imported(module)
+        if other.split(".")[0] == "elunet" and part(other) not in MAY_IMPORT[mine] | {mine}
+    }
+    assert not wrong, f"{module} imports {sorted(wrong)}, which stand above it or beside it"
+
+
+def test_no_circles():
+    graph = {module: (imported(module) & SOURCES.keys()) - {module} for module in SOURCES}
+    TopologicalSorter(graph).prepare()  # raises a CycleError that names the circle
+
+
+@MODULES
+def test_networks_and_routers_know_no_concrete_layer(module):
+    if part(module) in ("network", "routers"):
+        layers = {other for other in imported(module) if part(other) == "layers"}
+        assert layers <= {"elunet.layers.base"}
+
+
+@MODULES
+def test_every_module_opens_with_its_idea(module):
+    text = ast.get_docstring(TREES[module])
+    assert text, f"{module} has no opening docstring"
+
+
+@MODULES
+def test_no_pickle(module):
+    forbidden = {"pickle", "cPickle", "_pickle", "dill", "joblib", "shelve", "marshal"}
+    assert not {name.split(".")[0] for name in imported(module)} & forbidden
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+            assert isinstance(node.value, ast.Constant)
+            assert node.value.value is False
+
+
+@MODULES
+def test_no_assert_statements(module):
+    lines = [node.lineno for node in ast.walk(TREES[module]) if isinstance(node, ast.Assert)]
+    assert not lines, f"{module}: errors are raised, not asserted (lines {lines})"
+
+
+@MODULES
+def test_no_parallel_numba_and_no_global_generator(module):
+    """One pool of threads, and randomness only from seeds: no prange, no np.random.rand()."""
+    allowed = {"Generator", "SeedSequence", "BitGenerator", "PCG64", "SFC64", "default_rng"}
+    if part(module) == "testing":  # checks set the global state back, for others' layers
+        allowed |= {"get_state", "set_state", "RandomState"}
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Attribute):
+            assert node.attr != "prange"
+            if ast.unparse(node.value) in ("np.random", "numpy.random"):
+                assert node.attr in allowed
