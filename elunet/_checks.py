@@ -1,0 +1,46 @@
+"""Checks of plain arguments, with one form of message everywhere.
+
+An error names who complains, which argument, what was expected and what came:
+``SGD: expected momentum in [0, 1), got 1.5``.
+"""
+
+from __future__ import annotations
+
+from numbers import Real
+
+
+def number(owner: str, name: str, value: object, interval: str = "(-inf, inf)") -> float:
+    """Return ``value`` as a float if it is a real number inside ``interval``.
+
+    Parameters
+    ----------
+    owner, name : str
+        Who asks, and for which argument; both go into the message.
+    value : object
+        What came.
+    interval : str
+        In the usual notation, ``"[0, 1)"``. An open end at infinity, as in the default,
+        admits finite numbers only. NaN lies in no interval.
+
+    Raises
+    ------
+    TypeError
+        If ``value`` is not a real number (``True`` is none, nor is an array).
+    ValueError
+        If it lies outside.
+    """
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise TypeError(f"{owner}: expected {name} to be a number in {interval}, got {value!r}")
+    x = float(value)
+    low, high = (float(end) for end in interval[1:-1].split(","))
+    inside_low = x >= low if interval[0] == "[" else x > low
+    inside_high = x <= high if interval[-1] == "]" else x < high
+    if not (inside_low and inside_high):
+        raise ValueError(f"{owner}: expected {name} in {interval}, got {x!r}")
+    return x
+
+
+def choice(owner: str, name: str, value: object, options: tuple[str, ...]) -> None:
+    """Raise a ValueError unless ``value`` is one of ``options``."""
+    if value not in options:
+        raise ValueError(f"{owner}: expected {name} to be one of {options}, got {value!r}")

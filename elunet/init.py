@@ -1,0 +1,202 @@
+"""Initial weights: a callable ``init(rng, shape)`` that gives a new array.
+
+A layer keeps the scale of what passes through it if its weights' variance is one over the number
+of summands. He, Glorot and LeCun differ in which summands they count (forward, or forward and
+backward) and in whether they make up for the half that a ReLU cuts off.
+The last axis of a weight is its outputs, the one before it its inputs, all others a kernel's
+window; that holds for Linear's (in, out) and Conv2D's (kh, kw, C_in, C_out).
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from elunet._checks import choice, number
+from elunet._types import Array, Shape
+
+__all__ = ["Constant", "Glorot", "He", "Initializer", "LeCun", "Normal", "Uniform", "fans"]
+
+Initializer = Callable[[np.random.Generator, Shape], Array]
+"""Anything called as ``init(rng, shape)`` that gives a float64 array; the layer casts it."""
+
+
+def fans(shape: Shape) -> tuple[int, int]:
+    """Return ``(fan_in, fan_out)`` of a weight: the connections into, and out of, one unit.
+
+    ``fan_in = prod(shape[:-1])`` and ``fan_out = prod(shape[:-2]) * shape[-1]``.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (in, out) of Linear or (kh, kw, C_in, C_out) of Conv2D.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two axes: a bias has no fan.
+
+    Examples
+    --------
+    >>> fans((5, 5, 3, 192))
+    (75, 4800)
+    """
+    if len(shape) < 2:
+        raise ValueError(f"fans: expected a weight's shape with two or more axes, got {shape}")
+    return math.prod(shape[:-1]), math.prod(shape[:-2]) * shape[-1]
+
+
+@dataclass(frozen=True)
+class _Scaled(ABC):
+    """Zero mean, and a variance that follows from the weight's fans."""
+
+    distribution: str = "normal"
+
+    def __post_init__(self) -> None:
+        choice(type(self).__name__, "distribution", self.distribution, ("normal", "uniform"))
+
+    def __call__(self, rng: np.random.Generator, shape: Shape) -> Array:
+        """Draw a float64 array of this shape."""
+        std = math.sqrt(self.variance(*fans(shape)))
+        if self.distribution == "normal":
+            return rng.normal(0.0, std, shape)
+        limit = math.sqrt(3.0) * std  # U(-a, a) has variance a^2 / 3
+        return rng.uniform(-limit, limit, shape)
+
+    @abstractmethod
+    def variance(self, fan_in: int, fan_out: int) -> float:
+        """Return the variance of one weight."""
+
+
+@dataclass(frozen=True)
+class He(_Scaled):
+    """Variance 2 / fan_in: keeps the scale of activations under ReLU-like functions.
+
+    The factor 2 makes up for the half of the inputs that a ReLU sets to zero. The ELU paper
+    uses it too.
+
+    Parameters
+    ----------
+    distribution : {"normal", "uniform"}
+
+    References
+    ----------
+    He, Zhang, Ren, Sun, *Delving Deep into Rectifiers*, 2015, arXiv:1502.01852.
+    """
+
+    def variance(self, fan_in: int, fan_out: int) -> float:
+        """Return 2 / fan_in."""
+        return 2.0 / fan_in
+
+
+@dataclass(frozen=True)
+class Glorot(_Scaled):
+    """Variance 2 / (fan_in + fan_out): between keeping activations and keeping gradients.
+
+    Also known as Xavier initialization; made for tanh.
+
+    Parameters
+    ----------
+    distribution : {"uniform", "normal"}
+
+    References
+    ----------
+    Glorot, Bengio, *Understanding the Difficulty of Training Deep Feedforward Neural Networks*,
+    AISTATS 2010.
+    """
+
+    distribution: str = "uniform"
+
+    def variance(self, fan_in: int, fan_out: int) -> float:
+        """Return 2 / (fan_in + fan_out)."""
+        return 2.0 / (fan_in + fan_out)
+
+
+@dataclass(frozen=True)
+class LeCun(_Scaled):
+    """Variance 1 / fan_in: keeps the scale through a linear layer.
+
+    The choice for self-normalizing networks (SELU).
+
+    Parameters
+    ----------
+    distribution : {"normal", "uniform"}
+
+    References
+    ----------
+    LeCun, Bottou, Orr, Müller, *Efficient BackProp*, 1998, 10.1007/3-540-49430-8_2;
+    Klambauer, Unterthiner, Mayr, Hochreiter, *Self-Normalizing Neural Networks*, 2017,
+    arXiv:1706.02515.
+    """
+
+    def variance(self, fan_in: int, fan_out: int) -> float:
+        """Return 1 / fan_in."""
+        return 1.0 / fan_in
+
+
+@dataclass(frozen=True)
+class Normal:
+    """N(mean, std^2), whatever the shape.
+
+    Parameters
+    ----------
+    std : float
+        Standard deviation, at least 0.
+    mean : float
+    """
+
+    std: float
+    mean: float = 0.0
+
+    def __post_init__(self) -> None:
+        number("Normal", "std", self.std, "[0, inf)")
+        number("Normal", "mean", self.mean)
+
+    def __call__(self, rng: np.random.Generator, shape: Shape) -> Array:
+        """Draw a float64 array of this shape."""
+        return rng.normal(self.mean, self.std, shape)
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """U(low, high), whatever the shape.
+
+    Parameters
+    ----------
+    low, high : float
+        The interval's ends, low < high.
+    """
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        low = number("Uniform", "low", self.low)
+        number("Uniform", "high", self.high, f"({low}, inf)")
+
+    def __call__(self, rng: np.random.Generator, shape: Shape) -> Array:
+        """Draw a float64 array of this shape."""
+        return rng.uniform(self.low, self.high, shape)
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same value everywhere. Draws nothing from the generator.
+
+    Parameters
+    ----------
+    value : float
+    """
+
+    value: float
+
+    def __post_init__(self) -> None:
+        number("Constant", "value", self.value)
+
+    def __call__(self, rng: np.random.Generator, shape: Shape) -> Array:
+        """Return a float64 array of this shape."""
+        return np.full(shape, float(self.value))

@@ -1,0 +1,79 @@
+"""Adam: steps of about the same size for every parameter, whatever its gradient's scale."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from elunet._checks import number
+from elunet._types import Array
+from elunet.optim.base import LearningRate, Optimizer
+
+__all__ = ["Adam"]
+
+
+class Adam(Optimizer):
+    r"""Adaptive moment estimation.
+
+    .. math::
+        m \leftarrow \beta_1 m + (1 - \beta_1) g, \qquad
+        v \leftarrow \beta_2 v + (1 - \beta_2) g^2, \qquad
+        w \leftarrow w - \eta \, \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \epsilon}
+
+    Both averages start at 0 and are therefore too small at first; dividing by 1 - beta^t makes
+    up for that, with t = 1, 2, ... the step's number. (Not by 1 - beta, which would make all
+    later steps wrong.)
+
+    Parameters
+    ----------
+    lr : float or schedule
+        The learning rate, eta.
+    beta1, beta2 : float
+        How slowly the averages of g and of g^2 forget, in [0, 1).
+    eps : float
+        Above 0; keeps steps finite where gradients vanish.
+    l2, l1, clip_norm
+        See `Optimizer`.
+    decoupled : bool
+        Whether penalties bypass m and v and shrink weights by lr * (l2 * w + l1 * sign(w)):
+        AdamW.
+
+    References
+    ----------
+    Kingma, Ba, *Adam*, 2015, arXiv:1412.6980; Loshchilov, Hutter, *Decoupled Weight Decay
+    Regularization*, 2019, arXiv:1711.05101.
+    """
+
+    slots = ("m", "v")
+
+    def __init__(
+        self,
+        lr: LearningRate = 1e-3,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+        l2: float = 0.0,
+        l1: float = 0.0,
+        decoupled: bool = False,
+        clip_norm: float | None = None,
+    ) -> None:
+        super().__init__(lr, l2, l1, clip_norm, decoupled)
+        number("Adam", "beta1", beta1, "[0, 1)")
+        number("Adam", "beta2", beta2, "[0, 1)")
+        number("Adam", "eps", eps, "(0, inf)")
+        self.beta1 = beta1
+        self.beta2 = beta2
+        self.eps = eps
+
+    def update(self, w: Array, g: Array, state: dict[str, Array], lr: float) -> None:
+        """Move along the mean gradient, measured in units of the root mean square."""
+        m, v = state["m"], state["v"]
+        t = self.steps + 1
+        m *= self.beta1
+        m += (1 - self.beta1) * g
+        np.square(g, out=g)
+        v *= self.beta2
+        v += (1 - self.beta2) * g
+        # The scratch space g becomes the denominator.
+        np.sqrt(v / (1 - self.beta2**t), out=g)
+        g += self.eps
+        w -= lr / (1 - self.beta1**t) * (m / g)

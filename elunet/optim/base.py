@@ -1,0 +1,289 @@
+"""What all optimizers share; a rule is one method, `update`.
+
+A step reads a network's parameters and gradients by name, checks all of them before it touches
+any, clips, adds the penalties, and lets the rule change each parameter in place.
+What a rule remembers (momentum) lies in ``state`` by parameter name; with the counters ``steps``
+and ``epoch`` that is all there is to save.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+import numpy as np
+
+from elunet._checks import choice, number
+from elunet._types import Array
+
+__all__ = ["Optimizer", "Parametrized", "global_norm"]
+
+Arrays = Mapping[str, Array]
+LearningRate = float | Callable[[float], float]
+
+
+class Parametrized(Protocol):
+    """What an optimizer needs of a network, or of a router that learns."""
+
+    def parameters(self) -> Arrays:
+        """Return the live arrays by name."""
+        ...
+
+    def gradients(self) -> Arrays:
+        """Return their gradients by the same names."""
+        ...
+
+
+def global_norm(arrays: Iterable[Array]) -> float:
+    """Return the Euclidean norm of all elements of all arrays, summed in float64."""
+    return math.sqrt(sum(_sum_of_squares(a) for a in arrays))
+
+
+class Optimizer(ABC):
+    """Base of all optimizers.
+
+    For every parameter w with gradient g, in this order:
+
+    1. clip: ``g * min(1, clip_norm / norm)``, where norm is that of all gradients together;
+    2. penalties, on weights only: ``g + l2 * w + l1 * sign(w)``. With ``decoupled`` the gradient
+       stays as it is and ``lr * (l2 * w + l1 * sign(w))`` is taken from w itself;
+    3. the rule: `update`.
+
+    Weights are the parameters called "W", and "B", the backward weights of a router that learns
+    them; biases, gamma and beta carry no penalty.
+
+    To write an optimizer, name the arrays it keeps per parameter in ``slots`` and override
+    `update`::
+
+        class Momentum(Optimizer):
+            slots = ("v",)
+
+            def update(self, w, g, state, lr):
+                state["v"] *= 0.9
+                state["v"] += g
+                w -= lr * state["v"]
+
+    Use one optimizer object per network: state is kept by parameter name.
+
+    Parameters
+    ----------
+    lr : float or callable
+        Learning rate, at least 0; or a schedule, called with ``steps`` or, if its ``per`` is
+        "epoch", with ``epoch``.
+    l2, l1 : float
+        Weights of the penalties ``l2 / 2 * sum(w^2)`` and ``l1 * sum(abs(w))``, at least 0.
+    clip_norm : float, optional
+        Largest norm of the gradient, above 0. A router's gradients count too.
+    decoupled : bool
+        Whether penalties bypass the rule.
+
+    Attributes
+    ----------
+    state : dict of {name: {slot: array}}
+        Zeros at first; each array has its parameter's shape and dtype.
+    steps : int
+        Steps taken.
+    epoch : int
+        Set by the trainer, for schedules per epoch.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is no number or outside its interval.
+    """
+
+    slots: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        lr: LearningRate,
+        l2: float = 0.0,
+        l1: float = 0.0,
+        clip_norm: float | None = None,
+        decoupled: bool = False,
+    ) -> None:
+        name = type(self).__name__
+        if callable(lr):
+            choice(name, "the schedule's per", getattr(lr, "per", "step"), ("step", "epoch"))
+        else:
+            number(name, "lr", lr, "[0, inf)")
+        number(name, "l2", l2, "[0, inf)")
+        number(name, "l1", l1, "[0, inf)")
+        if clip_norm is not None:
+            number(name, "clip_norm", clip_norm, "(0, inf)")
+        self.lr = lr
+        self.l2 = l2
+        self.l1 = l1
+        self.clip_norm = clip_norm
+        self.decoupled = decoupled
+        self.state: dict[str, dict[str, Array]] = {}
+        self.steps = 0
+        self.epoch = 0
+
+    @abstractmethod
+    def update(self, w: Array, g: Array, state: dict[str, Array], lr: float) -> None:
+        """Change one parameter in place: the rule itself.
+
+        Parameters
+        ----------
+        w : array
+            The parameter, to be written to.
+        g : array
+            Its gradient, clipped and with penalties, in w's shape and dtype. A copy: the rule may
+            use it as scratch space.
+        state : dict of {slot: array}
+            What the rule keeps for this parameter, to be written to.
+        lr : float
+            The learning rate of this step.
+        """
+
+    def step(self, net: Parametrized, router: Parametrized | None = None) -> None:
+        """Take one step: update every parameter of the network in place.
+
+        A diverging run gives NaN in silence here; it is the training loop that must stop.
+
+        Parameters
+        ----------
+        net : Network
+            Anything with ``parameters()`` and ``gradients()``. Gradients are only read.
+        router : Router, optional
+            A router that learns its backward weights ("conv1.B"): they are updated by the same
+            rule, penalties included.
+
+        Raises
+        ------
+        RuntimeError
+            If a parameter has no gradient.
+        TypeError, ValueError
+            If a gradient or a piece of state does not fit its parameter, or a schedule gives no
+            valid learning rate. Nothing has been changed then.
+        """
+        parameters, gradients = dict(net.parameters()), dict(net.gradients())
+        if router is not None:
+            parameters.update(router.parameters())
+            gradients.update(router.gradients())
+        self.check(parameters, gradients)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            self.apply(parameters, gradients)
+        self.steps += 1
+
+    def learning_rate(self) -> float:
+        """Return the learning rate of the next step.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is not a number of at least 0.
+        """
+        if not callable(self.lr):
+            return number(type(self).__name__, "lr", self.lr, "[0, inf)")
+        time = self.epoch if getattr(self.lr, "per", "step") == "epoch" else self.steps
+        name = f"the learning rate that {self.lr!r} gives at {time}"
+        return number(type(self).__name__, name, self.lr(time), "[0, inf)")
+
+    def penalty(self, net: Parametrized) -> float:
+        """Return ``l2 / 2 * sum(w^2) + l1 * sum(abs(w))`` over the network's weights.
+
+        That is what the penalties add to the loss, for a log. (With ``decoupled`` they belong to
+        no loss; the number is the same.)
+        """
+        return self.penalty_of(net.parameters())
+
+    def penalty_of(self, parameters: Arrays) -> float:
+        """Return the penalty of named arrays."""
+        weights = [w for name, w in parameters.items() if is_weight(name)]
+        total = 0.0
+        if self.l2:
+            total += self.l2 / 2 * sum(_sum_of_squares(w) for w in weights)
+        if self.l1:
+            total += self.l1 * sum(float(np.abs(w).sum(dtype=np.float64)) for w in weights)
+        return total
+
+    def check(self, parameters: Arrays, gradients: Arrays) -> None:
+        """Raise an error that names what is wrong, before anything is changed."""
+        owner = type(self).__name__
+        self.learning_rate()
+        for name, w in parameters.items():
+            if w.dtype.kind != "f" or not w.flags.writeable:
+                kind = f"{'' if w.flags.writeable else 'read-only '}{w.dtype}"
+                raise TypeError(f"{owner}: expected {name!r} to be writable floats, got {kind}")
+            g = gradients.get(name)
+            if g is None:
+                raise RuntimeError(
+                    f"{owner}: expected a gradient for {name!r}, got none; "
+                    "step comes after a backward pass"
+                )
+            if g.dtype.kind != "f":
+                raise TypeError(f"{owner}: expected {name!r} with float gradient, got {g.dtype}")
+            if g.shape != w.shape:
+                raise ValueError(
+                    f"{owner}: expected {name!r} with gradient of shape {w.shape}, got {g.shape}"
+                )
+            state = self.state.get(name)
+            if state is None:
+                continue
+            if set(state) != set(self.slots):
+                raise ValueError(
+                    f"{owner}: expected state of {name!r} to hold {sorted(self.slots)}, "
+                    f"got {sorted(state)}; was it another optimizer's?"
+                )
+            for slot, array in state.items():
+                if array.shape != w.shape:
+                    raise ValueError(
+                        f"{owner}: expected state {slot!r} of {name!r} with shape {w.shape}, "
+                        f"got {array.shape}; use one optimizer per network"
+                    )
+
+    def apply(self, parameters: Arrays, gradients: Arrays) -> None:
+        """Update named arrays that have been checked."""
+        lr = self.learning_rate()
+        scale = 1.0
+        if self.clip_norm is not None:
+            norm = global_norm(gradients[name] for name in parameters)
+            if norm > self.clip_norm:
+                scale = self.clip_norm / norm
+        for name, w in parameters.items():
+            # A copy even if scale is 1, so that penalties and rules can write to it.
+            g = np.asarray(np.multiply(gradients[name], scale), w.dtype)
+            if is_weight(name):
+                self._penalize(w, g, lr)
+            self.update(w, g, self._state_for(name, w), lr)
+
+    def _penalize(self, w: Array, g: Array, lr: float) -> None:
+        if not (self.l2 or self.l1):
+            return
+        term = self.l2 * w
+        if self.l1:
+            term += self.l1 * np.sign(w)
+        if self.decoupled:
+            w -= lr * term
+        else:
+            g += term
+
+    def _state_for(self, name: str, w: Array) -> dict[str, Array]:
+        state = self.state.setdefault(name, {})
+        for slot in self.slots:
+            if slot not in state:
+                state[slot] = np.zeros_like(w)
+            elif state[slot].dtype != w.dtype:  # the user has given the parameter another dtype
+                state[slot] = state[slot].astype(w.dtype)
+        return state
+
+    def __repr__(self) -> str:
+        arguments = (
+            f"{name}={getattr(self, name)!r}" for name in inspect.signature(type(self)).parameters
+        )
+        return f"{type(self).__name__}({', '.join(arguments)})"
+
+
+def is_weight(name: str) -> bool:
+    """Return whether penalties apply to a parameter of this name."""
+    return name.rpartition(".")[2] in ("W", "B")
+
+
+def _sum_of_squares(a: Array) -> float:
+    # Not by BLAS, whose threads cost more than they save on one dot product.
+    return float(np.square(a, dtype=np.float64).sum())

@@ -1,0 +1,64 @@
+"""RMSProp: each parameter's gradient, divided by its recent root mean square."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from elunet._checks import number
+from elunet._types import Array
+from elunet.optim.base import LearningRate, Optimizer
+
+__all__ = ["RMSProp"]
+
+
+class RMSProp(Optimizer):
+    r"""Gradient descent with a step size per parameter.
+
+    .. math::
+        v \leftarrow \rho v + (1 - \rho) g^2, \qquad
+        w \leftarrow w - \eta \, \frac{g}{\sqrt{v} + \epsilon}
+
+    v starts at 0, so the first steps are larger than later ones, by up to 1 / sqrt(1 - rho).
+
+    Parameters
+    ----------
+    lr : float or schedule
+        The learning rate, eta.
+    rho : float
+        How slowly v forgets, in [0, 1).
+    eps : float
+        Above 0; outside the square root, as in PyTorch.
+    l2, l1, clip_norm
+        See `Optimizer`.
+
+    References
+    ----------
+    Tieleman, Hinton, *Neural Networks for Machine Learning*, lecture 6.5, 2012.
+    """
+
+    slots = ("square",)
+
+    def __init__(
+        self,
+        lr: LearningRate,
+        rho: float = 0.9,
+        eps: float = 1e-8,
+        l2: float = 0.0,
+        l1: float = 0.0,
+        clip_norm: float | None = None,
+    ) -> None:
+        super().__init__(lr, l2, l1, clip_norm)
+        number("RMSProp", "rho", rho, "[0, 1)")
+        number("RMSProp", "eps", eps, "(0, inf)")
+        self.rho = rho
+        self.eps = eps
+
+    def update(self, w: Array, g: Array, state: dict[str, Array], lr: float) -> None:
+        """Move along the gradient, measured in units of its root mean square."""
+        v = state["square"]
+        v *= self.rho
+        v += (1 - self.rho) * np.square(g)
+        root = np.sqrt(v)
+        root += self.eps
+        g /= root
+        w -= lr * g

@@ -1,0 +1,67 @@
+"""Stochastic gradient descent, with momentum."""
+
+from __future__ import annotations
+
+from elunet._checks import number
+from elunet._types import Array
+from elunet.optim.base import LearningRate, Optimizer
+
+__all__ = ["SGD"]
+
+
+class SGD(Optimizer):
+    r"""Gradient descent with (heavy-ball or Nesterov) momentum.
+
+    .. math::
+        v \leftarrow \mu v + g, \qquad
+        w \leftarrow w - \eta v
+        \quad\text{or, Nesterov,}\quad w \leftarrow w - \eta (g + \mu v)
+
+    The learning rate stands outside v, as in PyTorch, so a change of it acts at once. With
+    momentum 0 this is plain gradient descent, w <- w - lr g.
+
+    Parameters
+    ----------
+    lr : float or schedule
+        The learning rate, eta.
+    momentum : float
+        mu, in [0, 1).
+    nesterov : bool
+        Whether to look one step ahead; needs momentum.
+    l2, l1, clip_norm
+        See `Optimizer`.
+
+    References
+    ----------
+    Polyak 1964, 10.1016/0041-5553(64)90137-5; Sutskever, Martens, Dahl, Hinton, *On the
+    Importance of Initialization and Momentum in Deep Learning*, ICML 2013.
+    """
+
+    slots = ("velocity",)
+
+    def __init__(
+        self,
+        lr: LearningRate,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        l2: float = 0.0,
+        l1: float = 0.0,
+        clip_norm: float | None = None,
+    ) -> None:
+        super().__init__(lr, l2, l1, clip_norm)
+        number("SGD", "momentum", momentum, "[0, 1)")
+        if nesterov and momentum == 0:
+            raise ValueError("SGD: expected momentum above 0 with nesterov=True, got 0.0")
+        self.momentum = momentum
+        self.nesterov = nesterov
+
+    def update(self, w: Array, g: Array, state: dict[str, Array], lr: float) -> None:
+        """Move along the running sum of gradients."""
+        v = state["velocity"]
+        v *= self.momentum
+        v += g
+        if self.nesterov:
+            g += self.momentum * v
+            w -= lr * g
+        else:
+            w -= lr * v

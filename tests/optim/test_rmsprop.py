@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from elunet.optim import RMSProp
+
+
+@pytest.mark.parametrize(("l2", "l1"), [(0.0, 0.0), (0.1, 0.05)])
+def test_rule(compare, l2, l1):
+    def rule(w, g, memory, t):
+        if memory["weight"]:
+            g = g + l2 * w + l1 * np.sign(w)
+        memory["v"] = 0.8 * memory.get("v", 0) + 0.2 * g**2
+        return w - 0.01 * g / (np.sqrt(memory["v"]) + 1e-3)
+
+    compare(RMSProp(0.01, rho=0.8, eps=1e-3, l2=l2, l1=l1), rule)
+
+
+def test_agrees_with_torch(compare_with_torch):
+    torch = pytest.importorskip("torch")
+    compare_with_torch(
+        RMSProp(0.01, l2=0.1),
+        lambda p: torch.optim.RMSprop(p, lr=0.01, alpha=0.9, weight_decay=0.1),
+    )
+
+
+@pytest.mark.parametrize("arguments", [{"rho": 1.0}, {"eps": -1.0}])
+def test_errors(arguments):
+    with pytest.raises(ValueError, match=f"RMSProp: expected {next(iter(arguments))} in"):
+        RMSProp(0.1, **arguments)

@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elunet.losses import (
+    CrossEntropy,
+    Loss,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    SoftmaxCrossEntropy,
+    one_hot,
+)
+
+CLASSIFICATION = [SoftmaxCrossEntropy(), CrossEntropy()]
+REGRESSION = [MeanSquaredError(), MeanAbsoluteError()]
+ALL = CLASSIFICATION + REGRESSION
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def example(loss, rng, n=4, c=3, dtype=np.float64):
+    """Return a prediction and a matching target away from kinks and edges."""
+    x = rng.normal(size=(n, c))
+    if isinstance(loss, SoftmaxCrossEntropy):
+        target = rng.integers(0, c, n)
+    elif isinstance(loss, CrossEntropy):
+        x, target = rng.uniform(0.1, 0.9, (n, c)), rng.integers(0, c, n)
+    else:
+        target = x + rng.choice([-1, 1], (n, c)) * rng.uniform(0.1, 2, (n, c))
+    return x.astype(dtype), target
+
+
+def numeric_gradient(f, x, eps=1e-6):
+    """Return df/dx by central differences."""
+    gradient = np.zeros_like(x)
+    for i in np.ndindex(x.shape):
+        step = np.zeros_like(x)
+        step[i] = eps
+        gradient[i] = (f(x + step) - f(x - step)) / (2 * eps)
+    return gradient
+
+
+@pytest.mark.parametrize("loss", ALL, ids=repr)
+@given(seed=SEEDS, n=st.integers(1, 5), c=st.integers(2, 6))
+def test_gradient(loss, seed, n, c):
+    x, target = example(loss, np.random.default_rng(seed), n, c)
+    _, dy = loss(x, target)
+    numeric = numeric_gradient(lambda z: loss(z, target)[0], x)
+    np.testing.assert_allclose(dy, numeric, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("loss", CLASSIFICATION, ids=repr)
+@given(seed=SEEDS)
+def test_gradient_with_soft_targets(loss, seed):
+    rng = np.random.default_rng(seed)
+    x, _ = example(loss, rng)
+    target = rng.dirichlet(np.ones(3), 4)
+    _, dy = loss(x, target)
+    numeric = numeric_gradient(lambda z: loss(z, target)[0], x)
+    np.testing.assert_allclose(dy, numeric, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("loss", ALL, ids=repr)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_agrees_with_torch(loss, dtype):
+    torch = pytest.importorskip("torch")
+    x, target = example(loss, np.random.default_rng(0), 50, 10, dtype)
+    z, t = torch.tensor(x, requires_grad=True), torch.tensor(target)
+    functional = torch.nn.functional
+    reference = {
+        "SoftmaxCrossEntropy": functional.cross_entropy,
+        "CrossEntropy": lambda p, t: functional.nll_loss(p.log(), t),
+        "MeanSquaredError": lambda p, t: functional.mse_loss(p, t.to(p)),
+        "MeanAbsoluteError": lambda p, t: functional.l1_loss(p, t.to(p)),
+    }[type(loss).__name__](z, t)
+    reference.backward()
+    value, dy = loss(x, target)
+    rtol = 1e-5 if dtype == np.float32 else 1e-12
+    assert value == pytest.approx(reference.item(), rel=rtol)
+    np.testing.assert_allclose(dy, z.grad.numpy(), rtol=rtol, atol=1e-8 if rtol > 1e-6 else 1e-15)
+
+
+@pytest.mark.parametrize("loss", ALL, ids=repr)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_types_of_results(loss, dtype):
+    x, target = example(loss, np.random.default_rng(0), dtype=dtype)
+    value, dy = loss(x, target)
+    assert type(value) is float
+    assert dy.dtype == dtype
+    assert dy.shape == x.shape
+    assert dy.flags.c_contiguous
+    assert not np.shares_memory(dy, x)
+
+
+@pytest.mark.parametrize("loss", ALL, ids=repr)
+def test_any_strides_and_read_only(loss):
+    x, target = example(loss, np.random.default_rng(0), dtype=np.float32)
+    value, dy = loss(x, target)
+    wide = np.repeat(x, 2, axis=1)
+    for same in (np.asfortranarray(x), wide[:, ::2], x[::-1].copy()[::-1], x.tolist()):
+        if isinstance(same, np.ndarray):
+            same.flags.writeable = False
+        frozen = target.copy()
+        frozen.flags.writeable = False
+        other, other_dy = loss(same, frozen)
+        assert other == value
+        np.testing.assert_allclose(other_dy, dy, rtol=1e-6)
+        assert other_dy.flags.c_contiguous
+        np.testing.assert_array_equal(frozen, target)
+
+
+@pytest.mark.parametrize("loss", ALL, ids=repr)
+def test_integer_labels_are_one_hot(loss):
+    x, _ = example(loss, np.random.default_rng(0))
+    labels = np.array([0, 2, 1, 2])
+    value, dy = loss(x, labels)
+    rows = one_hot(labels, 3)
+    for target in (
+        rows,
+        rows.astype(int),
+        rows.astype(bool),
+        labels.astype(np.uint8),
+        [0, 2, 1, 2],
+    ):
+        other, other_dy = loss(x, target)
+        assert other == value
+        np.testing.assert_array_equal(other_dy, dy)
+
+
+@pytest.mark.parametrize("loss", ALL, ids=repr)
+def test_mean_over_the_batch(loss):
+    x, target = example(loss, np.random.default_rng(0))
+    value, dy = loss(x, target)
+    twice, twice_dy = loss(np.tile(x, (2, 1)), np.concatenate([target, target]))
+    assert twice == pytest.approx(value)
+    np.testing.assert_allclose(twice_dy[:4], dy / 2)
+
+
+def test_softmax_cross_entropy_is_cross_entropy_of_softmax():
+    rng = np.random.default_rng(0)
+    z, labels = rng.normal(size=(5, 4)), rng.integers(0, 4, 5)
+    p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    value, dy = SoftmaxCrossEntropy()(z, labels)
+    assert value == pytest.approx(CrossEntropy()(p, labels)[0])
+    np.testing.assert_allclose(dy, (p - one_hot(labels, 4)) / 5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_large_logits(dtype):
+    z = np.array([[1e4, -1e4, 0], [1e4, -1e4, 0], [-1e4, -1e4, -1e4]], dtype)
+    value, dy = SoftmaxCrossEntropy()(z, [1, 0, 2])
+    assert value == pytest.approx((2e4 + 0 + np.log(3)) / 3)
+    np.testing.assert_allclose(dy * 3, [[1, -1, 0], [0, 0, 0], [1 / 3, 1 / 3, -2 / 3]], rtol=1e-6)
+
+
+def test_a_perfect_prediction_costs_nothing():
+    for value in (
+        SoftmaxCrossEntropy()(np.array([[1e4, 0.0]]), [0])[0],
+        CrossEntropy()(np.array([[1.0, 0.0]]), [0])[0],
+    ):
+        assert str(value) == "0.0"  # not -0.0
+
+
+def test_logit_of_minus_infinity_rules_a_class_out():
+    value, dy = SoftmaxCrossEntropy()(np.array([[0.0, -np.inf, 0.0]]), [0])
+    assert value == pytest.approx(np.log(2))
+    np.testing.assert_allclose(dy, [[-0.5, 0, 0.5]])
+    assert SoftmaxCrossEntropy()(np.array([[0.0, -np.inf]]), [1])[0] == np.inf
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_probability_of_zero(dtype):
+    value, dy = CrossEntropy()(np.array([[0.0, 1.0], [0.0, 1.0]], dtype), [0, 1])
+    assert value == pytest.approx(-np.log(np.finfo(np.float32).tiny) / 2)
+    assert np.isfinite(dy).all()
+    np.testing.assert_array_equal(dy[1], [0, -0.5])
+
+
+@pytest.mark.parametrize("loss", ALL, ids=repr)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_nan_gives_nan_without_warning(loss, dtype):
+    x, target = example(loss, np.random.default_rng(0), dtype=dtype)
+    x[1, 1] = np.nan
+    value, dy = loss(x, target)
+    assert np.isnan(value)
+    assert np.isnan(dy[1, 1])
+
+
+def test_values_by_hand():
+    x, t = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[1.0, 0.0], [0.0, 5.0]])
+    value, dy = MeanSquaredError()(x, t)
+    assert value == (0 + 4 + 9 + 1) / 4
+    np.testing.assert_array_equal(dy, [[0, 1], [1.5, -0.5]])
+    value, dy = MeanAbsoluteError()(x, t)
+    assert value == (0 + 2 + 3 + 1) / 4
+    np.testing.assert_array_equal(dy, [[0, 0.25], [0.25, -0.25]])
+
+
+@pytest.mark.parametrize("loss", REGRESSION, ids=repr)
+def test_regression_takes_any_shape(loss):
+    for shape in [(3,), (3, 1), (2, 4, 4, 3)]:
+        value, dy = loss(np.ones(shape, np.float32), np.zeros(shape, int))
+        assert value == 1.0
+        assert dy.shape == shape
+
+
+def test_one_hot():
+    np.testing.assert_array_equal(one_hot([2, 0], 3), [[0, 0, 1], [1, 0, 0]])
+    with pytest.raises(ValueError, match=r"one_hot: expected labels of shape \(N,\), got \(1, 1\)"):
+        one_hot([[1]], 3)
+    with pytest.raises(TypeError, match=r"integer labels, got float64$"):
+        one_hot([], 3)
+
+
+def test_a_loss_of_ones_own():
+    class Sum(Loss):
+        def read_target(self, target, shape):
+            return target
+
+        def formula(self, prediction, target):
+            return prediction.sum(), np.ones_like(prediction)
+
+    value, dy = Sum()(np.ones((2, 3), np.float32), None)
+    assert value == 6.0
+    assert dy.dtype == np.float32
+    assert repr(Sum()) == "Sum()"
+
+
+X = np.full((4, 10), 0.1)
+
+
+@pytest.mark.parametrize("loss", CLASSIFICATION, ids=repr)
+@pytest.mark.parametrize(
+    ("x", "target", "error", "message"),
+    [
+        (X, [1, 2, 3, 10], ValueError, r"expected labels in 0..9, got target\[3\] = 10"),
+        (X, [1, -1, 3, 10], ValueError, r"expected labels in 0..9, got target\[1\] = -1"),
+        (X, [1.0, 2, 3, 4], TypeError, r"integer labels, got float64 \(target\[0\] = 1.0\)"),
+        (X, [True] * 4, TypeError, "integer labels, got bool"),
+        (X, [1, 2, 3], ValueError, r"target of shape \(4,\) .* or \(4, 10\) .*, got \(3,\)"),
+        (X, [[1], [2], [3], [4]], ValueError, r"got \(4, 1\)"),
+        (X, X * 2, ValueError, r"expected one-hot rows .* got target\[0\] = \[0.2"),
+        (X, X * np.nan, ValueError, r"expected one-hot rows .* got target\[0\] = \[nan"),
+        (X, X.astype(complex), TypeError, "real numbers, got complex128"),
+        (X[:0], [], ValueError, r"at least one row, got shape \(0, 10\)"),
+        (X[:, :0], [0] * 4, ValueError, r"at least one row, got shape \(4, 0\)"),
+        (X[0], [1], ValueError, r"prediction of shape \(N, C\), got \(10,\)"),
+        (X.astype(np.float16), [1] * 4, TypeError, "float32 or float64, got float16"),
+        (X.astype(int), [1] * 4, TypeError, "float32 or float64, got int64"),
+        (X.astype(object), [1] * 4, TypeError, "float32 or float64, got object"),
+    ],
+)
+def test_classification_errors(loss, x, target, error, message):
+    with pytest.raises(error, match=type(loss).__name__ + r"\(\): .*" + message):
+        loss(x, target)
+
+
+def test_negative_soft_target():
+    with pytest.raises(ValueError, match=r"target\[1\] = \[-1.  2.\]"):
+        SoftmaxCrossEntropy()(np.zeros((2, 2)), [[0.0, 1.0], [-1.0, 2.0]])
+
+
+def test_logits_given_as_probabilities():
+    with pytest.raises(ValueError, match=r"got prediction\[1, 0\] = -2.0 .*SoftmaxCrossEntropy"):
+        CrossEntropy()(np.array([[0.0, 1.0], [-2.0, 3.0]]), [0, 1])
+
+
+@pytest.mark.parametrize("loss", REGRESSION, ids=repr)
+@pytest.mark.parametrize(
+    ("x", "target", "error", "message"),
+    [
+        (X, X[:3], ValueError, r"target of shape \(4, 10\), got \(3, 10\)"),
+        (X, [0.5] * 4, ValueError, r"target of shape \(4, 10\), got \(4,\)"),
+        (X, [1, 2, 3, 10], ValueError, r"expected labels in 0..9, got target\[3\] = 10"),
+        (X[:, :1], [0] * 4, ValueError, r"target of shape \(4, 1\), got \(4,\)"),
+        (X, X.astype(str), TypeError, "real numbers, got <U"),
+        (X[:0], X[:0], ValueError, "at least one row"),
+        (np.float64(1), 1.0, ValueError, r"at least one row, got shape \(\)"),
+    ],
+)
+def test_regression_errors(loss, x, target, error, message):
+    with pytest.raises(error, match=type(loss).__name__ + r"\(\): .*" + message):
+        loss(x, target)
