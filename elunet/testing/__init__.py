@@ -1,0 +1,45 @@
+"""Checks of gradients, for elunet's layers and for anybody's own.
+
+    from elunet.testing import check_layer
+    check_layer(MyLayer(), x)
+
+A check compares a backward pass with numeric differences of the forward pass. If they differ, the
+error says where, by how much, and which kind of slip makes such a difference. `strategies` (for
+hypothesis) draws inputs that are safe to differentiate at.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from elunet.testing import rules
+from elunet.testing._compare import numeric_gradient
+from elunet.testing._functions import check_functions
+from elunet.testing._layer import check_layer
+from elunet.testing._network import check_loss, check_network
+from elunet.testing._optimizer import check_optimizer
+from elunet.testing._report import CheckResult, GradientCheckError, Row
+
+if TYPE_CHECKING:
+    from elunet.testing import strategies as strategies
+
+__all__ = [
+    "CheckResult",
+    "GradientCheckError",
+    "Row",
+    "check_functions",
+    "check_layer",
+    "check_loss",
+    "check_network",
+    "check_optimizer",
+    "numeric_gradient",
+    "rules",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `strategies`, and with it hypothesis, at its first use."""
+    if name == "strategies":
+        return importlib.import_module("elunet.testing.strategies")
+    raise AttributeError(f"module 'elunet.testing' has no attribute {name!r}")

@@ -1,0 +1,329 @@
+"""Checks of a whole network and of a loss: the gradient of one number, the loss.
+
+A layer that is right by itself may still be wired wrongly, and a loss that is right for one row
+wrong for a batch. Going backwards, all gradients behind a slip are wrong and those before it are
+right; the error says where that border lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from elunet._types import Array
+from elunet.testing._compare import Settings, Target, compare, first_index, real
+from elunet.testing._diagnose import Factor
+from elunet.testing._layer import batch_factor
+from elunet.testing._report import CheckResult, GradientCheckError, Row, conclude
+from elunet.testing._subject import (
+    Frozen,
+    Snapshot,
+    flags,
+    name_of,
+    named_in_float64,
+    parts_of,
+)
+
+
+def check_network(
+    net: Any,
+    x: Any,
+    y: Any,
+    loss: Callable[[Array, Any], tuple[float, Array]],
+    train: bool = True,
+    seed: int = 0,
+    *,
+    eps: float = 1e-6,
+    rtol: float = 1e-5,
+    atol: float = 1e-7,
+    entries: int = 50,
+    skip_kinks: bool = True,
+) -> CheckResult:
+    """Check the loss's gradient by every parameter of a network, and by its input.
+
+    Runs ``value, dy = loss(net.forward(x, train), y)`` and ``net.backward(dy)``, and compares
+    ``net.gradients()`` with central differences of value, in float64 and with the random state
+    set back before each pass.
+
+    Parameters
+    ----------
+    net : Network
+        Or anything with forward, backward, ``parameters()`` and ``gradients()`` (dicts by name).
+    x : array_like
+        A small batch; cast to float64.
+    y : object
+        The target, handed to the loss as it is.
+    loss : callable
+        ``loss(prediction, target) -> (value, dy)``.
+    train, seed, eps, rtol, atol
+        As for `check_layer`.
+    entries : int
+        Entries compared one by one in each array; a random direction covers the rest.
+    skip_kinks : bool
+        Leave out entries where the loss has no derivative; inside a network they cannot be
+        avoided (a ReLU behind a layer whose output is exactly 0). The result counts them.
+
+    Returns
+    -------
+    CheckResult
+
+    Raises
+    ------
+    GradientCheckError
+        If a gradient is wrong; it names the parameter, as in conv1.W, and the layers to look at.
+    TypeError
+        If net lacks a method.
+    ValueError
+        If x is empty or not finite, or a number is out of its range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import elunet as eln
+    >>> from elunet.testing import check_network
+    >>> net = eln.Sequential([eln.layers.Linear(3, 4), eln.layers.ELU()], seed=0)
+    >>> x, y = np.random.default_rng(0).normal(size=(5, 3)), np.zeros((5, 4))
+    >>> check_network(net, x, y, eln.losses.MeanSquaredError()).arrays
+    ['dx', 'linear1.W', 'linear1.b']
+    """
+    settings = Settings(eps, rtol, atol, entries, skip_kinks, seed).validated("check_network")
+    for method in ("forward", "backward", "parameters", "gradients"):
+        if not callable(getattr(net, method, None)):
+            raise TypeError(
+                f"check_network: expected a network with a method {method}, got "
+                f"{type(net).__name__}"
+            )
+    value = real(x, "check_network: x")
+    name = type(net).__name__
+    told = flags(net.forward, train)
+    parts = parts_of(net)
+    snapshot = Snapshot(parts)
+    try:
+        parameters = named_in_float64(parts, net)
+        frozen = Frozen(parts)
+
+        def run(v: Array) -> tuple[float, Array]:
+            frozen.restore()
+            prediction = net.forward(v.copy(), **told)
+            if prediction.dtype != np.float64:
+                raise GradientCheckError(
+                    f"{name}: forward returned {prediction.dtype} for x in float64; expected "
+                    "float64 (let x's dtype rule the computation)"
+                )
+            return loss(prediction, y)
+
+        first, dy = run(value)
+        _finite_number(name, first)
+        dx = net.backward(dy)
+        if dx is not None:
+            dx = np.array(dx, dtype=np.float64)
+        gradients = [parameter.gradient() for parameter in parameters]
+        targets = []
+        if dx is not None:
+            targets.append(
+                Target("dx", "x", value, dx, lambda v: np.array(run(v)[0]), _batch(value))
+            )
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            if gradient is None:
+                raise GradientCheckError(
+                    f"{name}: backward left no gradient of {parameter.name}", parameter.name
+                )
+
+            def output(v: Array, place: Callable[[Array], None] = parameter.place) -> Array:
+                place(v)
+                return np.array(run(value)[0])
+
+            targets.append(
+                Target(
+                    parameter.name,
+                    parameter.symbol,
+                    parameter.value,
+                    np.array(gradient, dtype=np.float64),
+                    output,
+                    _batch(value),
+                    is_input=False,
+                )
+            )
+        rows = []
+        for target in targets:
+            rows.append(_one(name, target, settings))
+            for parameter in parameters:
+                parameter.place(parameter.value)
+        again = run(value)[0]
+        if abs(again - first) > 1e-9 * max(1.0, abs(first)):
+            raise GradientCheckError(
+                f"{name}: the loss is not deterministic: {first:.8g}, then {again:.8g} for the "
+                "same x although the random state was set back"
+            )
+        return conclude(name, rows, advice=_advice(net, rows))
+    finally:
+        snapshot.restore()
+
+
+def check_loss(
+    loss: Callable[[Array, Any], tuple[float, Array]],
+    prediction: Any,
+    target: Any,
+    seed: int = 0,
+    *,
+    eps: float = 1e-6,
+    rtol: float = 1e-5,
+    atol: float = 1e-7,
+    entries: int = 500,
+    skip_kinks: bool = False,
+) -> CheckResult:
+    """Check the gradient that a loss returns beside its value.
+
+    Parameters
+    ----------
+    loss : callable
+        ``loss(prediction, target) -> (value, dy)``, dy of prediction's shape.
+    prediction : array_like
+        Cast to float64. For a loss of probabilities give probabilities, and for one with a kink
+        (the mean absolute error where prediction equals target) keep away from it.
+    target : object
+        Handed on as it is.
+    seed, eps, rtol, atol, entries, skip_kinks
+        As for `check_layer`.
+
+    Returns
+    -------
+    CheckResult
+        With a note if the value looks like a sum over the batch: elunet's losses are means.
+
+    Raises
+    ------
+    GradientCheckError
+        If dy is wrong, or an argument was changed in place.
+    TypeError
+        If loss does not return two things.
+    ValueError
+        If prediction is empty or not finite, or a number is out of its range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from elunet.testing import check_loss
+    >>> def half_squares(prediction, target):
+    ...     gap = prediction - target
+    ...     return 0.5 * np.sum(gap**2) / len(gap), gap / len(gap)
+    >>> check_loss(half_squares, np.ones((3, 2)), np.zeros((3, 2))).arrays
+    ['dy']
+    """
+    settings = Settings(eps, rtol, atol, entries, skip_kinks, seed).validated("check_loss")
+    value = real(prediction, "check_loss: prediction")
+    name = name_of(loss)
+
+    def run(v: Array) -> Any:
+        result = loss(v, target)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise TypeError(
+                f"check_loss: expected {name} to return (value, dy), got {type(result).__name__}"
+            )
+        return result
+
+    given = value.copy()
+    aim = np.array(target) if isinstance(target, np.ndarray) else None
+    number, dy = run(given)
+    _finite_number(name, number)
+    for label, now, before in (("prediction", given, value), ("target", target, aim)):
+        if before is not None and not np.array_equal(now, before):
+            index = first_index(now != before)
+            raise GradientCheckError(f"{name}: changed {label} in place at {list(index)}", label)
+    checked = Target(
+        "dy",
+        "prediction",
+        value,
+        np.array(dy, dtype=np.float64),
+        lambda v: np.array(float(run(v.copy())[0])),
+        _loss_factors(value),
+        advice="move the prediction away from it",
+    )
+    row = _one(name, checked, settings)
+    notes = []
+    if value.ndim and aim is not None and aim.shape[:1] == value.shape[:1]:
+        twice = float(loss(np.concatenate([value, value]), np.concatenate([aim, aim]))[0])
+        if abs(number) > 1e-9 and abs(twice - 2 * number) < 1e-9 * abs(number):
+            notes.append(
+                "the value is a sum over the batch, not a mean: it and its gradient grow with "
+                "the batch"
+            )
+    return conclude(name, [row], notes)
+
+
+def _one(name: str, target: Target, settings: Settings) -> Row:
+    try:
+        return compare(target, np.array(1.0), settings)
+    except GradientCheckError as error:
+        raise GradientCheckError(
+            f"{name}: {error}", error.array, error.index, error.cause
+        ) from None
+
+
+def _finite_number(name: str, value: Any) -> None:
+    if np.ndim(value) != 0 or not np.isfinite(value):
+        got = f"shape {np.shape(value)}" if np.ndim(value) else str(value)
+        raise GradientCheckError(f"{name}: expected the loss as one finite number, got {got}")
+
+
+def _batch(x: Array) -> list[Factor]:
+    return [batch_factor(len(x))] if x.ndim > 1 else []
+
+
+def _loss_factors(prediction: Array) -> list[Factor]:
+    if not prediction.ndim:
+        return []
+    factors = [
+        Factor(
+            len(prediction),
+            f"a missing 1/{len(prediction)}: the value is a mean over the batch, its gradient is "
+            "not",
+            f"divided by the batch size {len(prediction)} once too often",
+        )
+    ]
+    if prediction.size > len(prediction):
+        factors.append(
+            Factor(
+                prediction.size,
+                f"a missing 1/{prediction.size}: the value is a mean over all elements, its "
+                "gradient is not",
+                f"divided by the number of elements {prediction.size} once too often",
+            )
+        )
+    columns = prediction.size // len(prediction)
+    factors.append(
+        Factor(
+            columns,
+            f"a missing 1/{columns}, the number of columns",
+            f"divided by the number of columns {columns} once too often",
+        )
+    )
+    return factors
+
+
+def _advice(net: Any, rows: list[Row]) -> str:
+    """Say between which layers the gradient goes wrong on its way down."""
+    names = list(getattr(net, "names", ()))
+    layers = dict(zip(names, getattr(net, "layers", ()), strict=False))
+    place = (
+        {row.array: names.index(row.array.rpartition(".")[0]) for row in rows[1:]}
+        if (names and all(row.array.rpartition(".")[0] in names for row in rows[1:]))
+        else {}
+    )
+    if not place:
+        return ""
+    place = {"dx": -1, **place}
+    wrong = [place[row.array] for row in rows if not row.ok]
+    if not wrong:
+        return ""
+    last = max(wrong)
+    above = min((i for i in place.values() if i > last), default=len(names))
+    suspects = names[max(last, 0) : above + 1]
+    if above == len(names):
+        found = "the gradients are wrong from the top"
+    else:
+        found = f"going backwards the gradients are right down to {names[above]}"
+    listed = ", ".join(f"{name} = {layers[name]!r}" for name in suspects)
+    return f"{found}: check_layer these: {listed}"

@@ -1,0 +1,219 @@
+"""The check of an optimizer: step by step against its update rule, written out.
+
+There is nothing to differentiate here, but the same kind of slip: a bias correction that forgets
+the step's number moves every weight, and the loss still falls.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from elunet._types import Array, Shape
+from elunet.testing._compare import positive, stream
+from elunet.testing._diagnose import number_text, ratio
+from elunet.testing._report import CheckResult, GradientCheckError, Row
+from elunet.testing.rules import Rule
+
+
+class _Parameters:
+    """As much of a network as an optimizer needs."""
+
+    def __init__(self, arrays: dict[str, Array]) -> None:
+        self.arrays = arrays
+        self.latest: dict[str, Array] = {}
+
+    def parameters(self) -> dict[str, Array]:
+        """Return the live arrays by name."""
+        return dict(self.arrays)
+
+    def gradients(self) -> dict[str, Array]:
+        """Return the gradients by the same names."""
+        return dict(self.latest)
+
+
+def check_optimizer(
+    optimizer: Any,
+    rule: Rule,
+    steps: int = 5,
+    shape: Shape = (3, 4),
+    seed: int = 0,
+    *,
+    names: Sequence[str] = ("first.W", "second.W"),
+    rtol: float = 1e-6,
+    atol: float = 1e-12,
+) -> CheckResult:
+    """Run an optimizer for a few steps and compare each with the rule.
+
+    Parameters
+    ----------
+    optimizer : object
+        A fresh one, with ``step(net)``, where net has ``parameters()`` and ``gradients()``, dicts
+        of arrays by name; step writes into the parameters. A deep copy is run.
+    rule : callable
+        ``rule(w, g, state, t) -> new w``: state is a dict of the rule's own for each parameter,
+        empty at first, t the step's number from 1. See `rules` for the usual ones.
+    steps : int
+        How many steps.
+    shape : tuple of int
+        Shape of each parameter.
+    seed : int
+        Draws parameters and gradients (of sizes from 1e-4 to 3, so that eps matters).
+    names : sequence of str
+        The parameters' names. Elunet's optimizers put penalties on those that end in ".W".
+    rtol, atol : float
+        An entry passes if it differs from the rule's by no more than
+        ``atol + rtol * |the rule's change of it|``.
+
+    Returns
+    -------
+    CheckResult
+
+    Raises
+    ------
+    GradientCheckError
+        If a step differs; it says which step, parameter and entry, and the likely cause.
+    TypeError
+        If optimizer has no ``step``.
+    ValueError
+        If the rule gives an array of another shape, or a number is out of its range.
+
+    Examples
+    --------
+    >>> from elunet.testing import check_optimizer, rules
+    >>> class Descent:
+    ...     def step(self, net):
+    ...         gradients = net.gradients()
+    ...         for name, w in net.parameters().items():
+    ...             w -= 0.1 * gradients[name]
+    >>> check_optimizer(Descent(), rules.sgd(0.1)).arrays
+    ['first.W', 'second.W']
+    """
+    if isinstance(optimizer, type) or not callable(getattr(optimizer, "step", None)):
+        raise TypeError(
+            "check_optimizer: expected an optimizer with step(net), got "
+            f"{optimizer!r} ({type(optimizer).__name__})"
+        )
+    positive("check_optimizer", steps=steps, rtol=rtol, atol=atol)
+    label = type(optimizer).__name__
+    runner = copy.deepcopy(optimizer)
+    rng = stream(seed, 4)
+    net = _Parameters({name: rng.standard_normal(shape) for name in names})
+    states: dict[str, dict[str, Any]] = {name: {} for name in names}
+    errors = dict.fromkeys(names, (0.0, 0.0))
+    for t in range(1, steps + 1):
+        before = {name: w.copy() for name, w in net.arrays.items()}
+        gradients = {
+            name: rng.standard_normal(shape) * 10 ** rng.uniform(-4, 0.5, shape) for name in names
+        }
+        expected = {}
+        for name in names:
+            new = np.asarray(rule(before[name].copy(), gradients[name].copy(), states[name], t))
+            if new.shape != before[name].shape:
+                raise ValueError(
+                    f"check_optimizer: expected the rule to return shape {before[name].shape}, "
+                    f"got {new.shape}"
+                )
+            expected[name] = new
+        net.latest = {name: g.copy() for name, g in gradients.items()}
+        runner.step(net)
+        for name in names:
+            if not np.array_equal(net.latest[name], gradients[name]):
+                raise GradientCheckError(
+                    f"{label}: step changed the gradient of {name} in place; it is not its own",
+                    name,
+                )
+        wrong = {
+            name: np.abs(net.arrays[name] - expected[name])
+            > atol + rtol * np.abs(expected[name] - before[name])
+            for name in names
+        }
+        wrong = {name: mask | ~np.isfinite(net.arrays[name]) for name, mask in wrong.items()}
+        if any(mask.any() for mask in wrong.values()):
+            raise _error(label, t, wrong, before, net.arrays, expected, gradients)
+        for name in names:
+            gap = float(np.max(np.abs(net.arrays[name] - expected[name])))
+            change = float(np.max(np.abs(expected[name] - before[name]))) or 1.0
+            old = errors[name]
+            errors[name] = max(old[0], gap), max(old[1], gap / change)
+            net.arrays[name][...] = expected[name]  # so that rounding does not add up
+    count = int(np.prod(shape)) * steps
+    rows = [Row(name, *errors[name], count, count) for name in names]
+    return CheckResult(label, tuple(rows), (f"{steps} steps",))
+
+
+def _error(
+    label: str,
+    t: int,
+    wrong: dict[str, Array],
+    before: dict[str, Array],
+    after: dict[str, Array],
+    expected: dict[str, Array],
+    gradients: dict[str, Array],
+) -> GradientCheckError:
+    name = next(name for name, mask in wrong.items() if mask.any())
+    gap = np.where(wrong[name], np.abs(after[name] - expected[name]), -1.0)
+    place = tuple(map(int, np.unravel_index(np.argmax(gap), gap.shape)))
+    cause = _cause(t, wrong, before, after, expected, gradients)
+    message = (
+        f"{label}: step {t} differs from the rule for {name}, at {int(wrong[name].sum())} of "
+        f"{wrong[name].size} entries\n"
+        f"  worst at {name}{list(place)}: {before[name][place]:.8g} became "
+        f"{after[name][place]:.8g}, expected {expected[name][place]:.8g}"
+        + (f"\n  likely cause: {cause}" if cause else "")
+    )
+    return GradientCheckError(message, name, place, cause)
+
+
+def _cause(
+    t: int,
+    wrong: dict[str, Array],
+    before: dict[str, Array],
+    after: dict[str, Array],
+    expected: dict[str, Array],
+    gradients: dict[str, Array],
+) -> str:
+    def flat(arrays: dict[str, Array]) -> Array:
+        return np.concatenate([array.reshape(-1) for array in arrays.values()])
+
+    got, due = flat(after) - flat(before), flat(expected) - flat(before)
+    size = np.abs(flat(gradients))
+    if not np.all(np.isfinite(got)):
+        return "the step is not finite"
+    if not np.any(got):
+        return (
+            "no parameter changed: step has to write into the arrays (w -= ..., w[...] = ...), "
+            "not to put new ones in their place"
+        )
+    large = size >= np.median(size)  # where eps does not blur a factor
+    k = ratio(got[large], due[large])
+    later = "step 1 is right, so what changes from step to step is at fault: " if t > 1 else ""
+    if k is not None and abs(k + 1) < 1e-4:
+        return "the sign is flipped: the step goes uphill"
+    if k is not None and t > 1:
+        return (
+            f"{later}the step is {number_text(k)} x the rule's, as with a bias "
+            "correction or a schedule that does not use the step's number t (1 - beta instead of "
+            "1 - beta**t)"
+        )
+    if k is not None:
+        return (
+            f"the step is {number_text(k)} x the rule's: the learning rate, or a "
+            "missing bias correction (Adam's first step without it is "
+            "(1 - beta1) / sqrt(1 - beta2) = 3.162 x too long)"
+        )
+    right = [name for name, one in wrong.items() if not one.any()]
+    if right and len(wrong) > 1 and t == 1:
+        return (
+            f"{right[0]} is right at the same step: is state shared between parameters, or are "
+            "they treated differently by name?"
+        )
+    off = np.abs(got - due) / np.maximum(np.abs(due), np.finfo(float).tiny)
+    if t == 1 and np.median(off[~large]) > 10 * np.median(off[large]):
+        return "it is off most where the gradient is small: eps has another value or place"
+    if t > 1:
+        return f"{later}what the optimizer remembers (momentum, averages), or its use of t"
+    return ""

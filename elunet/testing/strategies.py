@@ -1,0 +1,254 @@
+"""Strategies for hypothesis: inputs at which a gradient check means something, and layers for them.
+
+A numeric difference is wrong beside a kink (ReLU at 0) and at a tie (two equal numbers in a pooling
+window). So values here are all different, evenly spaced, shuffled, and keep their distance from
+the kinks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from elunet import layers as _layers
+from elunet._types import Array, Shape
+
+try:
+    from hypothesis import strategies as st
+except ImportError as error:
+    raise ImportError(
+        "elunet.testing.strategies needs hypothesis: pip install elunet[test]"
+    ) from error
+
+__all__ = ["images", "inputs", "layers", "shapes", "spread"]
+
+
+def spread(
+    shape: Shape,
+    rng: np.random.Generator,
+    kinks: Sequence[float] = (0.0,),
+    margin: float = 0.05,
+    reach: float = 2.0,
+) -> Array:
+    """Return different values in shuffled order, evenly spaced in what the kinks leave free.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    rng : numpy.random.Generator
+        Shuffles.
+    kinks : sequence of float
+        Values to keep away from.
+    margin : float
+        The least distance from a kink.
+    reach : float
+        Values lie in [-reach, reach].
+
+    Returns
+    -------
+    ndarray of float64
+
+    Raises
+    ------
+    ValueError
+        If the kinks leave nothing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from elunet.testing import strategies
+    >>> x = strategies.spread((3, 4), np.random.default_rng(0))
+    >>> len(np.unique(x)), bool(np.abs(x).min() >= 0.05)
+    (12, True)
+    """
+    free = [(-reach, reach)]
+    for kink in kinks:
+        low, high = kink - margin, kink + margin
+        cut = [part for a, b in free for part in ((a, min(b, low)), (max(a, high), b))]
+        free = [(a, b) for a, b in cut if a < b]
+    if not free:
+        raise ValueError(
+            f"spread: expected kinks and margin to leave room in [-{reach:g}, {reach:g}], got "
+            f"kinks={tuple(kinks)}, margin={margin:g}"
+        )
+    starts = np.array([a for a, _ in free])
+    lengths = np.array([b - a for a, b in free])
+    ends = np.cumsum(lengths)
+    count = int(np.prod(shape))
+    places = (np.arange(count) + 0.5) / count * ends[-1]
+    part = np.searchsorted(ends, places)
+    values = starts[part] + places - (ends - lengths)[part]
+    return rng.permutation(values).reshape(shape)
+
+
+def shapes(
+    min_dims: int = 1, max_dims: int = 4, min_side: int = 1, max_side: int = 5
+) -> st.SearchStrategy[Shape]:
+    """Draw shapes, small ones first.
+
+    Parameters
+    ----------
+    min_dims, max_dims, min_side, max_side : int
+
+    Returns
+    -------
+    SearchStrategy of tuple of int
+    """
+    sides = st.integers(min_side, max_side)
+    return st.lists(sides, min_size=min_dims, max_size=max_dims).map(tuple)
+
+
+@st.composite
+def inputs(
+    draw: st.DrawFn,
+    shape: Shape | st.SearchStrategy[Shape] | None = None,
+    kinks: Sequence[float] = (0.0,),
+    margin: float = 0.05,
+    reach: float = 2.0,
+    dtype: Any = np.float64,
+) -> Array:
+    """Draw arrays of different values that keep away from kinks.
+
+    Parameters
+    ----------
+    shape : tuple of int or strategy, optional
+        By default `shapes()`.
+    kinks, margin, reach
+        As for `spread`.
+    dtype : dtype
+
+    Returns
+    -------
+    SearchStrategy of ndarray
+    """
+    drawn = draw(shapes() if shape is None else shape) if not isinstance(shape, tuple) else shape
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return spread(drawn, rng, kinks, margin, reach).astype(dtype)
+
+
+@st.composite
+def images(
+    draw: st.DrawFn,
+    channels: int | None = None,
+    min_side: int = 1,
+    max_side: int = 6,
+    max_batch: int = 3,
+    kinks: Sequence[float] = (0.0,),
+) -> Array:
+    """Draw small batches of pictures, (N, H, W, C), as `inputs` does.
+
+    Parameters
+    ----------
+    channels : int, optional
+        By default 1 to 3.
+    min_side, max_side, max_batch : int
+    kinks : sequence of float
+
+    Returns
+    -------
+    SearchStrategy of ndarray
+    """
+    batch = draw(st.integers(1, max_batch))
+    height, width = draw(st.integers(min_side, max_side)), draw(st.integers(min_side, max_side))
+    depth = draw(st.integers(1, 3)) if channels is None else channels
+    return draw(inputs((batch, height, width, depth), kinks))
+
+
+def _elementwise(draw: st.DrawFn, make: Callable[[], Any], kinks: Sequence[float]) -> Any:
+    return make(), draw(inputs(shapes(2, 4, max_side=4), kinks))
+
+
+def _conv(draw: st.DrawFn) -> Any:
+    x = draw(images(min_side=3, max_side=5, kinks=()))
+    paddings: list[str | int | tuple[int, int]] = ["same", "valid", 1, (0, 1)]
+    layer = _layers.Conv2D(
+        x.shape[-1],
+        draw(st.integers(1, 3)),
+        draw(st.integers(1, 3)),
+        stride=draw(st.integers(1, 2)),
+        padding=draw(st.sampled_from(paddings)),
+        bias=draw(st.booleans()),
+        seed=draw(st.integers(0, 99)),
+    )
+    return layer, x
+
+
+def _linear(draw: st.DrawFn) -> Any:
+    x = draw(inputs(shapes(2, 2), kinks=()))
+    width, seed = draw(st.integers(1, 4)), draw(st.integers(0, 99))
+    return _layers.Linear(x.shape[1], width, bias=draw(st.booleans()), seed=seed), x
+
+
+def _pool(draw: st.DrawFn, kind: Any) -> Any:
+    size = draw(st.integers(1, 3))
+    stride = draw(st.none() | st.integers(1, 3))
+    return kind(size, stride), draw(images(min_side=3, kinks=()))
+
+
+def _batch_norm(draw: st.DrawFn) -> Any:
+    # With a batch of two values y is +-1 whatever x is, and rounding is all that differences show.
+    x = draw(inputs(st.tuples(st.integers(3, 6), st.integers(1, 3)), kinks=()))
+    return _layers.BatchNorm(x.shape[-1]), x
+
+
+def _add(draw: st.DrawFn) -> Any:
+    shape = draw(shapes(2, 4, max_side=3))
+    count = draw(st.integers(1, 3))
+    return _layers.Add(), tuple(draw(inputs(shape, kinks=())) for _ in range(count))
+
+
+@st.composite
+def layers(draw: st.DrawFn, kind: str | None = None) -> tuple[Any, Any]:
+    """Draw a layer of elunet and an input that it takes, away from its kinks.
+
+    Parameters
+    ----------
+    kind : str, optional
+        The class's name, to draw only such layers.
+
+    Returns
+    -------
+    SearchStrategy of (layer, x)
+        x is a tuple of arrays for Add.
+
+    Examples
+    --------
+    A test that any layer passes::
+
+        @given(strategies.layers())
+        def test_gradients(pair):
+            check_layer(*pair)
+    """
+    zero = (0.0,)
+    makers: dict[str, Callable[[], Any]] = {
+        "Conv2D": lambda: _conv(draw),
+        "Linear": lambda: _linear(draw),
+        "ELU": lambda: _elementwise(
+            draw, lambda: _layers.ELU(draw(st.sampled_from([0.5, 1.0, 2.0, 5.0]))), zero
+        ),
+        "ReLU": lambda: _elementwise(draw, _layers.ReLU, zero),
+        "LeakyReLU": lambda: _elementwise(
+            draw, lambda: _layers.LeakyReLU(draw(st.sampled_from([0.1, 0.01, 0.3]))), zero
+        ),
+        "ShiftedReLU": lambda: _elementwise(draw, _layers.ShiftedReLU, (-1.0,)),
+        "Tanh": lambda: _elementwise(draw, _layers.Tanh, ()),
+        "Softmax": lambda: (_layers.Softmax(), draw(inputs(shapes(2, 2), kinks=()))),
+        "MaxPool2D": lambda: _pool(draw, _layers.MaxPool2D),
+        "MeanPool2D": lambda: _pool(draw, _layers.MeanPool2D),
+        "GlobalMeanPool2D": lambda: (_layers.GlobalMeanPool2D(), draw(images(kinks=()))),
+        "Dropout": lambda: _elementwise(
+            draw,
+            lambda: _layers.Dropout(
+                draw(st.sampled_from([0.0, 0.3, 0.8])), seed=draw(st.integers(0, 99))
+            ),
+            (),
+        ),
+        "BatchNorm": lambda: _batch_norm(draw),
+        "Flatten": lambda: _elementwise(draw, _layers.Flatten, ()),
+        "Add": lambda: _add(draw),
+    }
+    if kind is not None and kind not in makers:
+        raise ValueError(f"layers: expected kind among {sorted(makers)}, got {kind!r}")
+    return makers[draw(st.sampled_from(sorted(makers))) if kind is None else kind]()  # type: ignore[no-any-return]

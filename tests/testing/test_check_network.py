@@ -1,0 +1,273 @@
+import copy
+
+import numpy as np
+import pytest
+
+import elunet as eln
+from elunet import layers
+from elunet.testing import GradientCheckError, check_loss, check_network
+
+MSE = eln.losses.MeanSquaredError()
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(3)
+
+
+class Toy:
+    """A network that is none of elunet's: one matrix, arrays in a dict."""
+
+    def __init__(self):
+        self.arrays = {"W": np.arange(6.0, dtype=np.float32).reshape(3, 2)}
+        self.changes = {}
+
+    def forward(self, x):
+        self.x = x
+        return x @ self.arrays["W"]
+
+    def backward(self, dy):
+        self.changes["W"] = self.x.T @ dy
+
+    def parameters(self):
+        return self.arrays
+
+    def gradients(self):
+        return self.changes
+
+
+def convolutional(**replaced):
+    return eln.Sequential(
+        [
+            layers.Conv2D(2, 3, 3),
+            replaced.get("elu", layers.ELU(2.0)),
+            layers.MaxPool2D(),
+            layers.Conv2D(3, 4, 2, bias=False),
+            layers.BatchNorm(4),
+            layers.ReLU(),
+            layers.Dropout(0.3),
+            layers.Flatten(),
+            layers.Linear(24, 3),
+        ],
+        seed=1,
+    )
+
+
+def test_a_network_of_many_layers(rng):
+    net = convolutional()
+    result = check_network(
+        net, rng.standard_normal((3, 6, 4, 2)), [0, 2, 1], eln.losses.SoftmaxCrossEntropy()
+    )
+    assert result.arrays == ["dx", *net.parameters()]
+    assert result.max_rel_error < 1e-5
+
+
+def test_a_network_with_two_paths(rng):
+    net = eln.Network(seed=0)
+    net.add(layers.Linear(4, 4), name="skip")
+    net.add(layers.Tanh(), name="tanh")
+    net.add(layers.Linear(4, 4), name="inner")
+    net.add(layers.Add(), inputs=["skip", "inner"])
+    check_network(net, rng.standard_normal((3, 4)), rng.standard_normal((3, 4)), MSE)
+
+
+def test_everything_is_restored(rng):
+    net = convolutional()
+    x = rng.standard_normal((3, 6, 4, 2)).astype(np.float32)
+    net.backward(np.ones_like(net.forward(x, train=True)))
+    live, old = net.parameters(), copy.deepcopy(net.parameters())
+    grads = copy.deepcopy(net.gradients())
+    states = [copy.deepcopy(layer.state) for layer in net.layers]
+    bits = net["dropout1"].rng.bit_generator.state
+    check_network(net, x, [0, 2, 1], eln.losses.SoftmaxCrossEntropy())
+    for name, array in net.parameters().items():
+        assert array is live[name]
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, old[name])
+    for name, array in net.gradients().items():
+        np.testing.assert_array_equal(array, grads[name])
+    for layer, state in zip(net.layers, states, strict=True):
+        for key in state:
+            np.testing.assert_array_equal(layer.state[key], state[key])
+    assert net["dropout1"].rng.bit_generator.state == bits
+
+
+class BadELU(layers.ELU):
+    def backward_input(self, dy):
+        return 2 * super().backward_input(dy)
+
+
+def test_the_place_of_a_slip_in_the_middle(rng):
+    net = convolutional(elu=BadELU(2.0))
+    x = rng.standard_normal((3, 6, 4, 2))
+    with pytest.raises(GradientCheckError) as caught:
+        check_network(net, x, [0, 2, 1], eln.losses.SoftmaxCrossEntropy())
+    text = str(caught.value)
+    assert "conv1.W is wrong" in text
+    assert "conv2.W is wrong" not in text
+    assert "going backwards the gradients are right down to conv2: check_layer these" in text
+    assert "badelu1 = ELU" in text
+    assert "linear1 =" not in text
+
+
+def test_a_wrong_loss_gradient_is_wrong_from_the_top(rng):
+    net = eln.Sequential([layers.Linear(4, 3)], seed=0)
+
+    def loss(p, t):
+        return np.sum((p - t) ** 2) / len(p), 2 * (p - t)
+
+    with pytest.raises(GradientCheckError) as caught:
+        check_network(net, rng.standard_normal((5, 4)), np.zeros((5, 3)), loss)
+    text = str(caught.value)
+    assert "multiplied by the batch size 5" in text
+    assert "the gradients are wrong from the top: check_layer these: linear1" in text
+
+
+def test_a_slip_that_only_the_input_shows(rng):
+    class Bad(layers.Linear):
+        def backward_input(self, dy, weight=None):
+            return -super().backward_input(dy, weight)
+
+    net = eln.Sequential([Bad(4, 3)], seed=0)
+    with pytest.raises(GradientCheckError, match="right down to bad1: check_layer these: bad1"):
+        check_network(net, rng.standard_normal((5, 4)), np.zeros((5, 3)), MSE)
+
+
+def test_a_network_of_ones_own(rng):
+    net = Toy()
+    W = net.arrays["W"]
+    x = rng.standard_normal((5, 3))
+    assert check_network(net, x, np.zeros((5, 2)), MSE).arrays == ["W"]
+    assert net.arrays["W"] is W
+    net.backward = lambda dy: net.changes.update(W=2 * net.x.T @ dy)
+    with pytest.raises(GradientCheckError, match="W is wrong at 6 of 6"):
+        check_network(net, x, np.zeros((5, 2)), MSE)
+
+
+def test_kinks_inside_are_counted():
+    net = eln.Sequential([layers.Linear(2, 2), layers.ReLU()], seed=0)
+    x = np.zeros((1, 2))
+    result = check_network(net, x, np.ones((1, 2)), MSE)
+    assert sum(row.kinks for row in result.rows) > 0
+    with pytest.raises(GradientCheckError, match="sits on a kink"):
+        check_network(net, x, np.ones((1, 2)), MSE, skip_kinks=False)
+
+
+def test_what_a_network_must_have(rng):
+    x, y = rng.standard_normal((5, 3)), np.zeros((5, 2))
+    with pytest.raises(TypeError, match="expected a network with a method parameters, got ELU"):
+        check_network(layers.ELU(), x, y, MSE)
+
+    class NoGradients(Toy):
+        def backward(self, dy):
+            pass
+
+    with pytest.raises(GradientCheckError, match="NoGradients: backward left no gradient of W"):
+        check_network(NoGradients(), x, y, MSE)
+
+    class Small(Toy):
+        def forward(self, x):
+            return super().forward(x).astype(np.float32)
+
+    with pytest.raises(GradientCheckError, match="forward returned float32 for x in float64"):
+        check_network(Small(), x, y, MSE)
+
+    with pytest.raises(GradientCheckError, match="expected the loss as one finite number, got nan"):
+        check_network(Toy(), x, y, lambda p, t: (np.nan, p))
+
+    with pytest.raises(GradientCheckError, match=r"one finite number, got shape \(5, 2\)"):
+        check_network(Toy(), x, y, lambda p, t: (p, p))
+
+
+def test_a_loss_that_changes_from_call_to_call(rng):
+    noise = np.random.default_rng(0)
+
+    def loss(p, t):
+        return float(np.sum(p)) * 0 + noise.random(), 0 * p
+
+    with pytest.raises(GradientCheckError):
+        check_network(Toy(), rng.standard_normal((5, 3)), None, loss)
+
+    steps = iter([1.0])
+
+    def late(p, t):
+        return float(np.mean(p)) + next(steps, 0.0), np.full(p.shape, 1 / p.size)
+
+    with pytest.raises(GradientCheckError, match="the loss is not deterministic"):
+        check_network(Toy(), rng.standard_normal((5, 3)), None, late)
+
+
+# -- losses
+
+
+@pytest.mark.parametrize(
+    ("loss", "prediction", "target"),
+    [
+        (eln.losses.SoftmaxCrossEntropy(), [[1.0, 2, 3], [0, 1, -1]], np.array([0, 2])),
+        (eln.losses.SoftmaxCrossEntropy(), [[1.0, 2, 3], [0, 1, -1]], np.eye(3)[[1, 1]]),
+        (eln.losses.CrossEntropy(), [[0.2, 0.5, 0.3], [0.1, 0.1, 0.8]], np.array([0, 2])),
+        (eln.losses.MeanSquaredError(), [[1.0, 2, 3], [0, 1, -1]], np.full((2, 3), 0.4)),
+        (eln.losses.MeanAbsoluteError(), [[1.0, 2, 3], [0, 1, -1]], np.full((2, 3), 0.4)),
+    ],
+)
+def test_losses_of_elunet(loss, prediction, target):
+    result = check_loss(loss, prediction, target)
+    assert result.arrays == ["dy"]
+    assert result.notes == ()
+
+
+def squares(factor):
+    def loss(p, t):
+        return np.mean((p - t) ** 2), 2 * (p - t) * factor(p)
+
+    return loss
+
+
+@pytest.mark.parametrize(
+    ("factor", "text"),
+    [
+        (lambda p: 1 / len(p), "3 x numeric everywhere: a missing 1/3, the number of columns"),
+        (lambda p: 1, "a missing 1/15: the value is a mean over all elements"),
+        (lambda p: len(p) / p.size, "a missing 1/5: the value is a mean over the batch"),
+        (lambda p: 1 / len(p) / p.size, "divided by the batch size 5 once too often"),
+        (lambda p: 1 / 3 / p.size, "divided by the number of columns 3 once too often"),
+        (lambda p: p.size**-2.0, "divided by the number of elements 15 once too often"),
+        (lambda p: -1 / p.size, "the sign is flipped"),
+    ],
+)
+def test_factors_of_a_loss(factor, text, rng):
+    with pytest.raises(GradientCheckError, match=text) as caught:
+        check_loss(squares(factor), rng.standard_normal((5, 3)), np.zeros((5, 3)))
+    assert str(caught.value).startswith("loss: dy is wrong")
+
+
+def test_a_sum_over_the_batch_is_noted(rng):
+    def loss(p, t):
+        return np.sum((p - t) ** 2), 2 * (p - t)
+
+    (note,) = check_loss(loss, rng.standard_normal((5, 3)), np.zeros((5, 3))).notes
+    assert "a sum over the batch, not a mean" in note
+
+
+def test_a_loss_of_a_number_or_a_column(rng):
+    check_loss(lambda p, t: (float(p) ** 2, 2 * p), 3.0, None)
+    with pytest.raises(GradientCheckError, match="a missing 1/4: the value is a mean"):
+        check_loss(lambda p, t: (np.mean(p), np.ones(4)), rng.standard_normal((4, 1)).ravel(), 0)
+
+
+def test_a_kink_of_a_loss():
+    def absolute(p, t):
+        return np.mean(np.abs(p - t)), np.where(p >= t, 1, -1) / p.size
+
+    with pytest.raises(GradientCheckError, match=r"kink.*; move the prediction away from it"):
+        check_loss(absolute, np.ones((2, 2)), np.ones((2, 2)))
+
+
+def test_bad_manners_of_a_loss():
+    p, t = np.ones((2, 2)), np.zeros((2, 2))
+    with pytest.raises(GradientCheckError, match=r"changed prediction in place at \[0, 0\]"):
+        check_loss(lambda p, t: (np.sum(p.__imul__(2)), 2 * p), p, t)
+    with pytest.raises(GradientCheckError, match=r"changed target in place at \[0, 0\]"):
+        check_loss(lambda p, t: (np.sum(t.__iadd__(2)), 2 * p), p, t)
+    with pytest.raises(TypeError, match=r"to return \(value, dy\), got float"):
+        check_loss(lambda p, t: 1.0, p, t)

@@ -1,0 +1,141 @@
+import copy
+
+import numpy as np
+import pytest
+
+from elunet import optim
+from elunet.testing import GradientCheckError, check_optimizer, rules
+
+
+class Descent:
+    def __init__(self, lr=0.1):
+        self.lr = lr
+
+    def step(self, net):
+        gradients = net.gradients()
+        for name, w in net.parameters().items():
+            self.update(name, w, gradients[name])
+
+    def update(self, name, w, g):
+        w -= self.lr * g
+
+
+class Momentum(Descent):
+    def __init__(self, shared=False):
+        super().__init__()
+        self.v, self.shared = {}, shared
+
+    def update(self, name, w, g):
+        name = "all" if self.shared else name
+        self.v[name] = 0.9 * self.v.get(name, 0) + g
+        w -= self.lr * self.v[name]
+
+
+class Adam(Descent):
+    """With the article's slip: 1 - beta in the place of 1 - beta**t."""
+
+    def __init__(self, power=lambda t: 1, eps=1e-8):
+        self.state, self.t, self.power, self.eps = {}, 0, power, eps
+
+    def step(self, net):
+        self.t += 1
+        super().step(net)
+
+    def update(self, name, w, g):
+        m, v = self.state.get(name, (0.0, 0.0))
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        self.state[name] = m, v
+        t = self.power(self.t)
+        w -= 1e-3 * m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.999**t)) + self.eps)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rule"),
+    [
+        (Descent(), rules.sgd(0.1)),
+        (Momentum(), rules.sgd(0.1, momentum=0.9)),
+        (Adam(lambda t: t), rules.adam(1e-3)),
+        (optim.SGD(0.1), rules.sgd(0.1)),
+        (optim.SGD(0.1, 0.9, l2=0.1), rules.sgd(0.1, 0.9, l2=0.1)),
+        (optim.SGD(0.1, 0.9, True, l1=0.1), rules.sgd(0.1, 0.9, True, l1=0.1)),
+        (optim.Adam(1e-2, l2=0.1, l1=0.2), rules.adam(1e-2, l2=0.1, l1=0.2)),
+        (optim.Adam(l2=0.1, decoupled=True), rules.adam(l2=0.1, decoupled=True)),
+        (optim.RMSProp(1e-2, l2=0.1), rules.rmsprop(1e-2, l2=0.1)),
+    ],
+)
+def test_right_ones(optimizer, rule):
+    before = copy.deepcopy(vars(optimizer))
+    result = check_optimizer(optimizer, rule)
+    assert result.arrays == ["first.W", "second.W"]
+    assert result.max_abs_error < 1e-12
+    assert result.notes == ("5 steps",)
+    assert vars(optimizer) == before
+
+
+def test_biases_carry_no_penalty():
+    check_optimizer(optim.SGD(0.1, l2=0.5), rules.sgd(0.1), names=["first.b"], shape=(4,))
+
+
+def test_the_longest_step_of_a_zero_rule():
+    check_optimizer(Descent(0.0), rules.sgd(0.0))
+
+
+class Sleeper(Descent):
+    def step(self, net):
+        """Put new arrays where nobody looks."""
+        for name, w in net.parameters().items():
+            net.parameters()[name] = w - 0.1
+
+
+class Broken(Descent):
+    def update(self, name, w, g):
+        w[0, 0] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rule", "step", "text"),
+    [
+        (Descent(-0.1), rules.sgd(0.1), 1, "the sign is flipped: the step goes uphill"),
+        (Descent(0.2), rules.sgd(0.1), 1, "the step is 2 x the rule's: the learning"),
+        (Sleeper(), rules.sgd(0.1), 1, "no parameter changed: step has to write into the arrays"),
+        (Adam(), rules.adam(1e-3), 2, "1.344 x the rule's, as with a bias correction"),
+        (Adam(lambda t: 10**9), rules.adam(1e-3), 1, "3.162 x the rule's"),
+        (
+            Adam(lambda t: t, eps=1e-5),
+            rules.adam(1e-3),
+            1,
+            "it is off most where the gradient is s",
+        ),
+        (Momentum(), rules.sgd(0.1, 0.8), 2, "step 1 is right, .* what the optimizer remembers"),
+        (Momentum(True), rules.sgd(0.1, 0.9), 1, "first.W is right at the same step: is state sh"),
+        (Descent(), rules.adam(1e-3), 1, "differs from the rule for first.W, at 12 of 12"),
+        (Broken(), rules.sgd(0.1), 1, "became nan, .*\n.*likely cause: the step is not finite"),
+    ],
+)
+def test_slips(optimizer, rule, step, text):
+    with pytest.raises(GradientCheckError, match=text) as caught:
+        check_optimizer(optimizer, rule)
+    error = caught.value
+    assert f"{type(optimizer).__name__}: step {step} differs from the rule" in str(error)
+    assert error.array in ("first.W", "second.W")
+    assert len(error.index) == 2
+
+
+def test_a_gradient_that_is_written_to():
+    class Scaling(Descent):
+        def update(self, name, w, g):
+            g *= 0.1
+            w -= g
+
+    with pytest.raises(GradientCheckError, match=r"step changed the gradient of first.W in place"):
+        check_optimizer(Scaling(), rules.sgd(0.1))
+
+
+def test_wrong_calls():
+    for wrong in (Descent, 3):
+        with pytest.raises(TypeError, match=r"expected an optimizer with step\(net\)"):
+            check_optimizer(wrong, rules.sgd(0.1))
+    with pytest.raises(ValueError, match="expected steps > 0, got 0"):
+        check_optimizer(Descent(), rules.sgd(0.1), steps=0)
+    with pytest.raises(ValueError, match=r"expected the rule to return shape \(3, 4\), got \(\)"):
+        check_optimizer(Descent(), lambda w, g, state, t: 0.0)
