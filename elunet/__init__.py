@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from elunet import data, init, layers, losses, models, optim, routers, schedules
+from elunet import data, init, layers, losses, models, optim, plots, recipes, routers, schedules
+from elunet.checkpoint import load, save
 from elunet.network import Network, Sequential
 from elunet.parallel import get_num_threads, set_num_threads
+from elunet.train import Callback, DivergenceError, Epoch, History, HistoryFile, Trainer, evaluate
+from elunet.warmup import warmup
 
 if TYPE_CHECKING:
     from elunet import testing
@@ -20,20 +23,32 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Callback",
+    "DivergenceError",
+    "Epoch",
+    "History",
+    "HistoryFile",
     "Network",
     "Sequential",
+    "Trainer",
     "__version__",
     "data",
+    "evaluate",
     "get_num_threads",
     "init",
     "layers",
+    "load",
     "losses",
     "models",
     "optim",
+    "plots",
+    "recipes",
     "routers",
+    "save",
     "schedules",
     "set_num_threads",
     "testing",
+    "warmup",
 ]
 
 

@@ -1,0 +1,170 @@
+"""The training recipes of the paper and of the article, as data, side by side.
+
+A recipe says everything about a run but the data and the seed: the network, how pictures are
+prepared, the optimizer with its schedule, and the learning rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from elunet import models
+from elunet._types import Array, Seed
+from elunet.data import ZCA, global_contrast_normalize, minmax, pad_crop_flip, standardize
+from elunet.init import LeCun
+from elunet.layers import Dropout
+from elunet.network import Network
+from elunet.optim import SGD, Adam, Optimizer
+from elunet.routers import Backprop, Router
+from elunet.schedules import OneCycle, PiecewiseConstant
+from elunet.train import Callback, Trainer
+
+Augment = Callable[[Array, np.random.Generator], Array]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train a network; see `RECIPES`.
+
+    Attributes
+    ----------
+    about : str
+        One line for the user.
+    network : callable
+        ``network(seed) -> Network``.
+    prepare : callable
+        ``prepare(train, test) -> (train, test)``: uint8 pictures to float32, fitted on the first.
+    optimizer : callable
+        ``optimizer(epochs, steps_per_epoch) -> Optimizer``; schedules fit the run's length.
+    epochs : int
+        The default.
+    published_epochs : int or None
+        What the source trained for.
+    router : callable
+        ``router(seed) -> Router``.
+    augment : callable or None
+    callbacks : callable
+        ``callbacks(epochs) -> list of Callback``.
+    """
+
+    about: str
+    network: Callable[[Seed], Network]
+    prepare: Callable[[Array, Array], tuple[Array, Array]]
+    optimizer: Callable[[int, int], Optimizer]
+    epochs: int
+    published_epochs: int | None = None
+    router: Callable[[Seed], Router] = lambda seed: Backprop()
+    augment: Augment | None = None
+    callbacks: Callable[[int], list[Callback]] = lambda epochs: []
+
+
+class DropoutRamp(Callback):
+    """Scales all dropout rates over a run: little at first, when a network learns fastest.
+
+    Parameters
+    ----------
+    first, last : float
+        Factor on each layer's own rate in the first and the last epoch.
+    epochs : int
+        Length of the run.
+    """
+
+    def __init__(self, first: float, last: float, epochs: int) -> None:
+        self.first, self.last, self.epochs = first, last, epochs
+        self._rates: dict[str, float] = {}
+
+    def on_epoch_start(self, trainer: Trainer, epoch: int) -> None:
+        """Set the rates of this epoch."""
+        done = min(epoch / max(self.epochs - 1, 1), 1.0)
+        factor = self.first + (self.last - self.first) * done
+        for node in trainer.net.nodes:
+            if isinstance(node.layer, Dropout):
+                full = self._rates.setdefault(node.name, node.layer.rate)
+                node.layer.rate = factor * full
+
+
+def scale(train: Array, test: Array) -> tuple[Array, Array]:
+    """Return both splits scaled to [0, 1] by the training split's extremes."""
+    train, test = minmax(train, test)
+    return train, test
+
+
+def center(train: Array, test: Array) -> tuple[Array, Array]:
+    """Return both splits standardized by the training split's channels."""
+    train, test = standardize(train, test)
+    return train, test
+
+
+def whiten(train: Array, test: Array) -> tuple[Array, Array]:
+    """Return both splits contrast-normalized and ZCA-whitened, as the paper's data were."""
+    train, test = global_contrast_normalize(train), global_contrast_normalize(test)
+    zca = ZCA().fit(train)
+    return zca(train), zca(test)
+
+
+def _quick_network(seed: Seed) -> Network:
+    """Start gently: He's weights would begin at a loss of 11 here, these begin at log 10."""
+    net = models.elu11(seed=seed, init=LeCun())
+    net["conv11"].params["W"] *= np.float32(0.1)
+    return net
+
+
+def _quick_optimizer(epochs: int, steps_per_epoch: int) -> Optimizer:
+    """Go up to a large learning rate and down once; clipping keeps the first steps in bounds."""
+    schedule = OneCycle(0.1, epochs * steps_per_epoch, warmup=0.12)
+    return SGD(schedule, momentum=0.9, nesterov=True, l2=0.0005, clip_norm=2.0)
+
+
+def _paper_optimizer(epochs: int, steps_per_epoch: int) -> Optimizer:
+    """Use the paper's schedule, its 165,000 steps stretched or shrunk to the run's length."""
+    total = epochs * steps_per_epoch
+    published = {0: 0.01, 35_000: 0.005, 85_000: 0.0005, 135_000: 0.00005}
+    values = {total * step / 165_000: rate for step, rate in published.items()}
+    return SGD(PiecewiseConstant(values), momentum=0.9, l2=0.0005)
+
+
+def _case_d_optimizer(epochs: int, steps_per_epoch: int) -> Optimizer:
+    halved = PiecewiseConstant({0: 1e-4, 25: 5e-5, 50: 2.5e-5, 100: 1.25e-5}, per="epoch")
+    return Adam(halved, l2=1e-4)
+
+
+RECIPES = {
+    "quick": Recipe(
+        about="ELU-11 with a recipe for short runs: one cycle up to learning rate 0.1",
+        network=_quick_network,
+        prepare=center,
+        augment=pad_crop_flip,
+        optimizer=_quick_optimizer,
+        callbacks=lambda epochs: [DropoutRamp(0.3, 0.8, epochs)],
+        epochs=15,
+    ),
+    "paper": Recipe(
+        about="ELU-11 as in the ELU paper: contrast normalization and ZCA, momentum, full dropout",
+        network=lambda seed: models.elu11(seed=seed),
+        prepare=whiten,
+        augment=pad_crop_flip,
+        optimizer=_paper_optimizer,
+        epochs=330,
+        published_epochs=330,
+    ),
+    "a": Recipe(
+        about="the article's case a: backprop, SGD with momentum at learning rate 1e-5, dropout",
+        network=lambda seed: models.article_case("a", seed),
+        prepare=scale,
+        optimizer=lambda epochs, steps: SGD(1e-5, momentum=0.9),
+        epochs=1000,
+        published_epochs=1000,
+    ),
+    "d": Recipe(
+        about="the article's case d: backprop, mean pooling, Adam at learning rate 1e-4, L2",
+        network=lambda seed: models.article_case("d", seed),
+        prepare=scale,
+        optimizer=_case_d_optimizer,
+        epochs=200,
+        published_epochs=200,
+    ),
+}
+"""Recipes by name. The article's cases b, c and e need learning rules other than backprop."""

@@ -1,0 +1,50 @@
+"""Compiling the kernels before they are needed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from elunet._types import Array
+from elunet.layers import (
+    ELU,
+    BatchNorm,
+    Conv2D,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    MaxPool2D,
+    MeanPool2D,
+    Softmax,
+)
+from elunet.network import Sequential
+
+
+def warmup(dtype: type = np.float32) -> None:
+    """Compile every kernel for one dtype, or load it from numba's cache.
+
+    Without it a kernel is compiled when it is first needed: a few seconds, once per machine.
+
+    Parameters
+    ----------
+    dtype : numpy.float32 or numpy.float64, default numpy.float32
+
+    Examples
+    --------
+    >>> import elunet as eln
+    >>> eln.warmup()
+    """
+    layers: list[Layer] = [
+        Conv2D(3, 4, 3),
+        ELU(),
+        BatchNorm(4),
+        MaxPool2D(),
+        MeanPool2D(),
+        Dropout(0.5),
+        Flatten(),
+        Linear(16, 2),
+        Softmax(),
+    ]
+    net = Sequential(layers, seed=0)
+    x: Array = np.ones((2, 8, 8, 3), dtype)
+    net.backward(net.forward(x, train=True))

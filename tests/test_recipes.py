@@ -1,0 +1,72 @@
+"""The recipes hold what their sources say, and prepare pictures as they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import elunet as eln
+from elunet.recipes import RECIPES, DropoutRamp
+
+
+@pytest.fixture(scope="module")
+def pictures() -> tuple[np.ndarray, np.ndarray]:
+    return eln.data.make_shapes(40, seed=0)[0], eln.data.make_shapes(10, seed=1)[0]
+
+
+@pytest.mark.parametrize("name", ["quick", "a", "d"])
+def test_pictures_become_float32(name, pictures):
+    train, test = RECIPES[name].prepare(*pictures)
+    assert train.dtype == test.dtype == np.float32
+    assert train.shape == pictures[0].shape
+    if name == "quick":
+        np.testing.assert_allclose(train.mean(axis=(0, 1, 2)), 0, atol=1e-4)
+        np.testing.assert_allclose(train.std(axis=(0, 1, 2)), 1, atol=1e-4)
+    else:
+        assert (train.min(), train.max()) == (0, 1)
+
+
+def test_the_papers_schedule_is_scaled_to_the_run():
+    optimizer = RECIPES["paper"].optimizer(330, 500)
+    rates = [optimizer.lr(step) for step in (0, 34_999, 35_000, 84_999, 85_000, 135_000, 164_999)]
+    assert rates == [0.01, 0.01, 0.005, 0.005, 0.0005, 0.00005, 0.00005]
+    assert (optimizer.momentum, optimizer.l2, optimizer.nesterov) == (0.9, 0.0005, False)
+    short = RECIPES["paper"].optimizer(3, 500)
+    assert [short.lr(step) for step in (0, 318, 319, 1499)] == [0.01, 0.01, 0.005, 0.00005]
+
+
+def test_case_d_is_the_articles():
+    optimizer = RECIPES["d"].optimizer(200, 500)
+    assert isinstance(optimizer, eln.optim.Adam)
+    assert optimizer.l2 == 1e-4
+    rates = [optimizer.lr(epoch) for epoch in (0, 24, 25, 50, 100, 199)]
+    assert rates == [1e-4, 1e-4, 5e-5, 2.5e-5, 1.25e-5, 1.25e-5]
+    assert RECIPES["d"].epochs == 200
+    assert not any(name.endswith(".b") for name in RECIPES["d"].network(0).parameters())
+
+
+def test_case_a_is_the_articles():
+    optimizer = RECIPES["a"].optimizer(1000, 500)
+    assert (optimizer.lr, optimizer.momentum, optimizer.l2) == (1e-5, 0.9, 0)
+    assert RECIPES["a"].epochs == 1000
+
+
+def test_dropout_ramps_between_its_ends():
+    net = eln.models.elu11(widths=(4,) * 10)
+    trainer = eln.Trainer(net, eln.losses.SoftmaxCrossEntropy(), eln.optim.SGD(0.1))
+    ramp = DropoutRamp(0.3, 0.8, epochs=6)
+    rates = []
+    for epoch in range(6):
+        ramp.on_epoch_start(trainer, epoch)
+        rates.append(net["dropout5"].rate)
+    np.testing.assert_allclose(rates, 0.5 * np.linspace(0.3, 0.8, 6))
+    ramp.on_epoch_start(trainer, 9)
+    assert rates[-1] == net["dropout5"].rate
+
+
+def test_the_paper_whitens():
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 256, (60, 4, 4, 3), dtype=np.uint8)
+    train, test = RECIPES["paper"].prepare(small, small[:5])
+    np.testing.assert_allclose(train[:5], test, rtol=1e-5, atol=1e-5)
+    assert train.dtype == np.float32

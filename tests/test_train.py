@@ -1,0 +1,191 @@
+"""The training loop: what it records, when it stops, and that equal runs are equal."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import elunet as eln
+from elunet.train import COLUMNS, accuracy
+
+
+def make(lr: float = 0.1, seed: int = 0, **options) -> eln.Trainer:
+    net = eln.Sequential(
+        [eln.layers.Linear(4, 16), eln.layers.ELU(), eln.layers.Dropout(0.1), eln.layers.Linear(16, 3)],
+        seed=seed,
+    )
+    loss = eln.losses.SoftmaxCrossEntropy()
+    return eln.Trainer(net, loss, eln.optim.SGD(lr, momentum=0.9, l2=0.01), batch_size=20, **options)
+
+
+@pytest.fixture
+def blobs() -> tuple[np.ndarray, np.ndarray]:
+    """Three clouds of points that a line cannot miss."""
+    rng = np.random.default_rng(3)
+    y = rng.integers(0, 3, 130)
+    centers = rng.normal(0, 3, (3, 4))
+    return (centers[y] + rng.normal(0, 0.5, (130, 4))).astype(np.float32), y
+
+
+def test_it_learns_and_records(blobs):
+    x, y = blobs
+    history = make().fit((x[:90], y[:90]), (x[90:], y[90:]), epochs=5)
+    assert [row.epoch for row in history] == [1, 2, 3, 4, 5]
+    assert [row.step for row in history] == [5, 10, 15, 20, 25]  # the last batch has 10
+    assert history[-1].validation_accuracy > 0.95
+    assert history[-1].train_loss < history[0].train_loss / 2
+    assert all(row.penalty > 0 and row.learning_rate == 0.1 for row in history)
+    assert all(row.seconds > 0 and row.pictures_per_s > 0 for row in history)
+
+
+def test_training_figures_are_means_over_pictures_not_batches(blobs):
+    x, y = blobs[0][:30], blobs[1][:30]
+    seen = []
+
+    class Note(eln.Callback):
+        def on_step(self, trainer, loss):
+            seen.append(loss)
+
+    row = make(callbacks=[Note()]).fit((x, y), epochs=1)[0]
+    assert row.train_loss == pytest.approx((20 * seen[0] + 10 * seen[1]) / 30, rel=1e-12)
+
+
+def test_equal_runs_are_equal_to_the_bit_and_seeds_differ(blobs):
+    def weights(seed):
+        trainer = make(seed=seed, augment=lambda x, rng: x + rng.normal(0, 0.01, x.shape).astype("f"))
+        trainer.fit(blobs, blobs, epochs=2)
+        times = {"seconds", "pictures_per_s"}
+        rows = [[getattr(row, c) for c in COLUMNS if c not in times] for row in trainer.history]
+        return trainer.net.parameters()["linear2.W"], rows
+
+    first, again, other = weights(0), weights(0), weights(1)
+    np.testing.assert_array_equal(first[0], again[0])
+    assert first[1] == again[1]
+    assert not np.array_equal(first[0], other[0])
+
+
+def test_fit_goes_on_where_it_stopped(blobs):
+    trainer = make()
+    trainer.fit(blobs, epochs=1)
+    history = trainer.fit(blobs, epochs=2)
+    assert [row.epoch for row in history] == [1, 2, 3]
+    assert math.isnan(history[0].validation_loss)
+
+
+def test_epochs_reach_schedules_and_routers(blobs):
+    class Note(eln.Callback):
+        def __init__(self):
+            self.seen = []
+
+        def on_epoch_start(self, trainer, epoch):
+            self.seen.append((epoch, trainer.optimizer.epoch, trainer.router.epoch))
+
+    note = Note()
+    trainer = make(callbacks=[note])
+    trainer.optimizer.lr = eln.schedules.PiecewiseConstant({0: 0.1, 1: 0.01}, per="epoch")
+    history = trainer.fit(blobs, epochs=2)
+    assert note.seen == [(0, 0, 0), (1, 1, 1)]
+    assert history.column("learning_rate") == [0.1, 0.01]
+
+
+def test_batches_can_be_given(blobs):
+    history = make().fit(eln.data.Batches(*blobs, batch_size=65), epochs=1)
+    assert history[0].step == 2
+
+
+@pytest.mark.parametrize("epochs", [0, -1, 1.5, True])
+def test_epochs_has_to_be_a_count(blobs, epochs):
+    with pytest.raises((TypeError, ValueError), match=r"Trainer\.fit: expected epochs"):
+        make().fit(blobs, epochs=epochs)
+
+
+def test_a_diverging_run_stops_and_names_step_and_layer(blobs):
+    trainer = make(lr=1e38)
+    with pytest.raises(eln.DivergenceError, match=r"got nan at step \d+; .* is in linear"):
+        trainer.fit(blobs, epochs=50)
+
+
+def test_divergence_in_an_output_is_named(blobs):
+    x, y = blobs
+    trainer = make()
+    trainer.net["linear1"].params["W"][...] = 1e30
+    trainer.net["linear2"].params["W"][...] = 1e30
+    with pytest.raises(eln.DivergenceError, match="at step 0.*is in linear2's output") as caught:
+        trainer.fit((np.abs(x), y), epochs=1)
+    assert (caught.value.step, caught.value.layer) == (0, "linear2's output")
+
+
+def test_divergence_in_the_input_is_named(blobs):
+    x, y = blobs
+    x[7, 2] = np.nan
+    with pytest.raises(eln.DivergenceError, match="is in the input batch"):
+        make().fit((x, y), epochs=1)
+
+
+def test_divergence_in_the_loss_is_named(blobs):
+    class Bad(eln.losses.SoftmaxCrossEntropy):
+        def __call__(self, prediction, target):
+            return math.inf, prediction
+
+    trainer = make()
+    trainer.loss = Bad()
+    with pytest.raises(eln.DivergenceError, match="is in the loss"):
+        trainer.fit(blobs, epochs=1)
+
+
+def test_history_reads_back_exactly(blobs, tmp_path):
+    file = tmp_path / "history.csv"
+    history = make(callbacks=[eln.HistoryFile(file)]).fit(blobs, blobs, epochs=3)
+    assert eln.History.from_csv(file) == history
+    assert file.read_text().splitlines()[0] == ",".join(COLUMNS)
+    assert history.column("step") == [7, 14, 21]
+    with pytest.raises(ValueError, match="expected a column among"):
+        history.column("loss")
+
+
+def test_a_foreign_csv_is_refused(tmp_path):
+    file = tmp_path / "other.csv"
+    file.write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match=r"with columns .*got \['a', 'b'\]"):
+        eln.History.from_csv(file)
+
+
+def test_progress_shows_when_wanted_and_is_quiet_elsewhere(blobs, capsys):
+    make(progress=True).fit(blobs, epochs=2)
+    shown = capsys.readouterr().err
+    for text in ("compiling kernels", "epoch 2/2", "loss", "accuracy", "pictures/s", "14/14"):
+        assert text in shown
+    make().fit(blobs, epochs=1)
+    assert capsys.readouterr().err == ""
+
+
+def test_evaluate_agrees_with_one_batch(blobs):
+    net, loss = make().net, eln.losses.SoftmaxCrossEntropy()
+    x, y = blobs
+    value, _ = loss(net.forward(x), y)
+    mean, hits = eln.evaluate(net, x, y, loss, batch_size=40)
+    assert mean == pytest.approx(value, rel=1e-6)
+    assert hits == (net.forward(x).argmax(axis=1) == y).mean()
+
+
+def test_accuracy_knows_labels_one_hot_rows_and_no_classes():
+    prediction = np.array([[0.1, 0.9], [0.8, 0.2]])
+    assert accuracy(prediction, np.array([1, 1])) == 0.5
+    assert accuracy(prediction, np.array([[0, 1], [1, 0]])) == 1.0
+    assert accuracy(prediction, np.array([[0.0, 1.0], [0.0, 1.0]])) == 0.5
+    assert math.isnan(accuracy(prediction[:, :1], np.zeros(2, int)))
+    assert math.isnan(accuracy(prediction[:, 0], np.zeros(2)))
+
+
+def test_regression_trains_without_accuracy(capsys):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 2)).astype(np.float32)
+    y = x @ np.array([[1.0], [2.0]], np.float32)
+    net = eln.Sequential([eln.layers.Linear(2, 1)], seed=0)
+    trainer = eln.Trainer(net, eln.losses.MeanSquaredError(), eln.optim.SGD(0.1), progress=True)
+    history = trainer.fit((x, y), (x, y), epochs=30)
+    assert history[-1].validation_loss < 0.01
+    assert math.isnan(history[-1].train_accuracy)
+    assert "accuracy" not in capsys.readouterr().err
