@@ -190,7 +190,7 @@ def _stacked(
             channels = units
         if place < POOLED_STACKS:
             layers.append(MaxPool2D() if pool == "max" else MeanPool2D())
-        if rate > 0:
+        if rate != 0:
             layers.append(Dropout(rate))
     layers += [Conv2D(channels, classes, 1, bias=bias, init=init), Flatten()]
     return Sequential(layers, seed=seed)

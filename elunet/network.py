@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -24,16 +24,11 @@ INPUT = "input"
 Tap = Callable[[str, Array], None]
 
 
-class Arrive(Protocol):
-    """Answer what reaches a layer's output, given what the layers above sent (summed)."""
+Arrive = Callable[[Layer, Array], Array]
+"""``arrive(layer, dy)``: what reaches a layer's output, given what came down (summed)."""
 
-    def __call__(self, layer: Layer, dy: Array) -> Array: ...
-
-
-class Send(Protocol):
-    """Answer what goes down from a weighted layer."""
-
-    def __call__(self, layer: Layer, dy: Array) -> Array: ...
+Send = Callable[[Layer, Array], Array]
+"""``send(layer, dy)``: what goes down from a weighted layer."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +106,8 @@ class Network:
         if inputs is None:
             inputs = self.nodes[-1].name if self.nodes else INPUT
         taken = (inputs,) if isinstance(inputs, str) else tuple(inputs)
+        if not taken:
+            raise ValueError(f"Network.add: expected at least one of inputs of {name}, got none")
         for source in taken:
             if source != INPUT and source not in self._by_name:
                 raise ValueError(
@@ -123,6 +120,7 @@ class Network:
         node = Node(name, layer, taken, bool(layer.params) or below)
         self.nodes.append(node)
         self._by_name[name] = node
+        self._output = None  # a forward pass before knew nothing of this layer
         return name
 
     @property
@@ -144,7 +142,7 @@ class Network:
     def __len__(self) -> int:
         return len(self.nodes)
 
-    def forward(self, x: Array, train: bool = False) -> Array:
+    def forward(self, x: Array, train: bool = False, tap: Tap | None = None) -> Array:
         """Return the last layer's output.
 
         Parameters
@@ -154,15 +152,40 @@ class Network:
         train : bool, default False
             Whether layers behave as in training and keep what a backward pass needs. Without it
             nothing is kept.
+        tap : callable, optional
+            ``tap(name, y)`` is shown every layer's output; it must not write into it.
 
         Raises
         ------
         TypeError, ValueError
             If x does not fit; the message names the layer and its place.
         """
-        return self._run(x, train, lambda node, y: None)
+        check_float(x, "Network: expected x")
+        waiting = self._consumers()
+        self._output = None  # until the pass is complete, there is nothing to go back through
+        values: dict[str, Array] = {INPUT: x}
+        with workspace.using(self._workspace), parallel.single_threaded_blas():
+            for place, node in enumerate(self.nodes, start=1):
+                taken = tuple(values[source] for source in node.inputs)
+                with self._naming(node, place):
+                    y: Array = node.layer.forward(taken if len(taken) > 1 else taken[0], train)
+                del taken
+                if not train:
+                    node.layer.forget()
+                if tap is not None:
+                    tap(node.name, y)
+                values[node.name] = y
+                for source in node.inputs:
+                    waiting[source] -= 1
+                    if not waiting[source]:
+                        del values[source]
+        if train:
+            self._output = y.shape, y.dtype
+        return y
 
-    __call__ = forward
+    def __call__(self, x: Array) -> Array:
+        """Return ``forward(x)``."""
+        return self.forward(x)
 
     def predict(self, x: Array, batch_size: int = 100) -> Array:
         """Return the output for x, computed in batches of `batch_size`, nothing kept."""
@@ -269,16 +292,16 @@ class Network:
         rows = [("layer", "kind", "takes", "output shape", "parameters", "multiply-adds")]
         totals = [0, 0]
 
-        def note(node: Node, y: Array) -> None:
+        def note(name: str, y: Array) -> None:
+            node = self._by_name[name]
             params = sum(value.size for value in node.layer.params.values())
             adds = multiply_adds(node.layer, y.shape)
             totals[0] += params
             totals[1] += adds
-            shape = str(y.shape[1:])
-            takes = ", ".join(node.inputs)
-            rows.append((node.name, repr(node.layer), takes, shape, f"{params:,}", f"{adds:,}"))
+            takes, shape = ", ".join(node.inputs), str(y.shape[1:])
+            rows.append((name, repr(node.layer), takes, shape, f"{params:,}", f"{adds:,}"))
 
-        self._run(np.zeros((1, *input_shape), np.float32), False, note)
+        self.forward(np.zeros((1, *input_shape), np.float32), tap=note)
         rows.append(("total", "", "", "", f"{totals[0]:,}", f"{totals[1]:,}"))
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = [_line(row, widths) for row in rows]
@@ -286,32 +309,8 @@ class Network:
         return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
     def __repr__(self) -> str:
-        lines = [f"  {node.name}: {node.layer!r} <- {', '.join(node.inputs)}" for node in self.nodes]
+        lines = [f"  {node.name}: {node.layer!r} of {', '.join(node.inputs)}" for node in self.nodes]
         return "\n".join([f"{type(self).__name__}(", *lines, ")"])
-
-    def _run(self, x: Array, train: bool, note: Callable[[Node, Array], None]) -> Array:
-        """Run forward and show each layer's output to `note`."""
-        check_float(x, "Network: expected x")
-        waiting = self._consumers()
-        self._output = None  # until the pass is complete, there is nothing to go back through
-        values: dict[str, Array] = {INPUT: x}
-        with workspace.using(self._workspace), parallel.single_threaded_blas():
-            for place, node in enumerate(self.nodes, start=1):
-                taken = tuple(values[source] for source in node.inputs)
-                with self._naming(node, place):
-                    y = node.layer.forward(taken if len(taken) > 1 else taken[0], train)
-                del taken
-                if not train:
-                    node.layer.forget()
-                note(node, y)
-                values[node.name] = y
-                for source in node.inputs:
-                    waiting[source] -= 1
-                    if not waiting[source]:
-                        del values[source]
-        if train:
-            self._output = y.shape, y.dtype
-        return y
 
     def _consumers(self) -> dict[str, int]:
         """Count who takes each output; everything but the last has to lead somewhere."""
@@ -338,8 +337,8 @@ class Network:
         try:
             yield
         except (TypeError, ValueError) as error:
-            where = f"{node.name} (layer {place} of {len(self.nodes)}, after {', '.join(node.inputs)})"
-            raise type(error)(f"{where}: {error}") from error
+            where = f"layer {place} of {len(self.nodes)}, after {', '.join(node.inputs)}"
+            raise type(error)(f"{node.name} ({where}): {error}") from error
 
     def _default_name(self, layer: Layer) -> str:
         kind = type(layer).__name__.lower().removesuffix("2d")

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Any
 
 import threadpoolctl
@@ -36,7 +37,12 @@ class _Pool:
         self.limiter: Any = None
 
 
+class _Here(threading.local):
+    is_worker = False
+
+
 _pool = _Pool()
+_here = _Here()
 
 
 def _available_cores() -> int:
@@ -118,10 +124,11 @@ def run(work: Work, count: int, workers: int, block: int = 0) -> None:
             work(first, min(first + step, end), worker)
 
     with single_threaded_blas():
-        if workers == 1:
-            share(0)
+        if workers == 1 or _here.is_worker:  # a worker that waited for workers could wait forever
+            for worker in range(workers):
+                share(worker)
             return
-        others = [_executor().submit(share, worker) for worker in range(1, workers)]
+        others = _submit(share, range(1, workers))
         try:
             share(0)
         finally:  # nobody may return while a worker still writes
@@ -142,12 +149,18 @@ def elementwise(kernel: Callable[..., None], *arrays: Array) -> None:
     run(work, size, workers_for(size, size))
 
 
-def _executor() -> ThreadPoolExecutor:
+def _submit(share: Callable[[int], None], workers: Iterable[int]) -> list[Future[None]]:
+    """Start the shares in the pool's threads; under the lock, lest the pool change in between."""
     with _pool.lock:
         if _pool.executor is None:
             threads = max(get_num_threads() - 1, 1)
-            _pool.executor = ThreadPoolExecutor(threads, thread_name_prefix="elunet")
-        return _pool.executor
+            _pool.executor = ThreadPoolExecutor(threads, "elunet", initializer=_begin_worker)
+        submit = _pool.executor.submit
+        return [submit(copy_context().run, share, worker) for worker in workers]  # with np.errstate
+
+
+def _begin_worker() -> None:
+    _here.is_worker = True
 
 
 def _after_fork() -> None:

@@ -126,7 +126,7 @@ def softmax(x: Array, y: Array) -> None:
         largest = x[n, 0]
         for k in range(1, columns):
             largest = x[n, k] if x[n, k] > largest else largest
-        total = x.dtype.type(0)
+        total = 0.0  # in float64: a sum over many classes stays as exact as its terms
         for k in range(columns):
             power, tail = split_exp(x[n, k] - largest)
             y[n, k] = power * tail + power
@@ -148,7 +148,7 @@ def log_softmax(x: Array, y: Array) -> None:
         largest = x[n, 0]
         for k in range(1, columns):
             largest = x[n, k] if x[n, k] > largest else largest
-        total = x.dtype.type(0)
+        total = 0.0  # in float64: a sum over many classes stays as exact as its terms
         for k in range(columns):
             power, tail = split_exp(x[n, k] - largest)
             total += power * tail + power

@@ -6,6 +6,8 @@ and at the speed of memory it costs the same.
 
 from __future__ import annotations
 
+import numpy as np
+
 from elunet._types import Array
 from elunet.kernels._jit import jit
 
@@ -37,4 +39,4 @@ def add_row_products(x: Array, y: Array, total: Array) -> None:
     rows, columns = x.shape
     for n in range(rows):
         for c in range(columns):
-            total[c] += float(x[n, c]) * float(y[n, c])
+            total[c] += np.float64(x[n, c]) * np.float64(y[n, c])

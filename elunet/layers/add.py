@@ -35,7 +35,7 @@ class Add(Layer):
                     f"{self!r}: expected x[{place}] like x[0], {x[0].dtype} of shape {x[0].shape},"
                     f" got {array.dtype} of shape {array.shape}"
                 )
-        total = x[0].copy()
+        total: Array = x[0].copy()
         for array in x[1:]:
             total += array
         self._kept = len(x), total.shape, total.dtype

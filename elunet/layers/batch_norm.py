@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
+from elunet._checks import number
 from elunet._types import Array
 from elunet.kernels.sums import add_row_products, add_rows
 from elunet.layers.base import Layer, check_count
@@ -56,11 +55,8 @@ class BatchNorm(Layer):
     def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
         super().__init__()
         self.channels = check_count("BatchNorm", "channels", channels)
-        if not 0 < momentum <= 1:
-            raise ValueError(f"BatchNorm: expected momentum in (0, 1], got {momentum!r}")
-        if not (math.isfinite(eps) and eps > 0):
-            raise ValueError(f"BatchNorm: expected eps as a finite number above 0, got {eps!r}")
-        self.momentum, self.eps = float(momentum), float(eps)
+        self.momentum = number("BatchNorm", "momentum", momentum, "(0, 1]")
+        self.eps = number("BatchNorm", "eps", eps, "(0, inf)")
         self.params["gamma"] = np.ones(channels, np.float32)
         self.params["beta"] = np.zeros(channels, np.float32)
         self.state["running_mean"] = np.zeros(channels)
@@ -100,8 +96,8 @@ class BatchNorm(Layer):
             return np.asarray(dy * (gamma * rstd))
         values = max(x_hat.size // self.channels, 1)
         along, shift = (total / values for total in self._sums(dy, x_hat))
-        centered = dy - shift.astype(dy.dtype) - x_hat * along.astype(dy.dtype)
-        return np.asarray(centered * (gamma * rstd))
+        # In float64: dx has mean 0, and a constant channel's rstd enlarges what rounding leaves.
+        return ((dy - shift - x_hat * along) * (gamma * rstd)).astype(dy.dtype)
 
     def _batch_statistics(self, x: Array) -> tuple[Array, Array]:
         """Return each channel's mean and biased variance, and move the running averages."""

@@ -10,6 +10,7 @@ and made again for dW: that is cheaper than keeping them.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,8 @@ Padding = str | int | tuple[int, int]
 class Conv2D(Weighted):
     """Convolution (cross-correlation, as everywhere in deep learning) of NHWC pictures.
 
-    ``y[n, i, j, o] = b[o] + sum over u, v, c of x[n, i*s + u - top, j*s + v - left, c] W[u, v, c, o]``
+    ``y[n, i, j, o] = b[o] + sum of x[n, i*s + u - top, j*s + v - left, c] W[u, v, c, o]`` over the
+    window's rows u and columns v and the channels c, with stride s.
 
     Parameters
     ----------
@@ -173,7 +175,8 @@ class Conv2D(Weighted):
 class _Columns:
     """The windows of some pictures as rows of a matrix, made block by block.
 
-    A 1x1 kernel at stride 1 has one pixel per window: its rows are the picture itself.
+    A 1x1 kernel at stride 1, without padding, has one pixel per window: its rows are the picture
+    itself.
     """
 
     def __init__(self, layer: Conv2D, x: Array, y: Array) -> None:
@@ -181,7 +184,8 @@ class _Columns:
         self.top = layer._zeros(x.shape[1], 0)[0]
         self.left = layer._zeros(x.shape[2], 1)[0]
         self.width = math.prod(layer.shape[:-1])
-        self.direct = self.kernel == (1, 1) and x.shape[:3] == y.shape[:3]
+        self.direct = (self.kernel, self.top, self.left) == ((1, 1), 0, 0)
+        self.direct = self.direct and x.shape[:3] == y.shape[:3]
         positions = y.shape[1] * y.shape[2]
         operations = len(x) * positions * math.prod(layer.shape)
         self.workers = parallel.workers_for(len(x), operations)
@@ -213,16 +217,14 @@ class _Columns:
             col2im(columns, self.stride, self.top, self.left, dx[start:stop])
 
 
-def _pair(name: str, value: object, least: int) -> tuple[int, int]:
+def _pair(name: str, value: Any, least: int) -> tuple[int, int]:
     """Return (height, width) from one integer or two."""
     pair = value if isinstance(value, tuple) else (value, value)
     if len(pair) != 2 or isinstance(value, str):
-        allowed = '"same", "valid", an integer or two' if name == "padding" else "one integer or two"
-        raise ValueError(f"Conv2D: expected {name} as {allowed}, got {value!r}")
-    return (
-        check_count("Conv2D", name, pair[0], least),
-        check_count("Conv2D", name, pair[1], least),
-    )
+        texts = '"same", "valid", ' if name == "padding" else ""
+        raise ValueError(f"Conv2D: expected {name} as {texts}an integer or two, got {value!r}")
+    height, width = (check_count("Conv2D", name, size, least) for size in pair)
+    return height, width
 
 
 def _looks_like_nchw(x: object, channels: int) -> bool:

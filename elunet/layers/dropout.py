@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
+from elunet._checks import number
 from elunet._types import Array, Seed
 from elunet.layers.base import Layer
 
@@ -25,8 +24,8 @@ class Dropout(Layer):
 
     Raises
     ------
-    ValueError
-        If `rate` is not in [0, 1).
+    TypeError, ValueError
+        If `rate` is not a number in [0, 1).
 
     References
     ----------
@@ -45,9 +44,7 @@ class Dropout(Layer):
 
     def __init__(self, rate: float, seed: Seed = None) -> None:
         super().__init__(seed)
-        if not (math.isfinite(rate) and 0 <= rate < 1):
-            raise ValueError(f"Dropout: expected rate in [0, 1), got {rate!r}")
-        self.rate = float(rate)
+        self.rate = number("Dropout", "rate", rate, "[0, 1)")
         self.reset(seed)
 
     def reset(self, seed: Seed) -> None:
@@ -64,7 +61,8 @@ class Dropout(Layer):
         mask = self.rng.integers(0, STEPS, x.shape, np.uint16) >= dropped
         scaled = mask * x.dtype.type(STEPS / (STEPS - dropped))
         self._kept = scaled, x.shape, x.dtype
-        return x * scaled
+        y: Array = x * scaled
+        return y
 
     def backward_input(self, dy: Array) -> Array:
         """Return ``dx = dy mask / (1 - rate)`` with forward's mask."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 from elunet import parallel
+from elunet._checks import number
 from elunet._types import Array
 from elunet.kernels.activations import elu, elu_backward
 from elunet.layers.base import Layer
@@ -21,7 +20,7 @@ class ELU(Layer):
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If alpha is not a finite number above 0.
 
     References
@@ -39,9 +38,7 @@ class ELU(Layer):
 
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__()
-        if not (math.isfinite(alpha) and alpha > 0):
-            raise ValueError(f"ELU: expected alpha as a finite number above 0, got {alpha!r}")
-        self.alpha = float(alpha)
+        self.alpha = number("ELU", "alpha", alpha, "(0, inf)")
 
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return f(x), of x's shape."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
+from elunet._checks import number
 from elunet._types import Array
 from elunet.layers.base import Layer
 
@@ -20,7 +19,7 @@ class LeakyReLU(Layer):
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If `slope` is not a finite number.
 
     References
@@ -37,21 +36,21 @@ class LeakyReLU(Layer):
 
     def __init__(self, slope: float = 0.1) -> None:
         super().__init__()
-        if not math.isfinite(slope):
-            raise ValueError(f"LeakyReLU: expected slope as a finite number, got {slope!r}")
-        self.slope = float(slope)
+        self.slope = number("LeakyReLU", "slope", slope)
 
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return f(x), of x's shape."""
         x = self._input(x, "(N, ...)")
         slopes = np.where(x > 0, x.dtype.type(1), x.dtype.type(self.slope))
         self._kept = (slopes,)
-        return x * slopes
+        y: Array = x * slopes
+        return y
 
     def backward_input(self, dy: Array) -> Array:
         """Return ``dx = dy`` where x > 0 and ``slope dy`` elsewhere."""
         (slopes,) = self._recall()
-        return self._gradient(dy, slopes.shape, slopes.dtype) * slopes
+        dx: Array = self._gradient(dy, slopes.shape, slopes.dtype) * slopes
+        return dx
 
     def __repr__(self) -> str:
         return f"LeakyReLU(slope={self.slope:g})"

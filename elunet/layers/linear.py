@@ -71,10 +71,12 @@ class Linear(Weighted):
 
     def backward_params(self, dy: Array) -> None:
         """Fill ``dW = x^T dy`` and ``db = sum over the rows of dy``."""
-        x, W = self._recall()
+        x, _ = self._recall()
         dy = self._gradient(dy, (len(x), self.out_features), x.dtype)
         workers = self._workers(len(x))
         dW = empty((workers, *self.shape), x.dtype)
+        if not len(x):
+            dW[...] = 0  # without rows, nobody writes it
         db = np.zeros((workers, self.out_features))
 
         def work(start: int, stop: int, worker: int) -> None:

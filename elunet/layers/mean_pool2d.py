@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from elunet import parallel
 from elunet._types import Array
 from elunet.kernels.pooling import mean_pool, mean_pool_backward

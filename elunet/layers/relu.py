@@ -35,4 +35,5 @@ class ReLU(Layer):
         """Return ``dx = dy [x > 0]``."""
         (y,) = self._recall()
         dy = self._gradient(dy, y.shape, y.dtype)
-        return np.multiply(dy, y > 0, out=empty(y.shape, y.dtype))
+        dx: Array = np.multiply(dy, y > 0, out=empty(y.shape, y.dtype))
+        return dx

@@ -35,4 +35,5 @@ class ShiftedReLU(Layer):
         """Return ``dx = dy [x > -1]``."""
         (y,) = self._recall()
         dy = self._gradient(dy, y.shape, y.dtype)
-        return np.multiply(dy, y > -1, out=empty(y.shape, y.dtype))
+        dx: Array = np.multiply(dy, y > -1, out=empty(y.shape, y.dtype))
+        return dx

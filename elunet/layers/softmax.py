@@ -43,4 +43,6 @@ class Softmax(Layer):
         """Return ``dx_k = y_k (dy_k - sum over j of dy_j y_j)``: the full Jacobian's product."""
         (y,) = self._recall()
         dy = self._gradient(dy, y.shape, y.dtype)
-        return np.asarray(y * (dy - (dy * y).sum(axis=-1, keepdims=True)))
+        # In float64: where one class has nearly everything, the bracket is nearly 0.
+        total = (dy.astype(np.float64) * y).sum(axis=-1, keepdims=True)
+        return (y * (dy - total)).astype(y.dtype)

@@ -30,4 +30,5 @@ class Tanh(Layer):
     def backward_input(self, dy: Array) -> Array:
         """Return ``dx = dy (1 - y^2)``."""
         (y,) = self._recall()
-        return self._gradient(dy, y.shape, y.dtype) * (1 - y * y)
+        dx: Array = self._gradient(dy, y.shape, y.dtype) * (1 - y * y)
+        return dx

@@ -1,0 +1,56 @@
+"""What the data functions ask of their arguments, said once.
+
+Every message names the function, the argument, what was expected and what came.  Seeds given as
+plain integers are moved into a domain of their own, so that ``Batches(seed=0)`` never draws what
+a layer or a network with seed 0 drew.
+"""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+
+import numpy as np
+
+from elunet._types import Array, Seed
+
+_DOMAIN = 0xDA7A
+
+
+def pictures(where: str, name: str, x: object) -> Array:
+    """Return `x` as an array after checking that it is a stack of real pictures (N, H, W, C)."""
+    array = np.asarray(x)
+    if array.dtype.kind not in "uif":
+        raise TypeError(f"{where}: expected {name} of an integer or float dtype, got {array.dtype}")
+    if array.ndim != 4:
+        raise ValueError(f"{where}: expected {name} of shape (N, H, W, C), got {array.shape}")
+    return array
+
+
+def integer(where: str, name: str, value: object, low: int) -> int:
+    """Return `value` as an int after checking that it is an integer of at least `low`."""
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise TypeError(f"{where}: expected {name} to be an integer, got {value!r}")
+    if value < low:
+        raise ValueError(f"{where}: expected {name} >= {low}, got {value!r}")
+    return int(value)
+
+
+def positive(where: str, name: str, value: object) -> float:
+    """Return `value` as a float after checking that it is finite and above zero."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        raise TypeError(f"{where}: expected {name} to be a number, got {value!r}")
+    number = float(value)
+    if not 0 < number < float("inf"):
+        raise ValueError(f"{where}: expected {name} > 0 and finite, got {value!r}")
+    return number
+
+
+def generators(where: str, seed: Seed, count: int) -> list[np.random.Generator]:
+    """Make `count` independent generators from a seed of any accepted kind."""
+    if isinstance(seed, np.random.Generator):
+        return seed.spawn(count)
+    if not isinstance(seed, np.random.SeedSequence):
+        if seed is not None:
+            seed = integer(where, "seed", seed, low=0)
+        seed = np.random.SeedSequence(seed, spawn_key=(_DOMAIN,))
+    return [np.random.default_rng(child) for child in seed.spawn(count)]

@@ -1,0 +1,58 @@
+"""Pad, crop, flip: the augmentation that CIFAR-10 papers share.
+
+Each picture is set into a frame of zeros, a window of the old size is cut at a random place, and
+half of the windows are mirrored.  All of it is one gather from the padded batch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from elunet._types import Array
+from elunet.data import _checks
+
+
+def pad_crop_flip(x: Array, rng: np.random.Generator, pad: int = 4) -> Array:
+    """Shift each picture by up to `pad` pixels and mirror it with probability 1/2.
+
+    A shift leaves zeros at the edge it moves away from, so standardize before, not after.
+
+    Parameters
+    ----------
+    x : (N, H, W, C), any dtype
+        A batch of pictures; not written to.
+    rng
+        All draws come from here: a shift down, a shift to the right and a flip per picture.
+    pad
+        Zero pixels on each side.
+
+    Returns
+    -------
+    (N, H, W, C), dtype of `x`
+        A new array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `x` is not a batch of pictures, `rng` no Generator, or `pad` no integer of at least 0.
+
+    References
+    ----------
+    Goodfellow et al., Maxout Networks, 2013, arXiv:1302.4389.
+    """
+    x = np.asarray(x)
+    if x.ndim != 4:
+        raise ValueError(f"pad_crop_flip: expected x of shape (N, H, W, C), got {x.shape}")
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"pad_crop_flip: expected rng to be a numpy Generator, got {rng!r}")
+    pad = _checks.integer("pad_crop_flip", "pad", pad, low=0)
+    n, height, width, channels = x.shape
+    top, left = rng.integers(0, 2 * pad + 1, (2, n, 1))
+    flip = rng.random((n, 1)) < 0.5
+
+    padded = np.zeros((n, height + 2 * pad, width + 2 * pad, channels), x.dtype)
+    padded[:, pad : pad + height, pad : pad + width] = x
+    rows = top + np.arange(height)
+    columns = left + np.where(flip, np.arange(width)[::-1], np.arange(width))
+    windows: Array = padded[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return windows

@@ -1,0 +1,229 @@
+"""Cutting a data set into batches, epoch after epoch, so that a run can be continued to the bit.
+
+Each epoch is a new permutation, drawn when the epoch starts.  To continue in the middle of one it
+is enough to know the order generator's state just before that draw, how many batches were handed
+out, and the augmentation generator's state now; all of it is small and goes into JSON.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from elunet._types import Array, Seed
+from elunet.data import _checks
+
+
+def _paired(where: str, x: object, y: object) -> tuple[Array, Array]:
+    """Return both as arrays after checking that they have one length, and that it is not 0."""
+    x, y = np.asarray(x), np.asarray(y)
+    if not x.ndim or not y.ndim or len(x) != len(y):
+        raise ValueError(
+            f"{where}: expected x and y of equal length, got shapes {x.shape} and {y.shape}"
+        )
+    if not len(x):
+        raise ValueError(f"{where}: expected x and y with at least one example, got none")
+    return x, y
+
+
+def split(
+    x: Array, y: Array, fraction: float, seed: Seed = 0
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """Shuffle a data set and cut it in two.
+
+    Parameters
+    ----------
+    x, y : arrays of equal length N
+        Examples and labels, of any shape beyond the first axis.
+    fraction
+        The share of the *second* part, between 0 and 1 exclusive: ``split(x, y, 0.1)`` keeps
+        90 % in the first part and holds out ``round(0.1 * N)`` examples.
+    seed
+        An integer, SeedSequence or Generator; None draws a fresh one.
+
+    Returns
+    -------
+    (x_a, y_a), (x_b, y_b)
+        New arrays; every example is in exactly one of the parts.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the lengths differ, `fraction` is not inside (0, 1), or a part would be empty.
+    """
+    x, y = _paired("split", x, y)
+    fraction = _checks.positive("split", "fraction", fraction)
+    held_out = round(fraction * len(x))
+    if fraction >= 1 or not 0 < held_out < len(x):
+        raise ValueError(
+            f"split: expected fraction in (0, 1) that leaves both parts at least one of "
+            f"{len(x)} examples, got {fraction}"
+        )
+    (rng,) = _checks.generators("split", seed, 1)
+    order = rng.permutation(len(x))
+    a, b = order[:-held_out], order[-held_out:]
+    return (x[a], y[a]), (x[b], y[b])
+
+
+class Batches:
+    """A data set as batches; iterating over it once is one epoch.
+
+        batches = Batches(x_train, y_train, augment=pad_crop_flip)
+        for epoch in range(10):
+            for x, y in batches:
+                ...
+
+    The last batch of an epoch may be smaller.  Batches are copies, in the dtype of `x` and `y`.
+    The order and the augmentation draw from two generators of their own, so neither changes the
+    other.  Leaving a loop early and iterating again begins a new epoch; only after `restore` does
+    iteration go on inside an epoch.  There is one iteration at a time.
+
+    Parameters
+    ----------
+    x, y : arrays of equal length N
+        Examples and labels; kept as they are, not copied.
+    batch_size
+        Examples in a batch, at least 1.
+    shuffle
+        Whether each epoch has an order of its own; otherwise the order given.
+    seed
+        An integer, SeedSequence or Generator for order and augmentation; None draws a fresh one.
+    augment
+        ``augment(x_batch, rng) -> x_batch``, such as `pad_crop_flip`.
+
+    Attributes
+    ----------
+    epoch : int
+        Number of the running or next epoch, from 0.
+    position : int
+        Batches of that epoch handed out so far; 0 once the epoch is complete.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the lengths differ, there are no examples, or an argument has another type or range.
+    """
+
+    def __init__(
+        self,
+        x: Array,
+        y: Array,
+        batch_size: int = 100,
+        shuffle: bool = True,
+        seed: Seed = 0,
+        augment: Callable[[Array, np.random.Generator], Array] | None = None,
+    ) -> None:
+        self.x, self.y = _paired("Batches", x, y)
+        self.batch_size = _checks.integer("Batches", "batch_size", batch_size, low=1)
+        if not isinstance(shuffle, bool | np.bool_):
+            raise TypeError(f"Batches: expected shuffle to be a bool, got {shuffle!r}")
+        if augment is not None and not callable(augment):
+            raise TypeError(f"Batches: expected augment to be callable or None, got {augment!r}")
+        self.shuffle = bool(shuffle)
+        self.augment = augment
+        self.epoch = 0
+        self.position = 0
+        self._order_rng, self._augment_rng = _checks.generators("Batches", seed, 2)
+        self._before_order = self._order_rng.bit_generator.state  # at the running epoch's start
+        self._restored = False
+        self._iteration: object = None
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+        return -(-len(self.x) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Array, Array]]:
+        """Go through one epoch, or through the rest of it after `restore`."""
+        if self.position and not self._restored:  # the last epoch was left early
+            self.epoch += 1
+            self.position = 0
+        self._restored = False
+        self._iteration = iteration = object()
+        self._before_order = self._order_rng.bit_generator.state
+        order = np.arange(len(self.x))
+        if self.shuffle:
+            self._order_rng.shuffle(order)
+        while self.position < len(self):
+            start = self.position * self.batch_size
+            chosen = order[start : start + self.batch_size]
+            x, y = self.x[chosen], self.y[chosen]
+            if self.augment is not None:
+                x = self.augment(x, self._augment_rng)
+                if len(x) != len(y):
+                    raise ValueError(
+                        f"Batches: expected augment to return {len(y)} examples, got {len(x)}"
+                    )
+            self.position += 1
+            yield x, y
+            if self._iteration is not iteration:
+                raise RuntimeError(
+                    "Batches: expected one iteration at a time, got a new one or a restore() "
+                    "before this one was through"
+                )
+        self.epoch += 1
+        self.position = 0
+
+    def state(self) -> dict[str, Any]:
+        """Return where the run through the data stands, as plain JSON values.
+
+        After k batches of an epoch were handed out, a `Batches` on the same data that is given
+        this state by `restore` yields batch k next, and everything after it, to the bit.
+        """
+        running = self.position > 0
+        order = self._before_order if running else self._order_rng.bit_generator.state
+        return {
+            "examples": len(self.x),
+            "batch_size": self.batch_size,
+            "shuffle": self.shuffle,
+            "epoch": self.epoch,
+            "position": self.position,
+            "order_rng": copy.deepcopy(order),
+            "augment_rng": copy.deepcopy(self._augment_rng.bit_generator.state),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to a `state`; the next iteration continues from there.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `state` lacks an entry, or belongs to other data, another batch size, order or kind
+            of generator. Nothing is changed then.
+        """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"Batches.restore: expected state as state() gives it, got {state!r}")
+        missing = sorted(self.state().keys() - state.keys())
+        if missing:
+            raise ValueError(f"Batches.restore: expected state with {missing}, got {list(state)}")
+        for name, ours in [
+            ("examples", len(self.x)),
+            ("batch_size", self.batch_size),
+            ("shuffle", self.shuffle),
+        ]:
+            if state[name] != ours:
+                raise ValueError(
+                    f"Batches.restore: expected state with {name} {ours}, got {state[name]!r}"
+                )
+        epoch = _checks.integer("Batches.restore", "epoch", state["epoch"], low=0)
+        position = _checks.integer("Batches.restore", "position", state["position"], low=0)
+        if position > len(self):
+            raise ValueError(f"Batches.restore: expected position <= {len(self)}, got {position}")
+        fresh = []
+        for name, rng in [("order_rng", self._order_rng), ("augment_rng", self._augment_rng)]:
+            trial = copy.deepcopy(rng)
+            try:
+                trial.bit_generator.state = state[name]
+            except (TypeError, ValueError, KeyError, OverflowError) as error:
+                kind = type(rng.bit_generator).__name__
+                raise ValueError(
+                    f"Batches.restore: expected {name} to be a state of {kind}, got {state[name]!r}"
+                ) from error
+            fresh.append(trial)
+        self._order_rng, self._augment_rng = fresh
+        self._before_order = self._order_rng.bit_generator.state
+        self.epoch, self.position = epoch, position
+        self._restored = True
+        self._iteration = None
