@@ -242,7 +242,7 @@ class ZCA:
 
     Notes
     -----
-    For CIFAR-10 D is 3,072: fitting 50,000 pictures takes some ten seconds and a few hundred
+    For CIFAR-10 D is 3,072: fitting 50,000 pictures takes ten to forty seconds and a few hundred
     megabytes beyond the pictures.
 
     References
