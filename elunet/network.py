@@ -309,7 +309,9 @@ class Network:
         return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
     def __repr__(self) -> str:
-        lines = [f"  {node.name}: {node.layer!r} of {', '.join(node.inputs)}" for node in self.nodes]
+        lines = [
+            f"  {node.name}: {node.layer!r} of {', '.join(node.inputs)}" for node in self.nodes
+        ]
         return "\n".join([f"{type(self).__name__}(", *lines, ")"])
 
     def _consumers(self) -> dict[str, int]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
+from functools import cache
 from typing import Any
 
 import threadpoolctl
@@ -26,18 +27,20 @@ Work = Callable[[int, int, int], None]
 
 
 class _Pool:
-    """The worker threads, and the limit on BLAS while somebody uses them."""
+    """The worker threads, and what BLAS was set to before they took over."""
 
-    def __init__(self) -> None:
-        self.threads: int | None = None
+    def __init__(self, threads: int | None = None) -> None:
+        self.threads = threads
         self.executor: ThreadPoolExecutor | None = None
         self.lock = threading.Lock()
         self.users = 0
-        self.blas: Any = None
-        self.limiter: Any = None
+        self.shared: list[tuple[Any, int]] = []
 
 
 class _Here(threading.local):
+    """What is true of one Python thread."""
+
+    depth = 0  # how often it is inside `single_threaded_blas`
     is_worker = False
 
 
@@ -89,19 +92,59 @@ def set_num_threads(threads: int) -> None:
 @contextmanager
 def single_threaded_blas() -> Iterator[None]:
     """Hold BLAS at one thread per caller; the last one to leave restores what was before."""
-    with _pool.lock:
-        if _pool.users == 0:
-            if _pool.blas is None:  # looked up once: finding the loaded libraries takes a while
-                _pool.blas = threadpoolctl.ThreadpoolController().select(user_api="blas")
-            _pool.limiter = _pool.blas.limit(limits=1)
-        _pool.users += 1
+    _here.depth += 1
+    own = _hold() if _here.depth == 1 else []
     try:
         yield
     finally:
-        with _pool.lock:
-            _pool.users -= 1
-            if _pool.users == 0:
-                _pool.limiter.restore_original_limits()
+        _here.depth -= 1
+        if _here.depth == 0:
+            _release(own)
+
+
+def _hold() -> list[tuple[Any, int]]:
+    """Set BLAS to one thread; return what to restore in this Python thread."""
+    private, shared = _blas()
+    with _pool.lock:
+        if _pool.users == 0:
+            _pool.shared = [(library, library.get_num_threads()) for library in shared]
+            _set([(library, 1) for library in shared])
+        _pool.users += 1
+    own = [(library, library.get_num_threads()) for library in private]
+    _set([(library, 1) for library in private])
+    return own
+
+
+def _release(own: list[tuple[Any, int]]) -> None:
+    _set(own)
+    with _pool.lock:
+        _pool.users -= 1
+        if _pool.users == 0:
+            _set(_pool.shared)
+
+
+def _set(limits: list[tuple[Any, int]]) -> None:
+    for library, threads in limits:
+        # threadpoolctl 3.8 obeys only the first thread that sets a limit; here the lock decides
+        free = getattr(library, "clear_controlling_thread", lambda force: None)
+        free(force=True)
+        library.set_num_threads(threads)
+        free(force=True)
+
+
+@cache
+def _blas() -> tuple[list[Any], list[Any]]:
+    """Return BLAS libraries whose limit is each thread's own, and those with one for all.
+
+    Looked up once: finding the loaded libraries takes a while.
+    """
+    libraries = threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
+    private: list[Any] = []
+    shared: list[Any] = []
+    for library in libraries:
+        own = library.internal_api == "mkl" or getattr(library, "threading_layer", "") == "openmp"
+        (private if own else shared).append(library)
+    return private, shared
 
 
 def workers_for(count: int, operations: float) -> int:
@@ -120,8 +163,9 @@ def run(work: Work, count: int, workers: int, block: int = 0) -> None:
     def share(worker: int) -> None:
         start, end = bounds[worker], bounds[worker + 1]
         step = block or max(end - start, 1)
-        for first in range(start, end, step):
-            work(first, min(first + step, end), worker)
+        with single_threaded_blas():  # where the limit is each thread's own, workers need it too
+            for first in range(start, end, step):
+                work(first, min(first + step, end), worker)
 
     with single_threaded_blas():
         if workers == 1 or _here.is_worker:  # a worker that waited for workers could wait forever
@@ -165,13 +209,15 @@ def _begin_worker() -> None:
 
 def _after_fork() -> None:
     """In a forked child: forget the parent's threads, which the child does not have."""
-    global _pool
-    threads, limiter = _pool.threads, _pool.limiter if _pool.users else None
-    _pool = _Pool()
-    _pool.threads = threads
-    if limiter is not None:
-        limiter.restore_original_limits()
+    global _pool, _here
+    parent, _pool, _here = _pool, _Pool(_pool.threads), _Here()
+    if parent.users:
+        _set(parent.shared)
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):  # the lock: nobody forks while another changes BLAS's limit
+    os.register_at_fork(
+        before=lambda: _pool.lock.acquire(),
+        after_in_parent=lambda: _pool.lock.release(),
+        after_in_child=_after_fork,
+    )

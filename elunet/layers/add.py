@@ -44,4 +44,5 @@ class Add(Layer):
     def backward_input(self, dy: Array) -> tuple[Array, ...]:
         """Return dy once for each input: the sum's derivative is 1 along every path."""
         count, shape, dtype = self._recall()
-        return (self._gradient(dy, shape, dtype),) * count
+        dx: tuple[Array, ...] = (self._gradient(dy, shape, dtype),) * count
+        return dx

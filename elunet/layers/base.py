@@ -127,9 +127,7 @@ class Layer:
         """Return dy in the dtype of the forward pass, C-contiguous, its shape checked."""
         check_float(dy, f"{self!r}: expected dy")
         if dy.shape != shape:
-            raise ValueError(
-                f"{self!r}: expected dy of the output's shape {shape}, got {dy.shape}"
-            )
+            raise ValueError(f"{self!r}: expected dy of the output's shape {shape}, got {dy.shape}")
         return np.ascontiguousarray(dy, dtype)
 
 

@@ -97,7 +97,7 @@ class BatchNorm(Layer):
         values = max(x_hat.size // self.channels, 1)
         along, shift = (total / values for total in self._sums(dy, x_hat))
         # In float64: dx has mean 0, and a constant channel's rstd enlarges what rounding leaves.
-        return ((dy - shift - x_hat * along) * (gamma * rstd)).astype(dy.dtype)
+        return np.asarray((dy - shift - x_hat * along) * (gamma * rstd), dy.dtype)
 
     def _batch_statistics(self, x: Array) -> tuple[Array, Array]:
         """Return each channel's mean and biased variance, and move the running averages."""

@@ -81,7 +81,8 @@ class Conv2D(Weighted):
         self.out_channels = check_count("Conv2D", "out_channels", out_channels)
         self.kernel_size = _pair("kernel_size", kernel_size, 1)
         self.stride = check_count("Conv2D", "stride", stride)
-        self.padding = padding if padding in ("same", "valid") else _pair("padding", padding, 0)
+        self._around = None if padding == "same" else _sides(padding)
+        self.padding = padding if isinstance(padding, str) else self._around
         shape = (*self.kernel_size, self.in_channels, self.out_channels)
         super().__init__(shape, bias, init, seed)
 
@@ -157,13 +158,11 @@ class Conv2D(Weighted):
 
     def _zeros(self, size: int, axis: int) -> tuple[int, int]:
         """Return how many zeros come before and after a picture of this size, along one axis."""
-        if self.padding == "valid":
-            return 0, 0
-        if self.padding == "same":
-            steps = math.ceil(size / self.stride) - 1
-            total = max(steps * self.stride + self.kernel_size[axis] - size, 0)
-            return total // 2, total - total // 2
-        return int(self.padding[axis]), int(self.padding[axis])
+        if self._around is not None:
+            return self._around[axis], self._around[axis]
+        steps = math.ceil(size / self.stride) - 1
+        total = max(steps * self.stride + self.kernel_size[axis] - size, 0)
+        return total // 2, total - total // 2
 
     def __repr__(self) -> str:
         height, width = self.kernel_size
@@ -217,6 +216,11 @@ class _Columns:
             col2im(columns, self.stride, self.top, self.left, dx[start:stop])
 
 
+def _sides(padding: Padding) -> tuple[int, int]:
+    """Return the zeros on each side, in height and in width."""
+    return (0, 0) if padding == "valid" else _pair("padding", padding, 0)
+
+
 def _pair(name: str, value: Any, least: int) -> tuple[int, int]:
     """Return (height, width) from one integer or two."""
     pair = value if isinstance(value, tuple) else (value, value)
@@ -228,5 +232,5 @@ def _pair(name: str, value: Any, least: int) -> tuple[int, int]:
 
 
 def _looks_like_nchw(x: object, channels: int) -> bool:
-    shape = getattr(x, "shape", ())
+    shape: tuple[int, ...] = getattr(x, "shape", ())
     return len(shape) == 4 and shape[1] == channels and shape[3] != channels

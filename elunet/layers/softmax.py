@@ -45,4 +45,4 @@ class Softmax(Layer):
         dy = self._gradient(dy, y.shape, y.dtype)
         # In float64: where one class has nearly everything, the bracket is nearly 0.
         total = (dy.astype(np.float64) * y).sum(axis=-1, keepdims=True)
-        return (y * (dy - total)).astype(y.dtype)
+        return np.asarray(y * (dy - total), y.dtype)

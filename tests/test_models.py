@@ -1,0 +1,213 @@
+"""The paper's and the article's networks: their sizes, their order, and that they learn."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+import elunet as eln
+from elunet import layers as L
+from elunet.init import Normal
+from elunet.models import ARTICLE_WIDTHS, article_case, elu11, elu18
+
+NARROW = (8, 8, 10, 10, 12, 12, 14, 14, 16, 16)
+
+
+def count(net):
+    return sum(value.size for value in net.parameters().values())
+
+
+def total_multiply_adds(net):
+    return int(net.summary((32, 32, 3)).split()[-1].replace(",", ""))
+
+
+def kinds(net):
+    return [type(layer).__name__ for layer in net.layers]
+
+
+def convolutions(net):
+    return [layer for layer in net.layers if isinstance(layer, L.Conv2D)]
+
+
+class TestElu11:
+    def test_parameters(self):
+        assert count(elu11()) == 1_641_938
+        assert count(elu11(bias=False)) == 1_639_384
+        assert count(elu11(classes=100)) == 1_641_938 + 90 * 301
+
+    @pytest.mark.jit
+    def test_multiply_adds(self):
+        assert total_multiply_adds(elu11()) == 157_503_304
+
+    def test_layers_in_their_order(self):
+        assert kinds(elu11()) == [
+            *("Conv2D", "ELU", "MaxPool2D"),
+            *("Conv2D", "ELU", "Conv2D", "ELU", "MaxPool2D", "Dropout") * 4,
+            *("Conv2D", "ELU", "Dropout"),
+            *("Conv2D", "Flatten"),
+        ]
+        net = elu11()
+        assert [layer.rate for layer in net.layers if isinstance(layer, L.Dropout)] == [
+            *(0.1, 0.2, 0.3, 0.4, 0.5)
+        ]
+        assert [layer.kernel_size[0] for layer in convolutions(net)] == [
+            5,
+            1,
+            3,
+            1,
+            2,
+            1,
+            2,
+            1,
+            2,
+            1,
+            1,
+        ]
+        assert [layer.out_channels for layer in convolutions(net)] == [
+            *(192, 192, 240, 240, 260, 260, 280, 280, 300, 300, 10)
+        ]
+        assert all(layer.padding == "same" and layer.stride == 1 for layer in convolutions(net))
+
+    def test_arguments(self):
+        net = elu11(3, "mean", NARROW, dropout=(0.5, 0, 0, 0, 0, 0), alpha=2.0)
+        assert kinds(net)[:5] == ["Conv2D", "ELU", "MeanPool2D", "Dropout", "Conv2D"]
+        assert kinds(net).count("Dropout") == 1
+        assert net["elu1"].alpha == 2.0
+        y = net.forward(np.zeros((2, 32, 32, 3), np.float32))
+        assert y.shape == (2, 3)
+
+    def test_seeds(self):
+        W = [elu11(widths=NARROW, seed=seed)["conv2"].params["W"] for seed in (0, 0, 1)]
+        np.testing.assert_array_equal(W[0], W[1])
+        assert (W[0] != W[2]).any()
+        default = elu11(widths=NARROW)["conv2"].params["W"]
+        np.testing.assert_array_equal(default, W[0])
+
+    def test_weights_are_hes(self):
+        for layer in convolutions(elu11())[:4]:
+            W = layer.params["W"]
+            assert W.std() == pytest.approx(np.sqrt(2 / np.prod(W.shape[:-1])), rel=0.05)
+
+    def test_bad_arguments(self):
+        with pytest.raises(
+            ValueError, match="elu11: expected 10 widths and 6 dropout rates, got 3 an"
+        ):
+            elu11(widths=(1, 2, 3))
+        with pytest.raises(ValueError, match="elu11: .*, got 10 and 2"):
+            elu11(dropout=(0.1, 0.2))
+        with pytest.raises(
+            ValueError, match=re.escape('pool: expected "max" or "mean", got \'sum\'')
+        ):
+            elu11(pool="sum")
+        for rate in (-0.1, np.nan, 1.0):
+            with pytest.raises(ValueError, match=r"Dropout: expected rate in \[0, 1\)"):
+                elu11(widths=NARROW, dropout=(rate, 0, 0, 0, 0, 0))
+
+    @pytest.mark.jit
+    @pytest.mark.parametrize("pool", ["max", "mean"])
+    def test_it_learns(self, pool):
+        net = elu11(4, pool, NARROW, dropout=(0.0,) * 6)
+        rng = np.random.default_rng(0)
+        labels = np.arange(20) % 4
+        x = rng.normal(0, 0.3, size=(20, 32, 32, 3)).astype(np.float32)
+        x[..., 0] += labels[:, None, None] - 1.5
+        loss = eln.losses.SoftmaxCrossEntropy()
+        values = []
+        for _ in range(15):
+            value, dy = loss(net.forward(x, train=True), labels)
+            values.append(value)
+            eln.routers.Backprop().backward(net, dy)
+            for name, parameter in net.parameters().items():
+                parameter -= np.float32(0.02) * net.gradients()[name]
+        assert values[-1] < 0.7 * values[0]
+
+
+@pytest.fixture(scope="module")
+def net():
+    """Build ELU-18 once: its weights are 160 MB."""
+    return elu18()
+
+
+class TestElu18:
+    def test_parameters(self, net):
+        assert count(net) == 39_226_634
+        assert len(convolutions(net)) == 19
+
+    @pytest.mark.jit
+    def test_multiply_adds(self, net):
+        assert total_multiply_adds(net) == 1_496_804_608
+
+    def test_layers_in_their_order(self, net):
+        pair = ("Conv2D", "ELU")
+        assert kinds(net) == [
+            *(*pair, "MaxPool2D"),
+            *(*pair * 4, "MaxPool2D", "Dropout") * 2,
+            *(*pair * 3, "MaxPool2D", "Dropout") * 2,
+            *(*pair * 2, "Dropout"),
+            *(*pair, "Dropout"),
+            *("Conv2D", "Flatten"),
+        ]
+        rates = [layer.rate for layer in net.layers if isinstance(layer, L.Dropout)]
+        assert rates == [0.1, 0.2, 0.3, 0.4, 0.5, 0.5]
+
+    @pytest.mark.jit
+    def test_a_step(self, net):
+        y = net.forward(np.ones((1, 32, 32, 3), np.float32), train=True)
+        assert y.shape == (1, 10)
+        assert net.backward(y).shape == (1, 32, 32, 3)
+        assert all(np.isfinite(value).all() for value in net.gradients().values())
+
+    def test_bad_arguments(self):
+        with pytest.raises(ValueError, match="elu18: expected 7 dropout rates, got 6"):
+            elu18(dropout=(0.0,) * 6)
+        with pytest.raises(ValueError, match='pool: expected "max" or "mean"'):
+            elu18(pool="min")
+
+
+class TestArticle:
+    @pytest.mark.parametrize(
+        ("case", "parameters"),
+        [("a", 1_639_384), ("b", 63_884), ("c", 974_784), ("d", 1_465_720), ("e", 1_465_720)],
+    )
+    def test_parameters(self, case, parameters):
+        net = article_case(case)
+        assert count(net) == parameters
+        assert not any(layer.bias for layer in convolutions(net))
+        assert [layer.out_channels for layer in convolutions(net)] == [*ARTICLE_WIDTHS[case], 10]
+        assert all(layer.init == Normal(std=0.05) for layer in convolutions(net))
+        assert ("Dropout" in kinds(net)) == (case == "a")
+        assert ("MaxPool2D" in kinds(net)) == (case == "a")
+        W = net["conv2"].params["W"]
+        assert W.std() == pytest.approx(0.05, rel=0.2)
+
+    @pytest.mark.jit
+    @pytest.mark.parametrize(
+        ("case", "adds"),
+        [
+            *(("a", 157_503_304), ("b", 3_494_216), ("c", 124_639_104)),
+            *(("d", 133_769_560), ("e", 133_769_560)),
+        ],
+    )
+    def test_multiply_adds(self, case, adds):
+        assert total_multiply_adds(article_case(case)) == adds
+
+    def test_where_dilated_backprop_can_add(self):
+        """In cases c to e convolutions 2, 4, 6, 8 give what is shaped as the next one's output."""
+        for case in "cde":
+            widths = ARTICLE_WIDTHS[case]
+            assert [k for k in (2, 4, 6, 8) if widths[k - 1] == widths[k]] == [2, 4, 6, 8]
+
+    def test_seeds_and_classes(self):
+        nets = [article_case("b", seed=seed, classes=3) for seed in (0, 0, 1)]
+        W = [net["conv11"].params["W"] for net in nets]
+        assert W[0].shape == (1, 1, 68, 3)
+        np.testing.assert_array_equal(W[0], W[1])
+        assert (W[0] != W[2]).any()
+
+    @pytest.mark.parametrize("case", ["f", "", "ab", None, 1])
+    def test_other_cases(self, case):
+        message = f"article_case: expected case as one of a, b, c, d, e, got {case!r}"
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            article_case(case)
