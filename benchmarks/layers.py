@@ -1,0 +1,130 @@
+"""Where a train step of ELU-11 goes: each layer's forward and both halves of its backward pass.
+
+Each layer's three methods are wrapped with a clock, and then the network runs as it always does,
+with its own workspace and threads. What the sum of the layers leaves of the whole step is the loss,
+the optimizer (rows of their own) and the network's own bookkeeping ("rest"). GFLOP/s count two
+operations per multiply-add of the plain convolution, whatever the layer really computes, so that a
+faster algorithm shows as a higher rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from _common import Row, available_cores, command_line, print_table, versions, write_csv
+
+import elunet as eln
+from elunet.network import multiply_adds
+
+METHODS = ("forward", "backward_params", "backward_input")
+
+
+class Clocks:
+    """Adds up the seconds of each named call; `finish` ends a step."""
+
+    def __init__(self) -> None:
+        self.steps: dict[tuple[str, str], list[float]] = defaultdict(list)
+        self.now: dict[tuple[str, str], float] = defaultdict(float)
+
+    def timed(self, name: str, method: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the call, with a clock around it."""
+
+        def run(*arguments: Any, **named: Any) -> Any:
+            begin = time.perf_counter()
+            result = call(*arguments, **named)
+            self.now[name, method] += time.perf_counter() - begin
+            return result
+
+        return run
+
+    def finish(self, keep: bool) -> None:
+        """End a step, and forget it unless `keep`."""
+        for key, seconds in self.now.items():
+            if keep:
+                self.steps[key].append(seconds)
+        self.now.clear()
+
+    def median_ms(self, name: str, method: str) -> float | None:
+        """Return the median over steps, or None if there was no such call."""
+        seconds = self.steps.get((name, method))
+        return 1e3 * statistics.median(seconds) if seconds else None
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--case", choices=["elu11", *"abcde"], default="elu11")
+    parser.add_argument("--batch", type=int, default=100)
+    parser.add_argument("--repeat", type=int, default=20)
+    parser.add_argument("--threads", type=int, default=available_cores())
+    parser.add_argument("--csv", help="file to write")
+    options = parser.parse_args()
+    eln.set_num_threads(options.threads)
+    net = eln.models.elu11() if options.case == "elu11" else eln.models.article_case(options.case)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(options.batch, 32, 32, 3)).astype(np.float32)
+    y = rng.integers(0, 10, options.batch)
+
+    shapes: dict[str, tuple[int, ...]] = {}
+    net.forward(x[:1], tap=lambda name, output: shapes.update({name: output.shape}))
+    clocks = Clocks()
+    for node in net.nodes:
+        for method in METHODS:
+            setattr(
+                node.layer, method, clocks.timed(node.name, method, getattr(node.layer, method))
+            )
+    loss = clocks.timed("loss", "total", eln.losses.SoftmaxCrossEntropy())
+    router, optimizer = eln.routers.Backprop(), eln.optim.SGD(0.001, momentum=0.9, l2=0.0005)
+    update = clocks.timed("optimizer", "total", optimizer.step)
+
+    def step() -> None:
+        _, dy = loss(net.forward(x, train=True), y)
+        router.backward(net, dy)
+        update(net, router)
+
+    whole = clocks.timed("step", "total", step)
+    for turn in range(options.repeat + 2):
+        whole()
+        clocks.finish(keep=turn >= 2)
+
+    rows: list[Row] = []
+    for name in net.names:
+        times = {f"{method}_ms": clocks.median_ms(name, method) for method in METHODS}
+        total = sum(value or 0.0 for value in times.values())
+        row: Row = {"layer": name, "kind": repr(net[name]), **times, "total_ms": total}
+        flops = 2 * options.batch * multiply_adds(net[name], shapes[name])
+        for method, value in zip(METHODS, times.values(), strict=True):
+            row[f"{method}_GFLOPs"] = flops / value / 1e6 if flops and value else None
+        rows.append(row)
+    total = clocks.median_ms("step", "total") or 0.0
+    blank = dict.fromkeys(rows[0])
+    for name in ("loss", "optimizer"):
+        spent = clocks.median_ms(name, "total") or 0.0
+        rows.append({**blank, "layer": name, "kind": "", "total_ms": spent})
+    rest = total - sum(row["total_ms"] for row in rows)
+    rows.append({**blank, "layer": "rest", "kind": "", "total_ms": rest})
+    rows.append({**blank, "layer": "step", "kind": "", "total_ms": total})
+    for row in rows:
+        row["share_percent"] = 100 * row["total_ms"] / total
+
+    about = versions()
+    about["setting"] = (
+        f"case {options.case}, batch {options.batch}, float32, {options.threads} threads,"
+        f" medians of {options.repeat} steps"
+    )
+    for name, text in about.items():
+        print(f"{name}: {text}")
+    print()
+    print_table(rows)
+    if options.csv:
+        write_csv(options.csv, command_line(__file__), about, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,269 @@
+"""A PyTorch twin of any elunet network: the same graph with the same numbers, NCHW inside.
+
+Each kind of layer has a counterpart built from PyTorch's own modules. What the two libraries lay
+out differently (weights, the order in Flatten) or compute differently ("same" padding at strides
+above 1, the bits behind dropout masks) is translated here, and nowhere else. `run` and `run_twin`
+return the same named arrays, ready to be compared.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+import elunet as eln
+from elunet._types import Array
+from elunet.layers import Layer
+
+Results = dict[str, Array]
+"""What a pass gives: "output", "loss", gradients ("input", "conv1.W") and running averages."""
+
+TORCH_NAMES = {"W": "weight", "b": "bias", "gamma": "weight", "beta": "bias"}
+
+
+def to_torch(array: Array) -> torch.Tensor:
+    """Lay a parameter out as PyTorch does: (out, in, kh, kw) or (out, in)."""
+    tensor = torch.from_numpy(np.array(array))
+    return {4: lambda: tensor.permute(3, 2, 0, 1), 2: lambda: tensor.T}.get(
+        tensor.ndim, lambda: tensor
+    )()
+
+
+def from_torch(tensor: torch.Tensor) -> Array:
+    """Lay a parameter of PyTorch's out as elunet does: (kh, kw, in, out) or (in, out)."""
+    tensor = tensor.detach()
+    return {4: lambda: tensor.permute(2, 3, 1, 0), 2: lambda: tensor.T}.get(
+        tensor.ndim, lambda: tensor
+    )().numpy()
+
+
+def nchw(x: torch.Tensor) -> torch.Tensor:
+    return x.permute(0, 3, 1, 2) if x.ndim == 4 else x
+
+
+def nhwc(x: torch.Tensor) -> torch.Tensor:
+    return x.permute(0, 2, 3, 1) if x.ndim == 4 else x
+
+
+def same_zeros(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Return TensorFlow's zeros before and after, as TensorFlow's guide puts them, by cases."""
+    total = kernel - stride if size % stride == 0 else kernel - size % stride
+    return max(total, 0) // 2, max(total, 0) - max(total, 0) // 2
+
+
+class Conv(torch.nn.Conv2d):
+    def __init__(self, layer: eln.layers.Conv2D) -> None:
+        height, width, channels, units = layer.params["W"].shape
+        super().__init__(channels, units, (height, width), layer.stride, bias=layer.bias)
+        self.zeros = layer.padding
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.zeros == "same":
+            (top, bottom), (left, right) = (
+                same_zeros(size, kernel, stride)
+                for size, kernel, stride in zip(
+                    x.shape[2:], self.kernel_size, self.stride, strict=True
+                )
+            )
+        else:
+            vertical, horizontal = (0, 0) if self.zeros == "valid" else self.zeros
+            top, bottom, left, right = vertical, vertical, horizontal, horizontal
+        return super().forward(F.pad(x, (left, right, top, bottom)))
+
+
+class BatchNorm(torch.nn.BatchNorm2d):
+    def __init__(self, layer: eln.layers.BatchNorm) -> None:
+        super().__init__(layer.channels, eps=layer.eps, momentum=layer.momentum)
+        with torch.no_grad():
+            self.running_mean.copy_(torch.from_numpy(layer.state["running_mean"]))
+            self.running_var.copy_(torch.from_numpy(layer.state["running_var"]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.ndim == 4:
+            return super().forward(x)
+        return super().forward(x[:, :, None, None])[..., 0, 0]
+
+
+class Flatten(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nhwc(x).flatten(1)
+
+
+class GlobalMeanPool(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.adaptive_avg_pool2d(x, 1).flatten(1)
+
+
+class Dropout(torch.nn.Module):
+    """The mask that the layer will draw: what a copy of it, taken before, makes of ones."""
+
+    def __init__(self, layer: eln.layers.Dropout) -> None:
+        super().__init__()
+        self.layer = copy.deepcopy(layer)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            return x
+        ones = nhwc(torch.ones_like(x)).numpy()
+        return x * nchw(torch.from_numpy(self.layer.forward(ones, train=True)))
+
+
+class Add(torch.nn.Module):
+    def forward(self, *x: torch.Tensor) -> torch.Tensor:
+        return sum(x[1:], start=x[0])
+
+
+COUNTERPARTS: dict[type[Layer], Callable[[Any], torch.nn.Module]] = {
+    eln.layers.Conv2D: Conv,
+    eln.layers.Linear: lambda layer: torch.nn.Linear(*layer.shape, bias=layer.bias),
+    eln.layers.ELU: lambda layer: torch.nn.ELU(layer.alpha),
+    eln.layers.ReLU: lambda layer: torch.nn.ReLU(),
+    eln.layers.LeakyReLU: lambda layer: torch.nn.LeakyReLU(layer.slope),
+    eln.layers.Tanh: lambda layer: torch.nn.Tanh(),
+    eln.layers.Softmax: lambda layer: torch.nn.Softmax(dim=1),
+    eln.layers.MaxPool2D: lambda layer: torch.nn.MaxPool2d(layer.size, layer.stride),
+    eln.layers.MeanPool2D: lambda layer: torch.nn.AvgPool2d(layer.size, layer.stride),
+    eln.layers.GlobalMeanPool2D: lambda layer: GlobalMeanPool(),
+    eln.layers.Dropout: Dropout,
+    eln.layers.BatchNorm: BatchNorm,
+    eln.layers.Flatten: lambda layer: Flatten(),
+    eln.layers.Add: lambda layer: Add(),
+}
+
+
+class Twin(torch.nn.Module):
+    """A network's twin, with copies of its parameters and its state.
+
+    After `forward`, `clearance` is the distance of the nearest number to a point where a
+    derivative jumps: how near a ReLU's input came to 0, or a window's two largest values to each
+    other. In float32 a number nearer than its rounding error may land on the other side, and then
+    it is chance which library has the larger error.
+    """
+
+    def __init__(self, net: eln.Network, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.nodes = list(net.nodes)
+        self.parts = torch.nn.ModuleDict()
+        for node in net.nodes:
+            self.parts[node.name] = COUNTERPARTS[type(node.layer)](node.layer)
+        self.to(dtype)
+        with torch.no_grad():
+            for name, value in net.parameters().items():
+                self.parameter(name).copy_(to_torch(value))
+
+    def parameter(self, name: str) -> torch.nn.Parameter:
+        layer, _, key = name.partition(".")
+        return getattr(self.parts[layer], TORCH_NAMES[key])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.clearance = float("inf")
+        values = {"input": nchw(x)}
+        for node in self.nodes:
+            taken = [values[name] for name in node.inputs]
+            self.clearance = min(self.clearance, clearance(node.layer, taken[0].detach()))
+            values[node.name] = self.parts[node.name](*taken)
+        return nhwc(values[self.nodes[-1].name])
+
+
+def clearance(layer: Layer, x: torch.Tensor) -> float:
+    """Return how far x is from the nearest jump of a layer's derivative, in units of x's scale."""
+    if isinstance(layer, eln.layers.MaxPool2D) and layer.size > 1:
+        windows = x.unfold(2, layer.size, layer.stride).unfold(3, layer.size, layer.stride)
+        largest = windows.flatten(-2).topk(2).values
+        distances = largest[..., 0] - largest[..., 1]
+    elif isinstance(layer, eln.layers.ReLU | eln.layers.LeakyReLU) or (
+        isinstance(layer, eln.layers.ELU) and layer.alpha != 1
+    ):
+        distances = x.abs()
+    else:
+        return float("inf")
+    # Exact zeros come from a ReLU or a mask: zeros in any precision.
+    distances = distances[distances > 0]
+    scale = max(1.0, float(x.abs().max()))
+    return float(distances.min()) / scale if len(distances) else float("inf")
+
+
+def torch_loss(loss: eln.losses.Loss, prediction: torch.Tensor, target: Array) -> torch.Tensor:
+    """Return PyTorch's value of the same loss; labels are int64, other targets float64."""
+    y = torch.from_numpy(target)
+    y = y.to(prediction.dtype) if y.is_floating_point() else y
+    if isinstance(loss, eln.losses.SoftmaxCrossEntropy):
+        return F.cross_entropy(prediction, y)
+    if isinstance(loss, eln.losses.CrossEntropy):
+        return F.nll_loss(prediction.log(), y)
+    return {
+        eln.losses.MeanSquaredError: F.mse_loss,
+        eln.losses.MeanAbsoluteError: F.l1_loss,
+    }[type(loss)](prediction, y)
+
+
+def run(
+    net: eln.Network, loss: eln.losses.Loss, x: Array, target: Array, train: bool = True
+) -> Results:
+    """Run a copy of the network both ways, in x's dtype.
+
+    With ``train=False`` a network keeps nothing for a backward pass, so its layers are called by
+    hand.
+    """
+    net = copy.deepcopy(net)
+    if train:
+        y = net.forward(x, train=True)
+        value, dy = loss(y, target)
+        dx = net.backward(dy)
+    else:
+        values = {"input": x}
+        for node in net.nodes:
+            taken = tuple(values[name] for name in node.inputs)
+            values[node.name] = node.layer.forward(taken if len(taken) > 1 else taken[0])
+        y = values[net.names[-1]]
+        np.testing.assert_array_equal(y, copy.deepcopy(net).forward(x))
+        value, dy = loss(y, target)
+        signals: dict[str, Array] = {net.names[-1]: dy}
+        for node in reversed(net.nodes):
+            down = node.layer.backward(signals[node.name])
+            for name, share in zip(
+                node.inputs, down if isinstance(down, tuple) else (down,), strict=True
+            ):
+                signals[name] = signals[name] + share if name in signals else share
+        dx = signals["input"]
+    states = {
+        f"{node.name}.{key}": array for node in net.nodes for key, array in node.layer.state.items()
+    }
+    results = {"output": y, "input": dx, **net.gradients(), **states}
+    assert {array.dtype for array in (y, dx, *net.gradients().values())} == {x.dtype}
+    return {**results, "loss": np.asarray(value)}
+
+
+def run_twin(twin: Twin, loss: eln.losses.Loss, x: Array, target: Array) -> Results:
+    """Run PyTorch both ways; the twin is in the mode and the dtype that it was put into."""
+    inputs = torch.from_numpy(x).requires_grad_()
+    y = twin(inputs)
+    value = torch_loss(loss, y, target)
+    twin.zero_grad()
+    value.backward()
+    results = {"output": y.detach().numpy(), "loss": value.detach().numpy()}
+    results["input"] = inputs.grad.numpy()
+    for node in twin.nodes:
+        for key in node.layer.params:
+            results[f"{node.name}.{key}"] = from_torch(twin.parameter(f"{node.name}.{key}").grad)
+        for key in node.layer.state:
+            results[f"{node.name}.{key}"] = getattr(twin.parts[node.name], key).numpy()
+    return results
+
+
+def difference(a: Array, b: Array) -> float:
+    """Return max abs(a - b) / max(1e-3, max abs(b)), in float64."""
+    assert a.shape == b.shape, (a.shape, b.shape)
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    return float(np.abs(a - b).max() / max(1e-3, np.abs(b).max()))
+
+
+def largest_difference(ours: Results, theirs: Results) -> tuple[float, str]:
+    """Return the largest difference among all arrays, and the array's name."""
+    assert ours.keys() == theirs.keys()
+    return max((difference(ours[name], theirs[name]), name) for name in ours)
