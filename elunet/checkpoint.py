@@ -115,9 +115,7 @@ def write_atomically(file: str | os.PathLike[str], content: bytes) -> None:
 def _arrays(net: Network) -> dict[str, Array]:
     """Return all that is saved: the live arrays by name."""
     state = {
-        f"{node.name}.{key}": value
-        for node in net.nodes
-        for key, value in node.layer.state.items()
+        f"{node.name}.{key}": value for node in net.nodes for key, value in node.layer.state.items()
     }
     return net.parameters() | state
 

@@ -391,4 +391,3 @@ class _Progress:
     def __exit__(self, *exception: object) -> None:
         if self.bar is not None:
             self.bar.close()
-

@@ -27,7 +27,7 @@ from elunet.train import Callback, Epoch, Trainer
 
 Split = tuple[np.ndarray, np.ndarray]
 
-SYNTHETIC_TRAIN, SYNTHETIC_TEST, SYNTHETIC_EPOCHS = 8000, 2000, 4
+SYNTHETIC_TRAIN, SYNTHETIC_TEST, SYNTHETIC_EPOCHS = 5000, 2000, 4
 LATER = {"b": "feedback alignment", "c": "dilated backprop", "e": "dilated backprop"}
 
 
@@ -195,7 +195,7 @@ def summarize(
     last = trainer.history[-1]
     return {
         "case": options.case,
-        "data": "synthetic" if options.data == "synthetic" else "CIFAR-10",
+        "data": Path(options.data).name,
         "seed": options.seed,
         "epochs": last.epoch,
         "steps": last.step,

@@ -14,7 +14,9 @@ def history(epochs: int, validated: bool = True) -> eln.History:
     rows = eln.History()
     for epoch in range(1, epochs + 1):
         value = 0.1 * epoch / epochs if validated else math.nan
-        rows.append(eln.Epoch(epoch, epoch * 5, 0.1, 2 / epoch, 0.3, 3 / epoch, value, 0, 1.0, 100.0))
+        rows.append(
+            eln.Epoch(epoch, epoch * 5, 0.1, 2 / epoch, 0.3, 3 / epoch, value, 0, 1.0, 100.0)
+        )
     return rows
 
 

@@ -31,8 +31,16 @@ def test_the_papers_schedule_is_scaled_to_the_run():
     rates = [optimizer.lr(step) for step in (0, 34_999, 35_000, 84_999, 85_000, 135_000, 164_999)]
     assert rates == [0.01, 0.01, 0.005, 0.005, 0.0005, 0.00005, 0.00005]
     assert (optimizer.momentum, optimizer.l2, optimizer.nesterov) == (0.9, 0.0005, False)
-    short = RECIPES["paper"].optimizer(3, 500)
-    assert [short.lr(step) for step in (0, 318, 319, 1499)] == [0.01, 0.01, 0.005, 0.00005]
+    half = RECIPES["paper"].optimizer(165, 500)
+    assert [half.lr(step) for step in (17_499, 17_500, 67_500)] == [0.01, 0.005, 0.00005]
+    assert RECIPES["paper"].callbacks(330) == []
+
+
+def test_a_short_run_of_the_papers_case_has_a_schedule_of_its_own():
+    optimizer = RECIPES["paper"].optimizer(3, 500)
+    assert (optimizer.lr.peak, optimizer.lr.total, optimizer.clip_norm) == (0.05, 1500, 2.0)
+    (ramp,) = RECIPES["paper"].callbacks(3)
+    assert (ramp.first, ramp.last) == (0.3, 0.3)
 
 
 def test_case_d_is_the_articles():

@@ -88,7 +88,7 @@ def imported(module: str) -> set[str]:
 
 def part(module: str) -> str:
     """Return "layers" for "elunet.layers.conv2d", and "" for the package itself."""
-    return (module.split(".") + [""])[1]
+    return (module + ".").split(".")[1]
 
 
 def test_every_part_has_its_place_in_the_order():

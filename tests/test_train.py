@@ -13,11 +13,18 @@ from elunet.train import COLUMNS, accuracy
 
 def make(lr: float = 0.1, seed: int = 0, **options) -> eln.Trainer:
     net = eln.Sequential(
-        [eln.layers.Linear(4, 16), eln.layers.ELU(), eln.layers.Dropout(0.1), eln.layers.Linear(16, 3)],
+        [
+            eln.layers.Linear(4, 16),
+            eln.layers.ELU(),
+            eln.layers.Dropout(0.1),
+            eln.layers.Linear(16, 3),
+        ],
         seed=seed,
     )
     loss = eln.losses.SoftmaxCrossEntropy()
-    return eln.Trainer(net, loss, eln.optim.SGD(lr, momentum=0.9, l2=0.01), batch_size=20, **options)
+    return eln.Trainer(
+        net, loss, eln.optim.SGD(lr, momentum=0.9, l2=0.01), batch_size=20, **options
+    )
 
 
 @pytest.fixture
@@ -54,7 +61,9 @@ def test_training_figures_are_means_over_pictures_not_batches(blobs):
 
 def test_equal_runs_are_equal_to_the_bit_and_seeds_differ(blobs):
     def weights(seed):
-        trainer = make(seed=seed, augment=lambda x, rng: x + rng.normal(0, 0.01, x.shape).astype("f"))
+        trainer = make(
+            seed=seed, augment=lambda x, rng: x + rng.normal(0, 0.01, x.shape).astype("f")
+        )
         trainer.fit(blobs, blobs, epochs=2)
         times = {"seconds", "pictures_per_s"}
         rows = [[getattr(row, c) for c in COLUMNS if c not in times] for row in trainer.history]
