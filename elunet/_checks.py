@@ -6,7 +6,7 @@ An error names who complains, which argument, what was expected and what came:
 
 from __future__ import annotations
 
-from numbers import Real
+from numbers import Integral, Real
 
 
 def number(owner: str, name: str, value: object, interval: str = "(-inf, inf)") -> float:
@@ -38,6 +38,23 @@ def number(owner: str, name: str, value: object, interval: str = "(-inf, inf)") 
     if not (inside_low and inside_high):
         raise ValueError(f"{owner}: expected {name} in {interval}, got {x!r}")
     return x
+
+
+def integer(owner: str, name: str, value: object, least: int = 1) -> int:
+    """Return ``value`` as an int if it is an integer of at least ``least``.
+
+    Raises
+    ------
+    TypeError
+        If ``value`` is not an integer (``True`` is none).
+    ValueError
+        If it is smaller.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise TypeError(f"{owner}: expected {name} as an integer, got {value!r}")
+    if value < least:
+        raise ValueError(f"{owner}: expected {name} of at least {least}, got {value}")
+    return int(value)
 
 
 def choice(owner: str, name: str, value: object, options: tuple[str, ...]) -> None:

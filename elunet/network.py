@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from elunet import parallel, workspace
+from elunet._checks import integer
 from elunet._types import Array, Seed, Shape
-from elunet.layers.base import Layer, check_count, check_float
+from elunet.layers.base import Layer, check_float
 
 INPUT = "input"
 
@@ -189,7 +190,7 @@ class Network:
 
     def predict(self, x: Array, batch_size: int = 100) -> Array:
         """Return the output for x, computed in batches of `batch_size`, nothing kept."""
-        check_count("Network.predict", "batch_size", batch_size)
+        integer("Network.predict", "batch_size", batch_size)
         if len(x) <= batch_size:
             return self.forward(x)
         starts = range(0, len(x), batch_size)

@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 
+from elunet._checks import integer
 from elunet._types import Array
 from elunet.checkpoint import write_atomically
 from elunet.data import Batches
-from elunet.layers.base import check_count
 from elunet.losses import Loss
 from elunet.network import Network
 from elunet.optim import Optimizer
@@ -229,7 +229,7 @@ class Trainer:
         DivergenceError
             If the loss is no longer finite; `history` holds the epochs before.
         """
-        self.epochs = check_count("Trainer.fit", "epochs", epochs)
+        self.epochs = integer("Trainer.fit", "epochs", epochs)
         if isinstance(train, Batches):
             batches = train
         else:

@@ -7,10 +7,9 @@ a layer or a network with seed 0 drew.
 
 from __future__ import annotations
 
-from numbers import Integral, Real
-
 import numpy as np
 
+from elunet._checks import integer
 from elunet._types import Array, Seed
 
 _DOMAIN = 0xDA7A
@@ -26,31 +25,12 @@ def pictures(where: str, name: str, x: object) -> Array:
     return array
 
 
-def integer(where: str, name: str, value: object, low: int) -> int:
-    """Return `value` as an int after checking that it is an integer of at least `low`."""
-    if not isinstance(value, Integral) or isinstance(value, bool):
-        raise TypeError(f"{where}: expected {name} to be an integer, got {value!r}")
-    if value < low:
-        raise ValueError(f"{where}: expected {name} >= {low}, got {value!r}")
-    return int(value)
-
-
-def positive(where: str, name: str, value: object) -> float:
-    """Return `value` as a float after checking that it is finite and above zero."""
-    if not isinstance(value, Real) or isinstance(value, bool):
-        raise TypeError(f"{where}: expected {name} to be a number, got {value!r}")
-    number = float(value)
-    if not 0 < number < float("inf"):
-        raise ValueError(f"{where}: expected {name} > 0 and finite, got {value!r}")
-    return number
-
-
 def generators(where: str, seed: Seed, count: int) -> list[np.random.Generator]:
     """Make `count` independent generators from a seed of any accepted kind."""
     if isinstance(seed, np.random.Generator):
         return seed.spawn(count)
     if not isinstance(seed, np.random.SeedSequence):
         if seed is not None:
-            seed = integer(where, "seed", seed, low=0)
+            seed = integer(where, "seed", seed, 0)
         seed = np.random.SeedSequence(seed, spawn_key=(_DOMAIN,))
     return [np.random.default_rng(child) for child in seed.spawn(count)]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from elunet._checks import integer
 from elunet._types import Array
-from elunet.data import _checks
 
 
 def pad_crop_flip(x: Array, rng: np.random.Generator, pad: int = 4) -> Array:
@@ -45,7 +45,7 @@ def pad_crop_flip(x: Array, rng: np.random.Generator, pad: int = 4) -> Array:
         raise ValueError(f"pad_crop_flip: expected x of shape (N, H, W, C), got {x.shape}")
     if not isinstance(rng, np.random.Generator):
         raise TypeError(f"pad_crop_flip: expected rng to be a numpy Generator, got {rng!r}")
-    pad = _checks.integer("pad_crop_flip", "pad", pad, low=0)
+    pad = integer("pad_crop_flip", "pad", pad, 0)
     n, height, width, channels = x.shape
     top, left = rng.integers(0, 2 * pad + 1, (2, n, 1))
     flip = rng.random((n, 1)) < 0.5

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from elunet._checks import integer, number
 from elunet._types import Array, Seed
 from elunet.data import _checks
 
@@ -55,7 +56,7 @@ def split(
         If the lengths differ, `fraction` is not inside (0, 1), or a part would be empty.
     """
     x, y = _paired("split", x, y)
-    fraction = _checks.positive("split", "fraction", fraction)
+    fraction = number("split", "fraction", fraction, "(0, inf)")
     held_out = round(fraction * len(x))
     if fraction >= 1 or not 0 < held_out < len(x):
         raise ValueError(
@@ -117,7 +118,7 @@ class Batches:
         augment: Callable[[Array, np.random.Generator], Array] | None = None,
     ) -> None:
         self.x, self.y = _paired("Batches", x, y)
-        self.batch_size = _checks.integer("Batches", "batch_size", batch_size, low=1)
+        self.batch_size = integer("Batches", "batch_size", batch_size, 1)
         if not isinstance(shuffle, bool | np.bool_):
             raise TypeError(f"Batches: expected shuffle to be a bool, got {shuffle!r}")
         if augment is not None and not callable(augment):
@@ -207,8 +208,8 @@ class Batches:
                 raise ValueError(
                     f"Batches.restore: expected state with {name} {ours}, got {state[name]!r}"
                 )
-        epoch = _checks.integer("Batches.restore", "epoch", state["epoch"], low=0)
-        position = _checks.integer("Batches.restore", "position", state["position"], low=0)
+        epoch = integer("Batches.restore", "epoch", state["epoch"], 0)
+        position = integer("Batches.restore", "position", state["position"], 0)
         if position > len(self):
             raise ValueError(f"Batches.restore: expected position <= {len(self)}, got {position}")
         fresh = []

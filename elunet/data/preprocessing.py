@@ -15,6 +15,7 @@ from typing import overload
 
 import numpy as np
 
+from elunet._checks import number
 from elunet._types import Array
 from elunet.data import _checks
 
@@ -198,8 +199,8 @@ def global_contrast_normalize(x: Array, scale: float = 55.0, eps: float = 1e-8) 
     """
     where = "global_contrast_normalize"
     x = _checks.pictures(where, "x", x)
-    scale = _checks.positive(where, "scale", scale)
-    eps = _checks.positive(where, "eps", eps)
+    scale = number(where, "scale", scale, "(0, inf)")
+    eps = number(where, "eps", eps, "(0, inf)")
     out = np.empty(x.shape, np.float32)
     for block, rows in _blocks(x):
         centered = rows - rows.mean(axis=1, keepdims=True)
@@ -252,7 +253,7 @@ class ZCA:
     """
 
     def __init__(self, eps: float = 0.1) -> None:
-        self.eps = _checks.positive("ZCA", "eps", eps)
+        self.eps = number("ZCA", "eps", eps, "(0, inf)")
         self.shape: tuple[int, ...] | None = None
         self.mean: Array = np.empty(0, np.float32)
         self.matrix: Array = np.empty((0, 0), np.float32)

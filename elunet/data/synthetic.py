@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from elunet._checks import integer
 from elunet._types import Array, Seed
 from elunet.data import _checks
 
@@ -211,7 +212,7 @@ def make_shapes(n: int, seed: Seed = 0) -> tuple[Array, Array]:
     TypeError, ValueError
         If `n` is not an integer or below 1.
     """
-    n = _checks.integer("make_shapes", "n", n, low=1)
+    n = integer("make_shapes", "n", n, 1)
     (rng,) = _checks.generators("make_shapes", seed, 1)
     classes = len(SHAPE_CLASSES)
     y = rng.permutation(np.arange(n, dtype=np.int64) % classes)

@@ -144,12 +144,3 @@ def check_float(x: Any, expected: str) -> None:
         raise TypeError(f"{expected} as a NumPy array, got {type(x).__name__}")
     if x.dtype not in FLOATS:
         raise TypeError(f"{expected} of dtype float32 or float64, got {x.dtype}")
-
-
-def check_count(owner: str, name: str, value: Any, least: int = 1) -> int:
-    """Return `value` as an int, if it is an integer of at least `least`."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{owner}: expected {name} as an integer, got {value!r}")
-    if value < least:
-        raise ValueError(f"{owner}: expected {name} of at least {least}, got {value}")
-    return int(value)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from elunet._checks import number
+from elunet._checks import integer, number
 from elunet._types import Array
 from elunet.kernels.sums import add_row_products, add_rows
-from elunet.layers.base import Layer, check_count
+from elunet.layers.base import Layer
 
 
 class BatchNorm(Layer):
@@ -54,7 +54,7 @@ class BatchNorm(Layer):
 
     def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
         super().__init__()
-        self.channels = check_count("BatchNorm", "channels", channels)
+        self.channels = integer("BatchNorm", "channels", channels)
         self.momentum = number("BatchNorm", "momentum", momentum, "(0, 1]")
         self.eps = number("BatchNorm", "eps", eps, "(0, inf)")
         self.params["gamma"] = np.ones(channels, np.float32)

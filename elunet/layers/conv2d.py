@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from elunet import parallel
+from elunet._checks import integer
 from elunet._types import Array, Seed
 from elunet.init import Initializer
 from elunet.kernels.columns import col2im, im2col
 from elunet.kernels.sums import add_rows
-from elunet.layers.base import check_count
 from elunet.layers.weighted import Weighted
 from elunet.workspace import empty
 
@@ -77,10 +77,10 @@ class Conv2D(Weighted):
         init: Initializer | None = None,
         seed: Seed = None,
     ) -> None:
-        self.in_channels = check_count("Conv2D", "in_channels", in_channels)
-        self.out_channels = check_count("Conv2D", "out_channels", out_channels)
+        self.in_channels = integer("Conv2D", "in_channels", in_channels)
+        self.out_channels = integer("Conv2D", "out_channels", out_channels)
         self.kernel_size = _pair("kernel_size", kernel_size, 1)
-        self.stride = check_count("Conv2D", "stride", stride)
+        self.stride = integer("Conv2D", "stride", stride)
         self._around = None if padding == "same" else _sides(padding)
         self.padding = padding if isinstance(padding, str) else self._around
         shape = (*self.kernel_size, self.in_channels, self.out_channels)
@@ -227,7 +227,7 @@ def _pair(name: str, value: Any, least: int) -> tuple[int, int]:
     if len(pair) != 2 or isinstance(value, str):
         texts = '"same", "valid", ' if name == "padding" else ""
         raise ValueError(f"Conv2D: expected {name} as {texts}an integer or two, got {value!r}")
-    height, width = (check_count("Conv2D", name, size, least) for size in pair)
+    height, width = (integer("Conv2D", name, size, least) for size in pair)
     return height, width
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from elunet import parallel
+from elunet._checks import integer
 from elunet._types import Array, Seed
 from elunet.init import Initializer
 from elunet.kernels.sums import add_rows
-from elunet.layers.base import check_count
 from elunet.layers.weighted import Weighted
 from elunet.workspace import empty
 
@@ -50,8 +50,8 @@ class Linear(Weighted):
         init: Initializer | None = None,
         seed: Seed = None,
     ) -> None:
-        self.in_features = check_count("Linear", "in_features", in_features)
-        self.out_features = check_count("Linear", "out_features", out_features)
+        self.in_features = integer("Linear", "in_features", in_features)
+        self.out_features = integer("Linear", "out_features", out_features)
         super().__init__((self.in_features, self.out_features), bias, init, seed)
 
     def forward(self, x: Array, train: bool = False) -> Array:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from elunet import parallel
+from elunet._checks import integer
 from elunet._types import Array
-from elunet.layers.base import Layer, check_count
+from elunet.layers.base import Layer
 
 
 class Pool2D(Layer):
@@ -27,8 +28,8 @@ class Pool2D(Layer):
     def __init__(self, size: int = 2, stride: int | None = None) -> None:
         super().__init__()
         name = type(self).__name__
-        self.size = check_count(name, "size", size)
-        self.stride = self.size if stride is None else check_count(name, "stride", stride)
+        self.size = integer(name, "size", size)
+        self.stride = self.size if stride is None else integer(name, "stride", stride)
 
     def _output_shape(self, x: Array) -> tuple[int, int, int, int]:
         """Return (N, H_out, W_out, C)."""

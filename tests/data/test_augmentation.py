@@ -77,8 +77,8 @@ def test_errors():
         pad_crop_flip(x[0], rng)
     with pytest.raises(TypeError, match="expected rng to be a numpy Generator, got 0"):
         pad_crop_flip(x, 0)
-    with pytest.raises(ValueError, match="expected pad >= 0, got -1"):
+    with pytest.raises(ValueError, match="expected pad of at least 0, got -1"):
         pad_crop_flip(x, rng, -1)
     for pad in (True, 1.5):
-        with pytest.raises(TypeError, match="expected pad to be an integer"):
+        with pytest.raises(TypeError, match="expected pad as an integer"):
             pad_crop_flip(x, rng, pad)

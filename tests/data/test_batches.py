@@ -171,8 +171,8 @@ def test_restore_refuses_what_does_not_fit_and_changes_nothing():
     refuses(ValueError, "expected state with examples 17, got 18", examples=18)
     refuses(ValueError, "expected state with batch_size 5, got 6", batch_size=6)
     refuses(ValueError, "expected state with shuffle True, got False", shuffle=False)
-    refuses(TypeError, "expected epoch to be an integer, got 'x'", epoch="x")
-    refuses(ValueError, "expected position >= 0, got -1", position=-1)
+    refuses(TypeError, "expected epoch as an integer, got 'x'", epoch="x")
+    refuses(ValueError, "expected position of at least 0, got -1", position=-1)
     refuses(ValueError, "expected position <= 4, got 5", position=5)
     refuses(ValueError, "expected order_rng to be a state of PCG64", order_rng={"a": 1})
     other = np.random.Generator(np.random.MT19937(0)).bit_generator.state
@@ -192,15 +192,15 @@ def test_errors():
         Batches(np.float32(1), y)
     with pytest.raises(ValueError, match="at least one example, got none"):
         Batches(x[:0], y[:0])
-    with pytest.raises(ValueError, match="expected batch_size >= 1, got 0"):
+    with pytest.raises(ValueError, match="expected batch_size of at least 1, got 0"):
         Batches(x, y, 0)
-    with pytest.raises(TypeError, match=r"expected batch_size to be an integer, got 10\.0"):
+    with pytest.raises(TypeError, match=r"expected batch_size as an integer, got 10\.0"):
         Batches(x, y, 10.0)
     with pytest.raises(TypeError, match="expected shuffle to be a bool, got 3"):
         Batches(x, y, 5, 3)
-    with pytest.raises(TypeError, match="expected seed to be an integer, got 'a'"):
+    with pytest.raises(TypeError, match="expected seed as an integer, got 'a'"):
         Batches(x, y, seed="a")
-    with pytest.raises(ValueError, match="expected seed >= 0, got -1"):
+    with pytest.raises(ValueError, match="expected seed of at least 0, got -1"):
         Batches(x, y, seed=-1)
     with pytest.raises(TypeError, match="expected augment to be callable or None, got 1"):
         Batches(x, y, augment=1)

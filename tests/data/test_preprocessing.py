@@ -135,7 +135,7 @@ def test_zca_errors():
     ):
         zca(x[:, :, :2])
     for eps in (0, -1, float("inf"), float("nan")):
-        with pytest.raises(ValueError, match="ZCA: expected eps > 0 and finite"):
+        with pytest.raises(ValueError, match="ZCA: expected eps in .0, inf."):
             ZCA(eps)
     with pytest.raises(TypeError, match="ZCA: expected eps to be a number, got None"):
         ZCA(None)
@@ -187,8 +187,8 @@ def test_splits_that_do_not_go_together():
 
 def test_global_contrast_normalize_errors():
     x = np.zeros((4, 4, 4, 3))
-    with pytest.raises(ValueError, match="expected scale > 0"):
+    with pytest.raises(ValueError, match="expected scale in .0, inf."):
         global_contrast_normalize(x, scale=0)
-    with pytest.raises(ValueError, match="expected eps > 0"):
+    with pytest.raises(ValueError, match="expected eps in .0, inf."):
         global_contrast_normalize(x, eps=-1)
     assert global_contrast_normalize(x[:0]).shape == (0, 4, 4, 3)

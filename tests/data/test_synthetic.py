@@ -103,9 +103,9 @@ def test_nearest_neighbor_stays_below_60_percent(shapes):
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="make_shapes: expected n >= 1, got 0"):
+    with pytest.raises(ValueError, match="make_shapes: expected n of at least 1, got 0"):
         make_shapes(0)
-    with pytest.raises(TypeError, match=r"make_shapes: expected n to be an integer, got 2\.0"):
+    with pytest.raises(TypeError, match=r"make_shapes: expected n as an integer, got 2\.0"):
         make_shapes(2.0)
-    with pytest.raises(TypeError, match="make_shapes: expected seed to be an integer, got True"):
+    with pytest.raises(TypeError, match="make_shapes: expected seed as an integer, got True"):
         make_shapes(2, seed=True)

@@ -43,7 +43,9 @@ def test_elu_is_as_exact_as_it_says(dtype, alpha):
     error = np.abs(run_elu(x, alpha) - exact_elu(x, alpha))
     negative = x <= 0
     assert error[~negative].max() == 0
-    assert error[negative].max() <= max(alpha, 1) * (1e-7 if dtype is np.float32 else 3e-16)
+    promised = 1e-7 if dtype is np.float32 else 3e-16
+    reference = np.finfo(np.longdouble).eps  # no better than float64 on some platforms
+    assert error[negative].max() <= max(alpha, 1) * (promised + reference)
 
 
 @DTYPES

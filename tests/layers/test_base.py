@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from elunet import layers as L
-from elunet.layers.base import check_count
+from elunet._checks import integer
 
 
 class Nothing(L.Layer):
@@ -39,11 +39,11 @@ def test_counts_are_integers(value, kind):
     with pytest.raises(
         TypeError, match=re.escape(f"Who: expected what as an integer, got {value!r}")
     ):
-        check_count("Who", "what", value)
+        integer("Who", "what", value)
 
 
 def test_counts_have_a_least_value():
-    assert check_count("Who", "what", np.int64(3)) == 3
-    assert type(check_count("Who", "what", np.uint8(3))) is int
+    assert integer("Who", "what", np.int64(3)) == 3
+    assert type(integer("Who", "what", np.uint8(3))) is int
     with pytest.raises(ValueError, match="Who: expected what of at least 2, got 1"):
-        check_count("Who", "what", 1, least=2)
+        integer("Who", "what", 1, least=2)
