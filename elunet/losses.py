@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from elunet._types import Array
+from elunet.kernels.activations import log_softmax
 
 __all__ = [
     "CrossEntropy",
@@ -174,9 +175,9 @@ class SoftmaxCrossEntropy(_Classification):
 
     def formula(self, prediction: Array, target: Array) -> tuple[float, Array]:
         """Return -mean(sum y log p) and (p - y) / N."""
-        z = prediction - prediction.max(axis=1, keepdims=True)
-        log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
-        n = len(z)
+        log_p = np.empty(prediction.shape)
+        log_softmax(np.ascontiguousarray(prediction), log_p)
+        n = len(prediction)
         value = _cross_entropy(target, log_p)
         dy = (np.exp(log_p) * target.sum(axis=1, keepdims=True) - target) / n
         return value, dy

@@ -15,7 +15,8 @@ class PerLayer(Optimizer):
     """Each parameter goes to the optimizer of the first pattern that matches its name.
 
     Patterns are those of `fnmatch`, case-sensitive on every system, matched against the whole
-    name: "conv1.*" matches "conv1.W" and "conv1.b" but not "conv10.W"; "*.W" matches all weights.
+    name: ``"conv1.*"`` matches "conv1.W" and "conv1.b" but not "conv10.W", and ``"*.W"`` matches
+    all weights.
     A router's "conv1.B" goes where "conv1.W" goes.
 
     Every name must find a pattern, and every pattern a name. A pattern whose names were all taken
