@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from elunet import models
+from elunet._checks import integer, number
 from elunet._types import Array, Seed
 from elunet.data import ZCA, global_contrast_normalize, minmax, pad_crop_flip, standardize
 from elunet.init import LeCun
@@ -40,14 +41,13 @@ class Recipe:
     optimizer : callable
         ``optimizer(epochs, steps_per_epoch) -> Optimizer``; schedules fit the run's length.
     epochs : int
-        The default.
-    published_epochs : int or None
-        What the source trained for.
+        The default, in the paper's and the article's cases what they trained for.
     router : callable
         ``router(seed) -> Router``.
     augment : callable or None
     callbacks : callable
         ``callbacks(epochs) -> list of Callback``.
+    batch_size : int
     """
 
     about: str
@@ -55,10 +55,10 @@ class Recipe:
     prepare: Callable[[Array, Array], tuple[Array, Array]]
     optimizer: Callable[[int, int], Optimizer]
     epochs: int
-    published_epochs: int | None = None
     router: Callable[[Seed], Router] = lambda seed: Backprop()
     augment: Augment | None = None
     callbacks: Callable[[int], list[Callback]] = lambda epochs: []
+    batch_size: int = 100
 
 
 class DropoutRamp(Callback):
@@ -67,23 +67,37 @@ class DropoutRamp(Callback):
     Parameters
     ----------
     first, last : float
-        Factor on each layer's own rate in the first and the last epoch.
+        Factor on each layer's own rate in the first and the last epoch, in [0, 1].
     epochs : int
         Length of the run.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range.
     """
 
     def __init__(self, first: float, last: float, epochs: int) -> None:
-        self.first, self.last, self.epochs = first, last, epochs
-        self._rates: dict[str, float] = {}
+        self.first = number("DropoutRamp", "first", first, "[0, 1]")
+        self.last = number("DropoutRamp", "last", last, "[0, 1]")
+        self.epochs = integer("DropoutRamp", "epochs", epochs)
+        self._full: dict[str, float] = {}
 
     def on_epoch_start(self, trainer: Trainer, epoch: int) -> None:
         """Set the rates of this epoch."""
         done = min(epoch / max(self.epochs - 1, 1), 1.0)
         factor = self.first + (self.last - self.first) * done
-        for node in trainer.net.nodes:
-            if isinstance(node.layer, Dropout):
-                full = self._rates.setdefault(node.name, node.layer.rate)
-                node.layer.rate = factor * full
+        for name, layer in _dropouts(trainer.net):
+            layer.rate = factor * self._full.setdefault(name, layer.rate)
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """Give every layer its own rate back."""
+        for name, layer in _dropouts(trainer.net):
+            layer.rate = self._full.pop(name, layer.rate)
+
+
+def _dropouts(net: Network) -> list[tuple[str, Dropout]]:
+    return [(node.name, node.layer) for node in net.nodes if isinstance(node.layer, Dropout)]
 
 
 def scale(train: Array, test: Array) -> tuple[Array, Array]:
@@ -157,23 +171,22 @@ RECIPES = {
         optimizer=_paper_optimizer,
         callbacks=lambda epochs: [DropoutRamp(0.3, 0.3, epochs)] if _is_short(epochs) else [],
         epochs=330,
-        published_epochs=330,
     ),
     "a": Recipe(
-        about="the article's case a: backprop, SGD with momentum at learning rate 1e-5, dropout",
+        about="the article's case a: backprop, SGD with momentum at learning rate 1e-5, dropout"
+        " (scaled by the training split's extremes; the article used each split's own)",
         network=lambda seed: models.article_case("a", seed),
         prepare=scale,
         optimizer=lambda epochs, steps: SGD(1e-5, momentum=0.9),
         epochs=1000,
-        published_epochs=1000,
     ),
     "d": Recipe(
-        about="the article's case d: backprop, mean pooling, Adam at learning rate 1e-4, L2",
+        about="the article's case d: backprop, mean pooling, Adam at learning rate 1e-4, L2"
+        " (scaled by the training split's extremes; the article used each split's own)",
         network=lambda seed: models.article_case("d", seed),
         prepare=scale,
         optimizer=_case_d_optimizer,
         epochs=200,
-        published_epochs=200,
     ),
 }
 """Recipes by name. The article's cases b, c and e need learning rules other than backprop."""

@@ -13,10 +13,11 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex, overload
 
 import numpy as np
 
@@ -33,27 +34,45 @@ Data = tuple[Array, Array]
 
 
 class DivergenceError(RuntimeError):
-    """A run whose loss is no longer a finite number.
+    """A run with a NaN or an infinity in it.
 
     Attributes
     ----------
     step : int
         The optimizer's count of completed steps.
-    layer : str
-        Where the first NaN or infinity appears.
+    where : str
+        The first place, in forward order, that holds a NaN or an infinity: "conv3.W".
     """
 
-    def __init__(self, step: int, layer: str, loss: float) -> None:
+    def __init__(self, step: int, where: str) -> None:
         super().__init__(
-            f"Trainer: expected a finite loss, got {loss} at step {step}; the first NaN or infinity"
-            f" is in {layer}. A smaller learning rate, or clip_norm, often helps."
+            f"Trainer: expected a finite loss and weights, got a NaN or an infinity after step"
+            f" {step}, first in {where}. A smaller learning rate, or clip_norm, often helps."
         )
-        self.step, self.layer = step, layer
+        self.step, self.where = step, where
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One row of a history. Training figures are means over the pass while weights changed."""
+    """One row of a history.
+
+    Attributes
+    ----------
+    epoch, step : int
+        Epochs and steps completed.
+    learning_rate : float
+        Of the epoch's first step.
+    train_loss, train_accuracy : float
+        Means over the pass, while the weights changed. Accuracies are fractions.
+    validation_loss, validation_accuracy : float
+        After the pass; NaN without validation data.
+    penalty : float
+        The optimizer's L1 and L2 terms after the pass; no part of the losses.
+    seconds : float
+        Time of the pass, without the validation.
+    pictures_per_s : float
+        Training pictures per second of it.
+    """
 
     epoch: int
     step: int
@@ -71,7 +90,7 @@ COLUMNS = tuple(field.name for field in fields(Epoch))
 
 
 class History(list[Epoch]):
-    """The epochs of a run, in order; accuracies are fractions, NaN where there are none.
+    """The epochs of a run, in order.
 
     Examples
     --------
@@ -79,6 +98,15 @@ class History(list[Epoch]):
     >>> eln.History().column("train_loss")
     []
     """
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Epoch: ...
+    @overload
+    def __getitem__(self, index: slice) -> History: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> Epoch | History:
+        """Return one row, or a history of some."""
+        rows = super().__getitem__(index)
+        return History(rows) if isinstance(rows, list) else rows
 
     def column(self, name: str) -> list[float]:
         """Return one column, such as "validation_accuracy".
@@ -116,10 +144,17 @@ class History(list[Epoch]):
                     f"History: expected {file} with columns {COLUMNS}, got {reader.fieldnames}"
                 )
             kinds: dict[str, Callable[[str], Any]] = {"epoch": int, "step": int}
-            return cls(
-                Epoch(**{name: kinds.get(name, float)(cell) for name, cell in row.items()})
-                for row in reader
-            )
+            history = cls()
+            for row in reader:
+                try:
+                    cells = {name: kinds.get(name, float)(row[name]) for name in COLUMNS}
+                except (TypeError, ValueError) as error:
+                    raise ValueError(
+                        f"History: expected numbers in line {reader.line_num} of {file}, got"
+                        f" {list(row.values())}"
+                    ) from error
+                history.append(Epoch(**cells))
+            return history
 
 
 class Callback:
@@ -133,6 +168,9 @@ class Callback:
 
     def on_epoch_end(self, trainer: Trainer, row: Epoch) -> None:
         """After validation; `row` is the history's last."""
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """When `Trainer.fit` ends, in whatever way."""
 
 
 class HistoryFile(Callback):
@@ -174,8 +212,11 @@ class Trainer:
     Attributes
     ----------
     history : History
-    epochs : int
-        Epochs asked for in the current `fit`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of another kind than it should be.
 
     Examples
     --------
@@ -202,22 +243,38 @@ class Trainer:
         seed: int | np.random.SeedSequence | np.random.Generator | None = 0,
         progress: bool | None = None,
     ) -> None:
+        for name, value, kind in (
+            ("net", net, Network),
+            ("optimizer", optimizer, Optimizer),
+            ("router", router, Router | None),
+        ):
+            if not isinstance(value, kind):
+                wanted = getattr(kind, "__name__", "Router")
+                raise TypeError(f"Trainer: expected {name} of type {wanted}, got {value!r}")
+        if not callable(loss) or isinstance(loss, type):
+            raise TypeError(f"Trainer: expected loss as a loss object, got {loss!r}")
         self.net, self.loss, self.optimizer = net, loss, optimizer
         self.router = Backprop() if router is None else router
-        self.batch_size, self.augment, self.seed = batch_size, augment, seed
+        self.batch_size = integer("Trainer", "batch_size", batch_size)
+        self.augment, self.seed = augment, seed
         self.callbacks = list(callbacks)
         self.progress = progress
         self.history = History()
-        self.epochs = 0
+        self._batches: Batches | None = None
+        self._bar: Any = None
 
     def fit(
         self, train: Data | Batches, validation: Data | None = None, epochs: int = 1
     ) -> History:
-        """Train for some epochs and return the history, which goes on from an earlier `fit`.
+        """Train for some epochs and return the history.
+
+        A second call with the same arrays goes on where the first ended: `fit` of 1 epoch and then
+        of 2 is `fit` of 3.
 
         Parameters
         ----------
         train : (x, y) or Batches
+            `Batches` bring their own batch size, augmentation and seed.
         validation : (x, y), optional
             Looked at after each epoch.
         epochs : int, default 1
@@ -225,33 +282,63 @@ class Trainer:
         Raises
         ------
         TypeError, ValueError
-            If `epochs` is not an integer of at least 1.
+            If an argument is of another kind than it should be.
         DivergenceError
-            If the loss is no longer finite; `history` holds the epochs before.
+            If loss or weights are no longer finite; `history` holds the epochs before.
         """
-        self.epochs = integer("Trainer.fit", "epochs", epochs)
-        if isinstance(train, Batches):
-            batches = train
-        else:
-            batches = Batches(*train, self.batch_size, seed=self.seed, augment=self.augment)
-        with _Progress(self.progress, len(batches) * epochs) as progress:
-            for number in range(epochs):
-                progress.start(f"epoch {number + 1}/{epochs}")
-                self._epoch(batches, validation, progress)
+        integer("Trainer.fit", "epochs", epochs)
+        batches = self._batches_of(train)
+        if validation is not None:
+            _check_pair("validation", validation)
+        total = len(self.history) + epochs
+        with self._progress(len(batches) * epochs):
+            try:
+                while len(self.history) < total:
+                    self._epoch(batches, validation, total)
+            finally:
+                for callback in self.callbacks:
+                    callback.on_fit_end(self)
         return self.history
 
-    def _epoch(self, batches: Batches, validation: Data | None, progress: _Progress) -> None:
+    def log(self, text: str) -> None:
+        """Print a line, above the progress bar if there is one."""
+        if self._bar is None:
+            print(text, flush=True)
+        else:
+            self._bar.write(text)
+
+    def _batches_of(self, train: Data | Batches) -> Batches:
+        """Return the training data as batches, the same ones for the same arrays."""
+        if isinstance(train, Batches):
+            if self.augment is not None:
+                raise ValueError(
+                    "Trainer.fit: expected augment in the Batches that were given, got it in the"
+                    " Trainer"
+                )
+            return train
+        _check_pair("train", train)
+        x, y = train
+        known = self._batches
+        if known is None or known.x is not x or known.y is not y:
+            self._batches = known = Batches(
+                x, y, self.batch_size, seed=self.seed, augment=self.augment
+            )
+        return known
+
+    def _epoch(self, batches: Batches, validation: Data | None, total: int) -> None:
         epoch = len(self.history)
         self.optimizer.epoch = self.router.epoch = epoch
         for callback in self.callbacks:
             callback.on_epoch_start(self, epoch)
         learning_rate = self.optimizer.learning_rate()
-        mean, pictures, begin = _Mean(), 0, time.perf_counter()
+        title = f"epoch {epoch + 1}/{total}"
+        mean, begin = _Mean(), time.perf_counter()
+        self._show(title + (" (compiling kernels)" if epoch == 0 else ""))
         for x, y in batches:
             mean.add(*self._step(x, y), len(x))
-            pictures += len(x)
-            progress.advance(mean, pictures / (time.perf_counter() - begin))
+            self._show(title, mean, mean.count / (time.perf_counter() - begin))
         seconds = time.perf_counter() - begin
+        self._check_weights()
         validated = (math.nan, math.nan)
         if validation is not None:
             validated = evaluate(self.net, *validation, self.loss, self.batch_size)
@@ -263,7 +350,7 @@ class Trainer:
             *validated,
             self.optimizer.penalty(self.net),
             seconds,
-            pictures / seconds,
+            mean.count / seconds,
         )
         self.history.append(row)
         for callback in self.callbacks:
@@ -275,28 +362,58 @@ class Trainer:
             prediction = self.net.forward(x, train=True)
             value, dy = self.loss(prediction, y)
             if not math.isfinite(value):
-                raise DivergenceError(self.optimizer.steps, self._first_bad(x), value)
+                self._check_weights()
+                raise DivergenceError(self.optimizer.steps, self._first_bad(x))
             self.router.backward(self.net, dy, y)
             self.optimizer.step(self.net, self.router)
         for callback in self.callbacks:
             callback.on_step(self, value)
         return value, accuracy(prediction, y)
 
-    def _first_bad(self, x: Array) -> str:
-        """Return the first place, in forward order, that holds a NaN or an infinity."""
-        if not np.isfinite(x).all():
-            return "the input batch"
+    def _check_weights(self) -> None:
+        """Raise a DivergenceError that names the first parameter with a NaN or an infinity."""
         for name, value in self.net.parameters().items():
             if not np.isfinite(value).all():
-                return name
-        bad: list[str] = []
+                raise DivergenceError(self.optimizer.steps, name)
+
+    def _first_bad(self, x: Array) -> str:
+        """Return the first place with a NaN or an infinity, from another pass on the same batch."""
+        bad = np.argwhere(~np.isfinite(x))
+        if len(bad):
+            return f"the input batch, at index {tuple(bad[0].tolist())}"
+        found: list[str] = []
 
         def look(name: str, y: Array) -> None:
             if not np.isfinite(y).all():
-                bad.append(f"{name}'s output")
+                found.append(f"{name}'s output")
 
-        self.net.forward(x, train=True, tap=look)
-        return bad[0] if bad else "the loss"
+        self.net.forward(x, tap=look)
+        return found[0] if found else "the loss"
+
+    @contextmanager
+    def _progress(self, steps: int) -> Iterator[None]:
+        """Show a bar while the block runs, if it is wanted or there is a terminal."""
+        if not (sys.stderr.isatty() if self.progress is None else self.progress):
+            yield
+            return
+        from tqdm import tqdm
+
+        with tqdm(total=steps, unit="step", dynamic_ncols=True) as self._bar:
+            try:
+                yield
+            finally:
+                self._bar = None
+
+    def _show(self, title: str, mean: _Mean | None = None, speed: float = 0.0) -> None:
+        """Set the bar's text, and move it if there is a mean to show."""
+        if self._bar is None:
+            return
+        self._bar.set_description(title, refresh=mean is None)
+        if mean is not None:
+            loss, hits = mean.values
+            accuracy = "" if math.isnan(hits) else f"accuracy {hits:.3f}, "
+            self._bar.set_postfix_str(f"loss {loss:.3f}, {accuracy}{speed:.0f} pictures/s", False)
+            self._bar.update()
 
 
 def evaluate(
@@ -359,35 +476,8 @@ class _Mean:
         return self.loss / self.count, self.hits / self.count
 
 
-class _Progress:
-    """A bar on a terminal, with loss, accuracy, pictures per second and time left."""
-
-    def __init__(self, wanted: bool | None, steps: int) -> None:
-        shown = sys.stderr.isatty() if wanted is None else wanted
-        self.bar: Any = None
-        if shown:
-            from tqdm import tqdm
-
-            self.bar = tqdm(total=steps, unit="step", dynamic_ncols=True)
-
-    def start(self, title: str) -> None:
-        if self.bar is not None:
-            first = self.bar.n == 0
-            self.bar.set_description(f"{title} (compiling kernels)" if first else title)
-            self.title = title
-
-    def advance(self, mean: _Mean, pictures_per_s: float) -> None:
-        if self.bar is None:
-            return
-        loss, accuracy = mean.values
-        hits = "" if math.isnan(accuracy) else f"accuracy {accuracy:.3f}, "
-        self.bar.set_description(self.title, refresh=False)
-        self.bar.set_postfix_str(f"loss {loss:.3f}, {hits}{pictures_per_s:.0f} pictures/s", False)
-        self.bar.update()
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self.bar is not None:
-            self.bar.close()
+def _check_pair(name: str, data: object) -> None:
+    """Raise a TypeError unless `data` is (x, y)."""
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        kinds = "(x, y) or Batches" if name == "train" else "(x, y)"
+        raise TypeError(f"Trainer.fit: expected {name} as {kinds}, got {type(data).__name__}")

@@ -17,6 +17,7 @@ from elunet.layers import (
     MeanPool2D,
     Softmax,
 )
+from elunet.losses import SoftmaxCrossEntropy
 from elunet.network import Sequential
 
 
@@ -28,6 +29,11 @@ def warmup(dtype: type = np.float32) -> None:
     Parameters
     ----------
     dtype : numpy.float32 or numpy.float64, default numpy.float32
+
+    Raises
+    ------
+    ValueError
+        If `dtype` is another.
 
     Examples
     --------
@@ -45,6 +51,10 @@ def warmup(dtype: type = np.float32) -> None:
         Linear(16, 2),
         Softmax(),
     ]
+    if dtype not in (np.float32, np.float64):
+        raise ValueError(f"warmup: expected dtype float32 or float64, got {dtype!r}")
     net = Sequential(layers, seed=0)
     x: Array = np.ones((2, 8, 8, 3), dtype)
-    net.backward(net.forward(x, train=True))
+    prediction = net.forward(x, train=True)
+    SoftmaxCrossEntropy()(prediction, np.zeros(2, int))
+    net.backward(prediction)

@@ -3,10 +3,11 @@
 Without options it trains on pictures that it makes itself and needs no download:
 
     python examples/cifar_elu11.py
-    python examples/cifar_elu11.py --data download --epochs 15 --out runs/quick
+    python examples/cifar_elu11.py --data download --epochs 15 --out runs/cifar
     python examples/cifar_elu11.py --case d --data path/to/cifar10 --epochs 6 --out runs/d
 
-It writes history.csv, curves.png, summary.json and weights.safetensors (after each epoch) to --out.
+After each epoch it brings history.csv, curves.png and weights.safetensors in --out up to date; at
+the end it writes summary.json.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -22,8 +24,8 @@ import numba
 import numpy as np
 
 import elunet as eln
+from elunet.checkpoint import write_atomically
 from elunet.recipes import RECIPES, Recipe
-from elunet.train import Callback, Epoch, Trainer
 
 Split = tuple[np.ndarray, np.ndarray]
 
@@ -34,81 +36,91 @@ LATER = {"b": "feedback alignment", "c": "dilated backprop", "e": "dilated backp
 def main() -> int:
     """Run the job that the command line asks for; return the exit code."""
     options = parse()
-    out = Path(options.out)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        return run(options)
+    except eln.DivergenceError as error:
+        print(f"stopped: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"cannot go on: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print(f"interrupted; complete epochs are in {options.out}", file=sys.stderr)
+        return 130
+    return 1
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train, test, and write what happened."""
+    options.out.mkdir(parents=True, exist_ok=True)
     if options.threads:
         eln.set_num_threads(options.threads)
     recipe = RECIPES[options.case]
-    train, test = load(options)
+    (x_train, y_train), (x_test, y_test) = load(options)
     epochs = options.epochs or default_epochs(recipe, options)
-    steps = -(-len(train[0]) // 100)
+    steps = -(-len(x_train) // recipe.batch_size)
 
     print(f"elunet {eln.__version__}, case {options.case}: {recipe.about}")
     print(
-        f"{len(train[0]):,} pictures to train on, {len(test[0]):,} to test on ({options.data});"
+        f"{len(x_train):,} pictures to train on, {len(x_test):,} to test on ({options.data});"
         f" {epochs} epochs of {steps} steps, {eln.get_num_threads()} threads"
     )
+    if (options.out / "history.csv").exists():
+        print(f"the run that is in {options.out} will be replaced")
     print("compiling kernels (a few seconds, once) and timing a step ...", flush=True)
-    seconds = seconds_per_epoch(recipe, steps, len(test[0]))
+    seconds = seconds_per_epoch(recipe, steps, len(x_test))
     print(f"about {duration(seconds * epochs)} to go, {duration(seconds)} an epoch", flush=True)
 
     begin = time.perf_counter()
-    x_train, x_test = recipe.prepare(train[0], test[0])
-    train, test = (x_train, train[1]), (x_test, test[1])
-    net = recipe.network(options.seed)
-    trainer = Trainer(
-        net,
+    x_train, x_test = recipe.prepare(x_train, x_test)
+    trainer = eln.Trainer(
+        recipe.network(options.seed),
         eln.losses.SoftmaxCrossEntropy(),
         recipe.optimizer(epochs, steps),
         recipe.router(options.seed),
+        batch_size=recipe.batch_size,
         augment=recipe.augment,
-        callbacks=[*recipe.callbacks(epochs), Files(out, options.case), Report(epochs)],
+        callbacks=[*recipe.callbacks(epochs), Files(options), Report(epochs)],
         seed=options.seed,
     )
-    try:
-        trainer.fit(train, test, epochs)
-    except eln.DivergenceError as error:
-        print(f"stopped: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"interrupted; what is complete is in {out}", file=sys.stderr)
-        return 130
-    summary = summarize(options, trainer, time.perf_counter() - begin, len(train[0]))
-    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    trainer.fit((x_train, y_train), (x_test, y_test), epochs)
+    summary = summarize(options, trainer, time.perf_counter() - begin, len(x_train))
+    content = json.dumps(summary, indent=2, allow_nan=False) + "\n"
+    write_atomically(options.out / "summary.json", content.encode())
     print(f"test accuracy {100 * trainer.history[-1].validation_accuracy:.2f} %")
     names = ("curves.png", "history.csv", "summary.json", "weights.safetensors")
-    print("files: " + ", ".join(str(out / name) for name in names))
+    print("files: " + ", ".join(str(options.out / name) for name in names))
     return 0
 
 
-class Files(Callback):
+class Files(eln.Callback):
     """Keeps what is written to --out up to date, epoch by epoch."""
 
-    def __init__(self, out: Path, case: str) -> None:
-        self.out, self.title = out, f"ELU-11, case {case}"
-        self.history = eln.HistoryFile(out / "history.csv")
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.out, self.title = options.out, f"ELU-11, case {options.case}"
+        self.history = eln.HistoryFile(self.out / "history.csv")
 
-    def on_epoch_end(self, trainer: Trainer, row: Epoch) -> None:
-        """Write history, weights and curves."""
-        self.history.on_epoch_end(trainer, row)
+    def on_epoch_end(self, trainer: eln.Trainer, row: eln.Epoch) -> None:
+        """Write weights, history and curves."""
         eln.save(trainer.net, self.out / "weights.safetensors")
-        eln.plots.curves(trainer.history, self.out / "curves.png", self.title, "test")
+        try:
+            self.history.on_epoch_end(trainer, row)
+            eln.plots.curves(trainer.history, self.out / "curves.png", self.title, "test")
+        except OSError as error:  # a table that is open in another program; the next epoch retries
+            trainer.log(f"could not write history or curves this time: {error}")
 
 
-class Report(Callback):
+class Report(eln.Callback):
     """Prints a line after each epoch."""
 
     def __init__(self, epochs: int) -> None:
         self.epochs = epochs
 
-    def on_epoch_end(self, trainer: Trainer, row: Epoch) -> None:
+    def on_epoch_end(self, trainer: eln.Trainer, row: eln.Epoch) -> None:
         """Print losses, accuracies and speed."""
-        print(
+        trainer.log(
             f"epoch {row.epoch:3d}/{self.epochs}"
             f"  train loss {row.train_loss:.4f} accuracy {row.train_accuracy:.4f}"
             f"  test loss {row.validation_loss:.4f} accuracy {row.validation_accuracy:.4f}"
-            f"  {row.pictures_per_s:.0f} pictures/s",
-            flush=True,
+            f"  {row.pictures_per_s:.0f} pictures/s"
         )
 
 
@@ -126,9 +138,13 @@ def parse() -> argparse.Namespace:
         help="made pictures (default), CIFAR-10 in its official layout, or fetched",
     )
     parser.add_argument("--epochs", type=positive, metavar="N", help="default: the recipe's")
-    parser.add_argument("--limit", type=positive, metavar="N", help="pictures at most, per split")
+    parser.add_argument(
+        "--limit", type=positive, metavar="N", help="use at most N pictures of each split"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: 0")
-    parser.add_argument("--out", default="runs/elu11", metavar="DIR", help="default: runs/elu11")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/elu11"), metavar="DIR", help="default: runs/elu11"
+    )
     parser.add_argument("--resume", metavar="DIR", help="go on with a run (not there yet)")
     parser.add_argument("--threads", type=positive, metavar="N", help="default: all cores")
     options = parser.parse_args()
@@ -151,9 +167,8 @@ def positive(text: str) -> int:
 def load(options: argparse.Namespace) -> tuple[Split, Split]:
     """Return (train, test) as uint8 pictures and labels, at most --limit of each."""
     if options.data == "synthetic":
-        count = min(options.limit or SYNTHETIC_TRAIN, 50_000)
-        test_count = min(options.limit or SYNTHETIC_TEST, SYNTHETIC_TEST)
-        train, test = eln.data.make_shapes(count, seed=0), eln.data.make_shapes(test_count, seed=1)
+        train = eln.data.make_shapes(SYNTHETIC_TRAIN, seed=0)
+        test = eln.data.make_shapes(SYNTHETIC_TEST, seed=1)
     else:
         download = options.data == "download"
         try:
@@ -174,7 +189,8 @@ def seconds_per_epoch(recipe: Recipe, steps: int, test_count: int) -> float:
     """Estimate from steps of a network of the same kind, which compile the kernels as well."""
     net, optimizer = recipe.network(0), recipe.optimizer(1, 1)
     loss, router = eln.losses.SoftmaxCrossEntropy(), recipe.router(0)
-    x, y = np.zeros((100, 32, 32, 3), np.float32), np.zeros(100, int)
+    x = np.zeros((recipe.batch_size, 32, 32, 3), np.float32)
+    y = np.zeros(len(x), int)
     train_times, test_times = [], []
     for _ in range(3):
         begin = time.perf_counter()
@@ -185,13 +201,13 @@ def seconds_per_epoch(recipe: Recipe, steps: int, test_count: int) -> float:
         begin = time.perf_counter()
         net.forward(x)
         test_times.append(time.perf_counter() - begin)
-    return steps * min(train_times) + test_count / 100 * min(test_times)
+    return steps * min(train_times) + test_count / len(x) * min(test_times)
 
 
 def summarize(
-    options: argparse.Namespace, trainer: Trainer, seconds: float, pictures: int
+    options: argparse.Namespace, trainer: eln.Trainer, seconds: float, pictures: int
 ) -> dict[str, str | int | float | None]:
-    """Return the run in a flat dictionary."""
+    """Return the run in a flat dictionary; seconds per epoch are without the test."""
     last = trainer.history[-1]
     return {
         "case": options.case,
@@ -210,7 +226,7 @@ def summarize(
         "pictures_per_s": round(float(np.median(trainer.history.column("pictures_per_s"))), 1),
         "peak_memory_mb": peak_memory_mb(),
         "threads": eln.get_num_threads(),
-        "command": " ".join(["python", "examples/cifar_elu11.py", *sys.argv[1:]]),
+        "command": shlex.join(["python", "examples/cifar_elu11.py", *sys.argv[1:]]),
         "versions": f"elunet {eln.__version__}, Python {platform.python_version()},"
         f" numpy {np.__version__}, numba {numba.__version__}",
     }

@@ -70,6 +70,14 @@ def test_dropout_ramps_between_its_ends():
     np.testing.assert_allclose(rates, 0.5 * np.linspace(0.3, 0.8, 6))
     ramp.on_epoch_start(trainer, 9)
     assert rates[-1] == net["dropout5"].rate
+    ramp.on_fit_end(trainer)
+    assert net["dropout5"].rate == 0.5
+
+
+@pytest.mark.parametrize("arguments", [(-0.1, 1, 3), (0.5, 1.2, 3), (0.5, 1, 0)])
+def test_a_ramp_out_of_range_is_refused(arguments):
+    with pytest.raises(ValueError, match="DropoutRamp: expected (first|last|epochs)"):
+        DropoutRamp(*arguments)
 
 
 def test_the_paper_whitens():

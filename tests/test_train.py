@@ -75,12 +75,51 @@ def test_equal_runs_are_equal_to_the_bit_and_seeds_differ(blobs):
     assert not np.array_equal(first[0], other[0])
 
 
-def test_fit_goes_on_where_it_stopped(blobs):
-    trainer = make()
-    trainer.fit(blobs, epochs=1)
-    history = trainer.fit(blobs, epochs=2)
+def test_fit_of_one_and_two_epochs_is_fit_of_three(blobs):
+    parts, whole = make(), make()
+    parts.fit(blobs, epochs=1)
+    history = parts.fit(blobs, epochs=2)
+    whole.fit(blobs, epochs=3)
     assert [row.epoch for row in history] == [1, 2, 3]
+    assert history.column("train_loss") == whole.history.column("train_loss")
+    for name, value in parts.net.parameters().items():
+        np.testing.assert_array_equal(value, whole.net.parameters()[name])
     assert math.isnan(history[0].validation_loss)
+
+
+def test_callbacks_learn_of_the_end_even_of_a_broken_run(blobs):
+    ends = []
+
+    class Note(eln.Callback):
+        def on_fit_end(self, trainer):
+            ends.append(len(trainer.history))
+
+    make(callbacks=[Note()]).fit(blobs, epochs=2)
+    with pytest.raises(eln.DivergenceError):
+        make(lr=1e38, callbacks=[Note()]).fit(blobs, epochs=5)
+    assert ends[0] == 2
+    assert len(ends) == 2
+
+
+def test_arguments_of_another_kind_are_named(blobs):
+    x, y = blobs
+    net, loss, sgd = make().net, eln.losses.SoftmaxCrossEntropy(), eln.optim.SGD(0.1)
+    for arguments, message in (
+        (([], loss, sgd), "expected net of type Network"),
+        ((net, sgd, loss), "expected optimizer of type Optimizer, got SoftmaxCrossEntropy"),
+        ((net, eln.losses.SoftmaxCrossEntropy, sgd), "expected loss as a loss object"),
+        ((net, loss, sgd, "backprop"), "expected router of type Router, got 'backprop'"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            eln.Trainer(*arguments)
+    with pytest.raises(ValueError, match="Trainer: expected batch_size of at least 1, got 0"):
+        eln.Trainer(net, loss, sgd, batch_size=0)
+    with pytest.raises(TypeError, match=r"expected train as \(x, y\) or Batches, got ndarray"):
+        make().fit(x, y)
+    with pytest.raises(TypeError, match=r"expected validation as \(x, y\), got ndarray"):
+        make().fit((x, y), x)
+    with pytest.raises(ValueError, match="expected augment in the Batches"):
+        make(augment=lambda x, rng: x).fit(eln.data.Batches(x, y))
 
 
 def test_epochs_reach_schedules_and_routers(blobs):
@@ -112,8 +151,23 @@ def test_epochs_has_to_be_a_count(blobs, epochs):
 
 def test_a_diverging_run_stops_and_names_step_and_layer(blobs):
     trainer = make(lr=1e38)
-    with pytest.raises(eln.DivergenceError, match=r"got nan at step \d+; .* is in linear"):
+    with pytest.raises(eln.DivergenceError, match=r"after step \d+, first in linear1"):
         trainer.fit(blobs, epochs=50)
+
+
+def test_weights_that_break_in_an_epochs_last_step_stop_the_run_before_validation(blobs):
+    class Break(eln.Callback):
+        def on_step(self, trainer, loss):
+            if trainer.optimizer.steps == 7:
+                trainer.net["linear2"].params["b"][1] = np.nan
+
+        def on_epoch_end(self, trainer, row):
+            raise AssertionError("a broken epoch must not be recorded")
+
+    trainer = make(callbacks=[Break()])
+    with pytest.raises(eln.DivergenceError, match=r"after step 7, first in linear2\.b"):
+        trainer.fit(blobs, blobs, epochs=1)
+    assert trainer.history == []
 
 
 def test_divergence_in_an_output_is_named(blobs):
@@ -121,15 +175,17 @@ def test_divergence_in_an_output_is_named(blobs):
     trainer = make()
     trainer.net["linear1"].params["W"][...] = 1e30
     trainer.net["linear2"].params["W"][...] = 1e30
-    with pytest.raises(eln.DivergenceError, match="at step 0.*is in linear2's output") as caught:
+    with pytest.raises(
+        eln.DivergenceError, match="after step 0, first in linear2's output"
+    ) as caught:
         trainer.fit((np.abs(x), y), epochs=1)
-    assert (caught.value.step, caught.value.layer) == (0, "linear2's output")
+    assert (caught.value.step, caught.value.where) == (0, "linear2's output")
 
 
 def test_divergence_in_the_input_is_named(blobs):
     x, y = blobs
     x[7, 2] = np.nan
-    with pytest.raises(eln.DivergenceError, match="is in the input batch"):
+    with pytest.raises(eln.DivergenceError, match=r"in the input batch, at index \(\d+, 2\)"):
         make().fit((x, y), epochs=1)
 
 
@@ -140,7 +196,7 @@ def test_divergence_in_the_loss_is_named(blobs):
 
     trainer = make()
     trainer.loss = Bad()
-    with pytest.raises(eln.DivergenceError, match="is in the loss"):
+    with pytest.raises(eln.DivergenceError, match="first in the loss"):
         trainer.fit(blobs, epochs=1)
 
 
@@ -150,6 +206,7 @@ def test_history_reads_back_exactly(blobs, tmp_path):
     assert eln.History.from_csv(file) == history
     assert file.read_text().splitlines()[0] == ",".join(COLUMNS)
     assert history.column("step") == [7, 14, 21]
+    assert history[1:].column("step") == [14, 21]
     with pytest.raises(ValueError, match="expected a column among"):
         history.column("loss")
 
@@ -159,6 +216,25 @@ def test_a_foreign_csv_is_refused(tmp_path):
     file.write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match=r"with columns .*got \['a', 'b'\]"):
         eln.History.from_csv(file)
+
+
+def test_a_cut_csv_is_refused(blobs, tmp_path):
+    file = tmp_path / "history.csv"
+    make().fit(blobs, epochs=2).to_csv(file)
+    file.write_text(file.read_text()[:-60])
+    with pytest.raises(ValueError, match="expected numbers in line 3"):
+        eln.History.from_csv(file)
+
+
+def test_lines_go_above_the_bar(blobs, capsys):
+    class Say(eln.Callback):
+        def on_epoch_end(self, trainer, row):
+            trainer.log(f"done {row.epoch}")
+
+    make(progress=True, callbacks=[Say()]).fit(blobs, epochs=2)
+    assert capsys.readouterr().out == "done 1\ndone 2\n"
+    make(callbacks=[Say()]).fit(blobs, epochs=1)
+    assert capsys.readouterr().out == "done 1\n"
 
 
 def test_progress_shows_when_wanted_and_is_quiet_elsewhere(blobs, capsys):

@@ -1,0 +1,42 @@
+"""After a warm-up no kernel is compiled any more."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+import numpy as np
+import pytest
+
+import elunet as eln
+from elunet import kernels
+
+
+def compiled() -> dict[str, int]:
+    """Return how many versions of each kernel this process has."""
+    counts = {}
+    for module in pkgutil.iter_modules(kernels.__path__):
+        content = vars(importlib.import_module(f"elunet.kernels.{module.name}"))
+        for name, value in content.items():
+            if hasattr(value, "nopython_signatures"):
+                counts[f"{module.name}.{name}"] = len(value.nopython_signatures)
+    return counts
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_it_compiles_every_kernel_that_a_training_step_needs(dtype):
+    eln.warmup(dtype)
+    before = compiled()
+    assert all(before.values()), before
+    net = eln.models.elu11(widths=(4,) * 10, pool="mean")
+    for model in (net, eln.models.elu11(widths=(4,) * 10)):
+        logits = model.forward(np.ones((3, 32, 32, 3), dtype), train=True)
+        _, dy = eln.losses.SoftmaxCrossEntropy()(logits, np.zeros(3, int))
+        model.backward(dy)
+    assert compiled() == before
+
+
+def test_another_dtype_is_refused():
+    with pytest.raises(ValueError, match="warmup: expected dtype float32 or float64"):
+        eln.warmup(np.float16)
