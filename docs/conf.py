@@ -1,9 +1,11 @@
 """Sphinx's settings; the build treats warnings as errors."""
 
+import elunet
+
 project = "elunet"
 author = "elunet maintainers"
 copyright = "2026, elunet maintainers"
-release = version = "0.1.0"
+release = version = elunet.__version__
 
 extensions = [
     "myst_parser",

@@ -1,4 +1,4 @@
-"""Draw the documentation's pictures of the made shapes: ``python docs/make_images.py``."""
+"""Draw the documentation's pictures, from made shapes and measured runs: `docs/make_images.py`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from matplotlib.figure import Figure
 
 import elunet as eln
 
+DOCS = Path(__file__).parent
 COLUMNS = 12
+RUNS = {
+    "first": "ELU-11, case quick, on made shapes",
+    "cifar": "ELU-11, case quick, on CIFAR-10 (JPEG copy)",
+    "paper": "ELU-11, case paper, on CIFAR-10 (JPEG copy)",
+    "d": "the article's case d, on CIFAR-10 (JPEG copy)",
+}
 
 
 def shapes(file: Path) -> None:
@@ -28,4 +35,7 @@ def shapes(file: Path) -> None:
 
 
 if __name__ == "__main__":
-    shapes(Path(__file__).parent / "images" / "shapes.png")
+    shapes(DOCS / "images" / "shapes.png")
+    for run, title in RUNS.items():
+        history = eln.History.from_csv(DOCS / "data" / f"{run}-history.csv")
+        eln.plots.curves(history, DOCS / "images" / f"{run}.png", title, "test")

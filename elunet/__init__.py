@@ -59,3 +59,7 @@ def __getattr__(name: str) -> Any:
 
         return importlib.import_module("elunet.testing")
     raise AttributeError(f"module 'elunet' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from numbers import Integral, Real
 
+import numpy as np
+
+from elunet._types import Seed
+
 
 def number(owner: str, name: str, value: object, interval: str = "(-inf, inf)") -> float:
     """Return ``value`` as a float if it is a real number inside ``interval``.
@@ -55,6 +59,21 @@ def integer(owner: str, name: str, value: object, least: int = 1) -> int:
     if value < least:
         raise ValueError(f"{owner}: expected {name} of at least {least}, got {value}")
     return int(value)
+
+
+def seed(owner: str, value: Seed) -> Seed:
+    """Return ``value`` if it is a seed: an integer of at least 0, SeedSequence, Generator or None.
+
+    Raises
+    ------
+    TypeError
+        If ``value`` is something else.
+    ValueError
+        If it is negative.
+    """
+    if value is None or isinstance(value, np.random.SeedSequence | np.random.Generator):
+        return value
+    return integer(owner, "seed", value, 0)
 
 
 def choice(owner: str, name: str, value: object, options: tuple[str, ...]) -> None:

@@ -1,16 +1,19 @@
 """The networks of the paper and of the article, each in a few lines.
 
 All return logits of shape (N, classes). The order is convolution, ELU, pooling, dropout; the last
-convolution has no activation after it. Pictures are 32 x 32, so that five poolings leave one pixel.
+convolution has no activation after it. They are made for pictures of 32 x 32, of which five
+poolings leave one pixel; of larger ones more remain, and the logits are the mean over them, which
+is the pixel itself if there is one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from elunet._checks import choice, integer
 from elunet._types import Seed
 from elunet.init import Initializer, Normal
-from elunet.layers import ELU, Conv2D, Dropout, Flatten, Layer, MaxPool2D, MeanPool2D
+from elunet.layers import ELU, Conv2D, Dropout, GlobalMeanPool2D, Layer, MaxPool2D, MeanPool2D
 from elunet.network import Sequential
 
 Stack = Sequence[tuple[int, int]]
@@ -72,8 +75,8 @@ def elu11(
 
     Raises
     ------
-    ValueError
-        If `pool` is neither, or there are not 10 widths and 6 rates.
+    TypeError, ValueError
+        If `pool` is neither, there are not 10 widths and 6 rates, or a number is out of range.
 
     References
     ----------
@@ -92,7 +95,7 @@ def elu11(
         )
     units = iter(widths)
     stacks = [[(next(units), kernel) for kernel in kernels] for kernels in ELU11_KERNELS]
-    return _stacked(stacks, classes, pool, dropout, bias, init, alpha, seed)
+    return _stacked("elu11", stacks, classes, pool, dropout, bias, init, alpha, seed)
 
 
 def elu18(
@@ -116,8 +119,8 @@ def elu18(
 
     Raises
     ------
-    ValueError
-        If `pool` is neither, or there are not 7 rates.
+    TypeError, ValueError
+        If `pool` is neither, there are not 7 rates, or a number is out of range.
 
     References
     ----------
@@ -131,7 +134,7 @@ def elu18(
     """
     if len(dropout) != 7:
         raise ValueError(f"elu18: expected 7 dropout rates, got {len(dropout)}")
-    return _stacked(ELU18_STACKS, classes, pool, dropout, True, None, 1.0, seed)
+    return _stacked("elu18", ELU18_STACKS, classes, pool, dropout, True, None, 1.0, seed)
 
 
 def article_case(case: str, seed: Seed = 0, classes: int = 10) -> Sequential:
@@ -147,8 +150,8 @@ def article_case(case: str, seed: Seed = 0, classes: int = 10) -> Sequential:
 
     Raises
     ------
-    ValueError
-        If there is no such case.
+    TypeError, ValueError
+        If there is no such case, or `classes` is not an integer of at least 1.
 
     References
     ----------
@@ -163,6 +166,7 @@ def article_case(case: str, seed: Seed = 0, classes: int = 10) -> Sequential:
     """
     if case not in ARTICLE_WIDTHS:
         raise ValueError(f"article_case: expected case as one of a, b, c, d, e, got {case!r}")
+    classes = integer("article_case", "classes", classes)
     pool, dropout = ("max", ELU11_DROPOUT) if case == "a" else ("mean", (0.0,) * 6)
     return elu11(
         classes, pool, ARTICLE_WIDTHS[case], seed, dropout, bias=False, init=Normal(std=0.05)
@@ -170,6 +174,7 @@ def article_case(case: str, seed: Seed = 0, classes: int = 10) -> Sequential:
 
 
 def _stacked(
+    owner: str,
     stacks: Sequence[Stack],
     classes: int,
     pool: str,
@@ -180,8 +185,8 @@ def _stacked(
     seed: Seed,
 ) -> Sequential:
     """Chain the stacks: convolutions with ELU, then pooling, then dropout; 1x1 to the classes."""
-    if pool not in ("max", "mean"):
-        raise ValueError(f'pool: expected "max" or "mean", got {pool!r}')
+    choice(owner, "pool", pool, ("max", "mean"))
+    classes = integer(owner, "classes", classes)
     layers: list[Layer] = []
     channels = 3
     for place, (stack, rate) in enumerate(zip(stacks, dropout, strict=True)):
@@ -192,5 +197,5 @@ def _stacked(
             layers.append(MaxPool2D() if pool == "max" else MeanPool2D())
         if rate != 0:
             layers.append(Dropout(rate))
-    layers += [Conv2D(channels, classes, 1, bias=bias, init=init), Flatten()]
+    layers += [Conv2D(channels, classes, 1, bias=bias, init=init), GlobalMeanPool2D()]
     return Sequential(layers, seed=seed)

@@ -7,16 +7,18 @@ and every other learning rule is an answer to these two questions.
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from elunet import parallel, workspace
 from elunet._checks import integer
+from elunet._checks import seed as checked_seed
 from elunet._types import Array, Seed, Shape
 from elunet.layers.base import Layer, check_float
 
@@ -45,10 +47,21 @@ class Node:
 class Network:
     """A graph of named layers; what each takes was added before it.
 
+    ``net["conv1"]`` is a layer, ``"conv1" in net`` asks for one, and ``for layer in net`` goes
+    through all in forward order. A network runs in one Python thread at a time.
+
     Parameters
     ----------
-    seed : int or SeedSequence, optional
-        From it each layer that was given no seed gets one of its own, by its place in the network.
+    seed : int, SeedSequence or Generator, optional
+        From it each layer that has no seed yet gets one of its own, by its place in the network,
+        and draws its weights anew. Layers of an earlier network have theirs, and keep what they
+        learned. Weights that were assigned by hand to a layer without a seed are drawn over: assign
+        them after the layer was added, or leave the seed out.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `seed` is none.
 
     Examples
     --------
@@ -68,7 +81,7 @@ class Network:
     def __init__(self, seed: Seed = None) -> None:
         self.nodes: list[Node] = []
         self._by_name: dict[str, Node] = {}
-        self._seed = seed
+        self._seed = checked_seed(type(self).__name__, seed)
         self._workspace = workspace.Workspace()
         self._output: tuple[Shape, np.dtype[Any]] | None = None
 
@@ -97,6 +110,11 @@ class Network:
                 f"Network.add: expected layer as a Layer, got {layer!r}; a layer of your own"
                 " subclasses elunet.layers.Layer"
             )
+        if not hasattr(layer, "params"):
+            raise TypeError(
+                f"Network.add: expected layer with params, got a {type(layer).__name__} without;"
+                " its __init__ has to call super().__init__() first"
+            )
         for node in self.nodes:
             if node.layer is layer:
                 raise ValueError(
@@ -115,8 +133,10 @@ class Network:
                     f"Network.add: expected inputs of {name} among {[INPUT, *self.names]},"
                     f" got {source!r}"
                 )
-        if self._seed is not None and layer.seed is None:
-            layer.reset(_child(self._seed, len(self.nodes)))
+        if layer.seed is None:  # now it gets one, so that no other network draws it anew
+            layer.seed = _child(self._seed, len(self.nodes))
+            if self._seed is not None:
+                layer.reset(layer.seed)
         below = any(source != INPUT and self._by_name[source].learns for source in taken)
         node = Node(name, layer, taken, bool(layer.params) or below)
         self.nodes.append(node)
@@ -143,6 +163,14 @@ class Network:
     def __len__(self) -> int:
         return len(self.nodes)
 
+    def __iter__(self) -> Iterator[Layer]:
+        """Go through the layers in forward order."""
+        return iter(self.layers)
+
+    def __contains__(self, item: object) -> bool:
+        """Whether there is a layer of this name, or this very layer."""
+        return any(item == node.name or item is node.layer for node in self.nodes)
+
     def forward(self, x: Array, train: bool = False, tap: Tap | None = None) -> Array:
         """Return the last layer's output.
 
@@ -160,12 +188,14 @@ class Network:
         ------
         TypeError, ValueError
             If x does not fit; the message names the layer and its place.
+        RuntimeError
+            If the network has no layer, or is running in another thread.
         """
         check_float(x, "Network: expected x")
         waiting = self._consumers()
-        self._output = None  # until the pass is complete, there is nothing to go back through
         values: dict[str, Array] = {INPUT: x}
-        with workspace.using(self._workspace), parallel.single_threaded_blas():
+        with self._running():
+            self._output = None  # until the pass is complete, there is nothing to go back through
             for place, node in enumerate(self.nodes, start=1):
                 taken = tuple(values[source] for source in node.inputs)
                 with self._naming(node, place):
@@ -180,8 +210,8 @@ class Network:
                     waiting[source] -= 1
                     if not waiting[source]:
                         del values[source]
-        if train:
-            self._output = y.shape, y.dtype
+            if train:
+                self._output = y.shape, y.dtype
         return y
 
     def __call__(self, x: Array) -> Array:
@@ -204,13 +234,12 @@ class Network:
         RuntimeError
             If no ``forward(x, train=True)`` came before.
         """
-        down = self.walk(
+        return self.walk(  # type: ignore[return-value]  # to the input, so there is a gradient
             dy,
             arrive=lambda layer, dy: dy,
             send=lambda layer, dy: layer.backward_input(dy),
             to_input=True,
         )
-        return down if down is not None else dy
 
     def walk(
         self, dy: Array, arrive: Arrive, send: Send, tap: Tap | None = None, to_input: bool = False
@@ -233,32 +262,34 @@ class Network:
             ``tap(name, dy)`` is shown every signal that arrives; it must not write into it.
         to_input : bool, default False
             Whether to go down to the network's input and return the gradient there.
+
+        Raises
+        ------
+        RuntimeError
+            If no ``forward(x, train=True)`` came before, or the network is running in another
+            thread.
+        TypeError, ValueError
+            If dy does not fit, or a layer raised one; the message names the layer and its place.
         """
-        if self._output is None:
-            raise RuntimeError(
-                "Network: backward before forward: expected forward(x, train=True) to have come"
-                " first (train=False keeps nothing for a backward pass)"
-            )
-        shape, dtype = self._output
-        check_float(dy, "Network: expected dy")
-        if dy.shape != shape:
-            raise ValueError(f"Network: expected dy of the output's shape {shape}, got {dy.shape}")
-        signals: dict[str, Array] = {self.nodes[-1].name: dy.astype(dtype, copy=False)}
-        with workspace.using(self._workspace), parallel.single_threaded_blas():
-            for node in reversed(self.nodes):
+        with self._running():
+            dy = self._check_gradient(dy)
+            signals = {self.nodes[-1].name: dy}
+            for place, node in reversed(list(enumerate(self.nodes, start=1))):
                 if not (node.learns or to_input):
                     continue
-                delta = arrive(node.layer, signals.pop(node.name))
+                with self._naming(node, place):
+                    delta = arrive(node.layer, signals.pop(node.name))
                 if tap is not None:
                     tap(node.name, delta)
-                if node.layer.params:
-                    node.layer.backward_params(delta)
-                if not to_input and not any(self._learns(name) for name in node.inputs):
-                    continue
-                if node.layer.weighted:
-                    down = send(node.layer, delta)
-                else:
-                    down = node.layer.backward_input(delta)
+                with self._naming(node, place):
+                    if node.layer.params:
+                        node.layer.backward_params(delta)
+                    if not to_input and not any(self._learns(name) for name in node.inputs):
+                        continue
+                    if node.layer.weighted:
+                        down = send(node.layer, delta)
+                    else:
+                        down = node.layer.backward_input(delta)
                 shares = down if isinstance(down, tuple) else (down,)
                 for source, share in zip(node.inputs, shares, strict=True):
                     before = signals.get(source)
@@ -285,6 +316,8 @@ class Network:
     def summary(self, input_shape: Shape) -> str:
         """Return a table of layers, output shapes, parameters and multiply-adds per picture.
 
+        A backward pass may still follow the forward pass before.
+
         Parameters
         ----------
         input_shape : tuple of int
@@ -302,7 +335,9 @@ class Network:
             takes, shape = ", ".join(node.inputs), str(y.shape[1:])
             rows.append((name, repr(node.layer), takes, shape, f"{params:,}", f"{adds:,}"))
 
-        self.forward(np.zeros((1, *input_shape), np.float32), tap=note)
+        twin = copy.copy(self)  # with shallow copies of the layers: ours keep what they kept
+        twin.nodes = [replace(node, layer=copy.copy(node.layer)) for node in self.nodes]
+        twin.forward(np.zeros((1, *input_shape), np.float32), tap=note)
         rows.append(("total", "", "", "", f"{totals[0]:,}", f"{totals[1]:,}"))
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = [_line(row, widths) for row in rows]
@@ -331,17 +366,47 @@ class Network:
                 )
         return counts
 
+    def _check_gradient(self, dy: Array) -> Array:
+        """Return dy in the output's dtype, if it fits the last forward pass."""
+        if self._output is None:
+            raise RuntimeError(
+                "Network: backward before forward: expected forward(x, train=True) to have come"
+                " first (train=False keeps nothing for a backward pass)"
+            )
+        shape, dtype = self._output
+        check_float(dy, "Network: expected dy")
+        if dy.shape != shape:
+            raise ValueError(f"Network: expected dy of the output's shape {shape}, got {dy.shape}")
+        return dy.astype(dtype, copy=False)
+
     def _learns(self, name: str) -> bool:
         return name != INPUT and self._by_name[name].learns
 
     @contextmanager
-    def _naming(self, node: Node, place: int) -> Any:
-        """Add the layer's name and place to an error about its input."""
+    def _running(self) -> Iterator[None]:
+        """Draw on the workspace, with BLAS on one thread, if no other thread is in here."""
+        with self._workspace.held() as free:
+            if not free:
+                raise RuntimeError(
+                    f"{type(self).__name__}: a network runs in one thread at a time, and another"
+                    " thread is running this one; give each thread a copy.deepcopy of it"
+                )
+            with workspace.using(self._workspace), parallel.single_threaded_blas():
+                yield
+
+    @contextmanager
+    def _naming(self, node: Node, place: int) -> Iterator[None]:
+        """Add the layer's name and place to an error about what it was given."""
         try:
             yield
         except (TypeError, ValueError) as error:
             where = f"layer {place} of {len(self.nodes)}, after {', '.join(node.inputs)}"
-            raise type(error)(f"{node.name} ({where}): {error}") from error
+            text = f"{node.name} ({where}): {error}"
+            try:
+                named = type(error)(text)
+            except Exception:  # its class is made from other things than a text
+                named = TypeError(text) if isinstance(error, TypeError) else ValueError(text)
+            raise named from error
 
     def _default_name(self, layer: Layer) -> str:
         kind = type(layer).__name__.lower().removesuffix("2d")
@@ -367,8 +432,13 @@ class Sequential(Network):
     Parameters
     ----------
     layers : sequence of Layer
-    seed : int or SeedSequence, optional
-        Spawns a different seed for each layer that was given none.
+    seed : int, SeedSequence or Generator, optional
+        Spawns a different seed for each layer that has none yet; see `Network`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `layers` is no sequence of layers, or one of them appears twice.
 
     Examples
     --------
@@ -381,6 +451,11 @@ class Sequential(Network):
 
     def __init__(self, layers: Sequence[Layer], seed: Seed = None) -> None:
         super().__init__(seed)
+        if not isinstance(layers, Iterable):
+            raise TypeError(
+                f"Sequential: expected layers as a list of layers, got {layers!r}; one layer is"
+                " [layer]"
+            )
         for layer in layers:
             self.add(layer)
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import threadpoolctl
 
+from elunet._checks import integer
 from elunet._types import Array
 
 SMALL = 100_000  # elementary operations; below this, waking a worker costs more than it gains
@@ -78,10 +79,7 @@ def set_num_threads(threads: int) -> None:
     TypeError, ValueError
         If `threads` is not an integer of at least 1.
     """
-    if isinstance(threads, bool) or not isinstance(threads, int):
-        raise TypeError(f"set_num_threads: expected threads as an integer, got {threads!r}")
-    if threads < 1:
-        raise ValueError(f"set_num_threads: expected threads of at least 1, got {threads}")
+    threads = integer("set_num_threads", "threads", threads)
     with _pool.lock:
         _pool.threads = threads
         executor, _pool.executor = _pool.executor, None

@@ -56,7 +56,7 @@ def curves(
     last = history[-1].validation_accuracy
     if np.isfinite(last):
         accuracy.axhline(100 * last, color=VALIDATION, linewidth=0.8, linestyle=":")
-        accuracy.set_title(f"last epoch: {100 * last:.1f} % {validation}", fontsize=10)
+        accuracy.set_title(f"last epoch: {100 * last:.2f} % {validation}", fontsize=10)
     if title:
         figure.suptitle(title, fontsize=11)
     if file is not None:

@@ -34,11 +34,12 @@ _IDLE = _holders([np.empty(0)], 0)  # what a block counts that only its list hol
 class Workspace:
     """Blocks of memory, each lent to one array (and the views into it) at a time.
 
-    Not for two threads at once: each network has its own, and runs in one thread at a time.
+    Not for two threads at once: each network has its own, and holds it while it runs.
     """
 
     def __init__(self) -> None:
         self._blocks: list[Array] = []
+        self._lock = threading.RLock()
 
     def empty(self, shape: Shape, dtype: npt.DTypeLike) -> Array:
         """Lend an uninitialized array; its memory comes back when the last view of it is gone."""
@@ -67,9 +68,15 @@ class Workspace:
         """Bytes held, lent or free."""
         return sum(block.nbytes for block in self._blocks)
 
-    def clear(self) -> None:
-        """Let go of every block; arrays that are still held stay valid."""
-        self._blocks.clear()
+    @contextmanager
+    def held(self) -> Iterator[bool]:
+        """Keep other threads out; False, at once, if another one is in here already."""
+        free = self._lock.acquire(blocking=False)
+        try:
+            yield free
+        finally:
+            if free:
+                self._lock.release()
 
     def __deepcopy__(self, memo: object) -> Workspace:
         return Workspace()

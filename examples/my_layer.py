@@ -37,27 +37,23 @@ class Swish(eln.layers.Layer):
 
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return y, of x's shape (N, ..., C)."""
-        x = self._input(x, "(N, ...)")
-        if x.shape[-1] != self.channels:
-            raise ValueError(
-                f"{self!r}: expected x of shape (N, ..., {self.channels}), got {x.shape}"
-            )
-        beta = self._param("beta", (self.channels,), x.dtype)
+        x = self.check_input(x, ("N", ..., self.channels))
+        beta = self.parameter("beta", (self.channels,), x.dtype)
         s = (1 + np.tanh(beta * x / 2)) / 2  # the sigmoid, in a form that cannot overflow
-        self._kept = x, s, beta
+        self.keep(x, s, beta)
         return x * s
 
     def backward_params(self, dy: Array) -> None:
         """Fill ``dbeta = sum of dy x^2 s (1 - s)`` over all axes but the last."""
-        x, s, _ = self._recall()
-        dy = self._gradient(dy, x.shape, x.dtype)
+        x, s, _ = self.recall()
+        dy = self.check_gradient(dy, x.shape, x.dtype)
         axes = tuple(range(x.ndim - 1))
-        self._fill("beta", np.sum(dy * x**2 * s * (1 - s), axis=axes), x.dtype)
+        self.store_gradient("beta", np.sum(dy * x**2 * s * (1 - s), axis=axes), x.dtype)
 
     def backward_input(self, dy: Array) -> Array:
         """Return ``dx = dy s (1 + beta x (1 - s))``."""
-        x, s, beta = self._recall()
-        return self._gradient(dy, x.shape, x.dtype) * s * (1 + beta * x * (1 - s))
+        x, s, beta = self.recall()
+        return self.check_gradient(dy, x.shape, x.dtype) * s * (1 + beta * x * (1 - s))
 
     def __repr__(self) -> str:
         return f"Swish({self.channels})"
@@ -68,8 +64,8 @@ class Broken(Swish):
 
     def backward_input(self, dy: Array) -> Array:
         """Return what is not dx."""
-        x, s, _ = self._recall()
-        return self._gradient(dy, x.shape, x.dtype) * s
+        x, s, _ = self.recall()
+        return self.check_gradient(dy, x.shape, x.dtype) * s
 
 
 def main() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import stat
+import sys
 
 import numpy as np
 import pytest
@@ -109,3 +111,94 @@ def test_what_reads_back_differently_is_not_kept(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert file.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["x"]
+
+
+def refused(file, message):
+    net = network(1)
+    before = {name: value.copy() for name, value in checkpoint._arrays(net).items()}
+    with pytest.raises(ValueError, match=message):
+        eln.load(net, file)
+    for name, value in checkpoint._arrays(net).items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_every_flipped_bit_of_the_numbers_is_noticed(tmp_path):
+    file = tmp_path / "x"
+    eln.save(network(), file)
+    good = file.read_bytes()
+    start = 8 + int.from_bytes(good[:8], "little")
+    for place in range(start, len(good)):
+        bad = bytearray(good)
+        bad[place] ^= 1 << place % 8
+        file.write_bytes(bad)
+        refused(file, "as it was saved, got another SHA-256: the file is damaged")
+
+
+def test_a_flipped_bit_of_the_header_never_loads_other_numbers(tmp_path):
+    file, net, other = tmp_path / "x", network(), network(1)
+    eln.save(net, file)
+    good = file.read_bytes()
+    refusals = 0
+    for place in range(8 + int.from_bytes(good[:8], "little")):
+        bad = bytearray(good)
+        bad[place] ^= 1 << place % 8
+        file.write_bytes(bad)
+        try:
+            eln.load(other, file)
+        except ValueError:
+            refusals += 1
+        else:
+            for name, value in checkpoint._arrays(net).items():
+                np.testing.assert_array_equal(checkpoint._arrays(other)[name], value)
+    assert refusals > 0.8 * place
+
+
+def test_a_newer_version_is_told_apart(tmp_path):
+    file = tmp_path / "x"
+    safetensors.numpy.save_file(
+        checkpoint._arrays(network()), file, {"elunet": "2 of another kind"}
+    )
+    refused(file, "of version 1 or older, got version 2: a newer version of elunet wrote it")
+
+
+@pytest.mark.parametrize("about", ["", "1", "1 sha256:", "1 sha256:" + "0" * 64, "x sha256:1"])
+def test_metadata_that_do_not_agree(tmp_path, about):
+    file = tmp_path / "x"
+    safetensors.numpy.save_file(checkpoint._arrays(network()), file, {"elunet": about})
+    refused(file, "the file is damaged")
+
+
+def test_equal_networks_give_equal_files(tmp_path):
+    for name in "ab":
+        eln.save(network(), tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize("about", [None, {"format": "pt"}])
+def test_another_frameworks_file_loads(tmp_path, about):
+    net, other, file = network(), network(1), tmp_path / "x"
+    safetensors.numpy.save_file(checkpoint._arrays(net), file, about)
+    eln.load(other, file)
+    for name, value in checkpoint._arrays(net).items():
+        np.testing.assert_array_equal(checkpoint._arrays(other)[name], value)
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf, 1e300])
+def test_non_finite_values_are_refused(tmp_path, value):
+    arrays, file = checkpoint._arrays(network()), tmp_path / "x"
+    arrays["linear1.b"] = np.full(3, value)  # 1e300 is infinite in float32
+    safetensors.numpy.save_file(arrays, file)
+    refused(file, r"expected finite values in .*x, got a NaN or an infinity in linear1\.b")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions are others there")
+def test_the_file_is_as_readable_as_any_new_one(tmp_path):
+    (tmp_path / "plain").write_text("")
+    checkpoint.write_atomically(tmp_path / "x", b"content")
+    modes = {stat.S_IMODE(os.stat(tmp_path / name).st_mode) for name in ("plain", "x")}
+    assert len(modes) == 1
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"existing folder to write net in, got .*none$"):
+        eln.save(network(), tmp_path / "none" / "net")

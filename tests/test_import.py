@@ -116,3 +116,16 @@ assert "NUMBA_CACHE_DIR" in str(caught[0].message)
         NUMBA_DISABLE_JIT=None,
         NUMBA_CACHE_DIR=None,
     )
+
+
+def test_dir_lists_what_is_imported_at_its_first_use():
+    run(
+        """
+import sys
+import elunet
+assert set(elunet.__all__) <= set(dir(elunet))
+assert "elunet.testing" not in sys.modules
+assert {"strategies", "check_layer"} <= set(dir(elunet.testing))
+assert "hypothesis" not in sys.modules
+"""
+    )

@@ -46,7 +46,7 @@ class TestElu11:
             *("Conv2D", "ELU", "MaxPool2D"),
             *("Conv2D", "ELU", "Conv2D", "ELU", "MaxPool2D", "Dropout") * 4,
             *("Conv2D", "ELU", "Dropout"),
-            *("Conv2D", "Flatten"),
+            *("Conv2D", "GlobalMeanPool2D"),
         ]
         net = elu11()
         assert [layer.rate for layer in net.layers if isinstance(layer, L.Dropout)] == [
@@ -97,10 +97,33 @@ class TestElu11:
             elu11(widths=(1, 2, 3))
         with pytest.raises(ValueError, match="elu11: .*, got 10 and 2"):
             elu11(dropout=(0.1, 0.2))
-        with pytest.raises(
-            ValueError, match=re.escape('pool: expected "max" or "mean", got \'sum\'')
+        message = "elu11: expected pool to be one of ('max', 'mean'), got 'avg'"
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            elu11(pool="avg")
+        for make, owner in (
+            (elu11, "elu11"),
+            (elu18, "elu18"),
+            (lambda **more: article_case("b", **more), "article_case"),
         ):
-            elu11(pool="sum")
+            with pytest.raises(ValueError, match=f"^{owner}: expected classes of at least 1, got"):
+                make(classes=0)
+        with pytest.raises(TypeError, match="expected init as a callable .* got 'he'"):
+            elu11(widths=NARROW, init="he")
+
+    @pytest.mark.jit
+    def test_other_picture_sizes(self):
+        """Larger pictures give as many logits; at 32 x 32 the mean is over one pixel, and exact."""
+        net = elu11(7, widths=NARROW)
+        rng = np.random.default_rng(0)
+        for side in (32, 64, 70):
+            x = rng.normal(size=(2, side, side, 3)).astype(np.float32)
+            outputs = {}
+            y = net.forward(x, tap=outputs.__setitem__)
+            assert y.shape == (2, 7)
+            if side == 32:
+                np.testing.assert_array_equal(y, outputs["conv11"].reshape(2, 7))
+        with pytest.raises(ValueError, match=r"^maxpool5 .* expected x of at least 2 x 2 pixels"):
+            net(np.zeros((2, 16, 16, 3), np.float32))
         for rate in (-0.1, np.nan, 1.0):
             with pytest.raises(ValueError, match=r"Dropout: expected rate in \[0, 1\)"):
                 elu11(widths=NARROW, dropout=(rate, 0, 0, 0, 0, 0))
@@ -147,7 +170,7 @@ class TestElu18:
             *(*pair * 3, "MaxPool2D", "Dropout") * 2,
             *(*pair * 2, "Dropout"),
             *(*pair, "Dropout"),
-            *("Conv2D", "Flatten"),
+            *("Conv2D", "GlobalMeanPool2D"),
         ]
         rates = [layer.rate for layer in net.layers if isinstance(layer, L.Dropout)]
         assert rates == [0.1, 0.2, 0.3, 0.4, 0.5, 0.5]
@@ -162,7 +185,7 @@ class TestElu18:
     def test_bad_arguments(self):
         with pytest.raises(ValueError, match="elu18: expected 7 dropout rates, got 6"):
             elu18(dropout=(0.0,) * 6)
-        with pytest.raises(ValueError, match='pool: expected "max" or "mean"'):
+        with pytest.raises(ValueError, match="^elu18: expected pool to be one of .*got 'min'$"):
             elu18(pool="min")
 
 

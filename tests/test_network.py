@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import pickle
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from elunet import layers as L
 from elunet import parallel
 from elunet.network import multiply_adds
 from elunet.testing import check_network
+from elunet.workspace import Workspace
 
 
 def batch(n=4, side=6, dtype=np.float32, seed=0):
@@ -93,6 +96,14 @@ class TestNames:
         with pytest.raises(KeyError, match=r"expected one of \['conv1', .*, got 'conv9'"):
             chain()["conv9"]
 
+    def test_iteration_and_membership(self):
+        net = chain()
+        assert list(net) == net.layers
+        assert "conv2" in net
+        assert net["conv2"] in net
+        assert "conv9" not in net
+        assert L.ELU() not in net
+
     def test_repr_shows_the_graph(self):
         text = repr(residual())
         assert text.startswith("Network(\n  stem: Conv2D(3->4, 3x3) of input\n")
@@ -111,6 +122,21 @@ class TestGraph:
     def test_what_is_no_layer(self):
         with pytest.raises(TypeError, match=r"expected layer as a Layer, got .*subclasses elunet"):
             eln.Network().add(lambda x: x)
+
+    def test_a_layer_that_was_not_made_ready(self):
+        class Hasty(L.Layer):
+            def __init__(self):
+                self.size = 3
+
+        message = r"got a Hasty without; its __init__ has to call super\(\).__init__\(\) first"
+        with pytest.raises(TypeError, match=message):
+            eln.Network().add(Hasty())
+
+    @pytest.mark.parametrize("layers", [L.Linear(3, 2), None, 3])
+    def test_what_is_no_list_of_layers(self, layers):
+        message = f"Sequential: expected layers as a list of layers, got {layers!r}"
+        with pytest.raises(TypeError, match=f"^{re.escape(message)}"):
+            eln.Sequential(layers)
 
     def test_an_unknown_input(self):
         net = eln.Network()
@@ -264,10 +290,39 @@ class TestPasses:
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             net.forward(batch(2, side=8))
 
+    def test_errors_on_the_way_back_name_the_layer_and_its_place(self):
+        net = chain()
+        y = net.forward(batch(), train=True)
+        net["flatten1"].backward_input = lambda dy: dy[:, :1]
+        message = "elu2 (layer 7 of 9, after batchnorm1): ELU(alpha=1): expected dy of the output's"
+        for back in (net.backward, lambda dy: eln.routers.Backprop().backward(net, dy)):
+            with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+                back(y)
+
+    @pytest.mark.parametrize(
+        ("error", "kind"),
+        [
+            (UnicodeDecodeError("utf-8", b"", 0, 1, "why"), ValueError),
+            (np.exceptions.DTypePromotionError("why"), TypeError),
+            (np.linalg.LinAlgError("why"), np.linalg.LinAlgError),
+        ],
+    )
+    def test_errors_of_any_class_are_named(self, error, kind):
+        def fail(x, train):
+            raise error
+
+        net = eln.Sequential([L.ELU()])
+        net["elu1"].forward = fail
+        with pytest.raises(kind, match="^elu1 .*why") as caught:
+            net(np.ones((2, 3)))
+        assert caught.value.__cause__ is error
+
     def test_type_errors_are_type_errors(self):
         with pytest.raises(
             TypeError, match=r"^Network: expected x of dtype float32 or .* got uint8"
         ):
+            chain().forward(np.ones((2, 6, 6, 3), np.uint8))
+        with pytest.raises(TypeError, match=r"got uint8; pictures go through eln.data.standardize"):
             chain().forward(np.ones((2, 6, 6, 3), np.uint8))
         with pytest.raises(TypeError, match=r"^Network: expected x as a NumPy array, got list"):
             chain().forward([1.0])
@@ -307,6 +362,73 @@ class TestPasses:
         net.forward(x, train=True)
         y = copy.deepcopy(net).backward(np.ones((4, 3), np.float32))
         assert y.shape == x.shape
+
+
+class Waiting(L.Tanh):
+    """Tells that a pass is inside, and waits until it may go on."""
+
+    def __init__(self):
+        super().__init__()
+        self.inside, self.go_on = threading.Event(), threading.Event()
+
+    def wait(self):
+        self.inside.set()
+        assert self.go_on.wait(60)
+
+    def forward(self, x, train=False):
+        self.wait()
+        return super().forward(x, train)
+
+    def backward_input(self, dy):
+        self.wait()
+        return super().backward_input(dy)
+
+
+class TestThreads:
+    @pytest.mark.parametrize("passes", ["forward", "backward"])
+    def test_one_at_a_time(self, passes):
+        net, other = eln.Sequential([Waiting()]), eln.Sequential([L.Tanh()])
+        gate, x = net["waiting1"], np.linspace(-1, 1, 6).reshape(2, 3)
+        gate.go_on.set()
+        net.forward(x, train=True)
+        expected = net.backward(x)
+        gate.inside.clear()
+        gate.go_on.clear()
+        got = []
+        work = {"forward": lambda: net.forward(x, train=True), "backward": lambda: net.backward(x)}
+        thread = threading.Thread(target=lambda: got.append(work[passes]()))
+        thread.start()
+        assert gate.inside.wait(60)
+        try:
+            for again in (lambda: net(x), lambda: net.backward(x), lambda: net.predict(x)):
+                with pytest.raises(RuntimeError, match="Sequential: a network runs in one thread"):
+                    again()
+            np.testing.assert_allclose(other(x), np.tanh(x))  # another network is free to run
+        finally:
+            gate.go_on.set()
+            thread.join()
+        np.testing.assert_allclose(got[0], np.tanh(x) if passes == "forward" else expected)
+        np.testing.assert_allclose(net.backward(x), expected)  # nobody disturbed the pass
+
+    def test_a_failed_pass_lets_others_in(self):
+        net = eln.Sequential([L.Linear(3, 2)])
+        with pytest.raises(ValueError, match="linear1"):
+            net(np.ones((2, 4)))
+        got = []
+        thread = threading.Thread(target=lambda: got.append(net(np.ones((2, 3)))))
+        thread.start()
+        thread.join()
+        assert got[0].shape == (2, 2)
+
+    def test_within_a_pass_its_own_thread_may_run_it(self):
+        net, x = chain(), batch()
+        expected = net(x)
+        net.forward(x, tap=lambda name, y: np.testing.assert_array_equal(net(x), expected))
+
+    def test_copies_and_pickles(self):
+        net, x = chain(), batch()
+        for other in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+            np.testing.assert_array_equal(other(x), net(x))
 
 
 class TestWalk:
@@ -422,6 +544,27 @@ class TestSeeds:
         np.testing.assert_array_equal(W[0], W[1])
         assert (W[0][0] != W[0][1]).any()
 
+    @pytest.mark.parametrize("first", [None, 0])
+    def test_what_was_learned_stays_in_the_next_network(self, first):
+        trained = eln.Sequential([L.Linear(3, 3), L.Dropout(0.5)], seed=first)
+        W = trained["linear1"].params["W"]
+        W += 1
+        learned = W.copy()
+        longer = eln.Sequential([*trained.layers, L.Linear(3, 2)], seed=1)
+        assert longer["linear1"].params["W"] is W
+        np.testing.assert_array_equal(W, learned)
+        new = eln.Sequential([L.ELU(), L.ELU(), L.Linear(3, 2)], seed=1)
+        np.testing.assert_array_equal(longer["linear2"].params["W"], new["linear1"].params["W"])
+
+    def test_weights_assigned_by_hand(self):
+        """They stay without a network's seed, or with one of the layer's own."""
+        W = np.ones((3, 3), np.float32)
+        for own, seed, stays in [(None, None, True), (5, 1, True), (None, 1, False)]:
+            layer = L.Linear(3, 3, seed=own)
+            layer.params["W"] = W
+            eln.Sequential([layer], seed=seed)
+            assert (layer.params["W"] is W) == stays
+
     def test_without_one_every_network_differs(self):
         nets = [eln.Sequential([L.Linear(3, 3)]) for _ in range(2)]
         assert (nets[0]["linear1"].params["W"] != nets[1]["linear1"].params["W"]).any()
@@ -449,6 +592,17 @@ class TestSummary:
         assert multiply_adds(L.Linear(4, 3), (7, 3)) == 12
         assert multiply_adds(L.Conv2D(2, 3, 3), (7, 5, 4, 3)) == 20 * 54
         assert multiply_adds(L.BatchNorm(3), (7, 3)) == 0
+
+    def test_a_pending_backward_pass_is_left_alone(self):
+        nets, x = [chain(), chain()], batch(dtype=np.float64)
+        gradients = []
+        for net in nets:
+            y = net.forward(x, train=True)
+            if net is nets[0]:
+                net.summary((6, 6, 3))
+            gradients.append([net.backward(y), *net.gradients().values()])
+        for got, expected in zip(*gradients, strict=True):
+            np.testing.assert_array_equal(got, expected)
 
     def test_shapes_that_do_not_fit(self):
         with pytest.raises(ValueError, match="conv1 .layer 1 of 9, after input.: Conv2D"):
@@ -546,7 +700,7 @@ class TestMemory:
             x = batch(n, 24, seed=n)
             y = net.forward(x, train=True)
             dx = net.backward(y)
-            fresh._workspace.clear()
+            fresh._workspace = Workspace()
             expected = fresh.forward(x, train=True)
             np.testing.assert_array_equal(y, expected)
             np.testing.assert_array_equal(dx, fresh.backward(expected))

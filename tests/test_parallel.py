@@ -53,7 +53,7 @@ def assert_same(got, expected):
 
 
 class TestNumberOfThreads:
-    @pytest.mark.parametrize("threads", [1, 2, 7])
+    @pytest.mark.parametrize("threads", [1, 2, 7, np.int64(2)])
     def test_set_and_get(self, threads):
         eln.set_num_threads(threads)
         assert eln.get_num_threads() == threads

@@ -27,7 +27,7 @@ def test_both_splits_are_drawn_with_their_values(tmp_path):
     assert [line.get_label() for line in loss.lines] == ["training (running mean)", "test"]
     np.testing.assert_allclose(loss.lines[0].get_ydata(), [2, 1, 2 / 3, 0.5])
     np.testing.assert_allclose(accuracy.lines[1].get_ydata(), [2.5, 5, 7.5, 10])
-    assert "10.0 % test" in accuracy.get_title()
+    assert "10.00 % test" in accuracy.get_title()
     assert file.read_bytes().startswith(b"\x89PNG")
 
 

@@ -34,11 +34,10 @@ MAY_IMPORT = {
     "optim": COMPUTE | {"schedules"},
     "data": COMPUTE,
     "models": NETWORK | {"network"},
-    "warmup": NETWORK | {"network"},
+    "warmup": NETWORK | {"network", "losses"},
     "checkpoint": LEARNING,
-    "metrics": LEARNING,
-    "train": LEARNING | {"data", "checkpoint", "metrics"},
-    "plots": LEARNING | {"data", "metrics", "train"},
+    "train": LEARNING | {"data", "checkpoint"},
+    "plots": LEARNING | {"data", "train"},
     "recipes": LEARNING | {"data", "models", "train"},
     "testing": LEARNING,
 }
@@ -156,3 +155,16 @@ def test_no_parallel_numba_and_no_global_generator(module):
             assert node.attr != "prange"
             if ast.unparse(node.value) in ("np.random", "numpy.random"):
                 assert node.attr in allowed
+
+
+def test_one_version():
+    """setup.cfg and the documentation read the package's own; the citation has to repeat it."""
+    package = ast.parse((ROOT / "__init__.py").read_text("utf-8"))
+    (version,) = (
+        ast.literal_eval(node.value)
+        for node in package.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__version__"
+    )
+    top = ROOT.parent
+    assert "version = attr: elunet.__version__\n" in (top / "setup.cfg").read_text("utf-8")
+    assert f"\nversion: {version}\n" in (top / "CITATION.cff").read_text("utf-8")

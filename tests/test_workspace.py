@@ -91,17 +91,6 @@ def test_the_smallest_block_that_fits():
     assert workspace.nbytes == sum(sizes) + 4 * ALIGNMENT + SMALL
 
 
-def test_clear_leaves_held_arrays_alone():
-    workspace = Workspace()
-    array = workspace.empty(BIG, np.float32)
-    array.fill(3)
-    workspace.clear()
-    assert workspace.nbytes == 0
-    other = workspace.empty(BIG, np.float32)
-    other.fill(4)
-    np.testing.assert_array_equal(array, 3)
-
-
 def test_using_counts_inside_its_block_only():
     outer, inner = Workspace(), Workspace()
     empty(BIG, np.float32)

@@ -2,17 +2,18 @@
 
 Every message names the function, the argument, what was expected and what came.  Seeds given as
 plain integers are moved into a domain of their own, so that ``Batches(seed=0)`` never draws what
-a layer or a network with seed 0 drew.
+a layer or a network with seed 0 drew, nor what ``split(..., seed=0)`` did.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from elunet._checks import integer
+from elunet._checks import seed as checked_seed
 from elunet._types import Array, Seed
 
 _DOMAIN = 0xDA7A
+_KEYS = {"Batches": (_DOMAIN,), "split": (_DOMAIN, 1), "make_shapes": (_DOMAIN, 2)}
 
 
 def pictures(where: str, name: str, x: object) -> Array:
@@ -27,10 +28,9 @@ def pictures(where: str, name: str, x: object) -> Array:
 
 def generators(where: str, seed: Seed, count: int) -> list[np.random.Generator]:
     """Make `count` independent generators from a seed of any accepted kind."""
+    seed = checked_seed(where, seed)
     if isinstance(seed, np.random.Generator):
         return seed.spawn(count)
     if not isinstance(seed, np.random.SeedSequence):
-        if seed is not None:
-            seed = integer(where, "seed", seed, 0)
-        seed = np.random.SeedSequence(seed, spawn_key=(_DOMAIN,))
+        seed = np.random.SeedSequence(seed, spawn_key=_KEYS[where])
     return [np.random.default_rng(child) for child in seed.spawn(count)]

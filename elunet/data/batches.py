@@ -70,7 +70,9 @@ def split(
 
 
 class Batches:
-    """A data set as batches; iterating over it once is one epoch::
+    """A data set as batches; iterating over it once is one epoch.
+
+    ::
 
         batches = Batches(x_train, y_train, augment=pad_crop_flip)
         for epoch in range(10):

@@ -38,11 +38,11 @@ class Add(Layer):
         total: Array = x[0].copy()
         for array in x[1:]:
             total += array
-        self._kept = len(x), total.shape, total.dtype
+        self.keep(len(x), total.shape, total.dtype)
         return total
 
     def backward_input(self, dy: Array) -> tuple[Array, ...]:
         """Return dy once for each input: the sum's derivative is 1 along every path."""
-        count, shape, dtype = self._recall()
-        dx: tuple[Array, ...] = (self._gradient(dy, shape, dtype),) * count
+        count, shape, dtype = self.recall()
+        dx: tuple[Array, ...] = (self.check_gradient(dy, shape, dtype),) * count
         return dx

@@ -8,10 +8,12 @@ a learning rule may change what is sent down without changing how the layer itse
 
 from __future__ import annotations
 
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
 
+from elunet._checks import seed as checked_seed
 from elunet._types import Array, Seed, Shape
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -21,7 +23,15 @@ class Layer:
     """Base class of all layers; a new layer is one file with one subclass.
 
     A layer without parameters overrides `forward` and `backward_input`. One with parameters puts
-    them into `params`, and overrides `backward_params` as well, which fills `grads`.
+    them into `params`, and overrides `backward_params` as well, which fills `grads`. An `__init__`
+    of its own calls ``super().__init__()`` first.
+
+    The methods from `check_input` on are for use inside these: they turn the usual mistakes into
+    messages that name the layer. A layer that does without them works as well.
+
+    Parameters
+    ----------
+    seed : int, SeedSequence, Generator or None, optional
 
     Attributes
     ----------
@@ -32,7 +42,14 @@ class Layer:
     rng : numpy.random.Generator or None
         Where the layer draws from, if it draws.
     seed : int, SeedSequence, Generator or None
-        What the layer was given; None lets a network choose.
+        What the layer was given, by its maker or by the first network that took it; None lets a
+        network choose.
+
+    Notes
+    -----
+    Layers keep arrays for the backward pass, and do not copy them for it: x of a convolution, the
+    very y that ELU, ReLU, ShiftedReLU, Tanh and Softmax hand out. Writing into such an array in
+    place before the backward pass spoils the gradient.
     """
 
     def __init__(self, seed: Seed = None) -> None:
@@ -40,7 +57,7 @@ class Layer:
         self.grads: dict[str, Array] = {}
         self.state: dict[str, Array] = {}
         self.rng: np.random.Generator | None = None
-        self.seed = seed
+        self.seed = checked_seed(type(self).__name__, seed)
         self._kept: tuple[Any, ...] | None = None
 
     @property
@@ -73,15 +90,89 @@ class Layer:
     def reset(self, seed: Seed) -> None:
         """Draw parameters and random state anew; nothing to do for a layer that draws nothing."""
 
-    def forget(self) -> None:
-        """Let go of what `forward` kept."""
-        self._kept = None
+    def check_input(
+        self, x: Any, shape: tuple[int | str | EllipsisType, ...], hint: str = ""
+    ) -> Array:
+        """Return x C-contiguous, after checking its dtype and shape.
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+        Parameters
+        ----------
+        x : float32 or float64 array
+        shape : tuple
+            What is expected of each axis: a number; a name such as "N" where any size will do; and
+            at most once ``...``, for any number of axes. ``("N", "H", "W", 3)`` are pictures of
+            three channels, ``("N", ..., 3)`` arrays whose last axis is 3.
+        hint : str, optional
+            Ends the message about a wrong shape.
 
-    def _recall(self) -> tuple[Any, ...]:
-        """Return what `forward` kept."""
+        Raises
+        ------
+        TypeError, ValueError
+            If x is no such array, or its shape another.
+        """
+        check_float(x, f"{self!r}: expected x")
+        wanted: list[int | str | EllipsisType] = list(shape)
+        if ... in shape:
+            place = shape.index(...)
+            wanted[place : place + 1] = [""] * (x.ndim - len(shape) + 1)
+        fits = len(wanted) == x.ndim and all(
+            isinstance(want, str) or want == size
+            for want, size in zip(wanted, x.shape, strict=True)
+        )
+        if not fits:
+            sizes = ", ".join("..." if want is ... else str(want) for want in shape)
+            raise ValueError(f"{self!r}: expected x of shape ({sizes}), got {x.shape}{hint}")
+        return np.asarray(x, order="C")
+
+    def check_gradient(self, dy: Any, shape: Shape, dtype: np.dtype[Any]) -> Array:
+        """Return dy C-contiguous in the dtype of the forward pass, its shape checked.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If dy is no float array, or not of this shape, the output's.
+        """
+        check_float(dy, f"{self!r}: expected dy")
+        if dy.shape != shape:
+            raise ValueError(f"{self!r}: expected dy of the output's shape {shape}, got {dy.shape}")
+        return np.asarray(dy, dtype, order="C")
+
+    def parameter(self, name: str, shape: Shape, dtype: np.dtype[Any]) -> Array:
+        """Return ``params[name]`` C-contiguous in the dtype of this pass, its shape checked.
+
+        Raises
+        ------
+        ValueError
+            If somebody has put something else there than a float array of this shape.
+        """
+        value = self.params[name]
+        if getattr(value, "shape", None) != shape or value.dtype.kind != "f":
+            raise ValueError(
+                f'{self!r}: expected params["{name}"] as a float array of shape {shape}, got '
+                + describe(value)
+            )
+        return np.asarray(value, dtype, order="C")
+
+    def store_gradient(self, name: str, value: Array, dtype: np.dtype[Any]) -> None:
+        """Store a parameter's gradient, in the array that is already in ``grads`` if it fits."""
+        there = self.grads.get(name)
+        if there is not None and there.shape == np.shape(value) and there.dtype == dtype:
+            there[...] = value
+        else:
+            self.grads[name] = np.array(value, dtype)
+
+    def keep(self, *values: Any) -> None:
+        """Keep what the backward pass needs, in place of what was kept before."""
+        self._kept = values
+
+    def recall(self) -> tuple[Any, ...]:
+        """Return what `keep` was given.
+
+        Raises
+        ------
+        RuntimeError
+            If there is nothing: backward before forward.
+        """
         if self._kept is None:
             raise RuntimeError(
                 f"{self!r}: backward before forward: expected a forward pass to have come first"
@@ -89,46 +180,12 @@ class Layer:
             )
         return self._kept
 
-    def _param(self, name: str, shape: Shape, dtype: np.dtype[Any]) -> Array:
-        """Return a parameter in the dtype of this pass, C-contiguous, its shape checked."""
-        value = self.params[name]
-        if getattr(value, "shape", None) != shape or value.dtype.kind != "f":
-            raise ValueError(
-                f'{self!r}: expected params["{name}"] as a float array of shape {shape}, got '
-                + describe(value)
-            )
-        return np.ascontiguousarray(value, dtype)
+    def forget(self) -> None:
+        """Let go of what was kept."""
+        self._kept = None
 
-    def _fill(self, name: str, value: Array, dtype: np.dtype[Any]) -> None:
-        """Store a gradient, in the array that is already there if it fits."""
-        there = self.grads.get(name)
-        if there is not None and there.shape == value.shape and there.dtype == dtype:
-            there[...] = value
-        else:
-            self.grads[name] = value.astype(dtype)
-
-    def _input(self, x: Any, shape: str, name: str = "x", hint: str = "") -> Array:
-        """Return x C-contiguous after checking it against a pattern such as "(N, H, W, 3)"."""
-        check_float(x, f"{self!r}: expected {name}")
-        pattern = [size.strip() for size in shape.strip("()").split(",") if size.strip()]
-        fits = shape == "(N, ...)" and x.ndim >= 1
-        fits = fits or (
-            len(pattern) == x.ndim
-            and all(
-                not want.isdigit() or int(want) == got
-                for want, got in zip(pattern, x.shape, strict=True)
-            )
-        )
-        if not fits:
-            raise ValueError(f"{self!r}: expected {name} of shape {shape}, got {x.shape}{hint}")
-        return np.ascontiguousarray(x)
-
-    def _gradient(self, dy: Any, shape: Shape, dtype: np.dtype[Any]) -> Array:
-        """Return dy in the dtype of the forward pass, C-contiguous, its shape checked."""
-        check_float(dy, f"{self!r}: expected dy")
-        if dy.shape != shape:
-            raise ValueError(f"{self!r}: expected dy of the output's shape {shape}, got {dy.shape}")
-        return np.ascontiguousarray(dy, dtype)
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
 
 
 def describe(value: Any) -> str:
@@ -143,4 +200,5 @@ def check_float(x: Any, expected: str) -> None:
     if not isinstance(x, np.ndarray):
         raise TypeError(f"{expected} as a NumPy array, got {type(x).__name__}")
     if x.dtype not in FLOATS:
-        raise TypeError(f"{expected} of dtype float32 or float64, got {x.dtype}")
+        hint = "; pictures go through eln.data.standardize first" if x.dtype == np.uint8 else ""
+        raise TypeError(f"{expected} of dtype float32 or float64, got {x.dtype}{hint}")

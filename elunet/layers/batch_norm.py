@@ -64,24 +64,21 @@ class BatchNorm(Layer):
 
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return y, of x's shape (..., C)."""
-        x = self._input(x, "(N, ...)")
-        if x.ndim < 2 or x.shape[-1] != self.channels:
-            raise ValueError(
-                f"{self!r}: expected x of shape (N, ..., {self.channels}), got {x.shape}"
-            )
-        gamma, beta = (self._param(name, (self.channels,), x.dtype) for name in ("gamma", "beta"))
+        x = self.check_input(x, ("N", ..., self.channels))
+        gamma = self.parameter("gamma", (self.channels,), x.dtype)
+        beta = self.parameter("beta", (self.channels,), x.dtype)
         mean, var = self._batch_statistics(x) if train else self._running_statistics()
         rstd = 1 / np.sqrt(var + self.eps)
         x_hat = (x - mean.astype(x.dtype)) * rstd.astype(x.dtype)
-        self._kept = x_hat, gamma, rstd.astype(x.dtype), train
+        self.keep(x_hat, gamma, rstd.astype(x.dtype), train)
         return np.asarray(gamma * x_hat + beta)
 
     def backward_params(self, dy: Array) -> None:
         """Fill ``dgamma = sum of dy x_hat`` and ``dbeta = sum of dy``."""
-        x_hat, *_ = self._recall()
-        dgamma, dbeta = self._sums(self._gradient(dy, x_hat.shape, x_hat.dtype), x_hat)
-        self._fill("gamma", dgamma, x_hat.dtype)
-        self._fill("beta", dbeta, x_hat.dtype)
+        x_hat, *_ = self.recall()
+        dgamma, dbeta = self._sums(self.check_gradient(dy, x_hat.shape, x_hat.dtype), x_hat)
+        self.store_gradient("gamma", dgamma, x_hat.dtype)
+        self.store_gradient("beta", dbeta, x_hat.dtype)
 
     def backward_input(self, dy: Array) -> Array:
         """Return dx.
@@ -90,8 +87,8 @@ class BatchNorm(Layer):
         ``dx = gamma / sqrt(var + eps) (dy - sum(dy) / M - x_hat sum(dy x_hat) / M)``.
         With running averages only the first term remains.
         """
-        x_hat, gamma, rstd, train = self._recall()
-        dy = self._gradient(dy, x_hat.shape, x_hat.dtype)
+        x_hat, gamma, rstd, train = self.recall()
+        dy = self.check_gradient(dy, x_hat.shape, x_hat.dtype)
         if not train:
             return np.asarray(dy * (gamma * rstd))
         values = max(x_hat.size // self.channels, 1)

@@ -89,7 +89,7 @@ class Conv2D(Weighted):
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return y of shape (N, H_out, W_out, C_out) for x of shape (N, H, W, C_in)."""
         hint = "; arrays are (N, H, W, C)" if _looks_like_nchw(x, self.in_channels) else ""
-        x = self._input(x, f"(N, H, W, {self.in_channels})", hint=hint)
+        x = self.check_input(x, ("N", "H", "W", self.in_channels), hint)
         W, b = self._weights(x.dtype)
         y = empty((len(x), *self._output_size(x), self.out_channels), x.dtype)
         columns = _Columns(self, x, y)
@@ -102,13 +102,13 @@ class Conv2D(Weighted):
                 rows += b
 
         parallel.run(work, len(x), columns.workers, columns.block)
-        self._kept = x, W, y.shape
+        self.keep(x, W, y.shape)
         return y
 
     def backward_params(self, dy: Array) -> None:
         """Fill ``dW = columns^T dy`` and ``db = sum of dy over pictures and positions``."""
-        x, _, shape = self._recall()
-        dy = self._gradient(dy, shape, x.dtype)
+        x, _, shape = self.recall()
+        dy = self.check_gradient(dy, shape, x.dtype)
         columns = _Columns(self, x, dy)
         dW = np.zeros((columns.workers, columns.width, self.out_channels), x.dtype)
         product = empty(dW.shape, x.dtype)
@@ -122,14 +122,14 @@ class Conv2D(Weighted):
                 add_rows(rows, db[worker])
 
         parallel.run(work, len(x), columns.workers, columns.block)
-        self._fill("W", dW.sum(axis=0).reshape(self.shape), x.dtype)
+        self.store_gradient("W", dW.sum(axis=0).reshape(self.shape), x.dtype)
         if self.bias:
-            self._fill("b", db.sum(axis=0), x.dtype)
+            self.store_gradient("b", db.sum(axis=0), x.dtype)
 
     def backward_input(self, dy: Array, weight: Array | None = None) -> Array:
         """Return ``dx = col2im(dy W^T)``; `weight`, of W's shape, stands in for W if given."""
-        x, W, shape = self._recall()
-        dy = self._gradient(dy, shape, x.dtype)
+        x, W, shape = self.recall()
+        dy = self.check_gradient(dy, shape, x.dtype)
         columns = _Columns(self, x, dy)
         down = self._sent_through(weight, W).reshape(columns.width, -1).T
         dx = empty(x.shape, x.dtype)

@@ -53,21 +53,21 @@ class Dropout(Layer):
 
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return y, of x's shape; outside training it is x itself."""
-        x = self._input(x, "(N, ...)")
+        x = self.check_input(x, ("N", ...))
         dropped = min(round(self.rate * STEPS), STEPS - 1)
         if not train or dropped == 0:
-            self._kept = None, x.shape, x.dtype
+            self.keep(None, x.shape, x.dtype)
             return x
         mask = self.rng.integers(0, STEPS, x.shape, np.uint16) >= dropped
         scaled = mask * x.dtype.type(STEPS / (STEPS - dropped))
-        self._kept = scaled, x.shape, x.dtype
+        self.keep(scaled, x.shape, x.dtype)
         y: Array = x * scaled
         return y
 
     def backward_input(self, dy: Array) -> Array:
         """Return ``dx = dy mask / (1 - rate)`` with forward's mask."""
-        scaled, shape, dtype = self._recall()
-        dy = self._gradient(dy, shape, dtype)
+        scaled, shape, dtype = self.recall()
+        dy = self.check_gradient(dy, shape, dtype)
         return dy if scaled is None else dy * scaled
 
     def __repr__(self) -> str:

@@ -42,17 +42,17 @@ class ELU(Layer):
 
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return f(x), of x's shape."""
-        x = self._input(x, "(N, ...)")
+        x = self.check_input(x, ("N", ...))
         y = empty(x.shape, x.dtype)
         alpha = x.dtype.type(self.alpha)
         parallel.elementwise(lambda x, y: elu(x, alpha, y), x, y)
-        self._kept = (y,)
+        self.keep(y)
         return y
 
     def backward_input(self, dy: Array) -> Array:
         """Return ``dx = dy f'(x)``, with f'(x) = 1 for x > 0 and f(x) + alpha elsewhere."""
-        (y,) = self._recall()
-        dy = self._gradient(dy, y.shape, y.dtype)
+        (y,) = self.recall()
+        dy = self.check_gradient(dy, y.shape, y.dtype)
         dx = empty(y.shape, y.dtype)
         alpha = y.dtype.type(self.alpha)
         parallel.elementwise(lambda y, dy, dx: elu_backward(y, dy, alpha, dx), y, dy, dx)

@@ -21,11 +21,11 @@ class Flatten(Layer):
 
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return x as (N, D)."""
-        x = self._input(x, "(N, ...)")
-        self._kept = x.shape, x.dtype
+        x = self.check_input(x, ("N", ...))
+        self.keep(x.shape, x.dtype)
         return x.reshape(len(x), math.prod(x.shape[1:]))
 
     def backward_input(self, dy: Array) -> Array:
         """Return dy in x's shape."""
-        shape, dtype = self._recall()
-        return self._gradient(dy, (shape[0], math.prod(shape[1:])), dtype).reshape(shape)
+        shape, dtype = self.recall()
+        return self.check_gradient(dy, (shape[0], math.prod(shape[1:])), dtype).reshape(shape)

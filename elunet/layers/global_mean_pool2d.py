@@ -27,17 +27,17 @@ class GlobalMeanPool2D(Layer):
 
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return the means, of shape (N, C), for x of shape (N, H, W, C)."""
-        x = self._input(x, "(N, H, W, C)")
+        x = self.check_input(x, ("N", "H", "W", "C"))
         if x.shape[1] * x.shape[2] == 0:
             raise ValueError(f"{self!r}: expected x of at least 1 x 1 pixel, got {x.shape}")
-        self._kept = x.shape, x.dtype
+        self.keep(x.shape, x.dtype)
         return np.asarray(x.mean(axis=(1, 2), dtype=np.float64).astype(x.dtype))
 
     def backward_input(self, dy: Array) -> Array:
         """Return dx: each pixel gets 1/(H W) of its channel's gradient."""
-        x_shape, dtype = self._recall()
+        x_shape, dtype = self.recall()
         pictures, height, width, channels = x_shape
-        dy = self._gradient(dy, (pictures, channels), dtype)
+        dy = self.check_gradient(dy, (pictures, channels), dtype)
         dx = empty(x_shape, dtype)
         dx[...] = (dy / dtype.type(height * width))[:, None, None, :]
         return dx

@@ -40,16 +40,16 @@ class LeakyReLU(Layer):
 
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return f(x), of x's shape."""
-        x = self._input(x, "(N, ...)")
+        x = self.check_input(x, ("N", ...))
         slopes = np.where(x > 0, x.dtype.type(1), x.dtype.type(self.slope))
-        self._kept = (slopes,)
+        self.keep(slopes)
         y: Array = x * slopes
         return y
 
     def backward_input(self, dy: Array) -> Array:
         """Return ``dx = dy`` where x > 0 and ``slope dy`` elsewhere."""
-        (slopes,) = self._recall()
-        dx: Array = self._gradient(dy, slopes.shape, slopes.dtype) * slopes
+        (slopes,) = self.recall()
+        dx: Array = self.check_gradient(dy, slopes.shape, slopes.dtype) * slopes
         return dx
 
     def __repr__(self) -> str:

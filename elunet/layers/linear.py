@@ -56,7 +56,7 @@ class Linear(Weighted):
 
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return ``x W + b`` of shape (N, out_features) for x of shape (N, in_features)."""
-        x = self._input(x, f"(N, {self.in_features})")
+        x = self.check_input(x, ("N", self.in_features))
         W, b = self._weights(x.dtype)
         y = empty((len(x), self.out_features), x.dtype)
 
@@ -66,13 +66,13 @@ class Linear(Weighted):
                 y[start:stop] += b
 
         parallel.run(work, len(x), self._workers(len(x)))
-        self._kept = x, W
+        self.keep(x, W)
         return y
 
     def backward_params(self, dy: Array) -> None:
         """Fill ``dW = x^T dy`` and ``db = sum over the rows of dy``."""
-        x, _ = self._recall()
-        dy = self._gradient(dy, (len(x), self.out_features), x.dtype)
+        x, _ = self.recall()
+        dy = self.check_gradient(dy, (len(x), self.out_features), x.dtype)
         workers = self._workers(len(x))
         dW = empty((workers, *self.shape), x.dtype)
         if not len(x):
@@ -85,14 +85,14 @@ class Linear(Weighted):
                 add_rows(dy[start:stop], db[worker])
 
         parallel.run(work, len(x), workers)
-        self._fill("W", dW.sum(axis=0), x.dtype)
+        self.store_gradient("W", dW.sum(axis=0), x.dtype)
         if self.bias:
-            self._fill("b", db.sum(axis=0), x.dtype)
+            self.store_gradient("b", db.sum(axis=0), x.dtype)
 
     def backward_input(self, dy: Array, weight: Array | None = None) -> Array:
         """Return ``dx = dy W^T``; `weight`, of W's shape, stands in for W if it is given."""
-        x, W = self._recall()
-        dy = self._gradient(dy, (len(x), self.out_features), x.dtype)
+        x, W = self.recall()
+        dy = self.check_gradient(dy, (len(x), self.out_features), x.dtype)
         down = self._sent_through(weight, W).T
         dx = empty(x.shape, x.dtype)
 

@@ -37,7 +37,7 @@ class MaxPool2D(Pool2D):
 
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return y of shape (N, H_out, W_out, C) for x of shape (N, H, W, C)."""
-        x = self._input(x, "(N, H, W, C)")
+        x = self.check_input(x, ("N", "H", "W", "C"))
         y = empty(self._output_shape(x), x.dtype)
         winner = empty(y.shape, np.uint8 if self.size <= 16 else np.int32)
 
@@ -45,13 +45,13 @@ class MaxPool2D(Pool2D):
             max_pool(x[start:stop], self.size, self.stride, y[start:stop], winner[start:stop])
 
         parallel.run(work, len(x), self._workers(x.shape))
-        self._kept = winner, x.shape, x.dtype
+        self.keep(winner, x.shape, x.dtype)
         return y
 
     def backward_input(self, dy: Array) -> Array:
         """Return dx: each window's gradient goes to the pixel that was largest."""
-        winner, x_shape, dtype = self._recall()
-        dy = self._gradient(dy, winner.shape, dtype)
+        winner, x_shape, dtype = self.recall()
+        dy = self.check_gradient(dy, winner.shape, dtype)
         dx = empty(x_shape, dtype)
 
         def work(start: int, stop: int, worker: int) -> None:

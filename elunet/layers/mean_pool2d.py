@@ -35,20 +35,20 @@ class MeanPool2D(Pool2D):
 
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return y of shape (N, H_out, W_out, C) for x of shape (N, H, W, C)."""
-        x = self._input(x, "(N, H, W, C)")
+        x = self.check_input(x, ("N", "H", "W", "C"))
         y = empty(self._output_shape(x), x.dtype)
 
         def work(start: int, stop: int, worker: int) -> None:
             mean_pool(x[start:stop], self.size, self.stride, y[start:stop])
 
         parallel.run(work, len(x), self._workers(x.shape))
-        self._kept = x.shape, y.shape, x.dtype
+        self.keep(x.shape, y.shape, x.dtype)
         return y
 
     def backward_input(self, dy: Array) -> Array:
         """Return dx: each pixel of a window gets 1/size^2 of the window's gradient."""
-        x_shape, y_shape, dtype = self._recall()
-        dy = self._gradient(dy, y_shape, dtype)
+        x_shape, y_shape, dtype = self.recall()
+        dy = self.check_gradient(dy, y_shape, dtype)
         dx = empty(x_shape, dtype)
 
         def work(start: int, stop: int, worker: int) -> None:

@@ -26,14 +26,14 @@ class ShiftedReLU(Layer):
 
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return max(x, -1), of x's shape."""
-        x = self._input(x, "(N, ...)")
+        x = self.check_input(x, ("N", ...))
         y = np.maximum(x, -1, out=empty(x.shape, x.dtype))
-        self._kept = (y,)
+        self.keep(y)
         return y
 
     def backward_input(self, dy: Array) -> Array:
         """Return ``dx = dy [x > -1]``."""
-        (y,) = self._recall()
-        dy = self._gradient(dy, y.shape, y.dtype)
+        (y,) = self.recall()
+        dy = self.check_gradient(dy, y.shape, y.dtype)
         dx: Array = np.multiply(dy, y > -1, out=empty(y.shape, y.dtype))
         return dx

@@ -31,18 +31,18 @@ class Softmax(Layer):
 
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return the probabilities, of x's shape (..., K)."""
-        x = self._input(x, "(N, ...)")
+        x = self.check_input(x, ("N", ...))
         if x.shape[-1] == 0:
             raise ValueError(f"{self!r}: expected x with a last axis of at least 1, got {x.shape}")
         y = empty(x.shape, x.dtype)
         softmax(x.reshape(-1, x.shape[-1]), y.reshape(-1, x.shape[-1]))
-        self._kept = (y,)
+        self.keep(y)
         return y
 
     def backward_input(self, dy: Array) -> Array:
         """Return ``dx_k = y_k (dy_k - sum over j of dy_j y_j)``: the full Jacobian's product."""
-        (y,) = self._recall()
-        dy = self._gradient(dy, y.shape, y.dtype)
+        (y,) = self.recall()
+        dy = self.check_gradient(dy, y.shape, y.dtype)
         # In float64: where one class has nearly everything, the bracket is nearly 0.
         total = (dy.astype(np.float64) * y).sum(axis=-1, keepdims=True)
         return np.asarray(y * (dy - total), y.dtype)

@@ -22,13 +22,13 @@ class Tanh(Layer):
 
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return tanh(x), of x's shape."""
-        x = self._input(x, "(N, ...)")
+        x = self.check_input(x, ("N", ...))
         y = np.tanh(x, out=empty(x.shape, x.dtype))
-        self._kept = (y,)
+        self.keep(y)
         return y
 
     def backward_input(self, dy: Array) -> Array:
         """Return ``dx = dy (1 - y^2)``."""
-        (y,) = self._recall()
-        dx: Array = self._gradient(dy, y.shape, y.dtype) * (1 - y * y)
+        (y,) = self.recall()
+        dx: Array = self.check_gradient(dy, y.shape, y.dtype) * (1 - y * y)
         return dx

@@ -22,6 +22,11 @@ class Weighted(Layer):
     init : Initializer or None
         What draws W, He's normal distribution by default; b starts at 0.
     seed : int, SeedSequence, Generator or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `init` is not callable or gives another shape, or `seed` is none.
     """
 
     def __init__(self, shape: Shape, bias: bool, init: Initializer | None, seed: Seed) -> None:
@@ -29,12 +34,21 @@ class Weighted(Layer):
         self.shape = shape
         self.bias = bool(bias)
         self.init = He() if init is None else init
+        if not callable(self.init) or isinstance(self.init, type):
+            raise TypeError(
+                f"{self!r}: expected init as a callable init(rng, shape), such as eln.init.He(),"
+                f" got {init!r}"
+            )
         self.reset(seed)
 
     def reset(self, seed: Seed) -> None:
         """Draw W anew and set b to 0, both float32."""
-        drawn = self.init(np.random.default_rng(seed), self.shape)
-        self.params["W"] = np.ascontiguousarray(drawn, np.float32)
+        W = np.asarray(self.init(np.random.default_rng(seed), self.shape))
+        if W.shape != self.shape:
+            raise ValueError(
+                f"{self!r}: expected init to give an array of shape {self.shape}, got {describe(W)}"
+            )
+        self.params["W"] = np.ascontiguousarray(W, np.float32)
         if self.bias:
             self.params["b"] = np.zeros(self.shape[-1], np.float32)
 
@@ -43,8 +57,8 @@ class Weighted(Layer):
         raise NotImplementedError
 
     def _weights(self, dtype: np.dtype[Any]) -> tuple[Array, Array | None]:
-        W = self._param("W", self.shape, dtype)
-        return W, self._param("b", self.shape[-1:], dtype) if self.bias else None
+        W = self.parameter("W", self.shape, dtype)
+        return W, self.parameter("b", self.shape[-1:], dtype) if self.bias else None
 
     def _sent_through(self, weight: Array | None, W: Array) -> Array:
         """Return the weight of the way down: W, or one of its shape that stands in for it."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from elunet._types import Array
-from elunet.layers.base import Layer
 from elunet.routers.base import Router
 
 
@@ -25,7 +23,3 @@ class Backprop(Router):
     >>> net.gradients()["linear1.b"]
     array([5., 5.])
     """
-
-    def send(self, layer: Layer, dy: Array) -> Array:
-        """Return the exact gradient at the layer's input."""
-        return layer.backward_input(dy)  # type: ignore[no-any-return]

@@ -43,3 +43,7 @@ def __getattr__(name: str) -> Any:
     if name == "strategies":
         return importlib.import_module("elunet.testing.strategies")
     raise AttributeError(f"module 'elunet.testing' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), "strategies"})

@@ -8,7 +8,6 @@ covers the rest, and halving its support finds the entry if it disagrees.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,11 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from elunet._checks import integer, number
 from elunet._types import Array
 from elunet.testing._diagnose import Evidence, Factor, explain
 from elunet.testing._report import GradientCheckError, Row
 
 MACHINE = float(np.finfo(np.float64).eps)
+POSITIVE = "(0, inf)"
 
 
 def numeric_gradient(
@@ -59,7 +60,7 @@ def numeric_gradient(
     >>> numeric_gradient(lambda x: np.sum(x**2), x).round(6)
     array([ 2., -4.])
     """
-    positive("numeric_gradient", eps=eps)
+    number("numeric_gradient", "eps", eps, POSITIVE)
     work = np.asarray(x)
     if work.dtype != np.float64 or not work.flags.writeable:
         work = real(x, "numeric_gradient: x")
@@ -85,13 +86,6 @@ def _number(value: Any) -> float:
             f"numeric_gradient: expected f to return one number, got shape {array.shape}"
         )
     return float(array.reshape(()))
-
-
-def positive(who: str, **numbers: float) -> None:
-    """Raise ValueError unless each of the numbers is positive and finite."""
-    for name, number in numbers.items():
-        if not (number > 0 and math.isfinite(number)):
-            raise ValueError(f"{who}: expected {name} > 0, got {number!r}")
 
 
 def real(x: npt.ArrayLike, what: str) -> npt.NDArray[np.float64]:
@@ -149,10 +143,12 @@ class Settings:
 
         Raises
         ------
-        ValueError
-            If a number is out of its range.
+        TypeError, ValueError
+            If a number is none, or out of its range.
         """
-        positive(who, eps=self.eps, rtol=self.rtol, atol=self.atol, entries=self.entries)
+        for name in ("eps", "rtol", "atol"):
+            number(who, name, getattr(self, name), POSITIVE)
+        integer(who, "entries", self.entries)
         return self
 
 

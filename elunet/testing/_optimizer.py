@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from elunet._checks import integer, number
 from elunet._types import Array, Shape
-from elunet.testing._compare import positive, stream
+from elunet.testing._compare import POSITIVE, stream
 from elunet.testing._diagnose import number_text, ratio
 from elunet.testing._report import CheckResult, GradientCheckError, Row
 from elunet.testing.rules import Rule
@@ -97,7 +98,9 @@ def check_optimizer(
             "check_optimizer: expected an optimizer with step(net), got "
             f"{optimizer!r} ({type(optimizer).__name__})"
         )
-    positive("check_optimizer", steps=steps, rtol=rtol, atol=atol)
+    steps = integer("check_optimizer", "steps", steps)
+    number("check_optimizer", "rtol", rtol, POSITIVE)
+    number("check_optimizer", "atol", atol, POSITIVE)
     label = type(optimizer).__name__
     runner = copy.deepcopy(optimizer)
     rng = stream(seed, 4)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elunet.data import Batches, pad_crop_flip, split
+from elunet.data import Batches, _checks, pad_crop_flip, split
 
 
 def numbered(n):
@@ -240,3 +240,12 @@ def test_split_errors():
             split(x, y, fraction)
     with pytest.raises(ValueError, match="split: expected x and y of equal length"):
         split(x, y[:3], 0.5)
+
+
+def test_equal_seeds_draw_different_streams():
+    """What splits, what orders and what makes shapes has nothing to do with one another."""
+    drawn = [
+        _checks.generators(where, 0, 1)[0].integers(1 << 62)
+        for where in ("make_shapes", "split", "Batches")
+    ]
+    assert len(set(drawn)) == 3

@@ -215,3 +215,17 @@ def test_parameters_of_batch_norm_are_checked_too():
     layer.params["gamma"] = np.ones(2)
     with pytest.raises(ValueError, match=r'BatchNorm\(3\): expected params\["gamma"\] as a float'):
         layer.forward(np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("wrong", ["he", 3, init.He])
+def test_what_cannot_draw(wrong):
+    message = "Linear(2->3): expected init as a callable init(rng, shape), such as eln.init.He()"
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}"):
+        Linear(2, 3, init=wrong)
+
+
+def test_an_init_of_another_shape():
+    message = "Conv2D(2->3, 1x1): expected init to give an array of shape (1, 1, 2, 3), got "
+    for drawn in (np.ones((2, 3)), 1.0):
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+            Conv2D(2, 3, 1, init=lambda rng, shape, drawn=drawn: drawn)

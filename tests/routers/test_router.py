@@ -122,3 +122,7 @@ def test_one_router_serves_several_networks():
     for net in nets:
         router.backward(net, forward(net))
     assert router.arrived[-1] == "linear1"
+
+
+def test_backprop_is_the_plain_router():
+    assert not {"send", "arrive", "begin"} & vars(Backprop).keys()

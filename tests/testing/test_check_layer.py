@@ -885,5 +885,12 @@ def test_what_is_no_input(value, error, text):
 
 @pytest.mark.parametrize("name", ["eps", "rtol", "atol", "entries"])
 def test_numbers_out_of_range(name, x):
-    with pytest.raises(ValueError, match=f"check_layer: expected {name} > 0, got 0"):
+    with pytest.raises(ValueError, match=f"check_layer: expected {name} (in|of at least) .*got 0"):
         check_layer(Square(), x, **{name: 0})
+    with pytest.raises(TypeError, match=f"check_layer: expected {name} .* got '1'"):
+        check_layer(Square(), x, **{name: "1"})
+
+
+def test_entries_are_counted(x):
+    with pytest.raises(TypeError, match="check_layer: expected entries as an integer, got 2.5"):
+        check_layer(Square(), x, entries=2.5)

@@ -135,7 +135,11 @@ def test_wrong_calls():
     for wrong in (Descent, 3):
         with pytest.raises(TypeError, match=r"expected an optimizer with step\(net\)"):
             check_optimizer(wrong, rules.sgd(0.1))
-    with pytest.raises(ValueError, match="expected steps > 0, got 0"):
+    with pytest.raises(ValueError, match="expected steps of at least 1, got 0"):
         check_optimizer(Descent(), rules.sgd(0.1), steps=0)
+    with pytest.raises(TypeError, match="expected steps as an integer, got 2.5"):
+        check_optimizer(Descent(), rules.sgd(0.1), steps=2.5)
+    with pytest.raises(ValueError, match=r"expected rtol in \(0, inf\), got 0"):
+        check_optimizer(Descent(), rules.sgd(0.1), rtol=0)
     with pytest.raises(ValueError, match=r"expected the rule to return shape \(3, 4\), got \(\)"):
         check_optimizer(Descent(), lambda w, g, state, t: 0.0)

@@ -94,7 +94,7 @@ def test_dropout_with_a_new_mask_on_the_way_back(pictures):
 
 class NoMeanTerm(layers.BatchNorm):
     def backward_input(self, dy):
-        x_hat, gamma, rstd, _ = self._recall()
+        x_hat, gamma, rstd, _ = self.recall()
         count = x_hat[..., 0].size
         return gamma * rstd * (dy - x_hat * np.sum(dy * x_hat, axis=(0, 1, 2)) / count)
 
