@@ -84,6 +84,7 @@ class Network:
         self._seed = checked_seed(type(self).__name__, seed)
         self._workspace = workspace.Workspace()
         self._output: tuple[Shape, np.dtype[Any]] | None = None
+        self.shapes: dict[str, Shape] = {}
 
     def add(
         self, layer: Layer, name: str | None = None, inputs: str | Sequence[str] | None = None
@@ -194,6 +195,7 @@ class Network:
         check_float(x, "Network: expected x")
         waiting = self._consumers()
         values: dict[str, Array] = {INPUT: x}
+        shapes = {INPUT: x.shape}
         with self._running():
             self._output = None  # until the pass is complete, there is nothing to go back through
             for place, node in enumerate(self.nodes, start=1):
@@ -205,11 +207,12 @@ class Network:
                     node.layer.forget()
                 if tap is not None:
                     tap(node.name, y)
-                values[node.name] = y
+                values[node.name], shapes[node.name] = y, y.shape
                 for source in node.inputs:
                     waiting[source] -= 1
                     if not waiting[source]:
                         del values[source]
+            self.shapes = shapes
             if train:
                 self._output = y.shape, y.dtype
         return y

@@ -15,11 +15,11 @@ from elunet import models
 from elunet._checks import integer, number
 from elunet._types import Array, Seed
 from elunet.data import ZCA, global_contrast_normalize, minmax, pad_crop_flip, standardize
-from elunet.init import LeCun
+from elunet.init import LeCun, Uniform
 from elunet.layers import Dropout
 from elunet.network import Network
-from elunet.optim import SGD, Adam, Optimizer
-from elunet.routers import Backprop, Router
+from elunet.optim import SGD, Adam, Optimizer, PerLayer
+from elunet.routers import Backprop, DilatedBackprop, FeedbackAlignment, Router
 from elunet.schedules import OneCycle, PiecewiseConstant
 from elunet.train import Callback, Trainer
 
@@ -55,7 +55,7 @@ class Recipe:
     prepare: Callable[[Array, Array], tuple[Array, Array]]
     optimizer: Callable[[int, int], Optimizer]
     epochs: int
-    router: Callable[[Seed], Router] = lambda seed: Backprop()
+    router: Callable[[int], Router] = lambda seed: Backprop()
     augment: Augment | None = None
     callbacks: Callable[[int], list[Callback]] = lambda epochs: []
     batch_size: int = 100
@@ -152,6 +152,13 @@ def _case_d_optimizer(epochs: int, steps_per_epoch: int) -> Optimizer:
     return Adam(halved, l2=1e-4)
 
 
+def _case_e_optimizer(epochs: int, steps_per_epoch: int) -> Optimizer:
+    """Use momentum on odd convolutions and Adam on even ones, as the article did."""
+    rates = PiecewiseConstant({0: 1e-4, 25: 8e-5, 50: 4e-5, 100: 2e-5}, per="epoch")
+    momentum, adam = SGD(rates, momentum=0.9, l2=2e-4), Adam(rates, l2=2e-4)
+    return PerLayer({f"conv{k}.*": momentum if k % 2 else adam for k in range(1, 12)})
+
+
 RECIPES = {
     "quick": Recipe(
         about="ELU-11 with a recipe for short runs: one cycle up to learning rate 0.1",
@@ -180,6 +187,24 @@ RECIPES = {
         optimizer=lambda epochs, steps: SGD(1e-5, momentum=0.9),
         epochs=1000,
     ),
+    "b": Recipe(
+        about="the article's case b: feedback alignment with B from U(-0.5, 0.5), a small network,"
+        " mean pooling, Adam at learning rate 1e-5",
+        network=lambda seed: models.article_case("b", seed),
+        prepare=scale,
+        router=lambda seed: FeedbackAlignment(seed, distribution=Uniform(-0.5, 0.5)),
+        optimizer=lambda epochs, steps: Adam(1e-5),
+        epochs=85,
+    ),
+    "c": Recipe(
+        about="the article's case c: dilated backprop at rate 0.003 / (1 + 0.9 epoch), mean"
+        " pooling, Adam at learning rate 1e-5, L2 (its weight is not known; here case d's)",
+        network=lambda seed: models.article_case("c", seed),
+        prepare=scale,
+        router=lambda seed: DilatedBackprop(proportion=0.003, decay=0.9),
+        optimizer=lambda epochs, steps: Adam(1e-5, l2=1e-4),
+        epochs=300,
+    ),
     "d": Recipe(
         about="the article's case d: backprop, mean pooling, Adam at learning rate 1e-4, L2"
         " (scaled by the training split's extremes; the article used each split's own)",
@@ -188,5 +213,14 @@ RECIPES = {
         optimizer=_case_d_optimizer,
         epochs=200,
     ),
+    "e": Recipe(
+        about="the article's case e: dilated backprop at rate 1 / (1 + 5 epoch), mean pooling,"
+        " momentum on odd convolutions and Adam on even ones, learning rate 1e-4, L2",
+        network=lambda seed: models.article_case("e", seed),
+        prepare=scale,
+        router=lambda seed: DilatedBackprop(proportion=1.0, decay=5.0),
+        optimizer=_case_e_optimizer,
+        epochs=200,
+    ),
 }
-"""Recipes by name. The article's cases b, c and e need learning rules other than backprop."""
+"""Recipes by name."""

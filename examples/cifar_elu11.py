@@ -30,7 +30,6 @@ from elunet.recipes import RECIPES, Recipe
 Split = tuple[np.ndarray, np.ndarray]
 
 SYNTHETIC_TRAIN, SYNTHETIC_TEST, SYNTHETIC_EPOCHS = 5000, 2000, 4
-LATER = {"b": "feedback alignment", "c": "dilated backprop", "e": "dilated backprop"}
 
 
 def main() -> int:
@@ -148,8 +147,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--resume", metavar="DIR", help="go on with a run (not there yet)")
     parser.add_argument("--threads", type=positive, metavar="N", help="default: all cores")
     options = parser.parse_args()
-    if options.case in LATER:
-        parser.error(f"--case {options.case} needs {LATER[options.case]}, which is not there yet")
     if options.resume:
         parser.error("--resume is not there yet")
     if options.seed < 0:

@@ -76,7 +76,6 @@ def test_two_equal_runs_differ_in_their_times_only(two_runs):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--case", "b"], "--case b needs feedback alignment, which is not there yet"),
         (["--resume", "x"], "--resume is not there yet"),
         (["--epochs", "0"], "expected an integer of at least 1, got '0'"),
         (["--limit", "many"], "expected an integer of at least 1, got 'many'"),

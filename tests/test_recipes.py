@@ -59,6 +59,56 @@ def test_case_a_is_the_articles():
     assert RECIPES["a"].epochs == 1000
 
 
+def test_case_b_is_the_articles():
+    router = RECIPES["b"].router(3)
+    assert isinstance(router, eln.routers.FeedbackAlignment)
+    assert (router.distribution, router.seed) == (eln.init.Uniform(-0.5, 0.5), 3)
+    assert RECIPES["b"].optimizer(85, 500).lr == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("case", "rates"), [("c", [0.003, 0.003 / 1.9, 0.003 / 10]), ("e", [1, 1 / 6, 1 / 51])]
+)
+def test_cases_c_and_e_dilate_at_the_articles_rate(case, rates):
+    router = RECIPES[case].router(0)
+    assert isinstance(router, eln.routers.DilatedBackprop)
+    found = []
+    for router.epoch in (0, 1, 10):
+        found.append(router.rate)
+    np.testing.assert_allclose(found, rates)
+
+
+def test_case_e_mixes_two_optimizers():
+    net = RECIPES["e"].network(0)
+    optimizer = RECIPES["e"].optimizer(200, 500)
+    x = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype(np.float32)
+    net.backward(net.forward(x, train=True))
+    optimizer.step(net)
+    slots = {name: set(state) for name, state in optimizer.state.items()}
+    assert slots["conv1.W"] == slots["conv11.W"] == {"velocity"}
+    assert slots["conv2.W"] == slots["conv10.W"] == {"m", "v"}
+    optimizer.epoch = 25
+    assert optimizer.learning_rate() == 8e-5
+
+
+@pytest.mark.parametrize("case", ["a", "b", "c", "d", "e"])
+def test_every_case_takes_a_step(case):
+    recipe = RECIPES[case]
+    trainer = eln.Trainer(
+        recipe.network(0),
+        eln.losses.SoftmaxCrossEntropy(),
+        recipe.optimizer(1, 1),
+        recipe.router(0),
+        batch_size=2,
+    )
+    x, y = eln.data.make_shapes(2)
+    (x, _) = recipe.prepare(x, x)
+    before = {name: value.copy() for name, value in trainer.net.parameters().items()}
+    trainer.fit((x, y))
+    for name, value in trainer.net.parameters().items():
+        assert not np.array_equal(value, before[name]), name
+
+
 def test_dropout_ramps_between_its_ends():
     net = eln.models.elu11(widths=(4,) * 10)
     trainer = eln.Trainer(net, eln.losses.SoftmaxCrossEntropy(), eln.optim.SGD(0.1))

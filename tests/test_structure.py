@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "init": GROUND,
     "layers": COMPUTE | {"init"},
     "network": NETWORK,
-    "routers": NETWORK | {"network"},
+    "routers": NETWORK | {"network", "losses", "schedules"},
     "schedules": GROUND,
     "losses": COMPUTE,
     "optim": COMPUTE | {"schedules"},

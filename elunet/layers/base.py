@@ -52,6 +52,9 @@ class Layer:
     place before the backward pass spoils the gradient.
     """
 
+    pointwise = False
+    """Whether each number of the output belongs to the number of the input at the same place."""
+
     def __init__(self, seed: Seed = None) -> None:
         self.params: dict[str, Array] = {}
         self.grads: dict[str, Array] = {}

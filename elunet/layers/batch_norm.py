@@ -52,6 +52,8 @@ class BatchNorm(Layer):
            [ 1.]])
     """
 
+    pointwise = True
+
     def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
         super().__init__()
         self.channels = integer("BatchNorm", "channels", channels)

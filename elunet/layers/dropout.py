@@ -40,6 +40,8 @@ class Dropout(Layer):
     array([2., 2., 2., 0., 2., 0., 0., 0.])
     """
 
+    pointwise = True
+
     rng: np.random.Generator
 
     def __init__(self, rate: float, seed: Seed = None) -> None:

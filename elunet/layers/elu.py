@@ -36,6 +36,8 @@ class ELU(Layer):
     array([-2.,  0.,  3.])
     """
 
+    pointwise = True
+
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__()
         self.alpha = number("ELU", "alpha", alpha, "(0, inf)")

@@ -34,6 +34,8 @@ class LeakyReLU(Layer):
     array([-1.,  3.])
     """
 
+    pointwise = True
+
     def __init__(self, slope: float = 0.1) -> None:
         super().__init__()
         self.slope = number("LeakyReLU", "slope", slope)

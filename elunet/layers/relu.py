@@ -24,6 +24,8 @@ class ReLU(Layer):
     array([0., 3.])
     """
 
+    pointwise = True
+
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return max(x, 0), of x's shape."""
         x = self.check_input(x, ("N", ...))

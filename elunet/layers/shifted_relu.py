@@ -24,6 +24,8 @@ class ShiftedReLU(Layer):
     array([-1.,  3.])
     """
 
+    pointwise = True
+
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return max(x, -1), of x's shape."""
         x = self.check_input(x, ("N", ...))

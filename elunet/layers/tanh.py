@@ -20,6 +20,8 @@ class Tanh(Layer):
     array([0., 1.])
     """
 
+    pointwise = True
+
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return tanh(x), of x's shape."""
         x = self.check_input(x, ("N", ...))

@@ -2,5 +2,26 @@
 
 from elunet.routers.backprop import Backprop
 from elunet.routers.base import Router
+from elunet.routers.dilated_backprop import DilatedBackprop
+from elunet.routers.direct_feedback_alignment import DirectFeedbackAlignment
+from elunet.routers.direct_random_target_projection import DirectRandomTargetProjection
+from elunet.routers.feedback_alignment import FeedbackAlignment
+from elunet.routers.gradient_noise import GradientNoise
+from elunet.routers.kolen_pollack import KolenPollack
+from elunet.routers.mixed import Mixed
+from elunet.routers.norm_matched import NormMatched
+from elunet.routers.sign_symmetry import SignSymmetry
 
-__all__ = ["Backprop", "Router"]
+__all__ = [
+    "Backprop",
+    "DilatedBackprop",
+    "DirectFeedbackAlignment",
+    "DirectRandomTargetProjection",
+    "FeedbackAlignment",
+    "GradientNoise",
+    "KolenPollack",
+    "Mixed",
+    "NormMatched",
+    "Router",
+    "SignSymmetry",
+]

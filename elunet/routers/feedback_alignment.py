@@ -1,0 +1,96 @@
+"""Feedback alignment: the error goes down through a fixed random matrix instead of W transposed."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+import numpy as np
+
+from elunet._types import Array
+from elunet.init import He, Initializer
+from elunet.layers.base import Layer
+from elunet.network import Network
+from elunet.routers.base import Router, check_seed, generator, send_through
+
+
+class FeedbackAlignment(Router):
+    """Send ``delta B^T`` (for convolutions, the transposed convolution with B), B fixed and random.
+
+    That it learns at all shows that backpropagation's weight transport is not needed: W turns
+    until the angle between the two signals is below 90 degrees.
+
+    Parameters
+    ----------
+    seed : int, default 0
+        Of the matrices that are not given. Each depends on the seed and its layer's name only.
+    B : dict of str to array, optional
+        Matrices by layer name, of W's shape; they are copied.
+    distribution : Initializer, optional
+        Draws the others, by default `elunet.init.He()`, the scale of W itself. The article's is
+        ``Uniform(-0.5, 0.5)``; publications differ here, and the scale matters.
+
+    Attributes
+    ----------
+    B : dict of str to array
+        All matrices in use, by layer name; a layer's appears at its first backward pass. The
+        layers that nothing below learns from have none.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `seed` is no integer of at least 0; in `backward`, if a matrix does not have its W's
+        shape (the layer is named) or is for a layer that is not there.
+
+    Notes
+    -----
+    The output layer's own gradient is exact, and so are the Jacobians of activations and pooling.
+
+    References
+    ----------
+    Lillicrap, Cownden, Tweed, Akerman, "Random synaptic feedback weights support error
+    backpropagation for deep learning", Nature Communications 7, 2016, 10.1038/ncomms13276.
+
+    Examples
+    --------
+    >>> import elunet as eln
+    >>> router = eln.routers.FeedbackAlignment(seed=1, distribution=eln.init.Uniform(-0.5, 0.5))
+    """
+
+    _remembered = ("B",)
+
+    def __init__(
+        self,
+        seed: int = 0,
+        B: Mapping[str, Array] | None = None,
+        distribution: Initializer | None = None,
+    ) -> None:
+        super().__init__()
+        self.seed = check_seed("FeedbackAlignment", seed)
+        self.B: dict[str, Array] = copy.deepcopy(dict(B or {}))
+        self.distribution = He() if distribution is None else distribution
+
+    def begin(self, net: Network, dy: Array, target: Array | None) -> None:
+        """Check that every matrix has a layer, and its W's shape."""
+        weighted = [node.name for node in net.nodes if node.layer.weighted]
+        for name, B in self.B.items():
+            if name not in weighted:
+                raise ValueError(
+                    f"FeedbackAlignment: expected B for layers among {weighted}, got {name!r}"
+                )
+            if np.shape(B) != net[name].params["W"].shape:
+                raise ValueError(
+                    f"FeedbackAlignment: expected B of {name} with W's shape"
+                    f" {net[name].params['W'].shape}, got {np.shape(B)}"
+                )
+
+    def send(self, layer: Layer, dy: Array) -> Array:
+        """Return what goes down through B."""
+        name = self.name_of(layer)
+        if name not in self.B:
+            drawn = self.distribution(generator(self.seed, name), layer.params["W"].shape)
+            self.B[name] = np.asarray(drawn, np.float32)
+        return send_through(layer, dy, self.B[name])
+
+    def __repr__(self) -> str:
+        return f"FeedbackAlignment(seed={self.seed}, distribution={self.distribution!r})"

@@ -1,0 +1,69 @@
+"""Gradient noise: a rule's gradients, shaken less and less."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from elunet._checks import number
+from elunet._types import Array
+from elunet.network import Network, Tap
+from elunet.routers.base import Router, check_seed, generator
+from elunet.routers.wrapper import Wrapper
+
+
+class GradientNoise(Wrapper):
+    r"""Add ``N(0, eta / (1 + t)^gamma)`` to every parameter gradient of another rule.
+
+    t counts backward passes from 0, and eta / (1 + t)^gamma is the variance.
+
+    Parameters
+    ----------
+    router : Router
+        The rule whose gradients are shaken.
+    eta : float, default 0.01
+        The variance at t = 0, at least 0; the publication chose from 0.01, 0.3 and 1.
+    gamma : float, default 0.55
+        At least 0.
+    seed : int, default 0
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range.
+
+    References
+    ----------
+    Neelakantan et al., "Adding Gradient Noise Improves Learning for Very Deep Networks", 2015,
+    arXiv:1511.06807.
+
+    Examples
+    --------
+    >>> import elunet as eln
+    >>> eln.routers.GradientNoise(eln.routers.Backprop(), eta=0.3)
+    GradientNoise(Backprop(), eta=0.3, gamma=0.55)
+    """
+
+    _remembered = ("passes", "rng")
+
+    def __init__(
+        self, router: Router, eta: float = 0.01, gamma: float = 0.55, seed: int = 0
+    ) -> None:
+        super().__init__(router)
+        self.eta = number("GradientNoise", "eta", eta, "[0, inf)")
+        self.gamma = number("GradientNoise", "gamma", gamma, "[0, inf)")
+        self.passes = 0
+        self.rng = generator(check_seed("GradientNoise", seed), "noise")
+
+    def backward(
+        self, net: Network, dy: Array, target: Array | None = None, tap: Tap | None = None
+    ) -> None:
+        """Run the rule, then add the noise."""
+        self.router.epoch = self.epoch
+        self.router.backward(net, dy, target, tap)
+        deviation = np.sqrt(self.eta / (1 + self.passes) ** self.gamma)
+        for gradient in net.gradients().values():
+            gradient += deviation * self.rng.standard_normal(gradient.shape)
+        self.passes += 1
+
+    def __repr__(self) -> str:
+        return f"GradientNoise({self.router!r}, eta={self.eta:g}, gamma={self.gamma:g})"

@@ -1,0 +1,111 @@
+"""Mixed: different rules for different layers of one network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from elunet._types import Array
+from elunet.layers.base import Layer
+from elunet.network import Network
+from elunet.routers.base import Router
+
+
+class Mixed(Router):
+    """Let each layer follow the rule of the first pattern that matches its name.
+
+    A rule decides what its layers send down and what arrives at them; all rules see the whole
+    network. Layers that work number by number (activations, dropout, BatchNorm) go with the layer
+    before them, whatever their own names.
+
+    Parameters
+    ----------
+    rules : dict of {pattern: Router}
+        Patterns are those of `fnmatch`, on layer names: ``{"conv1*": Backprop(), "*":
+        FeedbackAlignment()}``. A layer that no pattern matches follows backpropagation.
+
+    Raises
+    ------
+    TypeError
+        If a rule is no router, or one that is more than its hooks (`GradientNoise`, `NormMatched`).
+    ValueError
+        In `backward`, if a pattern matches no layer.
+
+    Examples
+    --------
+    >>> import elunet as eln
+    >>> eln.routers.Mixed({"linear*": eln.routers.FeedbackAlignment(seed=1)}).rule_for("linear3")
+    FeedbackAlignment(seed=1, distribution=He(distribution='normal'))
+    """
+
+    def __init__(self, rules: Mapping[str, Router]) -> None:
+        super().__init__()
+        for pattern, rule in rules.items():
+            if not isinstance(rule, Router):
+                raise TypeError(f"Mixed: expected a Router for {pattern!r}, got {rule!r}")
+            if type(rule).backward is not Router.backward:
+                raise TypeError(
+                    f"Mixed: expected rules that only decide what is sent and what arrives, got"
+                    f" {rule!r} for {pattern!r}; put it around the Mixed instead"
+                )
+        self.rules = dict(rules)
+        self._plain = Router()
+
+    def begin(self, net: Network, dy: Array, target: Array | None) -> None:
+        """Let every rule prepare."""
+        for pattern, rule in self.rules.items():
+            if not any(fnmatchcase(name, pattern) for name in net.names):
+                raise ValueError(
+                    f"Mixed: expected patterns that match a layer among {net.names},"
+                    f" got {pattern!r}"
+                )
+            rule.epoch = self.epoch
+            rule.enter(net, dy, target)
+
+    def rule_for(self, name: str) -> Router:
+        """Return the rule of the first pattern that matches a name."""
+        for pattern, rule in self.rules.items():
+            if fnmatchcase(name, pattern):
+                return rule
+        return self._plain
+
+    def send(self, layer: Layer, dy: Array) -> Array:
+        """Ask the layer's rule."""
+        return self.rule_for(self.name_of(layer)).send(layer, dy)
+
+    def arrive(self, layer: Layer, dy: Array) -> Array:
+        """Ask the rule of the layer whose unit this one belongs to."""
+        node = self.node_of(layer)
+        while node.layer.pointwise and node.inputs[0] in self.net:
+            node = self.node_of(self.net[node.inputs[0]])
+        return self.rule_for(node.name).arrive(layer, dy)
+
+    def hear(self, layer: Layer, dy: Array) -> None:
+        """Let every rule look on."""
+        for rule in self.rules.values():
+            rule.hear(layer, dy)
+
+    def parameters(self) -> dict[str, Array]:
+        """Return what the rules learn."""
+        return {k: v for rule in self.rules.values() for k, v in rule.parameters().items()}
+
+    def gradients(self) -> dict[str, Array]:
+        """Return the gradients of `parameters`."""
+        return {k: v for rule in self.rules.values() for k, v in rule.gradients().items()}
+
+    def state(self) -> dict[str, Any]:
+        """Return every rule's state, by pattern."""
+        states = {pattern: rule.state() for pattern, rule in self.rules.items()}
+        return super().state() | {"rules": states}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a `state`."""
+        if set(state.get("rules", ())) != set(self.rules):
+            raise ValueError(f"{self!r}: expected a state of rules {list(self.rules)}, got {state}")
+        super().restore({key: value for key, value in state.items() if key != "rules"})
+        for pattern, rule in self.rules.items():
+            rule.restore(state["rules"][pattern])
+
+    def __repr__(self) -> str:
+        return f"Mixed({self.rules!r})"

@@ -1,0 +1,512 @@
+"""Each rule against its formula: exact identities, NumPy by hand, and what statistics expects."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import elunet as eln
+from elunet import layers as L
+from elunet import routers as R
+
+UNIFORM, NORMAL = eln.init.Uniform(-0.5, 0.5), eln.init.Normal(std=0.1)
+
+
+def mlp():
+    return eln.Sequential([L.Linear(5, 7), L.ELU(), L.Linear(7, 6), L.Tanh(), L.Linear(6, 3)], 0)
+
+
+def cnn():
+    parts = [L.Conv2D(3, 4, 3), L.BatchNorm(4), L.ELU(), L.MeanPool2D(2)]
+    parts += [L.Conv2D(4, 4, 1), L.ELU(), L.Conv2D(4, 5, 2), L.LeakyReLU(), L.MaxPool2D(2)]
+    return eln.Sequential([*parts, L.Conv2D(5, 3, 1), L.GlobalMeanPool2D()], seed=0)
+
+
+def residual():
+    net = eln.Network(seed=0)
+    net.add(L.Conv2D(3, 4, 3), "stem")
+    net.add(L.ELU(), "act")
+    net.add(L.Conv2D(4, 4, 3), "inner1")
+    net.add(L.BatchNorm(4), "norm")
+    net.add(L.ELU(), "mid")
+    net.add(L.Conv2D(4, 4, 2), "inner2")
+    net.add(L.Add(), "sum", inputs=["inner2", "act"])
+    net.add(L.ELU(), "top")
+    net.add(L.MeanPool2D(2), "pool")
+    net.add(L.Flatten(), "flat")
+    net.add(L.Linear(16, 3), "out")
+    return net
+
+
+NETS = pytest.mark.parametrize("build", [mlp, cnn, residual])
+LABELS = np.array([0, 2, 1, 1, 2, 0])
+HIDDEN = {mlp: "linear1.W", cnn: "conv1.W", residual: "stem.W"}
+
+
+def forward(net, dtype=np.float64, loss=None):
+    shape = (6, 5) if "linear2" in net else (6, 4, 4, 3)
+    x = np.random.default_rng(1).normal(size=shape).astype(dtype)
+    loss = eln.losses.SoftmaxCrossEntropy() if loss is None else loss
+    return x, loss(net.forward(x, train=True), LABELS)[1]
+
+
+def run(router, net, dy):
+    """Return copies of all gradients, and of the signal at every layer's output."""
+    seen = {}
+    router.backward(net, dy, LABELS, tap=lambda name, delta: seen.setdefault(name, delta.copy()))
+    return {name: g.copy() for name, g in net.gradients().items()}, seen
+
+
+def assert_same(got, expected):
+    assert got.keys() == expected.keys()
+    for name, value in got.items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
+
+
+def assert_close(got, expected):
+    np.testing.assert_allclose(got, expected, rtol=1e-11, atol=1e-13)
+
+
+def weights(net):
+    return {node.name: node.layer.params["W"] for node in net.nodes if node.layer.weighted}
+
+
+# Identities, to the last bit ----------------------------------------------------------------------
+
+
+@NETS
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda net: R.FeedbackAlignment(B=weights(net)),
+        lambda net: R.KolenPollack(B=weights(net)),
+        lambda net: R.DilatedBackprop(proportion=0),
+        lambda net: R.DilatedBackprop(dilation=50, proportion=3),  # nobody is so far above
+        lambda net: R.Mixed({}),
+        lambda net: R.Mixed({"*": R.FeedbackAlignment(B=weights(net))}),
+        lambda net: R.GradientNoise(R.Backprop(), eta=0),
+    ],
+)
+def test_rules_that_are_backprop(build, dtype, make):
+    net = build()
+    _, dy = forward(net, dtype)
+    exact, exact_signals = run(R.Backprop(), net, dy)
+    got, signals = run(make(net), net, dy)
+    assert_same(got, exact)
+    assert_same(signals, exact_signals)
+
+
+ALL = {
+    "FA": lambda: R.FeedbackAlignment(seed=1),
+    "FA article": lambda: R.FeedbackAlignment(seed=1, distribution=UNIFORM),
+    "DFA": lambda: R.DirectFeedbackAlignment(seed=1),
+    "DFA shared": lambda: R.DirectFeedbackAlignment(seed=1, shared=True),
+    "DRTP": lambda: R.DirectRandomTargetProjection(seed=1),
+    "DRTP shared": lambda: R.DirectRandomTargetProjection(seed=1, shared=True),
+    "uSF": lambda: R.SignSymmetry(),
+    "brSF": lambda: R.SignSymmetry("batchwise", seed=1),
+    "frSF": lambda: R.SignSymmetry("fixed", seed=1),
+    "KP": lambda: R.KolenPollack(seed=1),
+    "dilated": lambda: R.DilatedBackprop(proportion=0.7),
+    "mixed": lambda: R.Mixed({"*1": R.DirectFeedbackAlignment(), "*": R.SignSymmetry()}),
+    "matched": lambda: R.NormMatched(R.DirectFeedbackAlignment(seed=1)),
+}
+
+
+@NETS
+@pytest.mark.parametrize("rule", ALL)
+def test_the_output_layer_learns_exactly(build, rule):
+    net = build()
+    _, dy = forward(net)
+    exact, exact_signals = run(R.Backprop(), net, dy)
+    got, signals = run(ALL[rule](), net, dy)
+    name = list(weights(net))[-1]
+    np.testing.assert_array_equal(signals[name], exact_signals[name])
+    compare = assert_close if rule == "matched" else np.testing.assert_array_equal
+    for key in (f"{name}.W", f"{name}.b"):
+        compare(got[key], exact[key])
+    if rule != "dilated" or build is residual:  # the others' units differ in shape
+        assert not np.allclose(got[HIDDEN[build]], exact[HIDDEN[build]])
+
+
+# NumPy by hand ------------------------------------------------------------------------------------
+
+
+def elu_slope(z):
+    return np.where(z > 0, 1, np.exp(np.minimum(z, 0)))
+
+
+def mlp_by_hand(net, x, dy, down2, down1):
+    """Return the gradients when layer 3 sends `down2` and layer 2 `down1(its signal)`."""
+    W1, W2, _ = (W.astype(np.float64) for W in weights(net).values())
+    z1 = x @ W1
+    h1 = np.where(z1 > 0, z1, np.expm1(np.minimum(z1, 0)))
+    h2 = np.tanh(h1 @ W2)
+    delta2 = down2 * (1 - h2**2)
+    delta1 = down1(delta2) * elu_slope(z1)
+    grads = {}
+    for k, (below, delta) in enumerate(((x, delta1), (h1, delta2), (h2, dy)), start=1):
+        grads |= {f"linear{k}.W": below.T @ delta, f"linear{k}.b": delta.sum(axis=0)}
+    return grads
+
+
+def one_hot(labels, classes=3):
+    return np.eye(classes)[labels]
+
+
+def test_feedback_alignment_by_hand():
+    net, router = mlp(), R.FeedbackAlignment(seed=3)
+    x, dy = forward(net)
+    got, _ = run(router, net, dy)
+    B2, B3 = router.B["linear2"].astype(float), router.B["linear3"].astype(float)
+    assert set(router.B) == {"linear2", "linear3"}
+    expected = mlp_by_hand(net, x, dy, dy @ B3.T, lambda delta: delta @ B2.T)
+    for name, value in expected.items():
+        assert_close(got[name], value)
+
+
+@pytest.mark.parametrize("softmax", [False, True])
+@pytest.mark.parametrize("kind", [R.DirectFeedbackAlignment, R.DirectRandomTargetProjection])
+@pytest.mark.parametrize("shared", [False, True])
+def test_direct_rules_by_hand(kind, softmax, shared):
+    net, router = mlp(), kind(seed=3, shared=shared)
+    loss = None
+    if softmax:
+        net.add(L.Softmax())
+        loss = eln.losses.CrossEntropy()
+    x, dy = forward(net, loss=loss)
+    got, seen = run(router, net, dy)
+    p = np.exp(net.forward(x) if not softmax else np.log(net.forward(x)))
+    e = (p / p.sum(axis=1, keepdims=True) - one_hot(LABELS)) / 6
+    assert_close(seen["linear3"], e)  # dL/dlogits, also where Softmax follows
+    message = e if kind is R.DirectFeedbackAlignment else one_hot(LABELS) / 6
+    B2, B3 = router.B["linear2"].astype(float), router.B["linear3"].astype(float)
+    assert (B2.shape, B3.shape) == ((3, 7), (3, 6))
+    expected = mlp_by_hand(net, x, e, message @ B3, lambda delta: message @ B2)
+    for name, value in expected.items():
+        assert_close(got[name], value)
+
+
+def mean_pool_down(dy):
+    return dy.repeat(2, axis=1).repeat(2, axis=2) / 4
+
+
+def batch_norm_down(z, dy):
+    axes = (0, 1, 2)
+    rstd = 1 / np.sqrt(z.var(axis=axes) + 1e-5)
+    x_hat = (z - z.mean(axis=axes)) * rstd
+    return rstd * (dy - dy.mean(axis=axes) - x_hat * (dy * x_hat).mean(axis=axes)), x_hat
+
+
+def one_by_one():
+    """Return a network of 1x1 convolutions: each is a matrix product over the channels."""
+    net = eln.Network(seed=0)
+    net.add(L.Conv2D(3, 4, 1), "stem")
+    net.add(L.BatchNorm(4), "norm")
+    net.add(L.ELU(), "act")
+    net.add(L.MeanPool2D(2), "pool")
+    net.add(L.Conv2D(4, 4, 1), "inner")
+    net.add(L.Add(), "sum", inputs=["inner", "pool"])
+    net.add(L.Conv2D(4, 3, 1), "out")
+    net.add(L.GlobalMeanPool2D(), "mean")
+    return net
+
+
+@pytest.mark.parametrize("rule", ["FA", "DFA", "DFA shared", "DRTP", "DRTP shared", "dilated"])
+def test_pooling_norm_and_add_by_hand(rule):
+    net, router = one_by_one(), ALL[rule]()
+    x, e = forward(net)
+    got, seen = run(router, net, e)
+    W = {name: value[0, 0].astype(float) for name, value in weights(net).items()}
+    z = x @ W["stem"]
+    out = np.broadcast_to((e / 4)[:, None, None, :], (6, 2, 2, 3))  # mean over 2 x 2
+    if rule in ("FA", "dilated"):
+        B = W if rule == "dilated" else {k: v[0, 0].astype(float) for k, v in router.B.items()}
+        total = out @ B["out"].T
+        at_pool = total @ B["inner"].T + total
+    else:
+        message = e if rule.startswith("DFA") else one_hot(LABELS) / 6
+
+        def project(name):
+            B = router.B[name].astype(float)
+            assert B.shape == ((3, 4) if "shared" in rule else (3, 2 * 2 * 4))
+            if "shared" in rule:
+                return np.broadcast_to((message @ B)[:, None, None, :], (6, 2, 2, 4))
+            return (message @ B).reshape(6, 2, 2, 4)
+
+        total = project("out")
+        at_pool = project("inner") + total  # two paths meet: conv and skip
+    axes = (0, 1, 2)
+    at_norm, x_hat = mean_pool_down(at_pool), batch_norm_down(z, 0 * z)[1]
+    at_norm = at_norm * elu_slope(x_hat)
+    delta, _ = batch_norm_down(z, at_norm)
+    assert_close(seen["out"], out)
+    assert_close(seen["sum"], total)
+    assert_close(seen["pool"], at_pool)
+    assert_close(got["norm.gamma"], (at_norm * x_hat).sum(axis=axes))
+    assert_close(got["norm.beta"], at_norm.sum(axis=axes))
+    assert_close(got["stem.W"][0, 0], np.einsum("nijc,nijd->cd", x, delta))
+    assert_close(got["inner.b"], total.sum(axis=axes))
+
+
+def test_direct_feedback_sums_over_the_positions_of_a_last_convolution():
+    net, router = one_by_one(), R.DirectFeedbackAlignment()
+    _, e = forward(net)
+    router.backward(net, e)
+    assert_close(router._message, e)
+
+
+def test_dilated_by_hand():
+    net = eln.Sequential(
+        [L.Linear(4, 4), L.ELU(), L.Linear(4, 4), L.BatchNorm(4), L.ELU(), L.Linear(4, 4)], 0
+    )
+    x = np.random.default_rng(0).normal(size=(6, 4))
+    router = R.DilatedBackprop(proportion=0.5, decay=2)
+    router.epoch = 3
+    assert router.rate == pytest.approx(0.5 / 7)
+    dy = np.random.default_rng(1).normal(size=net.forward(x, train=True).shape)
+    got, seen = run(router, net, dy)
+    W1, W2, W3 = (W.astype(float) for W in weights(net).values())
+    z1 = x @ W1
+    h1 = np.where(z1 > 0, z1, np.expm1(np.minimum(z1, 0)))
+    z2 = h1 @ W2
+    x_hat = batch_norm_down(z2[:, None, None], z2[:, None, None])[1][:, 0, 0]
+    g2 = dy @ W3.T + 0.5 / 7 * dy
+    assert_close(seen["elu2"], g2)
+    delta2 = batch_norm_down(z2[:, None, None], (g2 * elu_slope(x_hat))[:, None, None])[0][:, 0, 0]
+    g1 = delta2 @ W2.T + 0.5 / 7 * g2  # earlier additions included
+    assert_close(seen["elu1"], g1)
+    assert_close(got["linear1.W"], x.T @ (g1 * elu_slope(z1)))
+
+
+def test_dilation_of_two_skips_a_unit():
+    net = eln.Sequential([L.Linear(4, 4) for _ in range(4)], seed=0)
+    x = np.random.default_rng(0).normal(size=(6, 4))
+    dy = np.random.default_rng(1).normal(size=net.forward(x, train=True).shape)
+    _, seen = run(R.DilatedBackprop(dilation=2, proportion=0.5), net, dy)
+    _, W2, W3, W4 = (W.astype(float) for W in weights(net).values())
+    g3 = dy @ W4.T
+    g2 = g3 @ W3.T + 0.5 * dy
+    g1 = g2 @ W2.T + 0.5 * g3
+    for k, g in enumerate((g1, g2, g3, dy), start=1):
+        assert_close(seen[f"linear{k}"], g)
+
+
+@pytest.mark.parametrize("case", ["c", "d", "e"])
+def test_where_the_articles_networks_gain_a_term(case):
+    net = eln.models.article_case(case)
+    x = np.random.default_rng(0).normal(size=(1, 32, 32, 3)).astype(np.float32)
+    dy = np.ones_like(net.forward(x, train=True))
+    heard = {}
+
+    class Watched(R.DilatedBackprop):
+        def arrive(self, layer, dy):
+            total = super().arrive(layer, dy)
+            if total is not dy:
+                heard[self.name_of(layer)] = (total - dy).copy()
+            return total
+
+    _, seen = run(Watched(proportion=0.25), net, dy)
+    assert set(heard) == {"elu2", "elu4", "elu6", "elu8"}
+    for k in (2, 4, 6, 8):
+        added, above = heard[f"elu{k}"], 0.25 * seen[f"elu{k + 1}"]
+        np.testing.assert_allclose(added, above, rtol=1e-3, atol=1e-5 * np.abs(above).max())
+    _, exact = run(R.Backprop(), net, dy)
+    same = [name for name in seen if np.array_equal(seen[name], exact[name])]
+    assert same == [n for n in net.names[::-1] if net.names.index(n) > net.names.index("elu8")]
+
+
+def test_nothing_is_added_past_a_branch_a_pooling_or_another_shape():
+    net = residual()
+    _, dy = forward(net)
+    heard = []
+
+    class Watched(R.DilatedBackprop):
+        def arrive(self, layer, dy):
+            total = super().arrive(layer, dy)
+            heard.extend([self.name_of(layer)] * (total is not dy))
+            return total
+
+    Watched().backward(net, dy)
+    assert heard == ["mid"]  # inner1's unit, followed by inner2 alone
+
+
+# What the backward weights are --------------------------------------------------------------------
+
+
+def angle(a, b):
+    a, b = a.ravel().astype(float), b.ravel().astype(float)
+    return np.degrees(np.arccos(np.clip(a @ b / np.linalg.norm(a) / np.linalg.norm(b), -1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("rule", "init", "degrees"),
+    [
+        ("FA", UNIFORM, 90),
+        ("uniform", UNIFORM, 30),
+        ("batchwise", UNIFORM, 41.4),
+        ("fixed", UNIFORM, 41.4),
+        ("FA", NORMAL, 90),
+        ("uniform", NORMAL, 37.1),
+        ("batchwise", NORMAL, 50.5),
+        ("fixed", NORMAL, 50.5),
+    ],
+)
+def test_initial_angles(rule, init, degrees):
+    net = eln.Sequential([L.Linear(2, 400), L.Linear(400, 400, init=init)], seed=0)
+    dy = np.ones_like(net.forward(np.ones((3, 2), np.float32), train=True))
+    W = net["linear2"].params["W"]
+    if rule == "FA":
+        router = R.FeedbackAlignment(distribution=init)
+        router.backward(net, dy)
+        B = router.B["linear2"]
+    else:
+        B = R.SignSymmetry(rule, distribution=init).backward_weight("linear2", W)
+    assert angle(B, W) == pytest.approx(degrees, abs=0.5)  # 400 numbers a row: 0.14 of error
+
+
+def sent(router, net, dy):
+    """Return the matrix through which a linear network's last layer sends, seen from outside."""
+    _, seen = run(router, net, dy)
+    return seen["linear1"].T  # dy is the identity: dx = B^T
+
+
+def linear_pair():
+    net = eln.Sequential([L.Linear(2, 4), L.Linear(4, 3)], seed=0)
+    net.forward(np.ones((3, 2)), train=True)
+    return net, np.eye(3)
+
+
+def test_uniform_sign_symmetry_follows_the_signs():
+    net, dy = linear_pair()
+    router = R.SignSymmetry()
+    W = net["linear2"].params["W"]
+    scale = float(W.std())
+    np.testing.assert_allclose(sent(router, net, dy), scale * np.sign(W), rtol=1e-6)
+    W *= np.random.default_rng(0).choice([-3.0, 2.0], W.shape).astype(np.float32)
+    W[0, 0] = 0
+    net.forward(np.ones((3, 2)), train=True)
+    np.testing.assert_allclose(sent(router, net, dy), scale * np.sign(W), rtol=1e-6)
+    assert sent(router, net, dy)[0, 0] == 0
+
+
+@pytest.mark.parametrize("magnitudes", ["batchwise", "fixed"])
+def test_random_sign_symmetry(magnitudes):
+    net, dy = linear_pair()
+    router = R.SignSymmetry(magnitudes, seed=2)
+    W = net["linear2"].params["W"]
+    first, second = sent(router, net, dy), sent(router, net, dy)
+    assert np.array_equal(first, second) == (magnitudes == "fixed")
+    W *= -1
+    net.forward(np.ones((3, 2)), train=True)
+    third = sent(router, net, dy)
+    for B, sign in ((first, -1), (second, -1), (third, 1)):
+        np.testing.assert_array_equal(np.sign(B), sign * np.sign(W))
+    if magnitudes == "fixed":
+        np.testing.assert_array_equal(third, -first)
+
+
+def test_sign_symmetry_with_half_precision_weights():
+    net, dy = linear_pair()
+    net["linear2"].params["W"] = net["linear2"].params["W"].astype(np.float16)
+    net.forward(np.ones((3, 2)), train=True)
+    B = sent(R.SignSymmetry("fixed"), net, dy)
+    np.testing.assert_array_equal(np.sign(B), np.sign(net["linear2"].params["W"]))
+
+
+# Kolen-Pollack ------------------------------------------------------------------------------------
+
+
+def difference(net, router):
+    W = weights(net)
+    return {name: W[name].astype(float) - B for name, B in router.B.items()}
+
+
+def train(net, router, optimizer, steps):
+    for _ in range(steps):
+        _, dy = forward(net, np.float32)
+        router.backward(net, dy, LABELS)
+        optimizer.step(net, router)
+
+
+PER_LAYER = eln.optim.PerLayer
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda l2: eln.optim.SGD(0.1, l2=l2),
+        lambda l2: PER_LAYER({"*2.W": eln.optim.SGD(0.1, l2=l2), "*": eln.optim.SGD(0.1, l2=l2)}),
+    ],
+)
+@pytest.mark.parametrize("wrap", [lambda r: r, lambda r: R.Mixed({"*": r}), R.NormMatched])
+def test_kolen_pollack_converges_under_decay(make, wrap):
+    net, inner = mlp(), R.KolenPollack(seed=1)
+    router, optimizer = wrap(inner), make(0.1)
+    train(net, router, optimizer, 1)
+    before = difference(net, inner)
+    assert set(router.parameters()) == {"linear2.B", "linear3.B"} == set(router.gradients())
+    train(net, router, optimizer, 100)
+    for name, value in difference(net, inner).items():
+        np.testing.assert_allclose(value, before[name] * (1 - 0.1 * 0.1) ** 100, atol=1e-5)
+    train(net, router, optimizer, 1400)
+    for name, value in difference(net, inner).items():
+        assert np.abs(value).max() < 1e-5, name
+
+
+@pytest.mark.parametrize("make", [eln.optim.SGD, lambda lr: eln.optim.SGD(lr, momentum=0.9)])
+def test_kolen_pollack_without_decay_keeps_the_difference(make):
+    net, router = mlp(), R.KolenPollack(seed=1)
+    optimizer = make(0.05)
+    _, dy = forward(net, np.float32)
+    router.backward(net, dy)
+    before = difference(net, router)
+    start = {name: B.copy() for name, B in router.B.items()}
+    train(net, router, optimizer, 50)
+    for name, value in difference(net, router).items():
+        np.testing.assert_allclose(value, before[name], atol=1e-5)
+        assert not np.allclose(router.B[name], start[name])
+
+
+# Noise and norms ----------------------------------------------------------------------------------
+
+
+def test_variance_of_the_noise():
+    net = eln.Sequential([L.Linear(100, 200)], seed=0)
+    dy = np.zeros_like(net.forward(np.ones((2, 100)), train=True))
+    router = R.GradientNoise(R.Backprop(), eta=0.3, gamma=0.55)
+    for t in range(12):
+        router.backward(net, dy)
+        noise = net.gradients()["linear1.W"]
+        assert noise.var() == pytest.approx(0.3 / (1 + t) ** 0.55, rel=0.05)  # 1 % of error
+        assert abs(noise.mean()) < 0.02
+    assert router.passes == 12
+
+
+@NETS
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_matched_norms(build, dtype):
+    net = build()
+    _, dy = forward(net, dtype)
+    exact, _ = run(R.Backprop(), net, dy)
+    plain, _ = run(R.DirectFeedbackAlignment(), net, dy)
+    got, _ = run(R.NormMatched(R.DirectFeedbackAlignment()), net, dy)
+    for name, value in got.items():
+        norm = np.linalg.norm(exact[name])
+        assert np.linalg.norm(value) == pytest.approx(norm, rel=1e-4, abs=1e-12)
+        if norm > 1e-6:
+            assert angle(value, plain[name]) < 0.1
+
+
+def test_matched_norms_of_tiny_and_of_no_gradients():
+    net = mlp()
+    _, dy = forward(net, np.float32)
+    exact, _ = run(R.Backprop(), net, dy)
+    tiny = {name: 1e-15 * W for name, W in weights(net).items()}  # squares vanish in float32
+    got, _ = run(R.NormMatched(R.FeedbackAlignment(B=tiny)), net, dy)
+    for name, value in got.items():
+        assert np.linalg.norm(value) == pytest.approx(np.linalg.norm(exact[name]), rel=1e-3)
+    none = {name: 0 * W for name, W in weights(net).items()}
+    got, _ = run(R.NormMatched(R.FeedbackAlignment(B=none)), net, dy)
+    assert not got["linear1.W"].any()

@@ -1,0 +1,497 @@
+"""What holds for every rule: shapes, repeatability, saved state, and that arrays are left alone."""
+
+from __future__ import annotations
+
+import copy
+import re
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import elunet as eln
+from elunet import layers as L
+from elunet import routers as R
+from elunet.routers.base import generator
+from elunet.routers.direct_feedback_alignment import DirectRouter
+
+MAKERS = {
+    "plain": R.Router,
+    "backprop": R.Backprop,
+    "FA": lambda: R.FeedbackAlignment(seed=1),
+    "FA article": lambda: R.FeedbackAlignment(distribution=eln.init.Uniform(-0.5, 0.5)),
+    "DFA": lambda: R.DirectFeedbackAlignment(seed=1),
+    "DFA shared": lambda: R.DirectFeedbackAlignment(shared=True),
+    "DRTP": lambda: R.DirectRandomTargetProjection(seed=1),
+    "DRTP shared": lambda: R.DirectRandomTargetProjection(shared=True),
+    "uSF": R.SignSymmetry,
+    "brSF": lambda: R.SignSymmetry("batchwise", seed=1),
+    "frSF": lambda: R.SignSymmetry("fixed", seed=1),
+    "KP": lambda: R.KolenPollack(seed=1),
+    "dilated": lambda: R.DilatedBackprop(proportion=0.5, decay=0.9),
+    "dilated 2": lambda: R.DilatedBackprop(dilation=2),
+    "mixed": lambda: R.Mixed(
+        {"*1": R.SignSymmetry("batchwise"), "*2": R.KolenPollack(), "*": R.DilatedBackprop()}
+    ),
+    "noise": lambda: R.GradientNoise(R.SignSymmetry("batchwise"), eta=0.3, seed=2),
+    "matched": lambda: R.NormMatched(R.FeedbackAlignment(seed=1)),
+    "both": lambda: R.GradientNoise(R.NormMatched(R.Mixed({"*": R.KolenPollack()}))),
+}
+RULES = pytest.mark.parametrize("rule", MAKERS)
+
+
+def elu11():
+    return eln.models.elu11(widths=(4, 4, 4, 5, 5, 6, 6, 6, 6, 6))
+
+
+def residual():
+    net = eln.Network(seed=0)
+    net.add(L.Conv2D(3, 4, 3, stride=4))
+    net.add(L.BatchNorm(4))
+    skip = net.add(L.ELU())
+    net.add(L.Conv2D(4, 4, 3))
+    net.add(L.BatchNorm(4))
+    net.add(L.ELU())
+    main = net.add(L.Conv2D(4, 4, 2))
+    net.add(L.Add(), inputs=[main, skip])
+    net.add(L.MeanPool2D(2))
+    net.add(L.Dropout(0.2))
+    net.add(L.Flatten())
+    net.add(L.Linear(4 * 4 * 4, 10))
+    return net
+
+
+MODELS = {"elu11": elu11, "case b": lambda: eln.models.article_case("b"), "residual": residual}
+
+
+def small():
+    net = eln.Network(seed=0)
+    net.add(L.Linear(4, 5))
+    skip = net.add(L.Tanh())
+    main = net.add(L.Linear(5, 5))
+    net.add(L.Add(), inputs=[main, skip])
+    net.add(L.Linear(5, 3))
+    return net
+
+
+def forward(net, shape, classes, seed=0, dtype=np.float32):
+    rng = np.random.default_rng(seed)
+    target = rng.integers(0, classes, shape[0])
+    logits = net.forward(rng.normal(size=shape).astype(dtype), train=True)
+    return eln.losses.SoftmaxCrossEntropy()(logits, target)[1], target
+
+
+def copied(arrays):
+    return {name: value.copy() for name, value in arrays.items()}
+
+
+def assert_same(got, expected):
+    assert got.keys() == expected.keys()
+    for name, value in got.items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
+
+
+def kept(net):
+    """Return copies of every array that the layers keep from the forward pass."""
+    return {
+        f"{node.name}.{place}": np.copy(value)
+        for node in net.nodes
+        for place, value in enumerate(node.layer._kept or ())
+        if isinstance(value, np.ndarray)
+    }
+
+
+def check_one_pass(make, net, shape, classes):
+    """Run a rule twice from the same start, and see what it leaves alone."""
+    dy, target = forward(net, shape, classes)
+    dy.flags.writeable = False
+    before = dy.copy(), target.copy(), copied(net.parameters()), kept(net)
+    router, grads, seen = make(), [], []
+
+    def tap(name, delta):
+        assert np.isfinite(delta).all()
+        assert delta.shape == net.shapes[name]
+        seen.append((name, delta, delta.copy()))
+
+    router.backward(net, dy, target, tap)
+    grads.append(copied(net.gradients()))
+    np.testing.assert_array_equal(dy, before[0])
+    np.testing.assert_array_equal(target, before[1])
+    assert_same(copied(net.parameters()), before[2])
+    assert_same(kept(net), before[3])
+    for name, held, then in seen:
+        np.testing.assert_array_equal(held, then, err_msg=name)  # nobody wrote into a signal
+
+    make().backward(net, dy, target)
+    grads.append(copied(net.gradients()))
+    assert_same(*grads)
+    for name, w in net.parameters().items():
+        assert grads[0][name].shape == w.shape
+        assert np.isfinite(grads[0][name]).all(), name
+    assert router.parameters().keys() == router.gradients().keys()
+    for name, B in router.parameters().items():
+        assert router.gradients()[name].shape == B.shape
+
+
+@RULES
+@pytest.mark.parametrize("model", MODELS)
+def test_every_rule_on_every_model(rule, model):
+    net = MODELS[model]()
+    check_one_pass(MAKERS[rule], net, (4, 32, 32, 3), 10)
+    router, optimizer = MAKERS[rule](), eln.optim.SGD(1e-4)
+    for step in range(2):
+        dy, target = forward(net, (4, 32, 32, 3), 10, seed=step)
+        router.backward(net, dy, target)
+        optimizer.step(net, router)
+    assert all(np.isfinite(w).all() for w in net.parameters().values())
+
+
+@st.composite
+def networks(draw):
+    """Draw a small chain or residual network, of matrices or of convolutions."""
+    pictures = draw(st.booleans())
+    width, classes = draw(st.integers(2, 4)), draw(st.integers(2, 4))
+
+    def weighted(before, after):
+        if not pictures:
+            return L.Linear(before, after)
+        return L.Conv2D(before, after, draw(st.integers(1, 3)))
+
+    net = eln.Network(seed=draw(st.integers(0, 1000)))
+    last = net.add(weighted(2, width))
+    for _ in range(draw(st.integers(0, 3))):
+        start = last
+        last = net.add(draw(st.sampled_from([L.ELU, L.ReLU, L.Tanh]))())
+        if draw(st.booleans()):
+            last = net.add(L.BatchNorm(width))
+        last = net.add(weighted(width, width))
+        if draw(st.booleans()):
+            last = net.add(L.Add(), inputs=[last, start])
+    if pictures:
+        if draw(st.booleans()):
+            net.add(draw(st.sampled_from([L.MaxPool2D, L.MeanPool2D]))(2))
+        net.add(weighted(width, classes))
+        net.add(L.GlobalMeanPool2D())
+    else:
+        net.add(weighted(width, classes))
+    return net, ((5, 4, 3, 2) if pictures else (5, 2)), classes
+
+
+@settings(max_examples=60)
+@given(networks(), st.sampled_from([rule for rule in MAKERS if rule != "mixed"]))
+def test_drawn_networks_and_rules(drawn, rule):
+    check_one_pass(MAKERS[rule], *drawn)
+
+
+# State --------------------------------------------------------------------------------------------
+
+
+def steps(net, router, optimizer, seeds):
+    grads = []
+    for seed in seeds:
+        router.epoch = seed
+        dy, target = forward(net, (6, 4), 3, seed)
+        router.backward(net, dy, target)
+        grads.append(copied(net.gradients()))
+        optimizer.step(net, router)
+    return grads
+
+
+@RULES
+def test_state_goes_on_to_the_bit(rule):
+    net, router, optimizer = small(), MAKERS[rule](), eln.optim.SGD(0.1, momentum=0.9)
+    steps(net, router, optimizer, range(3))
+    state, twin, its_optimizer = router.state(), copy.deepcopy(net), copy.deepcopy(optimizer)
+    first = steps(net, router, optimizer, range(3, 6))
+    for _ in range(2):  # a state serves more than once
+        again = MAKERS[rule]()
+        again.restore(state)
+        assert again.epoch == 2
+        got = steps(copy.deepcopy(twin), again, copy.deepcopy(its_optimizer), range(3, 6))
+        for step, grads in enumerate(got):
+            assert_same(grads, first[step])
+        assert_same(again.parameters(), router.parameters())
+
+
+OTHER = R.SignSymmetry().state()
+
+
+@pytest.mark.parametrize("rule", [rule for rule in MAKERS if "SF" not in rule])
+def test_another_kinds_state(rule):
+    with pytest.raises(ValueError, match="expected a state"):
+        MAKERS[rule]().restore(OTHER)
+
+
+@pytest.mark.parametrize("rule", ["matched", "noise"])
+def test_a_plain_state_for_a_router_around_another(rule):
+    with pytest.raises(ValueError, match="expected a state"):
+        MAKERS[rule]().restore(R.Backprop().state())
+
+
+# Seeds --------------------------------------------------------------------------------------------
+
+
+def test_routers_never_draw_what_a_layer_drew():
+    shape = (5, 5)
+    layers = [L.Linear(5, 5, seed=0).params["W"]]
+    layers += [w for w in small().parameters().values() if w.shape == shape]
+    net = eln.Sequential([L.Linear(5, 5, seed=0), L.Linear(5, 5, seed=0)])
+    dy = np.ones_like(net.forward(np.ones((2, 5), np.float32), train=True))
+    router = R.FeedbackAlignment(seed=0)
+    router.backward(net, dy)
+    B = router.B["linear2"]
+    for W in layers:
+        assert not np.isclose(np.abs(B), np.abs(W)).any()
+
+
+def test_matrices_depend_on_seed_and_name_only():
+    def matrix(kind, seed, other_layers, last="out"):
+        net = eln.Sequential([L.Linear(4, 4) for _ in range(other_layers)], seed=other_layers)
+        net.add(L.Linear(4, 3), name=last)
+        router = kind(seed=seed)
+        router.backward(net, *forward(net, (6, 4), 3))
+        return router.B[last]
+
+    kinds = (R.FeedbackAlignment, R.DirectFeedbackAlignment, R.DirectRandomTargetProjection)
+    for kind in kinds:
+        first = matrix(kind, 0, 1)
+        np.testing.assert_array_equal(first, matrix(kind, 0, 3))
+        assert not np.isclose(first, matrix(kind, 1, 1)).any()
+        assert not np.isclose(first, matrix(kind, 0, 1, "end")).any()
+    assert generator(0, "a").random() != generator(0, "b").random()
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, "one", True, None])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        R.FeedbackAlignment,
+        R.KolenPollack,
+        R.DirectFeedbackAlignment,
+        R.DirectRandomTargetProjection,
+        R.SignSymmetry,
+        lambda seed: R.GradientNoise(R.Backprop(), seed=seed),
+    ],
+)
+def test_bad_seeds(kind, seed):
+    with pytest.raises((TypeError, ValueError), match="expected seed"):
+        kind(seed=seed)
+
+
+# Errors -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["linear1", "linear3"])
+@pytest.mark.parametrize("kind", [R.FeedbackAlignment, R.KolenPollack])
+def test_a_matrix_of_wrong_shape_names_the_layer(kind, name):
+    net = small()
+    dy, target = forward(net, (6, 4), 3)
+    with pytest.raises(ValueError, match=rf"{name} .*\(\d, \d\), got \(2, 2\)"):
+        kind(B={name: np.ones((2, 2))}).backward(net, dy, target)
+
+
+def test_a_matrix_that_is_none_names_the_layer():
+    net = small()
+    with pytest.raises(ValueError, match="linear3 .*expected weight as a float array"):
+        R.FeedbackAlignment(B={"linear3": np.ones((5, 3), int)}).backward(
+            net, *forward(net, (6, 4), 3)
+        )
+
+
+@pytest.mark.parametrize("name", ["tanh1", "linear9"])
+def test_a_matrix_for_a_layer_that_is_not_there(name):
+    net = small()
+    with pytest.raises(ValueError, match=rf"expected B for layers among \['linear1'.*'{name}'"):
+        R.FeedbackAlignment(B={name: np.ones((2, 2))}).backward(net, *forward(net, (6, 4), 3))
+
+
+@pytest.mark.parametrize("kind", [R.FeedbackAlignment, R.KolenPollack])
+def test_given_matrices_are_copied(kind):
+    net = small()
+    B = {"linear3": net["linear3"].params["W"]}
+    router = kind(B=B)
+    steps(net, router, eln.optim.SGD(0.1), range(2))
+    assert not np.shares_memory(router.B["linear3"], net["linear3"].params["W"])
+    assert set(B) == {"linear3"}
+    same = np.allclose(router.B["linear3"], net["linear3"].params["W"])
+    assert same == (kind is R.KolenPollack)
+
+
+def test_a_step_before_kolen_pollacks_first_pass():
+    net = small()
+    router = R.KolenPollack(B={"linear3": net["linear3"].params["W"]})
+    net.backward(forward(net, (6, 4), 3)[0])
+    with pytest.raises(RuntimeError, match=r"expected a gradient for 'linear3.B'"):
+        eln.optim.SGD(0.1).step(net, router)
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (None, "expected target in backward"),
+        (np.zeros(4, int), "expected target of shape"),
+        (np.zeros((6, 1), int), "expected target of shape"),
+        (np.full(6, 3), "labels in 0..2"),
+    ],
+)
+def test_targets_that_do_not_fit(target, message):
+    net = small()
+    dy, _ = forward(net, (6, 4), 3)
+    with pytest.raises(ValueError, match=message):
+        R.DirectRandomTargetProjection().backward(net, dy, target)
+
+
+def test_one_hot_targets_are_labels():
+    net = small()
+    dy, labels = forward(net, (6, 4), 3)
+    R.DirectRandomTargetProjection().backward(net, dy, labels)
+    expected = copied(net.gradients())
+    R.DirectRandomTargetProjection().backward(net, dy, np.eye(3)[labels])
+    assert_same(copied(net.gradients()), expected)
+
+
+@pytest.mark.parametrize("kind", [R.DirectFeedbackAlignment, R.DirectRandomTargetProjection])
+def test_direct_rules_without_a_weighted_layer(kind):
+    net = eln.Sequential([L.BatchNorm(3)])
+    with pytest.raises(ValueError, match="expected a network with a weighted layer"):
+        kind().backward(net, np.ones_like(net.forward(np.eye(3), train=True)), np.arange(3))
+
+
+@pytest.mark.parametrize("kind", [R.DirectFeedbackAlignment, R.DirectRandomTargetProjection])
+def test_direct_rules_on_an_empty_batch(kind):
+    net = small()
+    dy = net.forward(np.ones((0, 4)), train=True)
+    kind().backward(net, dy, np.zeros(0, int))
+    assert not any(g.any() for g in net.gradients().values())
+
+
+def test_a_direct_rule_without_a_message():
+    net = small()
+    with pytest.raises(NotImplementedError, match="message"):
+        DirectRouter().backward(net, *forward(net, (6, 4), 3))
+
+
+def test_mixed_wants_patterns_that_match():
+    net = small()
+    router = R.Mixed({"linear*": R.Backprop(), "conv*": R.FeedbackAlignment()})
+    with pytest.raises(ValueError, match=r"match a layer among \['linear1'.*got 'conv\*'"):
+        router.backward(net, *forward(net, (6, 4), 3))
+
+
+@pytest.mark.parametrize("rule", [None, R.FeedbackAlignment])
+def test_no_router(rule):
+    with pytest.raises(TypeError, match="expected a Router for"):
+        R.Mixed({"*": rule})
+    for kind in (R.GradientNoise, R.NormMatched):
+        with pytest.raises(TypeError, match="expected router as a Router"):
+            kind(rule)
+
+
+@pytest.mark.parametrize("kind", [R.GradientNoise, R.NormMatched])
+def test_mixed_takes_no_rule_of_the_whole_network(kind):
+    with pytest.raises(TypeError, match="put it around the Mixed"):
+        R.Mixed({"*": kind(R.Backprop())})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: R.SignSymmetry("random"),
+        lambda: R.DilatedBackprop(dilation=0),
+        lambda: R.DilatedBackprop(proportion=np.nan),
+        lambda: R.DilatedBackprop(decay=-1),
+        lambda: R.GradientNoise(R.Backprop(), eta=-1),
+        lambda: R.GradientNoise(R.Backprop(), gamma=-1),
+    ],
+)
+def test_arguments_out_of_range(make):
+    with pytest.raises(ValueError, match=r"(Sign|Dilated|Gradient)\w+: expected \w+"):
+        make()
+
+
+@RULES
+def test_repr_names_the_class(rule):
+    router = MAKERS[rule]()
+    assert repr(router).startswith(type(router).__name__ + "(")
+
+
+# Mixed --------------------------------------------------------------------------------------------
+
+
+def test_mixed_asks_each_layers_own_rule():
+    net, fa, sign = small(), R.FeedbackAlignment(), R.SignSymmetry("fixed")
+    dy, target = forward(net, (6, 4), 3, dtype=np.float64)
+    seen = {}
+    router = R.Mixed({"linear3": fa, "linear*": sign})
+    router.epoch = 4
+    router.backward(net, dy, target, lambda name, delta: seen.setdefault(name, delta.copy()))
+    assert (fa.epoch, sign.epoch) == (4, 4)
+    assert (set(fa.B), set(sign.M)) == ({"linear3"}, {"linear2"})
+    np.testing.assert_allclose(seen["add1"], dy @ fa.B["linear3"].T)
+    B = sign.M["linear2"] * np.sign(net["linear2"].params["W"])
+    np.testing.assert_allclose(seen["tanh1"], seen["add1"] @ B.T + seen["add1"])
+    assert router.rule_for("tanh1") is not fa
+
+
+def test_a_rule_hears_what_arrived_and_not_what_it_would_have_sent():
+    net = eln.Sequential([L.Linear(4, 4) for _ in range(3)], seed=0)
+    dy = np.random.default_rng(0).normal(size=net.forward(np.eye(4), train=True).shape)
+    seen = {}
+    router = R.Mixed({"linear1": R.DilatedBackprop(proportion=0.5)})
+    router.backward(net, dy, tap=lambda name, delta: seen.setdefault(name, delta.copy()))
+    W2, W3 = (net[name].params["W"].astype(float) for name in ("linear2", "linear3"))
+    np.testing.assert_allclose(seen["linear2"], dy @ W3.T)  # linear2 follows backprop
+    np.testing.assert_allclose(seen["linear1"], dy @ W3.T @ W2.T + 0.5 * dy @ W3.T)
+
+
+def test_mixed_in_mixed():
+    net = small()
+    dy, target = forward(net, (6, 4), 3)
+    rules = {"linear3": R.FeedbackAlignment(), "linear2": R.DirectFeedbackAlignment()}
+    R.Mixed(rules).backward(net, dy, target)
+    expected = copied(net.gradients())
+    R.Mixed({"linear*": R.Mixed(rules)}).backward(net, dy, target)
+    assert_same(copied(net.gradients()), expected)
+
+
+# The example --------------------------------------------------------------------------------------
+
+
+def test_my_router_example_runs(capsys, monkeypatch, tmp_path):
+    file = Path(__file__).parents[2] / "examples" / "my_router.py"
+    assert len(file.read_text("utf-8").splitlines()) < 40
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(file), run_name="__main__")
+    printed = re.findall(r"epoch (\d): loss (\S+), (\d+) degrees", capsys.readouterr().out)
+    losses, angles = [float(row[1]) for row in printed], [int(row[2]) for row in printed]
+    assert len(printed) == 6
+    assert losses[-1] < 0.7 * losses[0]
+    assert all(20 < angle < 85 for angle in angles)
+
+
+def test_in_a_mixed_network_activations_go_with_their_layer():
+    """Though dilated backprop adds at "elu2", it is asked for where only "conv*" is named."""
+    net = eln.models.article_case("b")
+    x = np.random.default_rng(3).normal(size=(2, 32, 32, 3))
+    dy = np.random.default_rng(4).normal(size=net.forward(x, train=True).shape)
+    found = []
+    for router in (R.DilatedBackprop(), R.Mixed({"conv*": R.DilatedBackprop()}), R.Backprop()):
+        router.backward(net, dy)
+        found.append(net.gradients()["conv2.W"].copy())
+    np.testing.assert_array_equal(found[0], found[1])
+    net = eln.models.article_case("c")
+    net.forward(x, train=True)
+    signals = []
+    for router in (R.DilatedBackprop(), R.Mixed({"conv2": R.DilatedBackprop()}), R.Backprop()):
+        seen = {}
+        router.backward(
+            net, dy, tap=lambda name, delta, seen=seen: seen.update({name: delta.copy()})
+        )
+        signals.append(seen)
+    one, mixed, plain = signals
+    assert not np.array_equal(mixed["elu2"], plain["elu2"])
+    np.testing.assert_array_equal(mixed["elu4"], plain["elu4"])
+    assert not np.array_equal(one["elu4"], plain["elu4"])
