@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from elunet import data, init, layers, losses, models, optim, plots, recipes, routers, schedules
 from elunet.checkpoint import load, save
+from elunet.history import Epoch, History
 from elunet.network import Network, Sequential
 from elunet.parallel import get_num_threads, set_num_threads
-from elunet.train import Callback, DivergenceError, Epoch, History, HistoryFile, Trainer, evaluate
+from elunet.train import Callback, DivergenceError, HistoryFile, Trainer, evaluate
 from elunet.warmup import warmup
 
 if TYPE_CHECKING:

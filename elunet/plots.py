@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from elunet.train import History
+from elunet.history import History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

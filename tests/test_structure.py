@@ -36,8 +36,9 @@ MAY_IMPORT = {
     "models": NETWORK | {"network"},
     "warmup": NETWORK | {"network", "losses"},
     "checkpoint": LEARNING,
-    "train": LEARNING | {"data", "checkpoint"},
-    "plots": LEARNING | {"data", "train"},
+    "history": GROUND | {"checkpoint"},
+    "train": LEARNING | {"data", "history"},
+    "plots": GROUND | {"history"},
     "recipes": LEARNING | {"data", "models", "train"},
     "testing": LEARNING,
 }

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import elunet as eln
-from elunet.train import COLUMNS, accuracy
+from elunet.history import COLUMNS
+from elunet.train import accuracy
 
 
 def make(lr: float = 0.1, seed: int = 0, **options) -> eln.Trainer:
