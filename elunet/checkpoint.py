@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +134,8 @@ def write_atomically(file: str | os.PathLike[str], content: bytes) -> None:
     if hasattr(os, "O_DIRECTORY"):  # only there can a folder be forced to disk
         folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            os.fsync(folder)
+            with suppress(OSError):  # some file systems refuse it; the file itself is in place
+                os.fsync(folder)
         finally:
             os.close(folder)
 

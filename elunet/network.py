@@ -293,7 +293,12 @@ class Network:
                         down = send(node.layer, delta)
                     else:
                         down = node.layer.backward_input(delta)
-                shares = down if isinstance(down, tuple) else (down,)
+                    shares = down if isinstance(down, tuple) else (down,)
+                    if len(shares) != len(node.inputs):
+                        raise ValueError(
+                            f"{node.layer!r}: expected {len(node.inputs)} gradients, one per input,"
+                            f" got {len(shares)}"
+                        )
                 for source, share in zip(node.inputs, shares, strict=True):
                     before = signals.get(source)
                     signals[source] = share if before is None else before + share

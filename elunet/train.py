@@ -152,7 +152,8 @@ class Trainer:
         self.callbacks = list(callbacks)
         self.progress = progress
         self.history = History()
-        self._batches: Batches | None = None
+        self._batches: Batches | None = None  # of the arrays in _data
+        self._data: tuple[Any, Any] = (None, None)
         self._bar: Any = None
 
     def fit(
@@ -160,8 +161,9 @@ class Trainer:
     ) -> History:
         """Train for some epochs and return the history.
 
-        A second call with the same arrays goes on where the first ended: `fit` of 1 epoch and then
-        of 2 is `fit` of 3.
+        A second call with the same array objects goes on where the first ended: `fit` of 1 epoch
+        and then of 2 is `fit` of 3. With others, a new view of the same data among them, the order
+        of the batches begins anew; keep `Batches` to go on then.
 
         Parameters
         ----------
@@ -210,12 +212,10 @@ class Trainer:
             return train
         _check_pair("train", train)
         x, y = train
-        known = self._batches
-        if known is None or known.x is not x or known.y is not y:
-            self._batches = known = Batches(
-                x, y, self.batch_size, seed=self.seed, augment=self.augment
-            )
-        return known
+        if self._batches is None or self._data[0] is not x or self._data[1] is not y:
+            self._batches = Batches(x, y, self.batch_size, seed=self.seed, augment=self.augment)
+            self._data = x, y
+        return self._batches
 
     def _epoch(self, batches: Batches, validation: Data | None, total: int) -> None:
         epoch = len(self.history)
@@ -234,6 +234,8 @@ class Trainer:
         validated = (math.nan, math.nan)
         if validation is not None:
             validated = evaluate(self.net, *validation, self.loss, self.batch_size)
+            if not math.isfinite(validated[0]):
+                raise DivergenceError(self.optimizer.steps, "the validation loss")
         row = Epoch(
             epoch + 1,
             self.optimizer.steps,

@@ -706,3 +706,17 @@ class TestMemory:
             np.testing.assert_array_equal(dx, fresh.backward(expected))
             for name, value in net.gradients().items():
                 np.testing.assert_array_equal(value, fresh.gradients()[name])
+
+
+def test_a_layer_with_too_few_gradients_is_named():
+    class Half(eln.layers.Add):
+        def backward_input(self, dy):
+            return super().backward_input(dy)[:1]
+
+    net = eln.Network(seed=0)
+    net.add(eln.layers.Linear(2, 2), name="a")
+    net.add(eln.layers.Linear(2, 2), name="b")
+    net.add(Half(), name="half", inputs=["a", "b"])
+    dy = net.forward(np.ones((1, 2)), train=True)
+    with pytest.raises(ValueError, match=r"half \(layer 3 of 3.*expected 2 gradients.*got 1"):
+        net.backward(dy)

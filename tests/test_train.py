@@ -88,6 +88,23 @@ def test_fit_of_one_and_two_epochs_is_fit_of_three(blobs):
     assert math.isnan(history[0].validation_loss)
 
 
+def test_memory_mapped_data_go_on_too(blobs, tmp_path):
+    for name, array in zip("xy", blobs, strict=True):
+        np.save(tmp_path / f"{name}.npy", array)
+    mapped = tuple(np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in "xy")
+    parts, whole = make(), make()
+    parts.fit(mapped, epochs=1)
+    parts.fit(mapped, epochs=1)
+    whole.fit(blobs, epochs=2)
+    assert parts.history.column("train_loss") == whole.history.column("train_loss")
+
+
+def test_a_validation_that_overflows_stops_the_run(blobs):
+    x, y = blobs
+    with pytest.raises(eln.DivergenceError, match="first in the validation loss"):
+        make().fit(blobs, (np.full_like(x, np.inf), y))
+
+
 def test_callbacks_learn_of_the_end_even_of_a_broken_run(blobs):
     ends = []
 

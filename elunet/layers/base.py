@@ -25,6 +25,8 @@ class Layer:
     A layer without parameters overrides `forward` and `backward_input`. One with parameters puts
     them into `params`, and overrides `backward_params` as well, which fills `grads`. An `__init__`
     of its own calls ``super().__init__()`` first.
+    One whose parameter "W" carries the signal down takes ``backward_input(dy, weight=None)``, where
+    `weight` stands in for W: some learning rules need it.
 
     The methods from `check_input` on are for use inside these: they turn the usual mistakes into
     messages that name the layer. A layer that does without them works as well.

@@ -9,6 +9,7 @@ layer's own parameters are always exact, given the signal that arrives.
 from __future__ import annotations
 
 import copy
+from inspect import signature
 from typing import Any
 from zlib import crc32
 
@@ -63,6 +64,7 @@ class Router:
         """
         self.enter(net, dy, target)
         net.walk(dy, self._arrived, self.send, tap)
+        self.end()
 
     def enter(self, net: Network, dy: Array, target: Array | None) -> None:
         """Take note of the network, and `begin`; a router that holds others enters them too."""
@@ -72,6 +74,9 @@ class Router:
 
     def begin(self, net: Network, dy: Array, target: Array | None) -> None:
         """Prepare for a walk; rules with matrices or messages of their own do it here."""
+
+    def end(self) -> None:
+        """Let go, after a walk, of what was kept for it."""
 
     def send(self, layer: Layer, dy: Array) -> Array:
         """Return what goes down from a weighted layer."""
@@ -145,7 +150,18 @@ def check_seed(owner: str, seed: int) -> int:
 
 
 def send_through(layer: Layer, dy: Array, weight: Array) -> Array:
-    """Return what a weighted layer would send down if `weight` were its W."""
+    """Return what a weighted layer would send down if `weight` were its W.
+
+    Raises
+    ------
+    TypeError
+        If it is a user's own, without backward_input's second argument.
+    """
+    if "weight" not in signature(layer.backward_input).parameters:
+        raise TypeError(
+            f"{layer!r}: expected backward_input(dy, weight=None) of a layer with a W, for rules"
+            " that send through another weight; got one without weight"
+        )
     return layer.backward_input(dy, weight=weight)  # type: ignore[call-arg,no-any-return]
 
 

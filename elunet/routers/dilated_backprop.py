@@ -73,16 +73,20 @@ class DilatedBackprop(Router):
         above: str | None = name
         for _ in range(self.dilation):
             above = self._above[above] if above is not None else None
-        rate = dy.dtype.type(self.rate)
-        if above is not None and rate != 0 and self._heard[above].shape == dy.shape:
-            dy = dy + rate * self._heard[above]
+        heard = self._heard.get(above) if above is not None else None
+        if heard is not None and heard.shape == dy.shape:
+            dy = dy + dy.dtype.type(self.rate) * heard
         return dy
 
     def hear(self, layer: Layer, dy: Array) -> None:
         """Remember a unit's gradient for the unit below."""
         name = self.name_of(layer)
-        if name in self._above:
+        if name in self._above and self.rate != 0:
             self._heard[name] = dy
+
+    def end(self) -> None:
+        """Forget the gradients, so that their memory can be used again."""
+        self._heard = {}
 
     def __repr__(self) -> str:
         return (

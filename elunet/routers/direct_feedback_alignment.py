@@ -49,10 +49,15 @@ class DirectRouter(Router):
         node, message = self.node_of(layer), self._message
         shape = self.net.shapes[node.inputs[0]]
         projected = shape[-1:] if self.shared else shape[1:]
+        size = (message.shape[1], math.prod(projected))
         if node.name not in self.B:
-            size = (message.shape[1], math.prod(projected))
             drawn = self.distribution(generator(self.seed, node.name), size)
             self.B[node.name] = np.asarray(drawn, np.float32)
+        if self.B[node.name].shape != size:
+            raise ValueError(
+                f"{self!r}: expected B of {node.name} of shape {size}, got"
+                f" {self.B[node.name].shape}; use one router per network"
+            )
         sent: Array = message @ self.B[node.name].astype(dy.dtype, copy=False)
         if not self.shared:
             return sent.reshape(shape)
@@ -77,7 +82,7 @@ class DirectFeedbackAlignment(DirectRouter):
         Of the matrices; each depends on the seed and its layer's name only.
     shared : bool, default False
         Whether all positions of a picture share one projection (C, channels). By default each has
-        its own, (C, H * W * channels): 14 MB for all of ELU-11.
+        its own, (C, H * W * channels): 5.6 MB for all of ELU-11.
     distribution : Initializer, optional
         Draws the B_k, by default `LeCun("uniform")`: U(-sqrt(3/C), sqrt(3/C)), so that e keeps its
         scale. Publications differ in it, and it acts like a learning rate per layer.

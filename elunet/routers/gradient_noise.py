@@ -25,6 +25,7 @@ class GradientNoise(Wrapper):
     gamma : float, default 0.55
         At least 0.
     seed : int, default 0
+        Of the noise; routers inside one another need different ones.
 
     Raises
     ------
@@ -52,7 +53,7 @@ class GradientNoise(Wrapper):
         self.eta = number("GradientNoise", "eta", eta, "[0, inf)")
         self.gamma = number("GradientNoise", "gamma", gamma, "[0, inf)")
         self.passes = 0
-        self.rng = generator(check_seed("GradientNoise", seed), "noise")
+        self.rng = generator(check_seed("GradientNoise", seed), ".noise")  # no layer's name
 
     def backward(
         self, net: Network, dy: Array, target: Array | None = None, tap: Tap | None = None

@@ -30,7 +30,7 @@ class Mixed(Router):
     TypeError
         If a rule is no router, or one that is more than its hooks (`GradientNoise`, `NormMatched`).
     ValueError
-        In `backward`, if a pattern matches no layer.
+        In `backward`, if a pattern is the first match of no layer, activations left out.
 
     Examples
     --------
@@ -54,11 +54,13 @@ class Mixed(Router):
 
     def begin(self, net: Network, dy: Array, target: Array | None) -> None:
         """Let every rule prepare."""
+        names = [node.name for node in net.nodes if not node.layer.pointwise]
+        taken = [next((p for p in self.rules if fnmatchcase(name, p)), None) for name in names]
         for pattern, rule in self.rules.items():
-            if not any(fnmatchcase(name, pattern) for name in net.names):
+            if pattern not in taken:
                 raise ValueError(
-                    f"Mixed: expected patterns that match a layer among {net.names},"
-                    f" got {pattern!r}"
+                    f"Mixed: expected each pattern to be the first that matches a layer among"
+                    f" {names}, got {pattern!r}; put the special ones before the general"
                 )
             rule.epoch = self.epoch
             rule.enter(net, dy, target)
@@ -85,6 +87,11 @@ class Mixed(Router):
         """Let every rule look on."""
         for rule in self.rules.values():
             rule.hear(layer, dy)
+
+    def end(self) -> None:
+        """Let every rule let go."""
+        for rule in self.rules.values():
+            rule.end()
 
     def parameters(self) -> dict[str, Array]:
         """Return what the rules learn."""

@@ -69,6 +69,11 @@ class SignSymmetry(Router):
                 rng = self.generators.setdefault(name, generator(self.seed, name))
                 self.M[name] = np.abs(self.distribution(rng, W.shape)).astype(np.float32)
             magnitude = self.M[name]
+            if self.M[name].shape != W.shape:
+                raise ValueError(
+                    f"{self!r}: expected M of {name} of W's shape {W.shape}, got"
+                    f" {self.M[name].shape}; use one router per network"
+                )
         B: Array = np.sign(W) * np.asarray(magnitude, W.dtype)
         return B
 

@@ -377,7 +377,7 @@ def test_a_direct_rule_without_a_message():
 def test_mixed_wants_patterns_that_match():
     net = small()
     router = R.Mixed({"linear*": R.Backprop(), "conv*": R.FeedbackAlignment()})
-    with pytest.raises(ValueError, match=r"match a layer among \['linear1'.*got 'conv\*'"):
+    with pytest.raises(ValueError, match=r"that matches a layer among \['linear1'.*got 'conv\*'"):
         router.backward(net, *forward(net, (6, 4), 3))
 
 
@@ -495,3 +495,53 @@ def test_in_a_mixed_network_activations_go_with_their_layer():
     assert not np.array_equal(mixed["elu2"], plain["elu2"])
     np.testing.assert_array_equal(mixed["elu4"], plain["elu4"])
     assert not np.array_equal(one["elu4"], plain["elu4"])
+
+
+@pytest.mark.parametrize("rules", [["*", "linear2"], ["linear*", "elu*", "*"]])
+def test_mixed_refuses_patterns_without_effect(rules):
+    net = eln.Sequential([eln.layers.Linear(3, 3), eln.layers.ELU(), eln.layers.Linear(3, 2)])
+    dy = net.forward(np.ones((2, 3)), train=True)
+    with pytest.raises(ValueError, match="put the special ones before the general"):
+        R.Mixed({pattern: R.FeedbackAlignment() for pattern in rules}).backward(net, dy)
+
+
+@pytest.mark.parametrize(
+    ("router", "matrix"),
+    [
+        (R.DirectFeedbackAlignment(), "B"),
+        (R.DirectRandomTargetProjection(), "B"),
+        (R.SignSymmetry("fixed"), "M"),
+    ],
+)
+def test_a_router_of_another_network_is_told(router, matrix):
+    for width in (4, 5):
+        net = eln.Sequential([eln.layers.Linear(3, width), eln.layers.Linear(width, 2)])
+        dy = net.forward(np.ones((2, 3)), train=True)
+        if width == 4:
+            router.backward(net, dy, np.array([0, 1]))
+    with pytest.raises(ValueError, match=f"{matrix} of linear2 .*use one router per network"):
+        router.backward(net, dy, np.array([0, 1]))
+
+
+def test_a_layer_that_cannot_send_through_another_weight_is_told():
+    class Plain(eln.layers.Linear):
+        def backward_input(self, dy):
+            return super().backward_input(dy)
+
+    net = eln.Sequential([eln.layers.Linear(3, 3), Plain(3, 2)])
+    dy = net.forward(np.ones((2, 3)), train=True)
+    R.DirectFeedbackAlignment().backward(net, dy)
+    with pytest.raises(TypeError, match=r"plain1 .*expected backward_input\(dy, weight=None\)"):
+        R.FeedbackAlignment().backward(net, dy)
+
+
+def test_direct_matrices_for_all_of_elu11_take_less_than_6_mb():
+    net, router = eln.models.elu11(), R.DirectFeedbackAlignment()
+    router.backward(net, net.forward(np.zeros((1, 32, 32, 3), np.float32), train=True))
+    assert sum(B.nbytes for B in router.B.values()) == 4 * 10 * 140_184
+
+
+def test_dilated_keeps_nothing_after_a_walk():
+    net, router = eln.models.article_case("b"), R.DilatedBackprop()
+    router.backward(net, net.forward(np.zeros((1, 32, 32, 3), np.float32), train=True))
+    assert router._heard == {}
