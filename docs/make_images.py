@@ -16,6 +16,7 @@ RUNS = {
     "cifar": "ELU-11, case quick, on CIFAR-10 (JPEG copy)",
     "paper": "ELU-11, case paper, on CIFAR-10 (JPEG copy)",
     "d": "the article's case d, on CIFAR-10 (JPEG copy)",
+    "e": "the article's case e, on CIFAR-10 (JPEG copy)",
     "b": "the article's case b, on CIFAR-10 (JPEG copy)",
 }
 
