@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from elunet._checks import integer
-from elunet._types import Array
+from elunet._types import Array, Seed
 from elunet.data import Batches
 from elunet.history import Epoch, History
 from elunet.losses import Loss
@@ -132,7 +132,7 @@ class Trainer:
         batch_size: int = 100,
         augment: Callable[[Array, np.random.Generator], Array] | None = None,
         callbacks: Sequence[Callback] = (),
-        seed: int | np.random.SeedSequence | np.random.Generator | None = 0,
+        seed: Seed = 0,
         progress: bool | None = None,
     ) -> None:
         for name, value, kind in (
