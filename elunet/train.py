@@ -23,7 +23,7 @@ from elunet._types import Array, Seed
 from elunet.data import Batches
 from elunet.history import Epoch, History
 from elunet.losses import Loss
-from elunet.network import Network
+from elunet.network import Network, Tap
 from elunet.optim import Optimizer
 from elunet.routers import Backprop, Router
 
@@ -54,6 +54,17 @@ class Callback:
 
     def on_epoch_start(self, trainer: Trainer, epoch: int) -> None:
         """Before the first batch of an epoch, counted from 0."""
+
+    def on_backward(self, trainer: Trainer, dy: Array, target: Array) -> Tap | None:
+        """Before the rule's backward pass; a tap that it returns is shown the rule's signals.
+
+        The forward pass is there to be gone back through, by another rule for instance; what that
+        leaves in the gradients is overwritten.
+        """
+        return None
+
+    def on_gradients(self, trainer: Trainer) -> None:
+        """After the rule's backward pass, before the optimizer's step."""
 
     def on_step(self, trainer: Trainer, loss: float) -> None:
         """After each step; the gradients of the batch are still in the network."""
@@ -258,7 +269,10 @@ class Trainer:
             if not math.isfinite(value):
                 self._check_weights()
                 raise DivergenceError(self.optimizer.steps, self._first_bad(x))
-            self.router.backward(self.net, dy, y)
+            taps = [callback.on_backward(self, dy, y) for callback in self.callbacks]
+            self.router.backward(self.net, dy, y, _together(taps))
+            for callback in self.callbacks:
+                callback.on_gradients(self)
             self.optimizer.step(self.net, self.router)
         for callback in self.callbacks:
             callback.on_step(self, value)
@@ -368,6 +382,17 @@ class _Mean:
     @property
     def values(self) -> tuple[float, float]:
         return self.loss / self.count, self.hits / self.count
+
+
+def _together(taps: Sequence[Tap | None]) -> Tap | None:
+    """Return one tap that shows what it is shown to all of them, None if there are none."""
+    given = [tap for tap in taps if tap is not None]
+
+    def show(name: str, delta: Array) -> None:
+        for tap in given:
+            tap(name, delta)
+
+    return show if given else None
 
 
 def _check_pair(name: str, data: object) -> None:
