@@ -1,7 +1,7 @@
 """Learning rules: one file each, over one shared walk."""
 
 from elunet.routers.backprop import Backprop
-from elunet.routers.base import Router
+from elunet.routers.base import Path, Router
 from elunet.routers.dilated_backprop import DilatedBackprop
 from elunet.routers.direct_feedback_alignment import DirectFeedbackAlignment
 from elunet.routers.direct_random_target_projection import DirectRandomTargetProjection
@@ -10,6 +10,7 @@ from elunet.routers.gradient_noise import GradientNoise
 from elunet.routers.kolen_pollack import KolenPollack
 from elunet.routers.mixed import Mixed
 from elunet.routers.norm_matched import NormMatched
+from elunet.routers.random_router import RandomRouter
 from elunet.routers.sign_symmetry import SignSymmetry
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "KolenPollack",
     "Mixed",
     "NormMatched",
+    "Path",
+    "RandomRouter",
     "Router",
     "SignSymmetry",
 ]

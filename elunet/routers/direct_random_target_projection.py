@@ -24,6 +24,8 @@ class DirectRandomTargetProjection(DirectRouter):
         Whether all positions of a picture share one projection; see `DirectFeedbackAlignment`.
     distribution : Initializer, optional
         Draws the B_k, by default `LeCun("uniform")`.
+    before_pooling : bool, default False
+        Whether it projects before pooling instead of after; see `DirectFeedbackAlignment`.
 
     Raises
     ------
@@ -47,6 +49,8 @@ class DirectRandomTargetProjection(DirectRouter):
     >>> eln.routers.DirectRandomTargetProjection(seed=1)
     DirectRandomTargetProjection(seed=1, shared=False)
     """
+
+    source = "target"
 
     def begin(self, net: Network, dy: Array, target: Array | None) -> None:
         """Keep the target."""

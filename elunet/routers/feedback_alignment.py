@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,10 +10,11 @@ from elunet._types import Array
 from elunet.init import He, Initializer
 from elunet.layers.base import Layer
 from elunet.network import Network
-from elunet.routers.base import Router, check_seed, generator, send_through
+from elunet.routers.base import learning_inputs, send_through
+from elunet.routers.random_router import RandomRouter
 
 
-class FeedbackAlignment(Router):
+class FeedbackAlignment(RandomRouter):
     """Send ``delta B^T`` (for convolutions, the transposed convolution with B), B fixed and random.
 
     That it learns at all shows that backpropagation's weight transport is not needed: W turns
@@ -57,18 +57,19 @@ class FeedbackAlignment(Router):
     >>> router = eln.routers.FeedbackAlignment(seed=1, distribution=eln.init.Uniform(-0.5, 0.5))
     """
 
-    _remembered = ("B",)
-
     def __init__(
         self,
         seed: int = 0,
         B: Mapping[str, Array] | None = None,
         distribution: Initializer | None = None,
     ) -> None:
-        super().__init__()
-        self.seed = check_seed("FeedbackAlignment", seed)
-        self.B: dict[str, Array] = copy.deepcopy(dict(B or {}))
-        self.distribution = He() if distribution is None else distribution
+        super().__init__(seed, He() if distribution is None else distribution)
+        self.drawn = {name: np.array(matrix) for name, matrix in (B or {}).items()}
+
+    @property
+    def B(self) -> dict[str, Array]:  # noqa: N802 - a matrix's name
+        """All matrices in use, by layer name."""
+        return self.drawn
 
     def begin(self, net: Network, dy: Array, target: Array | None) -> None:
         """Check that every matrix has a layer, and its W's shape."""
@@ -86,11 +87,12 @@ class FeedbackAlignment(Router):
 
     def send(self, layer: Layer, dy: Array) -> Array:
         """Return what goes down through B."""
-        name = self.name_of(layer)
-        if name not in self.B:
-            drawn = self.distribution(generator(self.seed, name), layer.params["W"].shape)
-            self.B[name] = np.asarray(drawn, np.float32)
-        return send_through(layer, dy, self.B[name])
+        return send_through(layer, dy, self.matrix(self.name_of(layer), layer.params["W"].shape))
+
+    def feedback_weight(self, net: Network, name: str) -> Array | None:
+        """Return a layer's B, if it has one and sends down."""
+        sends = any(node.name == name and learning_inputs(net, node) for node in net.nodes)
+        return self.B.get(name) if sends else None
 
     def __repr__(self) -> str:
         return f"FeedbackAlignment(seed={self.seed}, distribution={self.distribution!r})"

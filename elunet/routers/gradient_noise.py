@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import numpy as np
 
 from elunet._checks import number
 from elunet._types import Array
 from elunet.network import Network, Tap
-from elunet.routers.base import Router, check_seed, generator
+from elunet.routers.base import Router
+from elunet.routers.memory import count
+from elunet.routers.random_router import check_seed, generator
 from elunet.routers.wrapper import Wrapper
 
 
@@ -44,7 +48,7 @@ class GradientNoise(Wrapper):
     GradientNoise(Backprop(), eta=0.3, gamma=0.55)
     """
 
-    _remembered = ("passes", "rng")
+    remembers = Wrapper.remembers | {"passes": count}
 
     def __init__(
         self, router: Router, eta: float = 0.01, gamma: float = 0.55, seed: int = 0
@@ -52,8 +56,8 @@ class GradientNoise(Wrapper):
         super().__init__(router)
         self.eta = number("GradientNoise", "eta", eta, "[0, inf)")
         self.gamma = number("GradientNoise", "gamma", gamma, "[0, inf)")
+        self.seed = check_seed("GradientNoise", seed)
         self.passes = 0
-        self.rng = generator(check_seed("GradientNoise", seed), ".noise")  # no layer's name
 
     def backward(
         self, net: Network, dy: Array, target: Array | None = None, tap: Tap | None = None
@@ -62,9 +66,16 @@ class GradientNoise(Wrapper):
         self.router.epoch = self.epoch
         self.router.backward(net, dy, target, tap)
         deviation = np.sqrt(self.eta / (1 + self.passes) ** self.gamma)
+        rng = generator(self.seed, ".noise", self.passes)  # no layer has this name
         for gradient in net.gradients().values():
-            gradient += deviation * self.rng.standard_normal(gradient.shape)
+            gradient += deviation * rng.standard_normal(gradient.shape)
         self.passes += 1
+
+    def redrawn(self, seed: int) -> Self:
+        """Return a twin whose rule is drawn anew, and the noise from here on as well."""
+        twin = super().redrawn(seed)
+        twin.seed = int(seed)
+        return twin
 
     def __repr__(self) -> str:
         return f"GradientNoise({self.router!r}, eta={self.eta:g}, gamma={self.gamma:g})"

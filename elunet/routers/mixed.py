@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Any
 
 from elunet._types import Array
 from elunet.layers.base import Layer
-from elunet.network import Network
-from elunet.routers.base import Router
+from elunet.network import Network, Node
+from elunet.routers.base import Path, Router
+from elunet.routers.holder import Holder
 
 
-class Mixed(Router):
+class Mixed(Holder):
     """Let each layer follow the rule of the first pattern that matches its name.
 
     A rule decides what its layers send down and what arrives at them; all rules see the whole
@@ -40,7 +40,6 @@ class Mixed(Router):
     """
 
     def __init__(self, rules: Mapping[str, Router]) -> None:
-        super().__init__()
         for pattern, rule in rules.items():
             if not isinstance(rule, Router):
                 raise TypeError(f"Mixed: expected a Router for {pattern!r}, got {rule!r}")
@@ -49,8 +48,12 @@ class Mixed(Router):
                     f"Mixed: expected rules that only decide what is sent and what arrives, got"
                     f" {rule!r} for {pattern!r}; put it around the Mixed instead"
                 )
-        self.rules = dict(rules)
-        self._plain = Router()
+        super().__init__(rules)
+
+    @property
+    def rules(self) -> dict[str, Router]:
+        """The rules by pattern."""
+        return self.held
 
     def begin(self, net: Network, dy: Array, target: Array | None) -> None:
         """Let every rule prepare."""
@@ -70,7 +73,7 @@ class Mixed(Router):
         for pattern, rule in self.rules.items():
             if fnmatchcase(name, pattern):
                 return rule
-        return self._plain
+        return Router()
 
     def send(self, layer: Layer, dy: Array) -> Array:
         """Ask the layer's rule."""
@@ -78,10 +81,13 @@ class Mixed(Router):
 
     def arrive(self, layer: Layer, dy: Array) -> Array:
         """Ask the rule of the layer whose unit this one belongs to."""
-        node = self.node_of(layer)
-        while node.layer.pointwise and node.inputs[0] in self.net:
-            node = self.node_of(self.net[node.inputs[0]])
-        return self.rule_for(node.name).arrive(layer, dy)
+        return self._rule_of(self.net, self.node_of(layer)).arrive(layer, dy)
+
+    def deliver(self, layer: Layer, dy: Array) -> Array:
+        """Let every rule hand over what it sent past layers."""
+        for rule in self.rules.values():
+            dy = rule.deliver(layer, dy)
+        return dy
 
     def hear(self, layer: Layer, dy: Array) -> None:
         """Let every rule look on."""
@@ -93,26 +99,19 @@ class Mixed(Router):
         for rule in self.rules.values():
             rule.end()
 
-    def parameters(self) -> dict[str, Array]:
-        """Return what the rules learn."""
-        return {k: v for rule in self.rules.values() for k, v in rule.parameters().items()}
+    def feedback_weight(self, net: Network, name: str) -> Array | None:
+        """Ask the layer's rule."""
+        return self.rule_for(name).feedback_weight(net, name)
 
-    def gradients(self) -> dict[str, Array]:
-        """Return the gradients of `parameters`."""
-        return {k: v for rule in self.rules.values() for k, v in rule.gradients().items()}
+    def links(self, net: Network, node: Node) -> list[Path]:
+        """Ask the rule of the layer whose unit this one belongs to."""
+        return self._rule_of(net, node).links(net, node)
 
-    def state(self) -> dict[str, Any]:
-        """Return every rule's state, by pattern."""
-        states = {pattern: rule.state() for pattern, rule in self.rules.items()}
-        return super().state() | {"rules": states}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go back to a `state`."""
-        if set(state.get("rules", ())) != set(self.rules):
-            raise ValueError(f"{self!r}: expected a state of rules {list(self.rules)}, got {state}")
-        super().restore({key: value for key, value in state.items() if key != "rules"})
-        for pattern, rule in self.rules.items():
-            rule.restore(state["rules"][pattern])
+    def _rule_of(self, net: Network, node: Node) -> Router:
+        nodes = {node.name: node for node in net.nodes}
+        while node.layer.pointwise and node.inputs[0] in nodes:
+            node = nodes[node.inputs[0]]
+        return self.rule_for(node.name)
 
     def __repr__(self) -> str:
         return f"Mixed({self.rules!r})"

@@ -38,15 +38,11 @@ class NormMatched(Wrapper):
     NormMatched(DirectFeedbackAlignment(seed=0, shared=False))
     """
 
-    def __init__(self, router: Router) -> None:
-        super().__init__(router)
-        self._exact = Router()
-
     def backward(
         self, net: Network, dy: Array, target: Array | None = None, tap: Tap | None = None
     ) -> None:
         """Run backpropagation for the norms, then the rule, and scale."""
-        self._exact.backward(net, dy, target)
+        Router().backward(net, dy, target)
         norms = {name: _norm(value) for name, value in net.gradients().items()}
         self.router.epoch = self.epoch
         self.router.backward(net, dy, target, tap)

@@ -8,10 +8,13 @@ from elunet._checks import choice
 from elunet._types import Array
 from elunet.init import He, Initializer
 from elunet.layers.base import Layer
-from elunet.routers.base import Router, check_seed, generator, send_through
+from elunet.network import Network
+from elunet.routers.base import send_through
+from elunet.routers.memory import count, numbers
+from elunet.routers.random_router import RandomRouter
 
 
-class SignSymmetry(Router):
+class SignSymmetry(RandomRouter):
     """Send ``delta B^T`` with B that has the signs of this step's W, but not its magnitudes.
 
     Parameters
@@ -24,6 +27,13 @@ class SignSymmetry(Router):
         Of M.
     distribution : Initializer, optional
         Draws M, by default `elunet.init.He()`, the scale of W itself.
+
+    Attributes
+    ----------
+    scale : dict of str to float
+        s by layer name, in uSF; there from the first backward pass on.
+    drawn : dict of str to array
+        M by layer name, before abs; in brSF the last pass's.
 
     Raises
     ------
@@ -43,7 +53,7 @@ class SignSymmetry(Router):
     SignSymmetry('fixed', seed=3)
     """
 
-    _remembered = ("scale", "M", "generators")
+    remembers = RandomRouter.remembers | {"scale": numbers, "passes": count}
 
     def __init__(
         self,
@@ -51,36 +61,43 @@ class SignSymmetry(Router):
         seed: int = 0,
         distribution: Initializer | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(seed, He() if distribution is None else distribution)
         choice("SignSymmetry", "magnitudes", magnitudes, ("uniform", "batchwise", "fixed"))
         self.magnitudes = magnitudes
-        self.seed = check_seed("SignSymmetry", seed)
-        self.distribution = He() if distribution is None else distribution
         self.scale: dict[str, float] = {}
-        self.M: dict[str, Array] = {}
-        self.generators: dict[str, np.random.Generator] = {}
+        self.passes = 0
 
-    def backward_weight(self, name: str, W: Array) -> Array:
-        """Return this step's B for a layer."""
-        if self.magnitudes == "uniform":
-            magnitude: Array | float = self.scale.setdefault(name, float(W.std()))
-        else:
-            if name not in self.M or self.magnitudes == "batchwise":
-                rng = self.generators.setdefault(name, generator(self.seed, name))
-                self.M[name] = np.abs(self.distribution(rng, W.shape)).astype(np.float32)
-            magnitude = self.M[name]
-            if self.M[name].shape != W.shape:
-                raise ValueError(
-                    f"{self!r}: expected M of {name} of W's shape {W.shape}, got"
-                    f" {self.M[name].shape}; use one router per network"
-                )
-        B: Array = np.sign(W) * np.asarray(magnitude, W.dtype)
-        return B
+    @property
+    def is_random(self) -> bool:
+        """Whether random matrices decide what goes down: not in uSF."""
+        return self.magnitudes != "uniform"
+
+    def begin(self, net: Network, dy: Array, target: Array | None) -> None:
+        """Count the passes; brSF draws M anew in each."""
+        self.passes += 1
+        if self.magnitudes == "batchwise":
+            self.drawn = {}
 
     def send(self, layer: Layer, dy: Array) -> Array:
-        """Return what goes down through B."""
-        B = self.backward_weight(self.name_of(layer), layer.params["W"])
-        return send_through(layer, dy, B.astype(dy.dtype, copy=False))
+        """Return what goes down through B, after drawing M or measuring s where that is due."""
+        name, W = self.name_of(layer), layer.params["W"]
+        if self.magnitudes == "uniform":
+            self.scale.setdefault(name, float(W.std()))
+        else:
+            key = (self.passes,) if self.magnitudes == "batchwise" else ()
+            self.matrix(name, W.shape, *key)
+        return send_through(layer, dy, self._signed(name, W).astype(dy.dtype, copy=False))
+
+    def feedback_weight(self, net: Network, name: str) -> Array | None:
+        """Return B with the last pass's magnitudes and the signs that W has now."""
+        known = name in self.scale or name in self.drawn
+        return self._signed(name, net[name].params["W"]) if known else None
+
+    def _signed(self, name: str, W: Array) -> Array:
+        uniform = self.magnitudes == "uniform"
+        magnitude = self.scale[name] if uniform else np.abs(self.drawn[name])
+        B: Array = np.sign(W) * np.asarray(magnitude, W.dtype)
+        return B
 
     def __repr__(self) -> str:
         return f"SignSymmetry({self.magnitudes!r}, seed={self.seed})"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from elunet._types import Array
-from elunet.routers.base import Router
+from elunet.network import Network, Node
+from elunet.routers.base import Path, Router
+from elunet.routers.holder import Holder
 
 
-class Wrapper(Router):
+class Wrapper(Holder):
     """A router around another; a subclass overrides `backward`, and runs `self.router` in it.
 
     Parameters
@@ -23,26 +23,19 @@ class Wrapper(Router):
     """
 
     def __init__(self, router: Router) -> None:
-        super().__init__()
         if not isinstance(router, Router):
             raise TypeError(f"{type(self).__name__}: expected router as a Router, got {router!r}")
-        self.router = router
+        super().__init__({"router": router})
 
-    def parameters(self) -> dict[str, Array]:
-        """Return what the rule learns."""
-        return self.router.parameters()
+    @property
+    def router(self) -> Router:
+        """The rule inside."""
+        return self.held["router"]
 
-    def gradients(self) -> dict[str, Array]:
-        """Return the gradients of `parameters`."""
-        return self.router.gradients()
+    def feedback_weight(self, net: Network, name: str) -> Array | None:
+        """Return what the rule inside says."""
+        return self.router.feedback_weight(net, name)
 
-    def state(self) -> dict[str, Any]:
-        """Return what both remember."""
-        return super().state() | {"router": self.router.state()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go back to a `state`."""
-        if "router" not in state:
-            raise ValueError(f"{self!r}: expected a state with the rule's, got {sorted(state)}")
-        super().restore({key: value for key, value in state.items() if key != "router"})
-        self.router.restore(state["router"])
+    def links(self, net: Network, node: Node) -> list[Path]:
+        """Return what the rule inside says."""
+        return self.router.links(net, node)

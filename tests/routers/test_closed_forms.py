@@ -4,6 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from routers.by_hand import (
+    LABELS,
+    assert_close,
+    assert_same,
+    batch_norm_down,
+    elu_slope,
+    forward,
+    mean_pool_down,
+    one_hot,
+    run,
+    weights,
+)
 
 import elunet as eln
 from elunet import layers as L
@@ -39,36 +51,7 @@ def residual():
 
 
 NETS = pytest.mark.parametrize("build", [mlp, cnn, residual])
-LABELS = np.array([0, 2, 1, 1, 2, 0])
 HIDDEN = {mlp: "linear1.W", cnn: "conv1.W", residual: "stem.W"}
-
-
-def forward(net, dtype=np.float64, loss=None):
-    shape = (6, 5) if "linear2" in net else (6, 4, 4, 3)
-    x = np.random.default_rng(1).normal(size=shape).astype(dtype)
-    loss = eln.losses.SoftmaxCrossEntropy() if loss is None else loss
-    return x, loss(net.forward(x, train=True), LABELS)[1]
-
-
-def run(router, net, dy):
-    """Return copies of all gradients, and of the signal at every layer's output."""
-    seen = {}
-    router.backward(net, dy, LABELS, tap=lambda name, delta: seen.setdefault(name, delta.copy()))
-    return {name: g.copy() for name, g in net.gradients().items()}, seen
-
-
-def assert_same(got, expected):
-    assert got.keys() == expected.keys()
-    for name, value in got.items():
-        np.testing.assert_array_equal(value, expected[name], err_msg=name)
-
-
-def assert_close(got, expected):
-    np.testing.assert_allclose(got, expected, rtol=1e-11, atol=1e-13)
-
-
-def weights(net):
-    return {node.name: node.layer.params["W"] for node in net.nodes if node.layer.weighted}
 
 
 # Identities, to the last bit ----------------------------------------------------------------------
@@ -133,10 +116,6 @@ def test_the_output_layer_learns_exactly(build, rule):
 # NumPy by hand ------------------------------------------------------------------------------------
 
 
-def elu_slope(z):
-    return np.where(z > 0, 1, np.exp(np.minimum(z, 0)))
-
-
 def mlp_by_hand(net, x, dy, down2, down1):
     """Return the gradients when layer 3 sends `down2` and layer 2 `down1(its signal)`."""
     W1, W2, _ = (W.astype(np.float64) for W in weights(net).values())
@@ -149,10 +128,6 @@ def mlp_by_hand(net, x, dy, down2, down1):
     for k, (below, delta) in enumerate(((x, delta1), (h1, delta2), (h2, dy)), start=1):
         grads |= {f"linear{k}.W": below.T @ delta, f"linear{k}.b": delta.sum(axis=0)}
     return grads
-
-
-def one_hot(labels, classes=3):
-    return np.eye(classes)[labels]
 
 
 def test_feedback_alignment_by_hand():
@@ -186,17 +161,6 @@ def test_direct_rules_by_hand(kind, softmax, shared):
     expected = mlp_by_hand(net, x, e, message @ B3, lambda delta: message @ B2)
     for name, value in expected.items():
         assert_close(got[name], value)
-
-
-def mean_pool_down(dy):
-    return dy.repeat(2, axis=1).repeat(2, axis=2) / 4
-
-
-def batch_norm_down(z, dy):
-    axes = (0, 1, 2)
-    rstd = 1 / np.sqrt(z.var(axis=axes) + 1e-5)
-    x_hat = (z - z.mean(axis=axes)) * rstd
-    return rstd * (dy - dy.mean(axis=axes) - x_hat * (dy * x_hat).mean(axis=axes)), x_hat
 
 
 def one_by_one():
@@ -257,81 +221,6 @@ def test_direct_feedback_sums_over_the_positions_of_a_last_convolution():
     assert_close(router._message, e)
 
 
-def test_dilated_by_hand():
-    net = eln.Sequential(
-        [L.Linear(4, 4), L.ELU(), L.Linear(4, 4), L.BatchNorm(4), L.ELU(), L.Linear(4, 4)], 0
-    )
-    x = np.random.default_rng(0).normal(size=(6, 4))
-    router = R.DilatedBackprop(proportion=0.5, decay=2)
-    router.epoch = 3
-    assert router.rate == pytest.approx(0.5 / 7)
-    dy = np.random.default_rng(1).normal(size=net.forward(x, train=True).shape)
-    got, seen = run(router, net, dy)
-    W1, W2, W3 = (W.astype(float) for W in weights(net).values())
-    z1 = x @ W1
-    h1 = np.where(z1 > 0, z1, np.expm1(np.minimum(z1, 0)))
-    z2 = h1 @ W2
-    x_hat = batch_norm_down(z2[:, None, None], z2[:, None, None])[1][:, 0, 0]
-    g2 = dy @ W3.T + 0.5 / 7 * dy
-    assert_close(seen["elu2"], g2)
-    delta2 = batch_norm_down(z2[:, None, None], (g2 * elu_slope(x_hat))[:, None, None])[0][:, 0, 0]
-    g1 = delta2 @ W2.T + 0.5 / 7 * g2  # earlier additions included
-    assert_close(seen["elu1"], g1)
-    assert_close(got["linear1.W"], x.T @ (g1 * elu_slope(z1)))
-
-
-def test_dilation_of_two_skips_a_unit():
-    net = eln.Sequential([L.Linear(4, 4) for _ in range(4)], seed=0)
-    x = np.random.default_rng(0).normal(size=(6, 4))
-    dy = np.random.default_rng(1).normal(size=net.forward(x, train=True).shape)
-    _, seen = run(R.DilatedBackprop(dilation=2, proportion=0.5), net, dy)
-    _, W2, W3, W4 = (W.astype(float) for W in weights(net).values())
-    g3 = dy @ W4.T
-    g2 = g3 @ W3.T + 0.5 * dy
-    g1 = g2 @ W2.T + 0.5 * g3
-    for k, g in enumerate((g1, g2, g3, dy), start=1):
-        assert_close(seen[f"linear{k}"], g)
-
-
-@pytest.mark.parametrize("case", ["c", "d", "e"])
-def test_where_the_articles_networks_gain_a_term(case):
-    net = eln.models.article_case(case)
-    x = np.random.default_rng(0).normal(size=(1, 32, 32, 3)).astype(np.float32)
-    dy = np.ones_like(net.forward(x, train=True))
-    heard = {}
-
-    class Watched(R.DilatedBackprop):
-        def arrive(self, layer, dy):
-            total = super().arrive(layer, dy)
-            if total is not dy:
-                heard[self.name_of(layer)] = (total - dy).copy()
-            return total
-
-    _, seen = run(Watched(proportion=0.25), net, dy)
-    assert set(heard) == {"elu2", "elu4", "elu6", "elu8"}
-    for k in (2, 4, 6, 8):
-        added, above = heard[f"elu{k}"], 0.25 * seen[f"elu{k + 1}"]
-        np.testing.assert_allclose(added, above, rtol=1e-3, atol=1e-5 * np.abs(above).max())
-    _, exact = run(R.Backprop(), net, dy)
-    same = [name for name in seen if np.array_equal(seen[name], exact[name])]
-    assert same == [n for n in net.names[::-1] if net.names.index(n) > net.names.index("elu8")]
-
-
-def test_nothing_is_added_past_a_branch_a_pooling_or_another_shape():
-    net = residual()
-    _, dy = forward(net)
-    heard = []
-
-    class Watched(R.DilatedBackprop):
-        def arrive(self, layer, dy):
-            total = super().arrive(layer, dy)
-            heard.extend([self.name_of(layer)] * (total is not dy))
-            return total
-
-    Watched().backward(net, dy)
-    assert heard == ["mid"]  # inner1's unit, followed by inner2 alone
-
-
 # What the backward weights are --------------------------------------------------------------------
 
 
@@ -362,7 +251,9 @@ def test_initial_angles(rule, init, degrees):
         router.backward(net, dy)
         B = router.B["linear2"]
     else:
-        B = R.SignSymmetry(rule, distribution=init).backward_weight("linear2", W)
+        router = R.SignSymmetry(rule, distribution=init)
+        router.backward(net, dy)
+        B = router.feedback_weight(net, "linear2")
     assert angle(B, W) == pytest.approx(degrees, abs=0.5)  # 400 numbers a row: 0.14 of error
 
 

@@ -60,7 +60,7 @@ def test_plain_rules_learn_and_keep_nothing(make):
     assert router.epoch == 0
     assert router.parameters() == router.gradients() == {}
     router.epoch = 3
-    assert router.state() == {"epoch": 3}
+    assert router.state() == {"rule": make.__name__, "epoch": 3}
     assert repr(router) == f"{make.__name__}()"
 
 

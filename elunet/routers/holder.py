@@ -1,0 +1,71 @@
+"""What routers share that hold others: what is asked of them is asked of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+
+from elunet._types import Array
+from elunet.routers.base import Router
+
+
+class Holder(Router):
+    """A router that holds others.
+
+    Parameters
+    ----------
+    held : dict of {str: Router}
+
+    Attributes
+    ----------
+    held : dict of {str: Router}
+    """
+
+    def __init__(self, held: Mapping[str, Router]) -> None:
+        super().__init__()
+        self.held = dict(held)
+
+    def parameters(self) -> dict[str, Array]:
+        """Return what the rules learn."""
+        return {k: v for rule in self.held.values() for k, v in rule.parameters().items()}
+
+    def gradients(self) -> dict[str, Array]:
+        """Return the gradients of `parameters`."""
+        return {k: v for rule in self.held.values() for k, v in rule.gradients().items()}
+
+    @property
+    def is_random(self) -> bool:
+        """Whether random matrices decide what goes down, in one rule at least."""
+        return any(rule.is_random for rule in self.held.values())
+
+    def redrawn(self, seed: int) -> Self:
+        """Return a twin that holds twins of the rules, each of a seed of its own."""
+        twin = super().redrawn(seed)
+        seeds = np.random.SeedSequence(seed).generate_state(len(self.held), np.uint64)
+        twin.held = {
+            key: rule.redrawn(int(its))
+            for (key, rule), its in zip(self.held.items(), seeds, strict=True)
+        }
+        return twin
+
+    def state(self) -> dict[str, Any]:
+        """Return what it and every rule remember."""
+        return super().state() | {"held": {key: rule.state() for key, rule in self.held.items()}}
+
+    def checked(self, state: dict[str, Any]) -> list[tuple[Router, dict[str, Any]]]:
+        """Return a copy of a state's values and whose they are, each rule's among them."""
+        states = state.get("held") if isinstance(state, dict) else None
+        if not isinstance(states, dict) or states.keys() != self.held.keys():
+            got = list(states) if isinstance(states, dict) else repr(states)
+            raise ValueError(
+                f"{self!r}: expected a state with those of {list(self.held)}, got {got}"
+            )
+        found = super().checked({key: value for key, value in state.items() if key != "held"})
+        for key, rule in self.held.items():
+            found += rule.checked(states[key])
+        return found
+
+    def _shared(self) -> list[Any]:
+        return [*super()._shared(), self.held]  # `redrawn` puts twins of the rules in its place

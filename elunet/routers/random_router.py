@@ -1,0 +1,103 @@
+"""What the rules with random matrices share: a matrix per layer, of the seed and a name only."""
+
+from __future__ import annotations
+
+from typing import Self
+from zlib import crc32
+
+import numpy as np
+
+from elunet._checks import integer
+from elunet._types import Array, Shape
+from elunet.init import Initializer
+from elunet.routers.base import Router
+from elunet.routers.memory import arrays
+
+DOMAIN = 0x0E11  # routers' seeds never draw what a layer of the same seed drew
+
+
+class RandomRouter(Router):
+    """A rule with random matrices, each drawn when it is first needed.
+
+    Parameters
+    ----------
+    seed : int
+        Of the matrices; at least 0.
+    distribution : Initializer
+        Draws them; they are float32.
+
+    Attributes
+    ----------
+    drawn : dict of str to array
+        By layer name.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `seed` is no integer of at least 0.
+
+    Examples
+    --------
+    Backpropagation through W with noise on it, always the same:
+
+    >>> import numpy as np
+    >>> import elunet as eln
+    >>> class Blurred(eln.routers.RandomRouter):
+    ...     def send(self, layer, dy):
+    ...         W = layer.params["W"]
+    ...         noise = self.matrix(self.name_of(layer), W.shape)
+    ...         return layer.backward_input(dy, weight=W + noise)
+    >>> net = eln.Sequential([eln.layers.Linear(4, 3), eln.layers.Linear(3, 2)], seed=0)
+    >>> router = Blurred(seed=1, distribution=eln.init.Normal(0.1))
+    >>> router.backward(net, net.forward(np.ones((5, 4)), train=True))
+    >>> router.drawn["linear2"].shape
+    (3, 2)
+    """
+
+    remembers = Router.remembers | {"drawn": arrays}
+
+    def __init__(self, seed: int, distribution: Initializer) -> None:
+        super().__init__()
+        self.seed = check_seed(type(self).__name__, seed)
+        self.distribution = distribution
+        self.drawn: dict[str, Array] = {}
+
+    def matrix(self, name: str, shape: Shape, *key: int) -> Array:
+        """Return a layer's matrix; `key` tells several of one layer apart.
+
+        Raises
+        ------
+        ValueError
+            If there is one of another shape.
+        """
+        if name not in self.drawn:
+            values = self.distribution(generator(self.seed, name, *key), shape)
+            self.drawn[name] = np.asarray(values, np.float32)
+        if self.drawn[name].shape != shape:
+            raise ValueError(
+                f"{self!r}: expected the matrix of {name} of shape {shape}, got"
+                f" {self.drawn[name].shape}; use one router per network"
+            )
+        return self.drawn[name]
+
+    @property
+    def is_random(self) -> bool:
+        """Whether random matrices decide what goes down: they do."""
+        return True
+
+    def redrawn(self, seed: int) -> Self:
+        """Return a twin of another seed, without any matrix yet: given ones are left out too."""
+        twin = super().redrawn(seed)
+        twin.seed, twin.drawn = int(seed), {}
+        return twin
+
+
+def generator(seed: int, name: str, *key: int) -> np.random.Generator:
+    """Return the random numbers of one layer's matrix: the same whatever other layers there are."""
+    spawn_key = (DOMAIN, crc32(name.encode()), *key)
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=spawn_key))
+
+
+def check_seed(owner: str, seed: int) -> int:
+    """Return a router's seed, an integer of at least 0."""
+    return integer(owner, "seed", seed, 0)

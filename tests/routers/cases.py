@@ -1,0 +1,152 @@
+"""The rules, small networks and helpers that several tests of routers share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+import elunet as eln
+from elunet import layers as L
+from elunet import routers as R
+
+MAKERS = {
+    "plain": R.Router,
+    "backprop": R.Backprop,
+    "FA": lambda: R.FeedbackAlignment(seed=1),
+    "FA article": lambda: R.FeedbackAlignment(distribution=eln.init.Uniform(-0.5, 0.5)),
+    "DFA": lambda: R.DirectFeedbackAlignment(seed=1),
+    "DFA before": lambda: R.DirectFeedbackAlignment(before_pooling=True),
+    "DFA shared": lambda: R.DirectFeedbackAlignment(shared=True),
+    "DRTP": lambda: R.DirectRandomTargetProjection(seed=1),
+    "DRTP shared": lambda: R.DirectRandomTargetProjection(shared=True),
+    "DRTP before": lambda: R.DirectRandomTargetProjection(shared=True, before_pooling=True),
+    "uSF": R.SignSymmetry,
+    "brSF": lambda: R.SignSymmetry("batchwise", seed=1),
+    "frSF": lambda: R.SignSymmetry("fixed", seed=1),
+    "KP": lambda: R.KolenPollack(seed=1),
+    "dilated": lambda: R.DilatedBackprop(proportion=0.5, decay=0.9),
+    "dilated 2": lambda: R.DilatedBackprop(dilation=2),
+    "dilated random": lambda: R.DilatedBackprop(proportion=0.5, projection="random", seed=1),
+    "mixed": lambda: R.Mixed(
+        {"*1": R.SignSymmetry("batchwise"), "*2": R.KolenPollack(), "*": R.DilatedBackprop()}
+    ),
+    "mixed random": lambda: R.Mixed(
+        {
+            "*1": R.DilatedBackprop(projection="random"),
+            "*2": R.DirectFeedbackAlignment(before_pooling=True),
+            "*": R.SignSymmetry("fixed"),
+        }
+    ),
+    "noise": lambda: R.GradientNoise(R.SignSymmetry("batchwise"), eta=0.3, seed=2),
+    "matched": lambda: R.NormMatched(R.FeedbackAlignment(seed=1)),
+    "both": lambda: R.GradientNoise(R.NormMatched(R.Mixed({"*": R.KolenPollack()}))),
+}
+RULES = pytest.mark.parametrize("rule", MAKERS)
+
+
+def residual():
+    net = eln.Network(seed=0)
+    net.add(L.Conv2D(3, 4, 3, stride=4))
+    net.add(L.BatchNorm(4))
+    skip = net.add(L.ELU())
+    net.add(L.Conv2D(4, 4, 3))
+    net.add(L.BatchNorm(4))
+    net.add(L.ELU())
+    main = net.add(L.Conv2D(4, 4, 2))
+    net.add(L.Add(), inputs=[main, skip])
+    net.add(L.MeanPool2D(2))
+    net.add(L.Dropout(0.2))
+    net.add(L.Flatten())
+    net.add(L.Linear(4 * 4 * 4, 10))
+    return net
+
+
+def pictures():
+    """Return a small network of convolutions, pooling and dropout: all that rules look out for."""
+    parts = [L.Conv2D(1, 3, 2), L.ELU(), L.MeanPool2D(2), L.Dropout(0.25), L.Conv2D(3, 3, 2)]
+    parts += [L.BatchNorm(3), L.Tanh(), L.Conv2D(3, 4, 1), L.ELU(), L.Flatten(), L.Linear(16, 3)]
+    return eln.Sequential(parts, seed=0)
+
+
+def small():
+    net = eln.Network(seed=0)
+    net.add(L.Linear(4, 5))
+    skip = net.add(L.Tanh())
+    main = net.add(L.Linear(5, 5))
+    net.add(L.Add(), inputs=[main, skip])
+    net.add(L.Linear(5, 3))
+    return net
+
+
+def forward(net, shape, classes, seed=0, dtype=np.float32):
+    rng = np.random.default_rng(seed)
+    target = rng.integers(0, classes, shape[0])
+    logits = net.forward(rng.normal(size=shape).astype(dtype), train=True)
+    return eln.losses.SoftmaxCrossEntropy()(logits, target)[1], target
+
+
+def copied(arrays):
+    return {name: value.copy() for name, value in arrays.items()}
+
+
+def assert_same(got, expected):
+    assert got.keys() == expected.keys()
+    for name, value in got.items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
+
+
+def steps(net, router, optimizer, seeds):
+    """Train for a step with each seed's batch, and return every step's gradients."""
+    grads = []
+    for seed in seeds:
+        router.epoch = seed
+        dy, target = forward(net, (6, 4), 3, seed)
+        router.backward(net, dy, target)
+        grads.append(copied(net.gradients()))
+        optimizer.step(net, router)
+    return grads
+
+
+@st.composite
+def networks(draw):
+    """Draw a small chain or residual network, of matrices or of convolutions."""
+    pictures = draw(st.booleans())
+    width, classes = draw(st.integers(2, 4)), draw(st.integers(2, 4))
+
+    def weighted(before, after):
+        if not pictures:
+            return L.Linear(before, after)
+        return L.Conv2D(before, after, draw(st.integers(1, 3)))
+
+    net = eln.Network(seed=draw(st.integers(0, 1000)))
+    last = net.add(weighted(2, width))
+    for _ in range(draw(st.integers(0, 3))):
+        start = last
+        last = net.add(draw(st.sampled_from([L.ELU, L.ReLU, L.Tanh]))())
+        if draw(st.booleans()):
+            last = net.add(L.BatchNorm(width))
+        last = net.add(weighted(width, width))
+        if draw(st.booleans()):
+            last = net.add(L.Add(), inputs=[last, start])
+    if pictures:
+        if draw(st.booleans()):
+            net.add(draw(st.sampled_from([L.MaxPool2D, L.MeanPool2D]))(2))
+        net.add(weighted(width, classes))
+        net.add(L.GlobalMeanPool2D())
+    else:
+        net.add(weighted(width, classes))
+    return net, ((5, 4, 3, 2) if pictures else (5, 2)), classes
+
+
+SIMPLE = [rule for rule in MAKERS if not rule.startswith("mixed")]  # those fit every network
+HOOKS_ONLY = [rule for rule in SIMPLE if rule not in ("noise", "matched", "both")]
+
+
+@st.composite
+def rules(draw):
+    """Draw what makes a rule: one of the simple ones, or two of them mixed."""
+    if draw(st.booleans()):
+        return MAKERS[draw(st.sampled_from(SIMPLE))]
+    first, second = (MAKERS[draw(st.sampled_from(HOOKS_ONLY))] for _ in range(2))
+    return lambda: R.Mixed({"*1": first(), "*": second()})
