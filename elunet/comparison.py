@@ -1,0 +1,491 @@
+"""Learning rules side by side, so that the comparison can be believed.
+
+Every rule gets the same networks, initial weights and order of the data, the same grid of learning
+rates and as many steps. The rate is chosen on a validation split with a seed of its own; the test
+split is looked at once per final run. Several seeds give paired differences with intervals, and
+baselines say what a score is worth: a rule that does not beat the last layer alone, on frozen
+random features, has taught the hidden layers nothing.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import math
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from elunet import models
+from elunet._checks import integer, number
+from elunet._types import Array
+from elunet.checkpoint import write_atomically
+from elunet.history import History
+from elunet.losses import Loss, SoftmaxCrossEntropy
+from elunet.metrics import Alignment, AngleLog, read_angles, t_interval
+from elunet.network import Network
+from elunet.optim import SGD, Optimizer, PerLayer
+from elunet.routers import Backprop, Router
+from elunet.train import Data, DivergenceError, HistoryFile, Trainer, evaluate
+
+SWEEP_SEED = 1000  # the rate is chosen with weights and an order that no final run has
+LAST_LAYER, LINEAR, SHALLOW = "last layer only", "linear", "shallow"
+
+MakeNetwork = Callable[[int], Network]
+MakeRouter = Callable[[int], Router]
+MakeOptimizer = Callable[[float], Optimizer]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training of a comparison.
+
+    Attributes
+    ----------
+    stage : "sweep" or "final"
+    rule : str
+    rate : float
+        The learning rate.
+    seed : int
+        Of the weights, the rule's matrices, and the order of the batches.
+    train_loss, train_accuracy : float
+        Means over the last pass, while the weights changed. Accuracies are fractions.
+    validation_accuracy, test_accuracy : float
+        Of the last epoch; the test split is not looked at in a sweep (NaN).
+    diverged : int
+        1 if loss or weights became infinite or NaN. Such a run's accuracies are those of guessing.
+    seconds : float
+
+    Examples
+    --------
+    >>> Run("final", "fa", 0.1, 0, 1.2, 0.55, 0.5, 0.52, 0, 9.0).rate
+    0.1
+    """
+
+    stage: str
+    rule: str
+    rate: float
+    seed: int
+    train_loss: float
+    train_accuracy: float
+    validation_accuracy: float
+    test_accuracy: float
+    diverged: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` found.
+
+    Attributes
+    ----------
+    rules : tuple of str
+        In the order in which they were given, the baselines last; the first is the reference.
+    rates : tuple of float
+    runs : list of Run
+    folder : Path
+        Where each final run's history and angles are.
+
+    Examples
+    --------
+    >>> run = Run("final", "fa", 0.1, 0, 1.2, 0.55, 0.5, 0.52, 0, 9.0)
+    >>> Comparison(("fa",), (0.1,), [run], Path()).accuracy("fa")[0]
+    0.52
+    """
+
+    rules: tuple[str, ...]
+    rates: tuple[float, ...]
+    runs: list[Run]
+    folder: Path
+
+    def of(self, rule: str, stage: str = "final") -> list[Run]:
+        """Return a rule's runs of one stage, in order of seed and rate."""
+        found = [run for run in self.runs if (run.rule, run.stage) == (rule, stage)]
+        return sorted(found, key=lambda run: (run.seed, run.rate))
+
+    @cached_property
+    def best_rates(self) -> dict[str, float]:
+        """The learning rate of the best mean validation accuracy in each rule's sweep."""
+        return {rule: _best(self.of(rule, "sweep")) for rule in self.rules}
+
+    @property
+    def warnings(self) -> list[str]:
+        """What weakens the comparison: best rates at the grid's edge, final runs that diverged."""
+        found = []
+        for rule, rate in self.best_rates.items():
+            if rate in (min(self.rates), max(self.rates)):
+                found.append(
+                    f"{rule}: the best learning rate, {rate:g}, lies at the edge of the grid; a"
+                    " better one may lie beyond"
+                )
+            diverged = sum(run.diverged for run in self.of(rule))
+            if diverged:
+                found.append(f"{rule}: {diverged} of {len(self.of(rule))} final runs diverged")
+        return found
+
+    def accuracy(self, rule: str) -> tuple[float, float]:
+        """Return the mean test accuracy and half its 95 % t-interval, as fractions."""
+        return t_interval([run.test_accuracy for run in self.of(rule)])
+
+    def difference(self, rule: str, reference: str | None = None) -> tuple[float, float]:
+        """Return the mean over seeds of a rule's accuracy minus the reference's, and half its
+        95 % t-interval.
+
+        Both runs of a pair share seed, initial weights and order, so what they have in common
+        cancels. With many rules some intervals exclude 0 by chance.
+        """  # noqa: D205
+        others = self.of(self.rules[0] if reference is None else reference)
+        pairs = zip(self.of(rule), others, strict=True)
+        return t_interval([run.test_accuracy - other.test_accuracy for run, other in pairs])
+
+    def histories(self, rule: str) -> list[History]:
+        """Return the final runs' histories by seed, of all that completed an epoch."""
+        files = [self.folder / _file("history", rule, run.seed) for run in self.of(rule)]
+        return [History.from_csv(file) for file in files if file.exists()]
+
+    def angles(self, rule: str, seed: int = 0) -> list[Alignment]:
+        """Return a final run's angles to backpropagation, [] if they were not measured."""
+        file = self.folder / _file("angles", rule, seed)
+        return read_angles(file) if file.exists() else []
+
+    def table(self) -> str:
+        """Return the results as a Markdown table, followed by the warnings."""
+        rows = [
+            "| rule | learning rate | test accuracy, % | minus " + self.rules[0] + " | train, % |",
+            "|---|---|---|---|---|",
+        ]
+        for rule in self.rules:
+            train = 100 * float(np.mean([run.train_accuracy for run in self.of(rule)]))
+            minus = _percent(*self.difference(rule)) if rule != self.rules[0] else ""
+            accuracy = _percent(*self.accuracy(rule))
+            rows.append(
+                f"| {rule} | {self.best_rates[rule]:g} | {accuracy} | {minus} | {train:.1f} |"
+            )
+        return "\n".join([*rows, *(f"\nWarning: {text}." for text in self.warnings)])
+
+
+def compare(
+    network: MakeNetwork,
+    rules: Mapping[str, MakeRouter],
+    train: Data,
+    validation: Data,
+    test: Data,
+    *,
+    rates: Sequence[float],
+    epochs: int,
+    folder: str | os.PathLike[str],
+    seeds: int = 5,
+    optimizer: MakeOptimizer | None = None,
+    loss: Loss | None = None,
+    batch_size: int = 100,
+    baselines: bool = True,
+    angles_every: int = 0,
+    null: int = 20,
+    log: Callable[[str], None] | None = print,
+) -> Comparison:
+    """Train the same networks under several learning rules and compare what they reach.
+
+    First each rule trains once with each learning rate; the rate of the best validation accuracy
+    then trains with each seed. A call that was cut goes on where it was, run by run.
+
+    Parameters
+    ----------
+    network : callable
+        ``network(seed) -> Network``.
+    rules : dict of {name: callable}
+        ``rule(seed) -> Router``; the first is the one that others are compared with.
+    train, validation, test : (x, y)
+        x float of shape (n, ...), y integer labels.
+    rates : sequence of float
+        The grid of learning rates.
+    epochs : int
+        Of each run.
+    folder : path
+        Takes settings.json, runs.csv, and each final run's history and angles.
+    seeds : int, default 5
+        Final runs of each rule, with seeds 0, 1, ...
+    optimizer : callable, optional
+        ``optimizer(rate) -> Optimizer``, by default SGD with momentum 0.9. A repetition with
+        another one under the same name cannot be told apart: use another folder.
+    loss : Loss, optional
+        `SoftmaxCrossEntropy` by default.
+    batch_size : int, default 100
+    baselines : bool, default True
+        Whether to add "last layer only" (the network's own features, frozen as they were drawn), a
+        "linear" classifier on the pixels and a "shallow" network with one hidden layer of 128, all
+        by backpropagation.
+    angles_every : int, default 0
+        Steps between two measurements of angles in the final runs; 0 measures none.
+    null : int, default 20
+        Draws for the angles' null band.
+    log : callable, optional
+        Takes a line of text per run.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range, a rule has a baseline's name, or the folder holds another
+        comparison; the message lists how it differs.
+
+    Warns
+    -----
+    UserWarning
+        If a best rate lies at the grid's edge, or a final run diverged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import elunet as eln
+    >>> x, y = eln.data.make_shapes(60, seed=0)
+    >>> data = eln.data.standardize(x), y
+    >>> R = eln.routers
+    >>> rules = {"backprop": lambda seed: R.Backprop(), "fa": R.FeedbackAlignment}
+    >>> with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
+    ...     result = eln.compare(
+    ...         lambda seed: eln.models.mlp(widths=(8,), seed=seed),
+    ...         rules,
+    ...         *(data, data, data),  # in earnest three different ones
+    ...         rates=(0.001, 0.01),
+    ...         epochs=1,
+    ...         seeds=2,
+    ...         folder=folder,
+    ...         log=None,
+    ...     )
+    >>> result.rules
+    ('backprop', 'fa', 'last layer only', 'linear', 'shallow')
+    """
+    rates = tuple(sorted(number("compare", "rates", rate, "(0, inf)") for rate in set(rates)))
+    if not rates:
+        raise ValueError("compare: expected at least one of rates, got none")
+    integer("compare", "seeds", seeds)
+    integer("compare", "epochs", epochs)
+    if not rules:
+        raise ValueError("compare: expected at least one of rules, got none")
+    entries = {name: _Entry(network, rule) for name, rule in rules.items()}
+    if baselines:
+        taken = {LAST_LAYER, LINEAR, SHALLOW} & set(rules)
+        if taken:
+            raise ValueError(f"compare: expected rules without baselines' names, got {taken}")
+        entries |= _baselines(network, train)
+    if len({_file("", name, 0) for name in entries}) < len(entries):
+        raise ValueError(
+            f"compare: expected rules with names that differ in letters or digits, got {[*rules]}"
+        )
+    bench = _Bench(
+        entries,
+        (train, validation, test),
+        epochs,
+        optimizer or (lambda rate: SGD(rate, momentum=0.9)),
+        loss or SoftmaxCrossEntropy(),
+        batch_size,
+        angles_every,
+        null,
+        Path(folder),
+    )
+    bench.open(rates)
+    best = {}
+    for name in entries:
+        sweep = [bench.run("sweep", name, rate, SWEEP_SEED, log) for rate in rates]
+        best[name] = _best(sweep)
+    for seed in range(seeds):
+        for name in entries:
+            bench.run("final", name, best[name], seed, log)
+    comparison = Comparison(tuple(entries), rates, list(bench.runs.values()), bench.folder)
+    for text in comparison.warnings:
+        warnings.warn(f"compare: {text}", stacklevel=2)
+    return comparison
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A rule on a network, or a baseline."""
+
+    network: MakeNetwork
+    router: MakeRouter
+    is_rule: bool = True  # rather than a baseline
+    frozen: bool = False  # whether only the last weighted layer learns
+
+
+def _baselines(network: MakeNetwork, train: Data) -> dict[str, _Entry]:
+    inputs, classes = math.prod(train[0].shape[1:]), network(0).predict(train[0][:1]).shape[-1]
+
+    def backprop(seed: int) -> Router:
+        return Backprop()
+
+    return {
+        LAST_LAYER: _Entry(network, backprop, False, frozen=True),
+        LINEAR: _Entry(lambda seed: models.mlp(classes, inputs, (), seed), backprop, False),
+        SHALLOW: _Entry(lambda seed: models.mlp(classes, inputs, (128,), seed), backprop, False),
+    }
+
+
+@dataclass
+class _Bench:
+    """Where runs are made and kept."""
+
+    entries: dict[str, _Entry]
+    data: tuple[Data, Data, Data]
+    epochs: int
+    optimizer: MakeOptimizer
+    loss: Loss
+    batch_size: int
+    angles_every: int
+    null: int
+    folder: Path
+
+    def open(self, rates: Sequence[float]) -> None:
+        """Read what is done already, if it belongs to this comparison."""
+        settings = {
+            "rules": {name: _describe(entry) for name, entry in self.entries.items()},
+            "data": [_fingerprint(*split) for split in self.data],
+            "rates": list(rates),
+            "epochs": self.epochs,
+            "optimizer": repr(self.optimizer(rates[0])),
+            "loss": repr(self.loss),
+            "batch_size": self.batch_size,
+            "angles_every": self.angles_every,
+            "null": self.null,
+        }
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file = self.folder / "settings.json"
+        if file.exists():
+            there = json.loads(file.read_text("utf-8"))
+            other = [key for key in settings if there.get(key) != settings[key]]
+            if other:
+                raise ValueError(
+                    f"compare: expected {self.folder} empty or with the same comparison, got one"
+                    f" with other {', '.join(other)} (settings.json); use another folder"
+                )
+        write_atomically(file, (json.dumps(settings, indent=1) + "\n").encode())
+        self.table = self.folder / "runs.csv"
+        self.runs = {_key(run): run for run in _read_runs(self.table)}
+
+    def run(
+        self, stage: str, rule: str, rate: float, seed: int, log: Callable[[str], None] | None
+    ) -> Run:
+        """Return a run that was made before, or make it."""
+        key = stage, rule, rate, seed
+        if key not in self.runs:
+            run = self.runs[key] = self._train(*key)
+            write_atomically(self.table, _to_csv(self.runs.values()))
+            if log is not None:
+                score = run.validation_accuracy if stage == "sweep" else run.test_accuracy
+                split = "validation" if stage == "sweep" else "test"
+                end = "diverged" if run.diverged else f"{split} {100 * score:.2f} %"
+                log(f"{stage} {rule}, rate {rate:g}, seed {seed}: {end}, {run.seconds:.1f} s")
+        return self.runs[key]
+
+    def _train(self, stage: str, rule: str, rate: float, seed: int) -> Run:
+        entry, (train, validation, test) = self.entries[rule], self.data
+        net = entry.network(seed)
+        optimizer = self.optimizer(rate)
+        if entry.frozen:
+            last = [node.name for node in net.nodes if node.layer.weighted][-1]
+            optimizer = PerLayer({f"{last}.*": optimizer, "*": SGD(0.0)})
+        trainer = Trainer(
+            net,
+            self.loss,
+            optimizer,
+            entry.router(seed),
+            batch_size=self.batch_size,
+            seed=seed,
+            progress=False,
+        )
+        if stage == "final":
+            trainer.callbacks.append(HistoryFile(self.folder / _file("history", rule, seed)))
+            if self.angles_every and entry.is_rule:
+                file = self.folder / _file("angles", rule, seed)
+                trainer.callbacks.append(AngleLog(file, self.angles_every, self.null))
+        guess = 1 / int(net.predict(test[0][:1]).shape[-1])
+        try:
+            row = trainer.fit(train, validation, self.epochs)[-1]
+        except DivergenceError:
+            seconds = sum(trainer.history.column("seconds"))
+            return Run(stage, rule, rate, seed, math.nan, guess, guess, guess, 1, seconds)
+        score = math.nan
+        if stage == "final":
+            score = evaluate(net, *test, self.loss, self.batch_size)[1]
+        seconds = sum(trainer.history.column("seconds"))
+        return Run(
+            stage,
+            rule,
+            rate,
+            seed,
+            row.train_loss,
+            row.train_accuracy,
+            row.validation_accuracy,
+            score,
+            0,
+            seconds,
+        )
+
+
+def _best(sweep: Sequence[Run]) -> float:
+    """Return the rate of the best validation accuracy, of equals the smaller; never a diverged one
+    if another is there.
+    """  # noqa: D205
+    return max(sweep, key=lambda run: (-run.diverged, run.validation_accuracy, -run.rate)).rate
+
+
+def _describe(entry: _Entry) -> str:
+    """Return what an entry trains, as text that differs where the training would."""
+    text = f"{entry.network(0)!r} {entry.router(0)!r} frozen={entry.frozen}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16] + f" {entry.router(0)!r}"
+
+
+def _fingerprint(x: Array, y: Array) -> str:
+    digest = hashlib.sha256(f"{x.shape} {x.dtype} {y.shape}".encode())
+    for array in (x, y):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return f"{len(x)} examples, sha256 {digest.hexdigest()[:16]}"
+
+
+def _key(run: Run) -> tuple[str, str, float, int]:
+    return run.stage, run.rule, run.rate, run.seed
+
+
+def _file(kind: str, rule: str, seed: int) -> str:
+    plain = "".join(letter if letter.isalnum() else "-" for letter in rule)
+    return f"{kind}-{plain}-{seed}.csv"
+
+
+def _read_runs(file: Path) -> list[Run]:
+    """Read runs.csv, [] if there is none yet."""
+    if not file.exists():
+        return []
+    texts = {"stage": str, "rule": str, "seed": int, "diverged": int}
+    kinds: dict[str, Callable[[str], Any]] = {
+        field.name: texts.get(field.name, float) for field in fields(Run)
+    }
+    with open(file, newline="", encoding="utf-8") as stream:
+        return [
+            Run(**{name: kind(row[name]) for name, kind in kinds.items()})
+            for row in csv.DictReader(stream)
+        ]
+
+
+def _to_csv(runs: Any) -> bytes:
+    stream = io.StringIO()
+    columns = [field.name for field in fields(Run)]
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(run) for run in runs)
+    return stream.getvalue().encode()
+
+
+def _percent(mean: float, half: float) -> str:
+    """Return "12.3 ± 0.4" of fractions."""
+    return f"{100 * mean:.1f} ± {100 * half:.1f}"
