@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,8 @@ RUNS = {
     "d": "the article's case d, on CIFAR-10 (JPEG copy)",
     "e": "the article's case e, on CIFAR-10 (JPEG copy)",
     "b": "the article's case b, on CIFAR-10 (JPEG copy)",
+    "a": "the article's case a, on CIFAR-10 (JPEG copy)",
+    "c": "the article's case c, on CIFAR-10 (JPEG copy)",
 }
 
 
@@ -36,8 +40,17 @@ def shapes(file: Path) -> None:
     figure.savefig(file)
 
 
+def page(name: str, folder: Path) -> None:
+    """Run a page's Python blocks, which save their pictures, in a folder."""
+    text = (DOCS / name).read_text("utf-8")
+    code = "\n".join(re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+    with contextlib.chdir(folder):
+        exec(compile(code, name, "exec"), {"__name__": name})
+
+
 if __name__ == "__main__":
     shapes(DOCS / "images" / "shapes.png")
     for run, title in RUNS.items():
         history = eln.History.from_csv(DOCS / "data" / f"{run}-history.csv")
         eln.plots.curves(history, DOCS / "images" / f"{run}.png", title, "test")
+    page("plots.md", DOCS / "images")
