@@ -1,0 +1,295 @@
+"""Weights to and from PyTorch.
+
+PyTorch keeps a convolution's weight as (C_out, C_in, kh, kw), a Linear's as (out, in), and its
+pictures channels first. So a Linear behind Flatten meets the same numbers in another order, and its
+rows have to be put into that order, too; for this the picture's shape before Flatten is needed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from elunet._types import Array, Shape
+from elunet.exchange._slots import Layout, Slot, as_array, fill, output_shapes, same
+from elunet.layers import Add, BatchNorm, Conv2D, Flatten, Linear, Softmax
+from elunet.network import INPUT, Network, Node
+
+COUNTER = "num_batches_tracked"
+
+
+def to_torch(
+    net: Network, names: Mapping[str, str] | None = None, input_shape: Sequence[int] | None = None
+) -> dict[str, Array]:
+    """Return a network's arrays with PyTorch's names and layout, as copies.
+
+    Parameters
+    ----------
+    net : Network
+    names : dict of str to str, optional
+        The module's name for each layer's, such as ``{"conv1": "features.0"}``; see `torch_names`.
+        A layer that is not in it keeps its name.
+    input_shape : tuple of int, optional
+        One picture's shape (H, W, C). Needed if there is a Flatten: PyTorch flattens (C, H, W), so
+        what follows has its rows in another order.
+
+    Returns
+    -------
+    dict of str to array
+        ``{"conv1.weight": array, "conv1.bias": array, ...}`` in forward order, in the arrays' own
+        dtypes: float32 parameters, and the running averages of BatchNorm in float64, which
+        ``load_state_dict`` casts to what the module has. Its ``num_batches_tracked`` is 0, since
+        elunet does not count them; with a fixed momentum PyTorch does not read it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `names` or `input_shape` does not fit the network, or is needed and missing.
+
+    Notes
+    -----
+    A layer that is none of elunet's own keeps its arrays' names and layout.
+
+    Examples
+    --------
+    With ``import torch``, ``{name: torch.as_tensor(a) for name, a in arrays.items()}`` is what a
+    module's ``load_state_dict`` takes.
+
+    >>> import elunet as eln
+    >>> net = eln.Sequential([eln.layers.Conv2D(3, 16, 5), eln.layers.ELU()], seed=0)
+    >>> arrays = eln.exchange.to_torch(net, {"conv1": "0"})
+    >>> {name: array.shape for name, array in arrays.items()}
+    {'0.weight': (16, 3, 5, 5), '0.bias': (16,)}
+    """
+    arrays = {}
+    for node, slots in _slots("to_torch", net, names, input_shape):
+        arrays.update({slot.theirs: slot.give() for slot in slots})
+        if isinstance(node.layer, BatchNorm):
+            arrays[_join(_module(node, names), COUNTER)] = np.zeros((), np.int64)
+    return arrays
+
+
+def from_torch(
+    net: Network,
+    state_dict: Mapping[str, Any],
+    names: Mapping[str, str] | None = None,
+    input_shape: Sequence[int] | None = None,
+) -> None:
+    """Take weights from PyTorch into a network of the same layers.
+
+    Parameters
+    ----------
+    net : Network
+        Changed only if everything fits. Where a float64 array comes for one of float32, ours
+        becomes float64, so that nothing is rounded.
+    state_dict : dict of str to tensor or array
+        What a module's ``state_dict()`` gives. ``num_batches_tracked`` is passed over.
+    names, input_shape : optional
+        As in `to_torch`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `state_dict` is no dictionary; if names or shapes differ from the network's, which are
+        then listed; if `names` or `input_shape` does not fit, or is needed and missing.
+
+    Notes
+    -----
+    Only arrays come over. That the layers do the same is for you to see to: strides and padding,
+    ELU's alpha, BatchNorm's eps. "same" is PyTorch's at stride 1; at larger strides PyTorch has no
+    "same", and elunet's may put one more row of zeros below than above.
+
+    Examples
+    --------
+    To take a part only, put it over the network's own:
+    ``from_torch(net, {**to_torch(net), **part})``.
+
+    >>> import numpy as np
+    >>> import elunet as eln
+    >>> net = eln.Sequential([eln.layers.Linear(3, 2)])
+    >>> eln.exchange.from_torch(net, {"linear1.weight": np.eye(2, 3), "linear1.bias": np.zeros(2)})
+    >>> net(np.array([[5.0, 6.0, 7.0]]))
+    array([[5., 6.]])
+    """
+    found = _checked("from_torch", state_dict)
+    slots = [slot for _, some in _slots("from_torch", net, names, input_shape) for slot in some]
+    wanted = {slot.theirs for slot in slots}
+    problems = [
+        f"  {slot.theirs}, here {slot.ours}: not in the state_dict"
+        for slot in slots
+        if slot.theirs not in found
+    ]
+    problems += [
+        f"  {name}: not in the network"
+        for name in found
+        if name not in wanted and _split(name)[1] != COUNTER
+    ]
+    pairs = [(slot, as_array(found[slot.theirs])) for slot in slots if slot.theirs in found]
+    fill("from_torch", "state_dict", pairs, problems)
+
+
+def torch_names(net: Network, state_dict: Mapping[str, Any]) -> dict[str, str]:
+    """Pair a network's layers with a module's submodules, by their order.
+
+    Parameters
+    ----------
+    net : Network
+    state_dict : dict
+        Its order is that in which the module's ``__init__`` made its submodules, which is usually,
+        but need not be, the order in which they are called: look at the pairs.
+
+    Returns
+    -------
+    dict of str to str
+        For the `names` of `to_torch` and `from_torch`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `state_dict` is no dictionary, or there are not as many submodules with arrays as layers.
+
+    Examples
+    --------
+    >>> import elunet as eln
+    >>> net = eln.Sequential([eln.layers.Linear(3, 8), eln.layers.ELU(), eln.layers.Linear(8, 2)])
+    >>> eln.exchange.torch_names(net, dict.fromkeys(["0.weight", "0.bias", "2.weight", "2.bias"]))
+    {'linear1': '0', 'linear2': '2'}
+    """
+    modules = list(dict.fromkeys(_split(name)[0] for name in _checked("torch_names", state_dict)))
+    layers = [node.name for node in net.nodes if node.layer.params or node.layer.state]
+    if len(modules) != len(layers):
+        raise ValueError(
+            f"torch_names: expected as many submodules with arrays as layers, {len(layers)}"
+            f" ({', '.join(layers)}), got {len(modules)} ({', '.join(modules)})"
+        )
+    return dict(zip(layers, modules, strict=True))
+
+
+def _checked(owner: str, state_dict: object) -> Mapping[str, Any]:
+    if isinstance(state_dict, Mapping):
+        return state_dict
+    hint = "; a module's is module.state_dict()" if hasattr(state_dict, "state_dict") else ""
+    raise TypeError(
+        f"{owner}: expected state_dict as a dictionary of names and arrays, got"
+        f" {type(state_dict).__name__}{hint}"
+    )
+
+
+def _slots(
+    owner: str,
+    net: Network,
+    names: Mapping[str, str] | None,
+    input_shape: Sequence[int] | None,
+) -> list[tuple[Node, list[Slot]]]:
+    """Return every layer's arrays with PyTorch's names and layouts."""
+    unknown = sorted(set(names or {}) - set(net.names))
+    if unknown:
+        raise ValueError(f"{owner}: expected names of layers among {net.names}, got {unknown}")
+    orders = _orders(owner, net, input_shape)
+    listed = []
+    taken: dict[str, str] = {}
+    for node in net.nodes:
+        slots = []
+        for home in (node.layer.params, node.layer.state):
+            for key, array in home.items():
+                theirs = _join(_module(node, names), _their_key(node, key))
+                ours = f"{node.name}.{key}"
+                if theirs in taken:
+                    raise ValueError(
+                        f"{owner}: expected a name of its own for each array, got {theirs} for"
+                        f" {taken[theirs]} and {ours}"
+                    )
+                taken[theirs] = ours
+                layout = _layout(node, key, array.shape, orders[node.name])
+                slots.append(Slot(home, key, ours, theirs, layout))
+        listed.append((node, slots))
+    return listed
+
+
+def _their_key(node: Node, key: str) -> str:
+    if isinstance(node.layer, Conv2D | Linear):
+        return {"W": "weight", "b": "bias"}.get(key, key)
+    if isinstance(node.layer, BatchNorm):
+        return {"gamma": "weight", "beta": "bias"}.get(key, key)
+    return key
+
+
+def _layout(node: Node, key: str, shape: Shape, order: Shape | None) -> Layout:
+    """Return an array's layout; `order` is the shape that the layer's input was flattened from."""
+    if isinstance(node.layer, Conv2D) and key == "W":
+        return Layout(shape, shape, (3, 2, 0, 1), tuple(shape[axis] for axis in (3, 2, 0, 1)))
+    if isinstance(node.layer, Linear):
+        if key != "W":
+            return same(shape)
+        rows = order or shape[:1]
+        features = len(rows)
+        return Layout(shape, (*rows, shape[1]), (features, *_first(features)), shape[::-1])
+    if order is not None and shape:  # one number for each feature, as BatchNorm has
+        features = len(order)
+        return Layout(shape, order, _first(features), shape)
+    return same(shape)
+
+
+def _first(axes: int) -> Shape:
+    """Return the axes with the last one, the channels, first."""
+    return (axes - 1, *range(axes - 1))
+
+
+def _orders(owner: str, net: Network, input_shape: Sequence[int] | None) -> dict[str, Shape | None]:
+    """Return for each layer the picture's shape that its input's features are a flattened one of.
+
+    None where they are no flattened picture. Layers that work number by number hand the order on;
+    a Linear ends it.
+    """
+    flattens = [node.name for node in net.nodes if isinstance(node.layer, Flatten)]
+    if not flattens:
+        return dict.fromkeys(net.names)
+    if input_shape is None:
+        raise ValueError(
+            f"{owner}: expected input_shape, one picture's (H, W, C), got None; {flattens[0]}"
+            " flattens in another order than PyTorch, which has channels first"
+        )
+    shapes = output_shapes(owner, net, input_shape)
+    arrives: dict[str, Shape | None] = {}
+    leaves: dict[str, Shape | None] = {INPUT: None}
+    for node in net.nodes:
+        coming = {leaves[source] for source in node.inputs}
+        if len(coming) > 1:
+            raise ValueError(
+                f"{owner}: expected the inputs of {node.name} to have their features in one order,"
+                f" got {', '.join(node.inputs)}, of which some are flattened pictures"
+            )
+        (order,) = coming
+        arrives[node.name] = order
+        shape = shapes[node.inputs[0]]
+        if isinstance(node.layer, Flatten):
+            reordered = min(math.prod(shape[:-1]), shape[-1]) > 1  # not of one pixel or channel
+            leaves[node.name] = shape if reordered else order
+        elif node.layer.pointwise or isinstance(node.layer, Add | Softmax):
+            leaves[node.name] = order
+        else:
+            leaves[node.name] = None
+            if order is not None and not isinstance(node.layer, Linear):
+                raise ValueError(
+                    f"{owner}: expected a Linear or a layer that works number by number on what"
+                    f" Flatten gives, got {node.layer!r} ({node.name}), of which it is not known"
+                    " how it changes with the order of its features"
+                )
+    return arrives
+
+
+def _module(node: Node, names: Mapping[str, str] | None) -> str:
+    return (names or {}).get(node.name, node.name)
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Return ("features.0", "weight") for "features.0.weight"."""
+    module, _, key = name.rpartition(".")
+    return module, key
+
+
+def _join(module: str, key: str) -> str:
+    return f"{module}.{key}" if module else key
