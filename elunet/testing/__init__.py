@@ -4,8 +4,9 @@
     check_layer(MyLayer(), x)
 
 A check compares a backward pass with numeric differences of the forward pass. If they differ, the
-error says where, by how much, and which kind of slip makes such a difference. `strategies` (for
-hypothesis) draws inputs that are safe to differentiate at.
+error says where, by how much, and which kind of slip makes such a difference. `LayerContract` and
+`LossContract` are tests to inherit from, `strategies` (for hypothesis) draws inputs that are safe
+to differentiate at, and `mutants` is a zoo of wrong layers to test checks with.
 """
 
 from __future__ import annotations
@@ -16,17 +17,22 @@ from typing import TYPE_CHECKING, Any
 from elunet.testing import rules
 from elunet.testing._compare import numeric_gradient
 from elunet.testing._functions import check_functions
+from elunet.testing._inputs import spread
 from elunet.testing._layer import check_layer
 from elunet.testing._network import check_loss, check_network
 from elunet.testing._optimizer import check_optimizer
 from elunet.testing._report import CheckResult, GradientCheckError, Row
+from elunet.testing.contract import LayerContract, LossContract
 
 if TYPE_CHECKING:
+    from elunet.testing import mutants as mutants
     from elunet.testing import strategies as strategies
 
 __all__ = [
     "CheckResult",
     "GradientCheckError",
+    "LayerContract",
+    "LossContract",
     "Row",
     "check_functions",
     "check_layer",
@@ -35,15 +41,18 @@ __all__ = [
     "check_optimizer",
     "numeric_gradient",
     "rules",
+    "spread",
 ]
+
+LATER = ("mutants", "strategies")
 
 
 def __getattr__(name: str) -> Any:
-    """Import `strategies`, and with it hypothesis, at its first use."""
-    if name == "strategies":
-        return importlib.import_module("elunet.testing.strategies")
+    """Import `strategies` (and with it hypothesis) and `mutants` at their first use."""
+    if name in LATER:
+        return importlib.import_module(f"elunet.testing.{name}")
     raise AttributeError(f"module 'elunet.testing' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), "strategies"})
+    return sorted({*globals(), *LATER})

@@ -169,7 +169,7 @@ class Target:
     advice: str = "move the inputs away from it, e.g. with elunet.testing.strategies.inputs"
 
 
-class _Probe:
+class Probe:
     """Differences of <dy, y> around a target's value."""
 
     def __init__(self, target: Target, dy: Array, settings: Settings) -> None:
@@ -266,6 +266,14 @@ class _Probe:
                 low = middle
         return low if self.judge(low)[2] else None
 
+    def search(self, rng: np.random.Generator) -> int | None:
+        """Return an entry that is wrong and on no kink, looking along one random direction."""
+        u = rng.standard_normal(self.flat.size)
+        place = self.locate(u) if self.direction_wrong(u) else None
+        if place is None or self.kink(place, self.entry(place, self.settings.eps)[1]):
+            return None
+        return place
+
 
 def compare(target: Target, dy: Array, settings: Settings) -> Row:
     """Compare a target's gradient with central differences of <dy, output>.
@@ -282,7 +290,7 @@ def compare(target: Target, dy: Array, settings: Settings) -> Row:
         cannot be compared because the value sits on a kink.
     """
     _check_form(target)
-    probe = _Probe(target, dy, settings)
+    probe = Probe(target, dy, settings)
     size = probe.flat.size
     rng = settings.rng(1, size)
     # Entries cost two forward passes each: fewer of them where a pass is long.
@@ -333,7 +341,7 @@ def _check_form(target: Target) -> None:
         )
 
 
-def _kink_error(probe: _Probe, i: int, count: int) -> GradientCheckError:
+def _kink_error(probe: Probe, i: int, count: int) -> GradientCheckError:
     target = probe.target
     index = tuple(map(int, np.unravel_index(i, target.value.shape)))
     step = probe.step(i, probe.settings.eps)
@@ -352,7 +360,7 @@ def _kink_error(probe: _Probe, i: int, count: int) -> GradientCheckError:
 
 
 def _row(
-    probe: _Probe,
+    probe: Probe,
     found: dict[int, tuple[float, float, bool]],
     wrong: set[int],
     kinks: set[int],

@@ -44,6 +44,16 @@ class Evidence:
     is_input: bool = True
 
 
+def batch_factor(count: int) -> Factor:
+    """Return what a factor of the batch size would mean."""
+    return Factor(
+        count,
+        f"multiplied by the batch size {count}",
+        f"averaged over the batch of {count} instead of summed (the mean over the batch is in dy, "
+        "it comes from the loss)",
+    )
+
+
 def explain(evidence: Evidence) -> str:
     """Return the likely cause, or "" where no pattern fits."""
     rules = (

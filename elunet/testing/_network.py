@@ -14,8 +14,7 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.testing._compare import Settings, Target, compare, first_index, real
-from elunet.testing._diagnose import Factor
-from elunet.testing._layer import batch_factor
+from elunet.testing._diagnose import Factor, batch_factor
 from elunet.testing._report import CheckResult, GradientCheckError, Row, conclude
 from elunet.testing._subject import (
     Frozen,

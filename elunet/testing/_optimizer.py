@@ -7,7 +7,7 @@ the step's number moves every weight, and the loss still falls.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,12 +38,12 @@ class _Parameters:
 
 def check_optimizer(
     optimizer: Any,
-    rule: Rule,
+    rule: Rule | Mapping[str, Rule],
     steps: int = 5,
     shape: Shape = (3, 4),
     seed: int = 0,
     *,
-    names: Sequence[str] = ("first.W", "second.W"),
+    names: Sequence[str] | None = None,
     rtol: float = 1e-6,
     atol: float = 1e-12,
 ) -> CheckResult:
@@ -53,18 +53,22 @@ def check_optimizer(
     ----------
     optimizer : object
         A fresh one, with ``step(net)``, where net has ``parameters()`` and ``gradients()``, dicts
-        of arrays by name; step writes into the parameters. A deep copy is run.
-    rule : callable
+        of arrays by name; step writes into the parameters. The gradients' arrays stay the same
+        from step to step, only what they hold changes, as in a network. A deep copy is run.
+    rule : callable, or dict of callables
         ``rule(w, g, state, t) -> new w``: state is a dict of the rule's own for each parameter,
-        empty at first, t the step's number from 1. See `rules` for the usual ones.
+        empty at first, t the step's number from 1. See `rules` for the usual ones. A dict has a
+        rule for each parameter, by name: ``{"first.W": rules.sgd(0.1, l2=0.5), "first.b":
+        rules.sgd(0.1)}``, where biases are not decayed.
     steps : int
         How many steps.
     shape : tuple of int
         Shape of each parameter.
     seed : int
         Draws parameters and gradients (of sizes from 1e-4 to 3, so that eps matters).
-    names : sequence of str
-        The parameters' names. Elunet's optimizers put penalties on those that end in ".W".
+    names : sequence of str, optional
+        The parameters' names, by default first.W and second.W, or the keys of `rule`. Elunet's
+        optimizers put penalties on those that end in ".W".
     rtol, atol : float
         An entry passes if it differs from the rule's by no more than
         ``atol + rtol * |the rule's change of it|``.
@@ -101,10 +105,22 @@ def check_optimizer(
     steps = integer("check_optimizer", "steps", steps)
     number("check_optimizer", "rtol", rtol, POSITIVE)
     number("check_optimizer", "atol", atol, POSITIVE)
+    if isinstance(rule, Mapping):
+        names = list(rule if names is None else names)
+        rules = {name: rule[name] for name in names if name in rule}
+    else:
+        names = ["first.W", "second.W"] if names is None else list(names)
+        rules = dict.fromkeys(names, rule)
+    if not names or rules.keys() != set(names):
+        missing = [name for name in names if name not in rules]
+        raise ValueError(
+            f"check_optimizer: expected a rule for each parameter, got none for {missing or 'any'}"
+        )
     label = type(optimizer).__name__
     runner = copy.deepcopy(optimizer)
     rng = stream(seed, 4)
     net = _Parameters({name: rng.standard_normal(shape) for name in names})
+    net.latest = {name: np.zeros(shape) for name in names}
     states: dict[str, dict[str, Any]] = {name: {} for name in names}
     errors = dict.fromkeys(names, (0.0, 0.0))
     for t in range(1, steps + 1):
@@ -114,14 +130,17 @@ def check_optimizer(
         }
         expected = {}
         for name in names:
-            new = np.asarray(rule(before[name].copy(), gradients[name].copy(), states[name], t))
+            new = np.asarray(
+                rules[name](before[name].copy(), gradients[name].copy(), states[name], t)
+            )
             if new.shape != before[name].shape:
                 raise ValueError(
                     f"check_optimizer: expected the rule to return shape {before[name].shape}, "
                     f"got {new.shape}"
                 )
             expected[name] = new
-        net.latest = {name: g.copy() for name, g in gradients.items()}
+        for name in names:
+            net.latest[name][...] = gradients[name]
         runner.step(net)
         for name in names:
             if not np.array_equal(net.latest[name], gradients[name]):

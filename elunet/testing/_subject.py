@@ -256,7 +256,7 @@ def in_float64(parts: Mapping[str, Any]) -> list[Parameter]:
         If ``params`` lists an array that no part holds, so that it cannot be replaced.
     """
     return _replace(
-        parts, [pair for path, part in parts.items() for pair in _candidates(path, part)]
+        parts, [pair for path, part in parts.items() for pair in candidates(path, part)]
     )
 
 
@@ -295,7 +295,7 @@ def _named_gradient(net: Any, name: str) -> Any:
     return net.gradients().get(name)
 
 
-def _candidates(path: str, part: Any) -> Iterator[tuple[Parameter, Any]]:
+def candidates(path: str, part: Any) -> Iterator[tuple[Parameter, Any]]:
     """Yield what `params` lists, or else the part's attributes, with the array as it is now."""
     where = f"{path}." if path else ""
     params = getattr(part, "params", None)

@@ -747,6 +747,122 @@ def test_halves_that_differ_from_the_whole(x):
     fails(Other(), x, r"backward_input\(dy, weight=B\) gives another dx than a layer whose W is B")
 
 
+# -- at another place, and a step later
+
+
+def test_a_gradient_that_is_a_view_of_dy(x):
+    class Bad(Attributes):
+        def backward(self, dy):
+            dx = super().backward(dy)
+            self.grad_b = dy[0]
+            return dx
+
+    fails(Bad(), x[:1], "db is a view of dy: it changes when dy is written to")
+
+
+class Kept(Square):
+    """Keeps the first x for all later backward passes."""
+
+    x = None
+
+    def forward(self, x):
+        self.x = x if self.x is None else self.x
+        return x**2
+
+
+def test_what_an_earlier_forward_kept(x):
+    fails(
+        Kept(), x, r"dx is right at first, but wrong at another x, as at \[\d, \d\]: backward uses"
+    )
+
+
+def test_what_outlives_a_change_of_the_parameters(x):
+    class Copied(Dense):
+        copy = None
+
+        def backward_input(self, dy, weight=None):
+            if self.copy is None:
+                self.copy = self.params["W"].T.copy()
+            return dy @ (self.copy if weight is None else weight.T)
+
+    class Viewed(Copied):
+        """Follows a change in place, not another array."""
+
+        def backward_input(self, dy, weight=None):
+            if self.copy is None:
+                self.copy = self.params["W"].T
+            return super().backward_input(dy, weight)
+
+    class ByIdentity(Dense):
+        """Follows another array, not a change in place."""
+
+        source = None
+
+        def backward_input(self, dy, weight=None):
+            if self.source is not self.params["W"]:
+                self.source = self.params["W"]
+                self.copy = self.source.T.copy()
+            return dy @ (self.copy if weight is None else weight.T)
+
+    other = "dx is right at first, but wrong after other arrays were put in the parameters' places"
+    fails(Copied(), x, other)
+    fails(Viewed(), x, other)
+    fails(
+        ByIdentity(), x, "dx is right at first, but wrong after the parameters were changed in pl"
+    )
+
+
+def test_forward_that_depends_on_an_earlier_call(x):
+    class Mixed(Square):
+        last = 0.0
+
+        def forward(self, x):
+            y = super().forward(x) + 0.1 * self.last
+            self.last = x.mean()
+            return y
+
+    class First(Square):
+        last = None
+
+        def forward(self, x):
+            y = super().forward(x)
+            y = y if self.last is None else 0.9 * y + 0.1 * self.last
+            self.last = y
+            return y
+
+    fails(Mixed(), x, "forward is not deterministic")
+    fails(First(), x, "forward depends on an earlier call: the same x gives another y after a diff")
+
+
+def test_a_backward_that_draws(x):
+    class Drawing(Square):
+        def __init__(self):
+            self.rng = np.random.default_rng(0)
+
+        def backward(self, dy):
+            return super().backward(dy) * self.rng.random(dy.shape)
+
+    fails(Drawing(), x, "backward gives another dx when it is run twice: does it draw")
+
+
+def test_gradients_that_zero_grad_clears(x):
+    class Summing(Attributes):
+        def __init__(self):
+            super().__init__()
+            self.zero_grad()
+
+        def zero_grad(self):
+            self.dW, self.db = np.zeros((4, 2)), np.zeros(2)
+
+        def backward(self, dy):
+            dy = dy * self.scale
+            self.dW += self.x.T @ dy
+            self.db += dy.sum(axis=0)
+            return dy @ self.W.T
+
+    check_layer(Summing(), x)
+
+
 # -- kinks
 
 
@@ -846,7 +962,7 @@ def test_a_direction_through_one_kink_blames_nobody(rng):
 
 
 def test_a_direction_that_disagrees_alone(rng, monkeypatch):
-    monkeypatch.setattr(compare._Probe, "locate", lambda self, u: None)
+    monkeypatch.setattr(compare.Probe, "locate", lambda self, u: None)
 
     class Wrong(Square):
         def backward(self, dy):

@@ -131,6 +131,30 @@ def test_a_gradient_that_is_written_to():
         check_optimizer(Scaling(), rules.sgd(0.1))
 
 
+def test_a_rule_for_each_parameter():
+    by_name = {"first.W": rules.sgd(0.1, l2=0.5), "first.b": rules.sgd(0.1)}
+    assert check_optimizer(optim.SGD(0.1, l2=0.5), by_name).arrays == ["first.W", "first.b"]
+    assert check_optimizer(optim.SGD(0.1, l2=0.5), by_name, names=["first.b"]).arrays == ["first.b"]
+    with pytest.raises(GradientCheckError, match="first.W is right at the same step"):
+        check_optimizer(optim.SGD(0.1, l2=0.5), dict.fromkeys(by_name, rules.sgd(0.1, l2=0.5)))
+    with pytest.raises(ValueError, match=r"a rule for each parameter, got none for \['other.W'\]"):
+        check_optimizer(optim.SGD(0.1), by_name, names=["first.W", "other.W"])
+    with pytest.raises(ValueError, match="a rule for each parameter, got none for any"):
+        check_optimizer(optim.SGD(0.1), {})
+
+
+def test_a_gradient_that_is_kept():
+    """In a network the next backward pass writes into the same array."""
+
+    class Keeping(Momentum):
+        def update(self, name, w, g):
+            self.v[name] = 0.9 * self.v[name] + g if name in self.v else g
+            w -= self.lr * self.v[name]
+
+    with pytest.raises(GradientCheckError, match="Keeping: step 2 differs from the rule"):
+        check_optimizer(Keeping(), rules.sgd(0.1, 0.9))
+
+
 def test_wrong_calls():
     for wrong in (Descent, 3):
         with pytest.raises(TypeError, match=r"expected an optimizer with step\(net\)"):

@@ -1,0 +1,20 @@
+"""Exercise 5: Maxout, the largest of several linear functions."""
+
+import numpy as np
+
+
+class Maxout:
+    """y = max over k of x W[k] + b[k]."""
+
+    def __init__(self, inputs, outputs, pieces, seed=0):
+        rng = np.random.default_rng(seed)
+        self.W = rng.normal(size=(pieces, inputs, outputs)) / np.sqrt(inputs)
+        self.b = np.zeros((pieces, outputs))
+
+    def forward(self, x):
+        """Return y of shape (N, outputs) for x of shape (N, inputs)."""
+        raise NotImplementedError
+
+    def backward(self, dy):
+        """Return dx; set self.dW and self.db."""
+        raise NotImplementedError

@@ -1,0 +1,18 @@
+"""Exercise 8: a gradient check, to be tried on a zoo of wrong layers."""
+
+
+def check(layer, x):
+    """Raise an AssertionError if layer's gradients at x are wrong."""
+    raise NotImplementedError
+
+
+if __name__ == "__main__":
+    from elunet.testing import check_layer, mutants
+
+    zoo = mutants.layers()
+    findable = mutants.run(check_layer, zoo=zoo).caught
+    score = mutants.run(check, zoo=[mutant for mutant in zoo if mutant.name in findable])
+    print(score)
+    for result in score.mutants:
+        if result.name in score.missed:
+            print(f"\n{result.name}, a wrong {result.of}: {result.explain()}")

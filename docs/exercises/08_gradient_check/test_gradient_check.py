@@ -1,0 +1,37 @@
+"""How many wrong layers the checker finds, and whether it leaves the right ones alone."""
+
+import ast
+import functools
+import inspect
+
+import gradient_check
+import pytest
+
+from elunet.testing import check_layer, mutants
+
+
+@functools.cache
+def score():
+    """Return what the checker does with the mutants that a gradient check can find."""
+    zoo = mutants.layers()
+    findable = mutants.run(check_layer, zoo=zoo).caught
+    return mutants.run(gradient_check.check, zoo=[m for m in zoo if m.name in findable])
+
+
+def test_the_code_is_ones_own():
+    """The function that does the work needs nothing of elunet."""
+    tree = ast.parse(inspect.getsource(gradient_check))
+    assert not any("NotImplementedError" in ast.unparse(node) for node in tree.body)
+    body = [node for node in tree.body if not isinstance(node, ast.If)]
+    assert not any("elunet" in ast.unparse(node) for node in body)
+
+
+def test_correct_layers_pass():
+    """A false alarm costs more trust than a slip that is missed."""
+    assert score().false_alarms == []
+
+
+@pytest.mark.parametrize("enough", [15, 20, 25])
+def test_wrong_layers_are_caught(enough):
+    """The more, the better; print(score()) shows which."""
+    assert score().points >= enough, str(score())

@@ -1,0 +1,231 @@
+"""What a checker is worth: which mutants it caught, and which correct ones it turned away.
+
+A mutant counts only if the checker lets the correct one pass that it was made from. So one that
+turns away everything gets nothing, as does one that lets everything pass.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from elunet.testing.mutants._record import Mutant
+
+WIDTH = 60
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a checker said of one subject, a mutant or a correct one.
+
+    Attributes
+    ----------
+    name : str
+        The mutant's name, or the correct one's.
+    of : str
+        The correct class's name.
+    mutant : Mutant or None
+        None for a correct one.
+    outcome : str
+        For a mutant "caught", "missed", or "not counted" (it was caught, but the correct one was
+        turned away as well); for a correct one "accepted" or "turned away"; for either "hung", or
+        "not run" after too many have hung.
+    message : str
+        What the checker said, as far as it said something.
+    tests : tuple of str
+        Names of the tests that failed, where the checker is a class or a file of tests.
+    """
+
+    name: str
+    of: str
+    mutant: Mutant | None
+    outcome: str
+    message: str = ""
+    tests: tuple[str, ...] = ()
+
+    @property
+    def points(self) -> int:
+        """1 for a mutant that is caught, else 0."""
+        return int(self.outcome == "caught")
+
+    def explain(self) -> str:
+        """Say what happened and, of a mutant, what is wrong with it."""
+        lines = [self.message] if self.message else []
+        if self.mutant is None:
+            if self.outcome != "accepted":
+                lines.insert(0, f"{self.name} is correct, and was not accepted.")
+            return "\n".join(lines) or f"{self.name} is correct."
+        if self.outcome == "not counted":
+            lines.append(f"Caught, but the correct {self.of} is turned away as well.")
+        if self.outcome in ("missed", "hung", "not run"):
+            lines += [
+                self.mutant.why,
+                f"In training: {self.mutant.in_training}",
+                f"How to catch it: {self.mutant.hint}",
+            ]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Score:
+    """The results of one checker; printing it shows them as a table.
+
+    Attributes
+    ----------
+    checker : str
+    results : tuple of Result
+    """
+
+    checker: str
+    results: tuple[Result, ...]
+
+    @property
+    def mutants(self) -> list[Result]:
+        """The results that are of mutants."""
+        return [result for result in self.results if result.mutant is not None]
+
+    @property
+    def caught(self) -> list[str]:
+        """Names of the mutants that were caught, and count."""
+        return [result.name for result in self.mutants if result.points]
+
+    @property
+    def missed(self) -> list[str]:
+        """Names of the mutants that were not caught, or do not count."""
+        return [result.name for result in self.mutants if not result.points]
+
+    @property
+    def false_alarms(self) -> list[str]:
+        """Names of the correct ones that were not accepted."""
+        return [r.name for r in self.results if r.mutant is None and r.outcome != "accepted"]
+
+    @property
+    def points(self) -> int:
+        """Mutants that were caught, and whose correct one was accepted."""
+        return sum(result.points for result in self.results)
+
+    @property
+    def max_points(self) -> int:
+        """Mutants in all."""
+        return len(self.mutants)
+
+    def of_tests(self, wanted: Callable[[str], bool]) -> Score:
+        """Return the score as if only the tests had been there whose names are wanted.
+
+        For a checker that is a class or a file of tests.
+        """
+        results = []
+        for result in self.results:
+            tests = tuple(filter(wanted, result.tests))
+            outcomes = (
+                ("accepted", "turned away") if result.mutant is None else ("missed", "caught")
+            )
+            outcome = outcomes[bool(tests)]
+            results.append(replace(result, tests=tests, outcome=outcome, message=""))
+        return Score(self.checker, tuple(results))
+
+    def to_json(self, points: float | None = None) -> str:
+        """Return the results in the format of Gradescope's results.json.
+
+        One test for each subject, with "name", "score", "max_score", "status" and "output"; a
+        mutant's max_score is its share of the points, a correct one's is 0. Other graders can be
+        served from the same keys.
+
+        Parameters
+        ----------
+        points : float, optional
+            The score for catching all mutants, by default 1 for each.
+
+        References
+        ----------
+        https://gradescope-autograders.readthedocs.io/en/latest/specs/
+        """
+        share = 1.0 if points is None else points / max(self.max_points, 1)
+        tests = [
+            {
+                "name": f"{result.name} ({result.of})"
+                if result.mutant
+                else f"correct: {result.name}",
+                "score": round(share * result.points, 6),
+                "max_score": round(share, 6) if result.mutant else 0.0,
+                "status": "passed" if result.outcome in ("caught", "accepted") else "failed",
+                "output": f"{result.outcome}\n{result.explain()}".strip(),
+            }
+            for result in self.results
+        ]
+        return json.dumps(
+            {"score": round(share * self.points, 6), "output": self.summary(), "tests": tests},
+            indent=2,
+        )
+
+    def summary(self) -> str:
+        """Say the score in one line."""
+        alarms = len(self.false_alarms)
+        correct = len(self.results) - len(self.mutants)
+        return (
+            f"{self.checker}: {self.points} of {self.max_points} mutants caught, "
+            f"{alarms} of {correct} correct ones turned away"
+        )
+
+    def __str__(self) -> str:
+        lines: list[tuple[str, ...]] = [("", "of", "outcome", "the checker said")]
+        for result in self.results:
+            of = result.of if result.mutant else "correct"
+            lines.append((result.name, of, result.outcome, _short(result.message)))
+        return f"{self.summary()}\n{_table(lines)}"
+
+
+def compare(scores: Mapping[str, Score]) -> str:
+    """Return a table of which checker catches which mutant, and who is the only one, as Markdown.
+
+    A cell names the tests that caught the mutant, or says "yes". It is bold where nothing else
+    did, and a list below the table names these mutants.
+
+    Parameters
+    ----------
+    scores : mapping of str to Score
+        Of the same mutants, by the name that the column is to have.
+
+    Raises
+    ------
+    ValueError
+        If the scores are not of the same mutants.
+    """
+    names = [[result.name for result in score.mutants] for score in scores.values()]
+    if not names or any(other != names[0] for other in names):
+        raise ValueError("compare: expected scores of the same mutants, in the same order")
+    lines = [["mutant", "of", *scores], ["---"] * (len(scores) + 2)]
+    only: dict[str, list[str]] = {**{label: [] for label in scores}, "nothing": []}
+    for results in zip(*(score.mutants for score in scores.values()), strict=True):
+        by = [label for label, result in zip(scores, results, strict=True) if result.points]
+        cells = [_caught_by(result) for result in results]
+        if len(by) == 1:
+            cells = [f"**{cell}**" if cell else "" for cell in cells]
+        if len(by) < 2:
+            only[by[0] if by else "nothing"].append(results[0].name)
+        lines.append([results[0].name, results[0].of, *cells])
+    table = [f"| {' | '.join(line)} |" for line in lines]
+    texts = {label: f"{label} alone" for label in scores} | {"nothing": "nothing"}
+    alone = [f"- caught by {texts[by]}: {', '.join(n)}" for by, n in only.items() if n]
+    return "\n".join([*table, "", *alone]).strip()
+
+
+def _caught_by(result: Result) -> str:
+    """Name the tests that caught a mutant."""
+    names = (test.removeprefix("test_").replace("_", " ") for test in result.tests)
+    return (", ".join(names) or "yes") if result.points else ""
+
+
+def _short(message: str) -> str:
+    """Return the first line, cut where it gets long."""
+    line = message.partition("\n")[0]
+    return line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..."
+
+
+def _table(lines: list[tuple[str, ...]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
