@@ -47,7 +47,7 @@ def versions() -> dict[str, str]:
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": f"{cpu_model()}, {available_cores()} cores available",
     }
-    for name in ("numpy", "numba", "elunet", "torch"):
+    for name in ("numpy", "numba", "elunet", "torch", "onnxruntime"):
         if name in sys.modules:
             found[name] = str(sys.modules[name].__version__)
     if "numpy" in sys.modules:

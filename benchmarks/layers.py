@@ -4,7 +4,11 @@ Each layer's three methods are wrapped with a clock, and then the network runs a
 with its own workspace and threads. What the sum of the layers leaves of the whole step is the loss,
 the optimizer (rows of their own) and the network's own bookkeeping ("rest"). GFLOP/s count two
 operations per multiply-add of the plain convolution, whatever the layer really computes, so that a
-faster algorithm shows as a higher rate.
+faster algorithm shows as a higher rate. For comparison stands the rate of one large product, split
+over the same threads.
+
+With `--torch` PyTorch's layers stand beside ours (channels_last): each module by itself, forward
+and backward through autograd, measured after ours in the same process.
 """
 
 from __future__ import annotations
@@ -18,8 +22,10 @@ from typing import Any
 
 import numpy as np
 from _common import Row, available_cores, command_line, print_table, versions, write_csv
+from _steps import elunet_net, pictures, torch_parts
 
 import elunet as eln
+from elunet import parallel
 from elunet.network import multiply_adds
 
 METHODS = ("forward", "backward_params", "backward_input")
@@ -56,20 +62,64 @@ class Clocks:
         return 1e3 * statistics.median(seconds) if seconds else None
 
 
+def sgemm_rate(seconds: float = 1.0) -> float:
+    """Return the GFLOP/s of a large float32 product, the rows split over elunet's threads."""
+    a, b = np.ones((4096, 1024), np.float32), np.ones((1024, 1024), np.float32)
+    y = np.empty((4096, 1024), np.float32)
+
+    def work(start: int, stop: int, worker: int) -> None:
+        np.matmul(a[start:stop], b, out=y[start:stop])
+
+    times = []
+    while sum(times) < seconds:
+        begin = time.perf_counter()
+        parallel.run(work, len(a), eln.get_num_threads())
+        times.append(time.perf_counter() - begin)
+    return 2 * a.size * b.shape[1] / statistics.median(times) / 1e9
+
+
+def torch_layers(case: str, batch: int, threads: int, repeat: int) -> list[tuple[float, float]]:
+    """Return each PyTorch module's forward and backward milliseconds, without the last Flatten."""
+    import torch
+
+    torch.set_num_threads(threads)
+    x = torch.from_numpy(pictures(batch)[0].transpose(0, 3, 1, 2).copy())
+    x = x.to(memory_format=torch.channels_last)
+    times = []
+    for place, part in enumerate(torch_parts(case)[:-1]):
+        part.to(memory_format=torch.channels_last)
+        if hasattr(part, "inplace"):
+            part.inplace = False  # autograd forbids it on what it was given
+        forward, backward = [], []
+        x = x.detach().requires_grad_(place > 0)
+        for _ in range(repeat + 2):
+            begin = time.perf_counter()
+            y = part(x)
+            forward.append(time.perf_counter() - begin)
+            dy = torch.ones_like(y)
+            begin = time.perf_counter()
+            y.backward(dy)
+            backward.append(time.perf_counter() - begin)
+            x.grad = None
+            part.zero_grad()
+        x = y
+        times.append((1e3 * statistics.median(forward[2:]), 1e3 * statistics.median(backward[2:])))
+    return times
+
+
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--case", choices=["elu11", *"abcde"], default="elu11")
+    parser.add_argument("--case", choices=["elu11", "b", "d"], default="elu11")
     parser.add_argument("--batch", type=int, default=100)
     parser.add_argument("--repeat", type=int, default=20)
     parser.add_argument("--threads", type=int, default=available_cores())
+    parser.add_argument("--torch", action="store_true", help="PyTorch's layers too")
     parser.add_argument("--csv", help="file to write")
     options = parser.parse_args()
     eln.set_num_threads(options.threads)
-    net = eln.models.elu11() if options.case == "elu11" else eln.models.article_case(options.case)
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(options.batch, 32, 32, 3)).astype(np.float32)
-    y = rng.integers(0, 10, options.batch)
+    net = elunet_net(options.case)
+    x, y = pictures(options.batch)
 
     shapes: dict[str, tuple[int, ...]] = {}
     net.forward(x[:1], tap=lambda name, output: shapes.update({name: output.shape}))
@@ -102,6 +152,11 @@ def main() -> None:
         for method, value in zip(METHODS, times.values(), strict=True):
             row[f"{method}_GFLOPs"] = flops / value / 1e6 if flops and value else None
         rows.append(row)
+    sgemm = sgemm_rate()
+    if options.torch:
+        theirs = torch_layers(options.case, options.batch, options.threads, options.repeat)
+        for row, (forward, backward) in zip(rows, [*theirs, (None, None)], strict=True):
+            row["torch_forward_ms"], row["torch_backward_ms"] = forward, backward
     total = clocks.median_ms("step", "total") or 0.0
     blank = dict.fromkeys(rows[0])
     for name in ("loss", "optimizer"):
@@ -118,6 +173,7 @@ def main() -> None:
         f"case {options.case}, batch {options.batch}, float32, {options.threads} threads,"
         f" medians of {options.repeat} steps"
     )
+    about["one large product"] = f"{sgemm:.0f} GFLOP/s"
     for name, text in about.items():
         print(f"{name}: {text}")
     print()

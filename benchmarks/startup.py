@@ -53,6 +53,35 @@ def first_steps(batch: int) -> None:
     print(json.dumps({"seconds": seconds, "versions": versions()}))
 
 
+def measure(repeat: int, cold: int, batch: int) -> tuple[list[Row], dict[str, str]]:
+    """Return a row for each import and each first step, and the versions."""
+    times: dict[str, list[float]] = {"import numpy": [], "import numba": [], "import elunet": []}
+    if find_spec("torch") is None:
+        print("PyTorch is not installed: no time for it (pip install torch)")
+    else:
+        times["import torch"] = []
+    for turn in range(repeat + 1):
+        for name, values in times.items():
+            seconds = time_import(name.removeprefix("import "))
+            if turn:
+                values.append(seconds)
+    about: dict[str, str] = {}
+    command = [sys.executable, __file__, "--work", "--batch", str(batch)]
+    for _ in range(cold):
+        with tempfile.TemporaryDirectory() as folder:
+            variables = {**os.environ, "NUMBA_CACHE_DIR": folder}
+            for cache in ["cold", *["warm"] * repeat]:
+                result = subprocess.run(
+                    command, env=variables, capture_output=True, text=True, check=True
+                )
+                answer = json.loads(result.stdout)
+                about |= answer["versions"]
+                for step, seconds in answer["seconds"].items():
+                    if step != "import elunet":
+                        times.setdefault(f"{step}, {cache} cache", []).append(seconds)
+    return [{"what": name, **spread(values)} for name, values in times.items()], about
+
+
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -65,31 +94,7 @@ def main() -> None:
     if options.work:
         first_steps(options.batch)
         return
-    times: dict[str, list[float]] = {"import numpy": [], "import numba": [], "import elunet": []}
-    if find_spec("torch") is None:
-        print("PyTorch is not installed: no time for it (pip install torch)")
-    else:
-        times["import torch"] = []
-    for turn in range(options.repeat + 1):
-        for name, values in times.items():
-            seconds = time_import(name.removeprefix("import "))
-            if turn:
-                values.append(seconds)
-    about: dict[str, str] = {}
-    command = [sys.executable, __file__, "--work", "--batch", str(options.batch)]
-    for _ in range(options.cold):
-        with tempfile.TemporaryDirectory() as folder:
-            variables = {**os.environ, "NUMBA_CACHE_DIR": folder}
-            for cache in ["cold", *["warm"] * options.repeat]:
-                result = subprocess.run(
-                    command, env=variables, capture_output=True, text=True, check=True
-                )
-                answer = json.loads(result.stdout)
-                about |= answer["versions"]
-                for step, seconds in answer["seconds"].items():
-                    if step != "import elunet":
-                        times.setdefault(f"{step}, {cache} cache", []).append(seconds)
-    rows: list[Row] = [{"what": name, **spread(values)} for name, values in times.items()]
+    rows, about = measure(options.repeat, options.cold, options.batch)
     about["setting"] = f"ELU-11, batch {options.batch}, float32"
     for name, value in about.items():
         print(f"{name}: {value}")

@@ -1,19 +1,19 @@
-"""A train step and inference of ELU-11: elunet and PyTorch side by side.
+"""A train step and inference of ELU-11: elunet, PyTorch and ONNX Runtime side by side.
 
-Each library runs in a process of its own, and the processes take turns: a step that is not counted,
-which brings its data back into the caches, and one that is; then it is the next one's turn. So all
-see the same minutes of a machine whose speed changes, and the ratio is taken within each round. One
-process for all would not be fair: OpenMP threads go on spinning for a while after PyTorch's last
-operation and take the cores from whoever comes next, two libraries' allocators share one heap, and
-peak memory cannot be told apart. A process that is not in turn waits for a line on its input, and
-there is a pause between turns, so that its threads have gone to sleep.
+Each library runs in a process of its own, and the processes take turns: some steps that are not
+counted, which bring its data back into the caches and its threads back to work as in a training
+loop, and some that are; then it is the next one's turn. So all see the same minutes of a machine
+whose speed changes, and the ratio is taken within each round. One process for all would not be
+fair: OpenMP threads go on spinning for a while after PyTorch's last operation and take the cores
+from whoever comes next, two libraries' allocators share one heap, and peak memory cannot be told
+apart. A process that is not in turn waits for a line on its input, and there is a pause between
+turns, so that its threads have gone to sleep.
 
 `--together` adds elunet in a process in which PyTorch has just run on all threads: it shows what
 another library's spinning pool does to it. Training and inference have their own processes, so each
 has its own peak memory.
 
-Case elu11: SGD, momentum 0.9, L2 0.0005 on weights, the paper's dropout, max pooling. Case d: the
-article's, Adam, L2 0.0001, mean pooling, no biases. Inputs are the same random pictures; float32.
+What a step is in each library and case is in `_steps.py`.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ import statistics
 import subprocess
 import sys
 import time
-import warnings
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from _common import (
@@ -38,118 +38,34 @@ from _common import (
     versions,
     write_csv,
 )
+from _steps import Setting, Step, elunet_step, onnx_step, torch_operation, torch_step
 
-WIDTHS = {
-    "elu11": (192, 192, 240, 240, 260, 260, 280, 280, 300, 300),
-    "d": (192, 192, 192, 240, 240, 260, 260, 280, 280, 300),
-}
-KERNELS = ((5,), (1, 3), (1, 2), (1, 2), (1, 2), (1,))
-DROPOUT = {"elu11": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5), "d": (0.0,) * 6}
+SETTLE, COUNTED = 0.15, 0.1  # seconds of steps in a turn; at least one step each
 
-Step = Callable[[], None]
-
-
-def elunet_step(case: str, phase: str, batch: int, threads: int) -> Step:
-    """Return one step of elunet."""
-    import numpy as np
-
-    import elunet as eln
-
-    eln.set_num_threads(threads)
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(batch, 32, 32, 3)).astype(np.float32)
-    y = rng.integers(0, 10, batch)
-    net = eln.models.elu11() if case == "elu11" else eln.models.article_case(case)
-    loss, router = eln.losses.SoftmaxCrossEntropy(), eln.routers.Backprop()
-    optimizer: eln.optim.Optimizer = (
-        eln.optim.SGD(0.001, momentum=0.9, l2=0.0005)
-        if case == "elu11"
-        else eln.optim.Adam(1e-4, l2=0.0001)
-    )
-
-    def train() -> None:
-        logits = net.forward(x, train=True)
-        _, dy = loss(logits, y)
-        router.backward(net, dy)
-        optimizer.step(net, router)
-
-    def infer() -> None:
-        net.forward(x)
-
-    return train if phase == "train" else infer
+ELUNET = ("elunet", "elunet", "")
+NCHW = ("PyTorch NCHW", "torch", "NCHW")
+CHANNELS_LAST = ("PyTorch channels_last", "torch", "channels_last")
+COMPILE = ("PyTorch compile", "torch", "compile")
+ONNX = ("ONNX Runtime", "onnxruntime", "")
+TOGETHER = ("elunet after PyTorch", "elunet", "together")
 
 
-def torch_step(case: str, phase: str, batch: int, threads: int, variant: str) -> Step:
-    """Return one step of PyTorch; `variant` is "NCHW", "channels_last" or "compile"."""
-    import numpy as np
-    import torch
-    from torch import nn
-
-    # It says at each even kernel that "same" padding may need a copy.
-    warnings.filterwarnings("ignore", message="Using padding='same'")
-    torch.set_num_threads(threads)
-    torch.manual_seed(0)
-    bias, widths = case == "elu11", iter(WIDTHS[case])
-    parts: list[nn.Module] = []
-    channels = 3
-    for place, (kernels, rate) in enumerate(zip(KERNELS, DROPOUT[case], strict=True)):
-        for kernel in kernels:
-            units = next(widths)
-            parts.append(nn.Conv2d(channels, units, kernel, padding="same", bias=bias))
-            parts.append(nn.ELU(inplace=True))
-            channels = units
-        if place < 5:
-            parts.append(nn.MaxPool2d(2) if case == "elu11" else nn.AvgPool2d(2))
-        if rate:
-            parts.append(nn.Dropout(rate))
-    parts += [nn.Conv2d(channels, 10, 1, bias=bias), nn.Flatten()]
-    net: Any = nn.Sequential(*parts)
-    for part in parts:
-        if isinstance(part, nn.Conv2d):
-            nn.init.kaiming_normal_(part.weight)
-    rng = np.random.default_rng(0)
-    x = torch.from_numpy(rng.normal(size=(batch, 3, 32, 32)).astype(np.float32))
-    y = torch.from_numpy(rng.integers(0, 10, batch))
-    if variant == "channels_last":
-        net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
-    weights = [p for p in net.parameters() if p.ndim > 1]
-    others = [p for p in net.parameters() if p.ndim == 1]
-    decay = 0.0005 if case == "elu11" else 0.0001
-    groups: list[dict[str, Any]] = [{"params": weights, "weight_decay": decay}]
-    groups += [{"params": others}] if others else []
-    optimizer: Any = (
-        torch.optim.SGD(groups, 0.001, momentum=0.9)
-        if case == "elu11"
-        else torch.optim.Adam(groups, 1e-4)
-    )
-    net.train(phase == "train")
-    if variant == "compile":
-        net = torch.compile(net)
-
-    def train() -> None:
-        value: Any = nn.functional.cross_entropy(net(x), y)
-        optimizer.zero_grad()
-        value.backward()
-        optimizer.step()
-
-    def infer() -> None:
-        with torch.inference_mode():
-            net(x)
-
-    return train if phase == "train" else infer
+def step_of(setting: Setting, library: str, variant: str) -> Step:
+    """Return one step of a library."""
+    if library == "torch":
+        return torch_step(setting, variant)
+    if library == "onnxruntime":
+        return onnx_step(setting)
+    return elunet_step(setting)
 
 
-def torch_operation(threads: int) -> Step:
-    """Return a short operation on all of PyTorch's threads, after which they spin for a while."""
-    import torch
-
-    torch.set_num_threads(threads)
-    numbers = torch.ones(4_000_000)
-
-    def run() -> None:
-        numbers.exp_().clamp_(0, 1)
-
-    return run
+def seconds_per(step: Step, least: float) -> float:
+    """Return the mean seconds of a step, over as many as take `least` seconds."""
+    begin, steps = time.perf_counter(), 0
+    while steps == 0 or time.perf_counter() - begin < least:
+        step()
+        steps += 1
+    return (time.perf_counter() - begin) / steps
 
 
 def work(task: dict[str, Any]) -> None:
@@ -159,16 +75,12 @@ def work(task: dict[str, Any]) -> None:
     def answer(**values: Any) -> None:
         print(json.dumps(values), file=answers, flush=True)
 
-    library, variant = task["library"], task["variant"]
-    arguments = task["case"], task["phase"], task["batch"], task["threads"]
+    setting, library, variant = Setting(**task["setting"]), task["library"], task["variant"]
     before: Step | None = None
     try:
-        if library == "torch":
-            step = torch_step(*arguments, variant)
-        else:
-            if variant == "together":
-                before = torch_operation(task["threads"])
-            step = elunet_step(*arguments)
+        if variant == "together":
+            before = torch_operation(setting.threads)
+        step = step_of(setting, library, variant)
         for _ in range(task["warmup"]):
             step()
     except ImportError as error:
@@ -183,12 +95,10 @@ def work(task: dict[str, Any]) -> None:
     for line in sys.stdin:
         if line.strip() == "end":
             break
-        step()
+        seconds_per(step, SETTLE)
         if before is not None:
             before()
-        begin = time.perf_counter()
-        step()
-        answer(seconds=time.perf_counter() - begin)
+        answer(seconds=seconds_per(step, COUNTED))
     answer(peak=peak_memory())
 
 
@@ -229,44 +139,42 @@ class Child:
         return peak
 
 
-def measure(phase: str, options: argparse.Namespace) -> tuple[list[Row], dict[str, str]]:
-    """Let the libraries take turns in one phase; return a row each and the versions."""
-    wanted = [("elunet", "elunet", "")]
-    wanted += [("elunet after PyTorch", "elunet", "together")] if options.together else []
-    wanted += [
-        ("PyTorch NCHW", "torch", "NCHW"),
-        ("PyTorch channels_last", "torch", "channels_last"),
-    ]
-    wanted += [("PyTorch compile", "torch", "compile")] if options.compile else []
+def measure(
+    setting: Setting,
+    wanted: Sequence[tuple[str, str, str]],
+    repeat: int = 20,
+    warmup: int = 3,
+    pause: float = 0.1,
+) -> tuple[list[Row], dict[str, str]]:
+    """Let the libraries take turns in one setting; return a row each and the versions."""
     children: list[Child] = []
     about: dict[str, str] = {}
     for label, library, variant in wanted:
-        task = {"library": library, "variant": variant, "phase": phase, "warmup": options.warmup}
-        task |= {"case": options.case, "batch": options.batch, "threads": options.threads}
-        child = Child(label, task)
-        if child.first.get("missing") == "torch":
-            print("PyTorch is not installed: no times for it (pip install torch)")
-            break
-        if "failed" in child.first:  # it needs a C++ compiler
-            print(f"{label} is left out: {child.first['failed']}")
-            continue
+        task = {"library": library, "variant": variant, "warmup": warmup}
+        child = Child(label, task | {"setting": asdict(setting)})
         if "missing" in child.first:
-            raise ImportError(f"{label}: {child.first['missing']} is missing")
-        about |= child.first["versions"]
-        children.append(child)
-    for _ in range(options.repeat):
+            name = child.first["missing"]
+            if library == "elunet" and variant == "":
+                raise ImportError(f"{label}: {name} is missing")
+            print(f"{label} is left out: {name} is not installed (pip install {name})")
+        elif "failed" in child.first:  # it needs a C++ compiler
+            print(f"{label} is left out: {child.first['failed']}")
+        else:
+            about |= child.first["versions"]
+            children.append(child)
+    for _ in range(repeat):
         for child in children:
-            time.sleep(options.pause)
+            time.sleep(pause)
             child.seconds.append(child.ask("step")["seconds"])
     rows = []
     for child in children:
         pairs = zip(child.seconds, children[0].seconds, strict=True)
         rows.append(
             {
-                "phase": phase,
+                "setting": f"{setting.phase}, {setting}",
                 "library": child.label,
                 **spread(child.seconds),
-                "pictures_per_s": options.batch / statistics.median(child.seconds),
+                "pictures_per_s": setting.batch / statistics.median(child.seconds),
                 "times_elunet": statistics.median(theirs / ours for theirs, ours in pairs),
                 "peak_MB": child.end(),
             }
@@ -277,7 +185,7 @@ def measure(phase: str, options: argparse.Namespace) -> tuple[list[Row], dict[st
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--case", choices=["elu11", "d"], default="elu11")
+    parser.add_argument("--case", choices=["elu11", "b", "d"], default="elu11")
     parser.add_argument("--batch", type=int, default=100)
     parser.add_argument("--repeat", type=int, default=20, help="rounds (default 20)")
     parser.add_argument("--warmup", type=int, default=3, help="steps before (default 3)")
@@ -291,15 +199,16 @@ def main() -> None:
     if options.work:
         work(json.loads(options.work))
         return
+    wanted = [ELUNET, *[TOGETHER] * options.together, NCHW, CHANNELS_LAST]
+    wanted += [COMPILE] * options.compile
     rows: list[Row] = []
     about: dict[str, str] = {}
     for phase in ("train", "inference"):
-        new, loaded = measure(phase, options)
+        setting = Setting(options.case, phase, options.batch, options.threads)
+        libraries = [*wanted, *[ONNX] * (phase == "inference")]
+        new, loaded = measure(setting, libraries, options.repeat, options.warmup, options.pause)
         rows += new
         about |= loaded
-    about["setting"] = (
-        f"case {options.case}, batch {options.batch}, float32, {options.threads} threads"
-    )
     for name, value in about.items():
         print(f"{name}: {value}")
     print("times_elunet is the median over rounds of time / elunet's time in the same round\n")

@@ -22,7 +22,8 @@ import threadpoolctl
 from elunet._checks import integer
 from elunet._types import Array
 
-SMALL = 100_000  # elementary operations; below this, waking a worker costs more than it gains
+SMALL = 1_000_000  # elementary operations; below this, waking a worker costs more than it gains
+PRODUCT = 12  # multiply-adds of a matrix product that take as long as one elementary operation
 
 Work = Callable[[int, int, int], None]
 
@@ -146,7 +147,11 @@ def _blas() -> tuple[list[Any], list[Any]]:
 
 
 def workers_for(count: int, operations: float) -> int:
-    """Return how many workers `run` gives to a job of this size."""
+    """Return how many workers `run` gives to a job of this size.
+
+    Waking a worker takes some 60 microseconds. An elementary operation is to read, compute and
+    write one number; in a matrix product `PRODUCT` multiply-adds count as one.
+    """
     return 1 if operations < SMALL else max(1, min(get_num_threads(), count))
 
 

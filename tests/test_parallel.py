@@ -20,7 +20,9 @@ from elunet import parallel
 
 
 @pytest.fixture(autouse=True)
-def _threads():
+def _threads(monkeypatch):
+    """Let small work have several workers too, so that the tests are about them."""
+    monkeypatch.setattr(parallel, "SMALL", 10_000)
     before = eln.get_num_threads()
     yield
     eln.set_num_threads(before)
@@ -30,7 +32,8 @@ def build(seed=0):
     """Return a network large enough for several workers."""
     layers = [
         *(L.Conv2D(3, 16, 3), L.ELU(), L.MaxPool2D(), L.Conv2D(16, 8, 1), L.MeanPool2D()),
-        *(L.Dropout(0.2), L.Conv2D(8, 8, 2), L.BatchNorm(8), L.Flatten(), L.Linear(128, 10)),
+        *(L.Dropout(0.2), L.Conv2D(8, 8, 2, algorithm="winograd")),
+        *(L.BatchNorm(8), L.Flatten(), L.Linear(128, 10)),
     ]
     return eln.Sequential(layers, seed=seed)
 
@@ -286,6 +289,19 @@ class TestResults:
         eln.set_num_threads(threads)
         assert_same(train(), train())
 
+    def test_several_workers_take_part(self, monkeypatch):
+        """Or the tests here would be about nothing."""
+        counts, run = [], parallel.run
+        eln.set_num_threads(3)
+
+        def counted(work, count, workers, block=0):
+            counts.append(workers)
+            run(work, count, workers, block)
+
+        monkeypatch.setattr(parallel, "run", counted)
+        train(steps=1)
+        assert counts.count(3) > len(counts) / 2
+
     def test_equal_up_to_rounding_between_numbers_of_threads(self):
         results = []
         for threads in (1, 2, 5):
@@ -357,7 +373,8 @@ class TestFork:
         code = """
 import os, signal, sys, threading
 sys.path.insert(0, sys.argv[1])
-from test_parallel import assert_same, eln, train
+from test_parallel import assert_same, eln, parallel, train
+parallel.SMALL = 10_000
 eln.set_num_threads(2)
 expected = train()
 busy = threading.Thread(target=lambda: [train() for _ in range(20)])

@@ -11,14 +11,16 @@ import pytest
 import elunet as eln
 from elunet import kernels
 
+FLOAT32_ONLY = ("winograd", np.float64)  # float64 never takes this way
 
-def compiled() -> dict[str, int]:
+
+def compiled(dtype: type) -> dict[str, int]:
     """Return how many versions of each kernel this process has."""
     counts = {}
     for module in pkgutil.iter_modules(kernels.__path__):
         content = vars(importlib.import_module(f"elunet.kernels.{module.name}"))
         for name, value in content.items():
-            if hasattr(value, "nopython_signatures"):
+            if hasattr(value, "nopython_signatures") and (module.name, dtype) != FLOAT32_ONLY:
                 counts[f"{module.name}.{name}"] = len(value.nopython_signatures)
     return counts
 
@@ -27,14 +29,14 @@ def compiled() -> dict[str, int]:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_it_compiles_every_kernel_that_a_training_step_needs(dtype):
     eln.warmup(dtype)
-    before = compiled()
+    before = compiled(dtype)
     assert all(before.values()), before
     net = eln.models.elu11(widths=(4,) * 10, pool="mean")
     for model in (net, eln.models.elu11(widths=(4,) * 10)):
         logits = model.forward(np.ones((3, 32, 32, 3), dtype), train=True)
         _, dy = eln.losses.SoftmaxCrossEntropy()(logits, np.zeros(3, int))
         model.backward(dy)
-    assert compiled() == before
+    assert compiled(dtype) == before
 
 
 def test_another_dtype_is_refused():

@@ -18,29 +18,37 @@ def im2col(
 
     Parameters
     ----------
-    x : array of shape (N, H, W, C)
+    x : C-contiguous array of shape (N, H, W, C)
     kernel : (kh, kw)
     stride, top, left : int
         Step of the window, and the rows and columns of zeros before the picture.
-    columns : array of shape (N, H_out, W_out, kh, kw, C)
+    columns : C-contiguous array of shape (N, H_out, W_out, kh, kw, C)
         Written whole; zero where the window lies outside the picture.
     """
     pictures, height, width, channels = x.shape
     out_height, out_width = columns.shape[1:3]
     kernel_height, kernel_width = kernel
+    # Pixels and channels are adjacent, in a picture's line as in a window's: one run of numbers.
+    lines = x.reshape(pictures, height, width * channels)
+    windows = columns.reshape(pictures, out_height, out_width, kernel_height, -1)
     for n in range(pictures):
         for i in range(out_height):
             for j in range(out_width):
+                first = j * stride - left  # of the picture's columns; some may lie outside
+                start = min(max(-first, 0), kernel_width)
+                stop = max(min(width - first, kernel_width), start)
                 for u in range(kernel_height):
                     row = i * stride + u - top
-                    for v in range(kernel_width):
-                        column = j * stride + v - left
-                        if 0 <= row < height and 0 <= column < width:
-                            for c in range(channels):
-                                columns[n, i, j, u, v, c] = x[n, row, column, c]
-                        else:
-                            for c in range(channels):
-                                columns[n, i, j, u, v, c] = 0
+                    window = windows[n, i, j, u]
+                    if 0 <= row < height:
+                        window[: start * channels] = 0
+                        inside = window[start * channels : stop * channels]
+                        source = lines[n, row, (first + start) * channels :]
+                        for k in range(inside.size):
+                            inside[k] = source[k]
+                        window[stop * channels :] = 0
+                    else:
+                        window[:] = 0
 
 
 @jit

@@ -13,10 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from elunet import _display
 from elunet._checks import seed as checked_seed
 from elunet._types import Array, Seed, Shape
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+ieee = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+"""Decorates a pass: what NaN, infinity and overflow give, they give without a warning."""
 
 
 class Layer:
@@ -191,6 +195,9 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
+
+    def _repr_html_(self) -> str:
+        return _display.layer(self)
 
 
 def describe(value: Any) -> str:

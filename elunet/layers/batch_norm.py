@@ -7,7 +7,7 @@ import numpy as np
 from elunet._checks import integer, number
 from elunet._types import Array
 from elunet.kernels.sums import add_row_products, add_rows
-from elunet.layers.base import Layer
+from elunet.layers.base import Layer, ieee
 
 
 class BatchNorm(Layer):
@@ -64,6 +64,7 @@ class BatchNorm(Layer):
         self.state["running_mean"] = np.zeros(channels)
         self.state["running_var"] = np.ones(channels)
 
+    @ieee
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return y, of x's shape (..., C)."""
         x = self.check_input(x, ("N", ..., self.channels))
@@ -75,6 +76,7 @@ class BatchNorm(Layer):
         self.keep(x_hat, gamma, rstd.astype(x.dtype), train)
         return np.asarray(gamma * x_hat + beta)
 
+    @ieee
     def backward_params(self, dy: Array) -> None:
         """Fill ``dgamma = sum of dy x_hat`` and ``dbeta = sum of dy``."""
         x_hat, *_ = self.recall()
@@ -82,6 +84,7 @@ class BatchNorm(Layer):
         self.store_gradient("gamma", dgamma, x_hat.dtype)
         self.store_gradient("beta", dbeta, x_hat.dtype)
 
+    @ieee
     def backward_input(self, dy: Array) -> Array:
         """Return dx.
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from elunet import parallel
 from elunet._checks import number
 from elunet._types import Array, Seed
-from elunet.layers.base import Layer
+from elunet.kernels.dropout import drop
+from elunet.layers.base import Layer, ieee
+from elunet.workspace import empty
 
 STEPS = 1 << 16  # 16 random bits decide on each number: a rate is met to within 1 / 131072
 
@@ -53,24 +56,35 @@ class Dropout(Layer):
         """Start the masks' random numbers anew."""
         self.rng = np.random.default_rng(seed)
 
+    @ieee
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return y, of x's shape; outside training it is x itself."""
         x = self.check_input(x, ("N", ...))
-        dropped = min(round(self.rate * STEPS), STEPS - 1)
-        if not train or dropped == 0:
+        if not train or self._dropped() == 0:
             self.keep(None, x.shape, x.dtype)
             return x
-        mask = self.rng.integers(0, STEPS, x.shape, np.uint16) >= dropped
-        scaled = mask * x.dtype.type(STEPS / (STEPS - dropped))
-        self.keep(scaled, x.shape, x.dtype)
-        y: Array = x * scaled
-        return y
+        bits = self.rng.integers(0, STEPS, x.shape, np.uint16)
+        self.keep(bits, x.shape, x.dtype)
+        return self._drop(x, bits)
 
+    @ieee
     def backward_input(self, dy: Array) -> Array:
         """Return ``dx = dy mask / (1 - rate)`` with forward's mask."""
-        scaled, shape, dtype = self.recall()
+        bits, shape, dtype = self.recall()
         dy = self.check_gradient(dy, shape, dtype)
-        return dy if scaled is None else dy * scaled
+        return dy if bits is None else self._drop(dy, bits)
+
+    def _drop(self, x: Array, bits: Array) -> Array:
+        """Return ``x mask / (1 - rate)``: the mask is where the bits are large enough."""
+        dropped = self._dropped()
+        scale = x.dtype.type(STEPS / (STEPS - dropped))
+        y = empty(x.shape, x.dtype)
+        parallel.elementwise(lambda x, bits, y: drop(x, bits, dropped, scale, y), x, bits, y)
+        return y
+
+    def _dropped(self) -> int:
+        """Return how many of the STEPS possible numbers switch off."""
+        return min(round(self.rate * STEPS), STEPS - 1)
 
     def __repr__(self) -> str:
         return f"Dropout({self.rate:g})"

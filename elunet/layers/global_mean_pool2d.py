@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from elunet._types import Array
-from elunet.layers.base import Layer
+from elunet.layers.base import Layer, ieee
 from elunet.workspace import empty
 
 
@@ -25,6 +25,7 @@ class GlobalMeanPool2D(Layer):
     array([[7.5]])
     """
 
+    @ieee
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return the means, of shape (N, C), for x of shape (N, H, W, C)."""
         x = self.check_input(x, ("N", "H", "W", "C"))
@@ -33,6 +34,7 @@ class GlobalMeanPool2D(Layer):
         self.keep(x.shape, x.dtype)
         return np.asarray(x.mean(axis=(1, 2), dtype=np.float64).astype(x.dtype))
 
+    @ieee
     def backward_input(self, dy: Array) -> Array:
         """Return dx: each pixel gets 1/(H W) of its channel's gradient."""
         x_shape, dtype = self.recall()

@@ -6,7 +6,7 @@ import numpy as np
 
 from elunet._checks import number
 from elunet._types import Array
-from elunet.layers.base import Layer
+from elunet.layers.base import Layer, ieee
 
 
 class LeakyReLU(Layer):
@@ -40,6 +40,7 @@ class LeakyReLU(Layer):
         super().__init__()
         self.slope = number("LeakyReLU", "slope", slope)
 
+    @ieee
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return f(x), of x's shape."""
         x = self.check_input(x, ("N", ...))
@@ -48,6 +49,7 @@ class LeakyReLU(Layer):
         y: Array = x * slopes
         return y
 
+    @ieee
     def backward_input(self, dy: Array) -> Array:
         """Return ``dx = dy`` where x > 0 and ``slope dy`` elsewhere."""
         (slopes,) = self.recall()

@@ -9,6 +9,7 @@ from elunet._checks import integer
 from elunet._types import Array, Seed
 from elunet.init import Initializer
 from elunet.kernels.sums import add_rows
+from elunet.layers.base import ieee
 from elunet.layers.weighted import Weighted
 from elunet.workspace import empty
 
@@ -54,6 +55,7 @@ class Linear(Weighted):
         self.out_features = integer("Linear", "out_features", out_features)
         super().__init__((self.in_features, self.out_features), bias, init, seed)
 
+    @ieee
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return ``x W + b`` of shape (N, out_features) for x of shape (N, in_features)."""
         x = self.check_input(x, ("N", self.in_features))
@@ -69,6 +71,7 @@ class Linear(Weighted):
         self.keep(x, W)
         return y
 
+    @ieee
     def backward_params(self, dy: Array) -> None:
         """Fill ``dW = x^T dy`` and ``db = sum over the rows of dy``."""
         x, _ = self.recall()
@@ -89,6 +92,7 @@ class Linear(Weighted):
         if self.bias:
             self.store_gradient("b", db.sum(axis=0), x.dtype)
 
+    @ieee
     def backward_input(self, dy: Array, weight: Array | None = None) -> Array:
         """Return ``dx = dy W^T``; `weight`, of W's shape, stands in for W if it is given."""
         x, W = self.recall()
@@ -103,7 +107,8 @@ class Linear(Weighted):
         return dx
 
     def _workers(self, rows: int) -> int:
-        return parallel.workers_for(rows, rows * self.in_features * self.out_features)
+        product = self.in_features * self.out_features / parallel.PRODUCT
+        return parallel.workers_for(rows, rows * (self.in_features + self.out_features + product))
 
     def __repr__(self) -> str:
         return f"Linear({self.in_features}->{self.out_features})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from elunet._types import Array
-from elunet.layers.base import Layer
+from elunet.layers.base import Layer, ieee
 from elunet.workspace import empty
 
 
@@ -26,6 +26,7 @@ class ShiftedReLU(Layer):
 
     pointwise = True
 
+    @ieee
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return max(x, -1), of x's shape."""
         x = self.check_input(x, ("N", ...))
@@ -33,6 +34,7 @@ class ShiftedReLU(Layer):
         self.keep(y)
         return y
 
+    @ieee
     def backward_input(self, dy: Array) -> Array:
         """Return ``dx = dy [x > -1]``."""
         (y,) = self.recall()

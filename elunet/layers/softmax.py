@@ -6,7 +6,7 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.kernels.activations import softmax
-from elunet.layers.base import Layer
+from elunet.layers.base import Layer, ieee
 from elunet.workspace import empty
 
 
@@ -29,6 +29,7 @@ class Softmax(Layer):
     array([[0.25, 0.25, 0.25, 0.25]])
     """
 
+    @ieee
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return the probabilities, of x's shape (..., K)."""
         x = self.check_input(x, ("N", ...))
@@ -39,6 +40,7 @@ class Softmax(Layer):
         self.keep(y)
         return y
 
+    @ieee
     def backward_input(self, dy: Array) -> Array:
         """Return ``dx_k = y_k (dy_k - sum over j of dy_j y_j)``: the full Jacobian's product."""
         (y,) = self.recall()

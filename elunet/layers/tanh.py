@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from elunet._types import Array
-from elunet.layers.base import Layer
+from elunet.layers.base import Layer, ieee
 from elunet.workspace import empty
 
 
@@ -22,6 +22,7 @@ class Tanh(Layer):
 
     pointwise = True
 
+    @ieee
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return tanh(x), of x's shape."""
         x = self.check_input(x, ("N", ...))
@@ -29,6 +30,7 @@ class Tanh(Layer):
         self.keep(y)
         return y
 
+    @ieee
     def backward_input(self, dy: Array) -> Array:
         """Return ``dx = dy (1 - y^2)``."""
         (y,) = self.recall()

@@ -41,6 +41,17 @@ class Adam(Optimizer):
     ----------
     Kingma, Ba, *Adam*, 2015, arXiv:1412.6980; Loshchilov, Hutter, *Decoupled Weight Decay
     Regularization*, 2019, arXiv:1711.05101.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import elunet as eln
+    >>> net = eln.Sequential([eln.layers.Linear(1, 1, bias=False, init=eln.init.Constant(1))])
+    >>> y = net.forward(np.ones((1, 1), np.float32), train=True)
+    >>> dx = net.backward(1000 * np.ones_like(y))
+    >>> Adam(lr=0.25).step(net)  # whatever the gradient's size, the first step is lr
+    >>> print(net["linear1"].params["W"])
+    [[0.75]]
     """
 
     slots = ("m", "v")

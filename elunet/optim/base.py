@@ -26,7 +26,26 @@ LearningRate = float | Callable[[float], float]
 
 
 class Parametrized(Protocol):
-    """What an optimizer needs of a network, or of a router that learns."""
+    """What an optimizer needs of a network, or of a router that learns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import elunet as eln
+    >>> class Point:
+    ...     # where x^2 + y^2 is to become small
+    ...     w = np.array([3.0, -1.0])
+    ...
+    ...     def parameters(self):
+    ...         return {"point.W": self.w}
+    ...
+    ...     def gradients(self):
+    ...         return {"point.W": 2 * self.w}
+    >>> point = Point()
+    >>> eln.optim.SGD(lr=0.25).step(point)
+    >>> point.w
+    array([ 1.5, -0.5])
+    """
 
     def parameters(self) -> Arrays:
         """Return the live arrays by name."""
@@ -38,7 +57,18 @@ class Parametrized(Protocol):
 
 
 def global_norm(arrays: Iterable[Array]) -> float:
-    """Return the Euclidean norm of all elements of all arrays, summed in float64."""
+    """Return the Euclidean norm of all elements of all arrays, summed in float64.
+
+    Parameters
+    ----------
+    arrays : iterable of array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> global_norm([np.array([3.0]), np.array([[0.0, 4.0]])])
+    5.0
+    """
     return math.sqrt(sum(_sum_of_squares(a) for a in arrays))
 
 
@@ -93,6 +123,16 @@ class Optimizer(ABC):
     ------
     TypeError, ValueError
         If an argument is no number or outside its interval.
+
+    Examples
+    --------
+    >>> import elunet as eln
+    >>> class SignDescent(eln.optim.Optimizer):
+    ...     # w <- w - lr sign(g)
+    ...     def update(self, w, g, state, lr):
+    ...         w -= lr * np.sign(g)
+    >>> SignDescent(lr=0.1, clip_norm=1.0).steps
+    0
     """
 
     slots: tuple[str, ...] = ()

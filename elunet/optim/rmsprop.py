@@ -34,6 +34,17 @@ class RMSProp(Optimizer):
     References
     ----------
     Tieleman, Hinton, *Neural Networks for Machine Learning*, lecture 6.5, 2012.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import elunet as eln
+    >>> net = eln.Sequential([eln.layers.Linear(1, 1, bias=False, init=eln.init.Constant(1))])
+    >>> y = net.forward(np.ones((1, 1), np.float32), train=True)
+    >>> dx = net.backward(1000 * np.ones_like(y))
+    >>> RMSProp(lr=0.125, rho=0.75).step(net)  # v = g^2 / 4, so the first step is 2 lr
+    >>> print(net["linear1"].params["W"])
+    [[0.75]]
     """
 
     slots = ("square",)

@@ -35,6 +35,19 @@ class SGD(Optimizer):
     ----------
     Polyak 1964, 10.1016/0041-5553(64)90137-5; Sutskever, Martens, Dahl, Hinton, *On the
     Importance of Initialization and Momentum in Deep Learning*, ICML 2013.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import elunet as eln
+    >>> net = eln.Sequential([eln.layers.Linear(1, 1, bias=False, init=eln.init.Constant(1))])
+    >>> optimizer = SGD(lr=0.1, momentum=0.5)
+    >>> for _ in range(2):  # dL/dW = 1, so W falls by 0.1 * 1, then by 0.1 * 1.5
+    ...     y = net.forward(np.ones((1, 1), np.float32), train=True)
+    ...     dx = net.backward(np.ones_like(y))
+    ...     optimizer.step(net)
+    >>> print(net["linear1"].params["W"])
+    [[0.75]]
     """
 
     slots = ("velocity",)

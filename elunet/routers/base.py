@@ -10,6 +10,7 @@ given the signal that arrives.
 from __future__ import annotations
 
 import copy
+from functools import cache
 from inspect import signature
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -276,6 +277,11 @@ def learning_inputs(net: Network, node: Node) -> list[str]:
     return [source for source in node.inputs if source in learning]
 
 
+@cache
+def _takes_weight(kind: type[Layer]) -> bool:
+    return "weight" in signature(kind.backward_input).parameters
+
+
 def send_through(layer: Layer, dy: Array, weight: Array) -> Array:
     """Return what a weighted layer would send down if `weight` were its W.
 
@@ -284,7 +290,7 @@ def send_through(layer: Layer, dy: Array, weight: Array) -> Array:
     TypeError
         If it is a user's own, without backward_input's second argument.
     """
-    if "weight" not in signature(layer.backward_input).parameters:
+    if not _takes_weight(type(layer)):
         raise TypeError(
             f"{layer!r}: expected backward_input(dy, weight=None) of a layer with a W, for rules"
             " that send through another weight; got one without weight"

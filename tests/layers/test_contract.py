@@ -57,6 +57,12 @@ CASES = [
         (2, 2, 4),
         "Conv2D(3->4, 1x1, stride 2, padding (1, 1))",
     ),
+    Case(
+        lambda: L.Conv2D(3, 4, 3, seed=0, algorithm="winograd"),
+        (7, 6, 3),
+        (7, 6, 4),
+        "Conv2D(3->4, 3x3)",
+    ),
     Case(lambda: L.Linear(4, 3, seed=0), (4,), (3,), "Linear(4->3)"),
     Case(lambda: L.Linear(1, 5, bias=False, seed=0), (1,), (5,), "Linear(1->5)"),
     Case(lambda: L.ELU(), (3, 2, 2), (3, 2, 2), "ELU(alpha=1)"),

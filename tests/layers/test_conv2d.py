@@ -112,13 +112,13 @@ def test_one_by_one_kernel_with_padding_and_stride():
 
 def test_many_blocks(monkeypatch):
     """However few pictures fit into the block of columns, the result is the same."""
-    from elunet.layers import conv2d
+    from elunet.layers import _columns
 
     rng = np.random.default_rng(0)
     x, dy = rng.normal(size=(7, 6, 6, 3)), rng.normal(size=(7, 6, 6, 4))
     results = []
-    for block in (conv2d.BLOCK, 1, 3 * 36 * 27 * 8):
-        monkeypatch.setattr(conv2d, "BLOCK", block)
+    for block in (_columns.BLOCK, 1, 3 * 36 * 27 * 8):
+        monkeypatch.setattr(_columns, "BLOCK", block)
         layer = Conv2D(3, 4, 3, seed=0)
         y = layer.forward(x)
         results.append((y, layer.backward(dy), layer.grads["W"], layer.grads["b"]))
@@ -187,6 +187,17 @@ def test_kernel_larger_than_the_padded_picture(layer, shape, message):
         ({"kernel_size": 3.0}, TypeError, "kernel_size as an integer, got 3.0"),
         ({"kernel_size": (3,)}, ValueError, "kernel_size as an integer or two, got (3,)"),
         ({"kernel_size": "33"}, ValueError, "kernel_size as an integer or two, got '33'"),
+        ({"algorithm": "fft"}, ValueError, "algorithm to be one of ('auto', 'im2col', 'winograd')"),
+        (
+            {"algorithm": "winograd", "stride": 2},
+            ValueError,
+            "unless the kernel is 2x2 or 3x3 and the stride 1, got kernel_size 3, stride 2",
+        ),
+        (
+            {"algorithm": "winograd", "kernel_size": (2, 3)},
+            ValueError,
+            "unless the kernel is 2x2 or 3x3 and the stride 1, got kernel_size (2, 3), stride 1",
+        ),
         ({"in_channels": 0}, ValueError, "in_channels of at least 1, got 0"),
         ({"out_channels": 1.5}, TypeError, "out_channels as an integer, got 1.5"),
     ],

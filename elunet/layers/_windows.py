@@ -1,0 +1,49 @@
+"""Where the windows of a convolution lie in a batch of pictures."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from elunet.parallel import PRODUCT
+
+
+@dataclass(frozen=True)
+class Windows:
+    """One window per output pixel.
+
+    That of (i, j) begins in row ``i*stride - top`` and column ``j*stride - left`` of its picture.
+    What lies outside of the picture is zero.
+    """
+
+    pictures: int
+    size: tuple[int, int]  # the picture's height and width
+    out: tuple[int, int]  # the output's
+    kernel: tuple[int, int]
+    stride: int
+    top: int
+    left: int
+    in_channels: int
+    out_channels: int
+
+    @property
+    def width(self) -> int:
+        """Numbers in one window."""
+        return math.prod(self.kernel) * self.in_channels
+
+    @property
+    def operations(self) -> float:
+        """What a pass takes, for `parallel.workers_for`: windows copied, outputs, the product."""
+        positions = self.pictures * math.prod(self.out)
+        product = self.width * self.out_channels / PRODUCT
+        return positions * (self.width + self.out_channels + product)
+
+    @property
+    def x_shape(self) -> tuple[int, int, int, int]:
+        """The input's shape."""
+        return self.pictures, *self.size, self.in_channels
+
+    @property
+    def y_shape(self) -> tuple[int, int, int, int]:
+        """The output's shape."""
+        return self.pictures, *self.out, self.out_channels

@@ -1,0 +1,77 @@
+"""The matrices against a plain correlation; the tiles against their formula, and as transposes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elunet.kernels.winograd import gather_tiles, matrices, scatter_tiles
+
+DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+SIZES = pytest.mark.parametrize(("outputs", "kernel"), [(2, 2), (4, 2), (2, 3), (4, 3), (3, 3)])
+
+
+@SIZES
+def test_matrices_compute_a_correlation(outputs, kernel):
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=outputs + kernel - 1), rng.normal(size=kernel)
+    A, B, G = matrices(outputs, kernel)
+    assert A.shape == (x.size, outputs)
+    assert B.shape == (x.size, x.size)
+    assert G.shape == (x.size, kernel)
+    np.testing.assert_allclose(A.T @ ((G @ w) * (B @ x)), np.correlate(x, w), rtol=1e-12)
+
+
+@st.composite
+def cases(draw):
+    """Draw (x's shape, the matrix, step, top, left, tiles down and across)."""
+    outputs, kernel = draw(st.sampled_from([(2, 2), (4, 2), (2, 3), (4, 3)]))
+    matrix = draw(st.sampled_from(matrices(outputs, kernel)[:2]))
+    size = draw(st.integers(1, 9)), draw(st.integers(1, 9))
+    grid = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    shape = (draw(st.integers(1, 3)), *size, draw(st.integers(1, 5)))
+    return shape, matrix, outputs, draw(st.integers(0, 3)), draw(st.integers(0, 3)), grid
+
+
+def plain_tiles(x, matrix, step, top, left, grid):
+    far, side = 40, matrix.shape[1]
+    padded = np.pad(x, ((0, 0), (top, far), (left, far), (0, 0)))
+    cut = [
+        [padded[:, i * step : i * step + side, j * step : j * step + side] for j in range(grid[1])]
+        for i in range(grid[0])
+    ]
+    return np.einsum("pu,qv,ijnuvc->pqnijc", matrix, matrix, np.array(cut))
+
+
+@DTYPES
+@given(case=cases(), seed=st.integers(0, 99))
+def test_gather_tiles(dtype, case, seed):
+    shape, matrix, step, top, left, grid = case
+    x = np.random.default_rng(seed).normal(size=shape).astype(dtype)
+    points = len(matrix)
+    tiles = np.full((points, points, shape[0], *grid, shape[3]), np.nan, dtype)
+    gather_tiles(x, matrix.astype(dtype), step, top, left, tiles)
+    expected = plain_tiles(x, matrix, step, top, left, grid)
+    np.testing.assert_allclose(tiles, expected, rtol=0, atol=2e-5 if dtype == np.float32 else 1e-12)
+
+
+@given(case=cases(), seed=st.integers(0, 99))
+def test_scatter_is_the_transpose_of_gather(case, seed):
+    """<gather(x), t> = <x, scatter(t)> for every x and t, and scatter adds to what is there."""
+    shape, matrix, step, top, left, grid = case
+    rng = np.random.default_rng(seed)
+    x, points = rng.normal(size=shape), len(matrix)
+    t = rng.normal(size=(points, points, shape[0], *grid, shape[3]))
+    tiles, dx = np.empty_like(t), np.ones_like(x)
+    gather_tiles(x, matrix, step, top, left, tiles)
+    scatter_tiles(t, matrix, step, top, left, dx)
+    np.testing.assert_allclose((tiles * t).sum(), (x * (dx - 1)).sum(), rtol=1e-9, atol=1e-9)
+
+
+def test_no_pictures():
+    x, tiles = np.ones((0, 4, 4, 2)), np.ones((6, 6, 0, 1, 1, 2))
+    _, B, _ = matrices(4, 3)
+    gather_tiles(x, B, 4, 0, 0, tiles)
+    scatter_tiles(tiles, B, 4, 0, 0, x)

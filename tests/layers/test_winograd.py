@@ -1,0 +1,165 @@
+"""Winograd's way through a convolution against im2col's: the same function, but for rounding."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import elunet as eln
+from elunet.layers import ELU, Conv2D, _winograd
+from elunet.layers._columns import Columns
+from elunet.layers._winograd import Winograd
+
+ROUNDING = 5e-6  # relative to the largest number; measured below 1.5e-6
+
+
+def twins(in_channels, out_channels, kernel, padding="same", bias=True):
+    """Return one convolution twice: Winograd's, and im2col's."""
+    pair = [
+        Conv2D(in_channels, out_channels, kernel, 1, padding, bias, seed=0, algorithm=algorithm)
+        for algorithm in ("winograd", "im2col")
+    ]
+    if bias:
+        drawn = np.random.default_rng(1).normal(size=out_channels).astype(np.float32)
+        for layer in pair:
+            layer.params["b"] = drawn.copy()
+    return pair
+
+
+def passes(layer, x, dy, weight=None):
+    """Return all that a layer computes, in x's dtype."""
+    y = layer.forward(x)
+    layer.backward_params(dy.astype(x.dtype))
+    dx = layer.backward_input(dy.astype(x.dtype), weight)
+    return {"y": y, "dx": dx, **layer.grads}
+
+
+def error(got, exact):
+    """Return the root of the mean square of the difference, relative to that of `exact`."""
+    return np.sqrt(np.square(got - exact).mean() / np.square(exact).mean())
+
+
+@st.composite
+def convolutions(draw):
+    kernel = draw(st.sampled_from([2, 3]))
+    sides = draw(st.integers(1, 10)), draw(st.integers(1, 10))
+    paddings = ["same", draw(st.integers(1, 3)), (draw(st.integers(1, 2)), 2)]
+    if min(sides) >= kernel:
+        paddings += ["valid", (0, 1)]
+    channels = draw(st.integers(1, 5)), draw(st.integers(1, 5))
+    fast, plain = twins(*channels, kernel, draw(st.sampled_from(paddings)), draw(st.booleans()))
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    x = rng.normal(size=(draw(st.integers(1, 4)), *sides, channels[0])).astype(np.float32)
+    return fast, plain, x, rng
+
+
+@given(drawn=convolutions())
+def test_all_of_it_equals_im2col(drawn):
+    fast, plain, x, rng = drawn
+    dy = rng.normal(size=plain.forward(x).shape)
+    exact = passes(plain, x.astype(np.float64), dy)
+    for name, got in passes(fast, x, dy).items():
+        assert got.dtype == np.float32
+        limit = ROUNDING * max(1.0, np.abs(exact[name]).max())
+        np.testing.assert_allclose(got, exact[name], rtol=0, atol=limit, err_msg=name)
+
+
+@given(drawn=convolutions())
+def test_another_weight_on_the_way_down(drawn):
+    fast, plain, x, rng = drawn
+    dy, weight = rng.normal(size=plain.forward(x).shape), rng.normal(size=plain.shape)
+    exact = passes(plain, x.astype(np.float64), dy, weight)["dx"]
+    got = passes(fast, x, dy, weight)["dx"]
+    np.testing.assert_allclose(got, exact, rtol=0, atol=ROUNDING * max(1.0, np.abs(exact).max()))
+
+
+def test_float64_takes_the_exact_way():
+    rng = np.random.default_rng(0)
+    fast, plain = twins(5, 7, 3)
+    x, dy = rng.normal(size=(2, 6, 9, 5)), rng.normal(size=(2, 6, 9, 7))
+    expected = passes(plain, x, dy)
+    for name, got in passes(fast, x, dy).items():
+        np.testing.assert_array_equal(got, expected[name])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "size", "fast"),
+    [
+        ((192, 240, 3), 16, True),
+        ((64, 64, 3), 16, True),
+        ((240, 260, 2), 8, True),
+        ((192, 240, 3, 2), 16, False),
+        ((192, 192, 1), 16, False),
+        ((192, 240, (3, 2)), 16, False),
+        ((3, 192, 3), 16, False),
+        ((192, 16, 3), 16, False),
+        ((192, 240, 3), 3, False),
+        ((240, 260, 2), 4, False),
+    ],
+)
+def test_auto_takes_it_where_it_pays(arguments, size, fast):
+    layer = Conv2D(*arguments)
+    windows = layer._windows(np.ones((1, size, size, arguments[0]), np.float32))
+    chosen = layer._method(windows, np.dtype(np.float32))
+    assert type(chosen) is (Winograd if fast else Columns)
+    assert type(layer._method(windows, np.dtype(np.float64))) is Columns
+
+
+def test_many_blocks(monkeypatch):
+    """However few tiles a worker takes at a time, the result is the same but for rounding."""
+    rng = np.random.default_rng(0)
+    fast, _ = twins(5, 7, 3)
+    x = rng.normal(size=(9, 6, 9, 5)).astype(np.float32)
+    dy = rng.normal(size=(9, 6, 9, 7))
+    expected = passes(fast, x, dy)
+    for tiles in (1, 13, 1000):
+        monkeypatch.setattr(_winograd, "TILES", tiles)
+        for name, got in passes(twins(5, 7, 3)[0], x, dy).items():
+            limit = ROUNDING * np.abs(expected[name]).max()
+            np.testing.assert_allclose(got, expected[name], rtol=0, atol=limit)
+
+
+@pytest.mark.jit
+@pytest.mark.parametrize(
+    ("channels", "kernel", "side"), [((192, 240), 3, 16), ((64, 64), 3, 32), ((240, 260), 2, 8)]
+)
+def test_rounding_at_typical_sizes(channels, kernel, side):
+    """What the documentation says of the error: 1e-6 or a little more."""
+    rng = np.random.default_rng(0)
+    fast, plain = twins(*channels, kernel)
+    x = rng.normal(size=(4, side, side, channels[0])).astype(np.float32)
+    dy = rng.normal(size=(4, side, side, channels[1])).astype(np.float32)
+    exact = passes(plain, x.astype(np.float64), dy)
+    coarse = passes(plain, x, dy)
+    for name, got in passes(fast, x, dy).items():
+        theirs = error(coarse[name], exact[name])
+        assert error(got, exact[name]) < max(2e-6, 2 * theirs), name
+
+
+def test_what_a_user_was_given_never_changes():
+    """Neither by hand nor from a network, whose memory goes from step to step."""
+    rng = np.random.default_rng(0)
+    net = eln.Sequential([Conv2D(3, 4, 3, algorithm="winograd"), ELU()], seed=0)
+    x = rng.normal(size=(6, 32, 32, 3)).astype(np.float32)
+    given = [net.layers[0].forward(x), net(x), net.forward(x, train=True)]
+    given.append(net.backward(given[-1]))
+    copies = [array.copy() for array in given]
+    for _ in range(3):
+        y = net.forward(x + 1, train=True)
+        net.backward(y)
+        net.layers[0].backward(net.layers[0].forward(x - 1))
+    for array, copied in zip(given, copies, strict=True):
+        np.testing.assert_array_equal(array, copied)
+
+
+def test_a_weight_may_be_assigned_between_the_passes():
+    """Nothing that was made of W outlives the pass."""
+    rng = np.random.default_rng(0)
+    fast, plain = twins(3, 4, 3)
+    x = rng.normal(size=(2, 5, 5, 3)).astype(np.float32)
+    fast.forward(x)
+    for layer in (fast, plain):
+        layer.params["W"] = 2 * layer.params["W"]
+    np.testing.assert_allclose(fast.forward(x), plain.forward(x), atol=1e-4)
