@@ -1,4 +1,15 @@
-"""Sphinx's settings; the build treats warnings as errors."""
+"""Sphinx's settings: the build treats warnings as errors and runs the notebooks.
+
+A quick look at the pages, without running any notebook, is `sphinx -D nb_execution_mode=off`.
+"""
+
+import functools
+import os
+import re
+from pathlib import Path
+
+import nbclient
+from jupyter_cache.executors import utils as notebooks
 
 import elunet
 
@@ -8,23 +19,87 @@ copyright = "2026, elunet maintainers"
 release = version = elunet.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",  # formulas without a network, while building and while reading
     "sphinx.ext.viewcode",
+    "sphinx_copybutton",
 ]
-myst_enable_extensions = ["dollarmath", "amsmath"]
+exclude_patterns = ["_build", "notebooks/README.md"]
+nitpicky = False
+
+myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
 myst_heading_anchors = 3
+
+# Notebooks run in their folder and in this very Python, with this very elunet, whatever else is
+# installed for Jupyter; a picture is an output and not a window.
+os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
+os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(Path(elunet.__file__).parents[1]), os.environ.get("PYTHONPATH")])
+)
+os.environ.setdefault(
+    "OPENBLAS_NUM_THREADS", "1"
+)  # products in the text are tiny; elunet has its own
+nb_execution_mode = "force"
+nb_execution_timeout = 900
+nb_execution_raise_on_error = True
+nb_execution_show_tb = True
+nb_output_stderr = "warn"  # which fails the build: nobody should have to read past a warning
+# What a cell prints arrives in pieces. nbclient joins them as they are; myst-nb's own setting for
+# that, nb_merge_streams, would put empty lines between them.
+notebooks.executenb = functools.partial(nbclient.execute, coalesce_streams=True)
+nb_code_prompt_show = "The code of this picture"
+nb_code_prompt_hide = "The code of this picture"
+
+copybutton_selector = "div.highlight-python pre, div.highlight-ipython3 pre, div.highlight-py pre,"
+copybutton_selector += " div.highlight-sh pre, div.highlight-pycon pre, div.doctest pre"
+copybutton_exclude = ".linenos, .gp, .go"  # no prompts, no outputs
 
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+NAMED = "Array Arrive File Initializer LearningRate Padding Seed Send Shape Tap"
+autodoc_type_aliases = {name: name for name in NAMED.split()}  # not what they stand for
 autodoc_default_options = {"show-inheritance": True}
 
 html_theme = "furo"
 html_title = "elunet"
-exclude_patterns = ["_build"]
-nitpicky = False
+html_static_path = ["_static"]
+html_css_files = ["elunet.css"]
+html_favicon = "_static/favicon.svg"
+html_theme_options = {
+    "light_css_variables": {
+        "color-brand-primary": "#0b5c8e",
+        "color-brand-content": "#0b5c8e",
+        "color-brand-visited": "#7a4a78",
+    },
+    "dark_css_variables": {
+        "color-brand-primary": "#6cbcec",
+        "color-brand-content": "#6cbcec",
+        "color-brand-visited": "#d7a3d3",
+    },
+}
+
+
+def drop_dead_links(app, page, template, context, doctree):
+    """Drop a source page's link back to the reference where it leads nowhere.
+
+    viewcode takes it that all of a module is documented under one and the same name, so it errs
+    where some of it is documented by where it is defined and some by where it is offered.
+    """
+    if page.startswith("_modules/"):
+        known = app.env.get_domain("py").objects
+        context["body"] = re.sub(
+            r'<a class="viewcode-back" href="[^"#]*#([^"]*)">.*?</a>',
+            lambda link: link[0] if link[1] in known else "",
+            context["body"],
+        )
+
+
+def setup(app):
+    app.connect("html-page-context", drop_dead_links)
