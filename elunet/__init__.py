@@ -10,12 +10,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from elunet import data, init, layers, losses, models, optim, plots, recipes, routers, schedules
+from elunet import (
+    data,
+    exchange,
+    init,
+    layers,
+    losses,
+    metrics,
+    models,
+    optim,
+    plots,
+    recipes,
+    routers,
+    schedules,
+)
 from elunet.checkpoint import load, save
+from elunet.comparison import Comparison, compare
 from elunet.history import Epoch, History
 from elunet.network import Network, Sequential
 from elunet.parallel import get_num_threads, set_num_threads
-from elunet.train import Callback, DivergenceError, HistoryFile, Trainer, evaluate
+from elunet.train import (
+    Callback,
+    Checkpoints,
+    DivergenceError,
+    HistoryFile,
+    Interrupted,
+    Trainer,
+    evaluate,
+)
 from elunet.warmup import warmup
 
 if TYPE_CHECKING:
@@ -25,21 +47,27 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Callback",
+    "Checkpoints",
+    "Comparison",
     "DivergenceError",
     "Epoch",
     "History",
     "HistoryFile",
+    "Interrupted",
     "Network",
     "Sequential",
     "Trainer",
     "__version__",
+    "compare",
     "data",
     "evaluate",
+    "exchange",
     "get_num_threads",
     "init",
     "layers",
     "load",
     "losses",
+    "metrics",
     "models",
     "optim",
     "plots",

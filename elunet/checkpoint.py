@@ -2,15 +2,19 @@
 
 A file appears whole or not at all: it is written beside its target, forced to disk, read back and
 only then given its name. Its metadata hold a SHA-256 of names, shapes, dtypes and bytes, so that a
-file that was damaged later is refused. Nothing in it is code.
+file that was damaged later is refused. Nothing in it is code. A whole run's checkpoint
+(`elunet.runs`) is such a file with more arrays and a note in JSON.
 """
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
+import re
 import secrets
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,6 +24,12 @@ from elunet._types import Array
 from elunet.network import Network
 
 KEY, VERSION = "elunet", 1
+DTYPES = ("bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
+DTYPES += ("float16", "float32", "float64")
+LARGEST_HEADER = 100_000_000  # the format's own limit
+NONSENSE = (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError)
+"""What reading data that make no sense may raise."""
+PICKLE_PROTOCOLS = (b"\x02", b"\x03", b"\x04", b"\x05")
 
 
 def save(net: Network, file: str | os.PathLike[str]) -> None:
@@ -38,17 +48,18 @@ def save(net: Network, file: str | os.PathLike[str]) -> None:
         If a parameter holds a NaN or an infinity; a good file is not overwritten by it.
     OSError
         If the file cannot be written; what was there stays.
-    """
-    import safetensors.numpy
 
-    arrays = _arrays(net)
+    Examples
+    --------
+    >>> import elunet as eln
+    >>> net = eln.Sequential([eln.layers.Linear(3, 2)], seed=0)
+    >>> eln.save(net, "net.safetensors")
+    """
+    arrays = network_arrays(net)
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise ValueError(f"save: expected finite values, got a NaN or an infinity in {name}")
-    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    # One entry only: the library writes several in any order, and equal networks give equal files.
-    about = {KEY: f"{VERSION} sha256:{_sha256(contiguous)}"}
-    write_atomically(file, safetensors.numpy.save(contiguous, about))
+    write_atomically(file, encode(arrays))
 
 
 def load(net: Network, file: str | os.PathLike[str]) -> None:
@@ -59,8 +70,9 @@ def load(net: Network, file: str | os.PathLike[str]) -> None:
     net : Network
         Changed only if everything fits.
     file : path
-        Also one that another framework wrote, if names and shapes fit; it has no SHA-256 of ours,
-        so there damage is noticed only if the format or the numbers' range is hurt.
+        Written by `save`, or a whole run's (`Trainer.save`, `Checkpoints`). Also one that another
+        framework wrote, if names and shapes fit; it has no SHA-256 of ours, so there damage is
+        noticed only if the format or the numbers' range is hurt.
 
     Raises
     ------
@@ -70,41 +82,129 @@ def load(net: Network, file: str | os.PathLike[str]) -> None:
         message lists how.
     OSError
         If it cannot be read.
+
+    Examples
+    --------
+    >>> import elunet as eln
+    >>> net = eln.Sequential([eln.layers.Linear(3, 2)], seed=0)
+    >>> eln.save(net, "net.safetensors")
+    >>> other = eln.Sequential([eln.layers.Linear(3, 2)], seed=1)
+    >>> eln.load(other, "net.safetensors")
+    >>> bool((other["linear1"].params["W"] == net["linear1"].params["W"]).all())
+    True
+    """
+    found, note = decode("load", file, Path(file).read_bytes())
+    if note:  # a whole run's: its other arrays are not the network's
+        found = {name: value for name, value in found.items() if not name.startswith(".")}
+    values = fitting("load", file, network_arrays(net), found)
+    for name, array in network_arrays(net).items():
+        array[...] = values[name]
+
+
+def encode(arrays: Mapping[str, Array], note: str = "") -> bytes:
+    """Return a safetensors file of these arrays.
+
+    Parameters
+    ----------
+    arrays : dict of str to array
+    note : str, optional
+        Text to go with them.
+
+    Raises
+    ------
+    TypeError
+        If the format has no such dtype.
+    """
+    import safetensors.numpy
+
+    contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    for name, array in contiguous.items():
+        if array.dtype.name not in DTYPES:
+            raise TypeError(f"save: expected {name} as one of {DTYPES}, got {array.dtype}")
+    # One entry only: the library writes several in any order, and equal networks give equal files.
+    about = f"{VERSION} sha256:{_sha256(contiguous, note)}" + (f" {note}" if note else "")
+    return safetensors.numpy.save(contiguous, {KEY: about})
+
+
+def decode(
+    owner: str, file: str | os.PathLike[str], content: bytes
+) -> tuple[dict[str, Array], str | None]:
+    """Return a safetensors file's arrays and its note, None if another framework wrote it.
+
+    Raises
+    ------
+    ValueError
+        If it is no safetensors file, or elunet's and damaged or of a newer version.
     """
     import safetensors
     import safetensors.numpy
 
-    content = Path(file).read_bytes()
     try:
         found = safetensors.numpy.load(content)
     except (safetensors.SafetensorError, KeyError) as error:
-        raise ValueError(f"load: expected {file} as a safetensors file, got: {error}") from error
-    _check_origin(file, content, found)
-    wanted = _arrays(net)
+        raise ValueError(
+            f"{owner}: expected {file} as a safetensors file, got {_kind_of_file(content, error)}"
+        ) from error
+    length = int.from_bytes(content[:8], "little")
+    about = json.loads(content[8 : 8 + length]).get("__metadata__") or {}
+    if KEY not in about and not any(re.match(r"\d+ sha256:", text) for text in about.values()):
+        return found, None
+    version, _, rest = about.get(KEY, "").partition(" ")  # the key itself may have been hit
+    digest, _, note = rest.partition(" ")
+    if version.isascii() and version.isdecimal() and int(version) > VERSION:
+        raise ValueError(
+            f"{owner}: expected {file} of version {VERSION} or older, got version {version}: a"
+            " newer version of elunet wrote it"
+        )
+    if version != str(VERSION) or digest != f"sha256:{_sha256(found, note)}":
+        raise ValueError(
+            f"{owner}: expected {file} as it was saved, got another SHA-256: the file is damaged"
+        )
+    return found, note
+
+
+def fitting(
+    owner: str,
+    file: str | os.PathLike[str],
+    wanted: Mapping[str, Array],
+    found: Mapping[str, Array],
+    cast: bool = True,
+) -> dict[str, Array]:
+    """Return the arrays of a file for a network's, in the network's dtypes if `cast`.
+
+    Raises
+    ------
+    ValueError
+        If names, shapes or kinds of numbers differ, or a value is not finite.
+    """
     problems = [f"  {name}: not in the file" for name in wanted if name not in found]
     problems += [f"  {name}: not in the network" for name in found if name not in wanted]
     for name in wanted.keys() & found.keys():
         ours, theirs = wanted[name], found[name]
-        if ours.shape != theirs.shape or theirs.dtype.kind != "f":
+        if ours.shape != theirs.shape or ours.dtype.kind != theirs.dtype.kind:
             problems.append(f"  {name}: expected {_kind(ours)}, got {_kind(theirs)}")
     if problems:
         listed = "\n".join(sorted(problems))
-        raise ValueError(f"load: expected {file} to fit the network, got differences:\n{listed}")
-    with np.errstate(over="ignore"):  # what is too large for the network's dtype is told below
-        values = {name: found[name].astype(array.dtype) for name, array in wanted.items()}
+        raise ValueError(f"{owner}: expected {file} to fit the network, got differences:\n{listed}")
+    values = {name: found[name] for name in wanted}
+    if cast:
+        with np.errstate(over="ignore"):  # what is too large for the dtype is told below
+            values = {name: values[name].astype(array.dtype) for name, array in wanted.items()}
     for name, value in values.items():
         if not np.isfinite(value).all():
             raise ValueError(
-                f"load: expected finite values in {file}, got a NaN or an infinity in {name}"
+                f"{owner}: expected finite values in {file}, got a NaN or an infinity in {name}"
             )
-    for name, array in wanted.items():
-        array[...] = values[name]
+    return values
 
 
-def write_atomically(file: str | os.PathLike[str], content: bytes) -> None:
+def write_atomically(
+    file: str | os.PathLike[str], content: bytes, ready: Callable[[], None] = lambda: None
+) -> None:
     """Write a file so that its name always stands for complete content.
 
-    It has the permissions that any new file has.
+    It has the permissions that any new file has. `ready` is called once the new file is complete,
+    before it takes the old one's place.
 
     Raises
     ------
@@ -127,6 +227,7 @@ def write_atomically(file: str | os.PathLike[str], content: bytes) -> None:
             os.fsync(stream.fileno())
         if name.read_bytes() != content:
             raise OSError(f"{target}: what was written does not read back the same")
+        ready()
         os.replace(name, target)
     except BaseException:
         name.unlink(missing_ok=True)
@@ -140,41 +241,53 @@ def write_atomically(file: str | os.PathLike[str], content: bytes) -> None:
             os.close(folder)
 
 
-def _arrays(net: Network) -> dict[str, Array]:
-    """Return all that is saved: the live arrays by name."""
+def sweep(file: str | os.PathLike[str]) -> None:
+    """Remove what a process left beside a file that was killed while it wrote it."""
+    target = Path(file)
+    for other in target.parent.glob(f".{glob.escape(target.name)}.*"):
+        if re.fullmatch(r"[0-9a-f]{16}", other.name.rpartition(".")[2]):
+            with suppress(OSError):  # it is only litter
+                other.unlink()
+
+
+def network_arrays(net: Network) -> dict[str, Array]:
+    """Return all that is saved of a network: the live arrays by name."""
     state = {
         f"{node.name}.{key}": value for node in net.nodes for key, value in node.layer.state.items()
     }
     return net.parameters() | state
 
 
-def _check_origin(file: str | os.PathLike[str], content: bytes, found: dict[str, Array]) -> None:
-    """Compare a file that elunet wrote with what its metadata say of it."""
-    length = int.from_bytes(content[:8], "little")
-    about = json.loads(content[8 : 8 + length]).get("__metadata__", {})
-    if KEY not in about:
-        return  # another framework's
-    version, _, digest = about[KEY].partition(" ")
-    if version.isdecimal() and int(version) > VERSION:
-        raise ValueError(
-            f"load: expected {file} of version {VERSION} or older, got version {version}: a newer"
-            " version of elunet wrote it"
-        )
-    if digest != f"sha256:{_sha256(found)}":
-        raise ValueError(
-            f"load: expected {file} as it was saved, got another SHA-256: the file is damaged"
-        )
-
-
-def _sha256(arrays: dict[str, Array]) -> str:
-    """Return the digest of all names, dtypes, shapes and bytes (little-endian, as in the file)."""
+def _sha256(arrays: Mapping[str, Array], note: str) -> str:
+    """Return the digest of names, dtypes, shapes, bytes (little-endian) and note."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = arrays[name]
         digest.update(f"{name} {array.dtype.name} {array.shape}\n".encode())
         digest.update(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+    digest.update(note.encode())
     return digest.hexdigest()
 
 
 def _kind(array: Array) -> str:
     return f"{array.dtype} of shape {array.shape}"
+
+
+def _kind_of_file(content: bytes, error: Exception) -> str:
+    """Say what a file is that is no safetensors file."""
+    if not content:
+        return "an empty file"
+    if content.startswith(b"PK\x03\x04"):
+        return "a zip archive, as PyTorch and NumPy write them"
+    length = int.from_bytes(content[:8], "little")
+    start = 8 + length
+    if content[8:9] == b"{" and start > len(content) and length < LARGEST_HEADER:
+        return f"a truncated one: {len(content)} bytes, which end inside its header"
+    with suppress(*NONSENSE):
+        header = json.loads(content[8:start])
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name[:2] != "__"]
+        if start + max(ends) > len(content):
+            return f"a truncated one: {len(content)} of {start + max(ends)} bytes"
+    if content[:1] == b"\x80" and content[1:2] in PICKLE_PROTOCOLS:
+        return "what looks like a pickle, which elunet never opens: it could run anything"
+    return f"another kind of file ({error})"

@@ -37,6 +37,7 @@ from elunet.routers import Backprop, Router
 from elunet.train import Data, DivergenceError, HistoryFile, Trainer, evaluate
 
 SWEEP_SEED = 1000  # the rate is chosen with weights and an order that no final run has
+SETTINGS, RUNS = "settings.json", "runs.csv"
 LAST_LAYER, LINEAR, SHALLOW = "last layer only", "linear", "shallow"
 
 MakeNetwork = Callable[[int], Network]
@@ -106,6 +107,19 @@ class Comparison:
     rates: tuple[float, ...]
     runs: list[Run]
     folder: Path
+
+    @classmethod
+    def read(cls, folder: str | os.PathLike[str]) -> Comparison:
+        """Return the comparison that `compare` left in a folder.
+
+        Raises
+        ------
+        OSError
+            If there is none.
+        """
+        settings = json.loads((Path(folder) / SETTINGS).read_text("utf-8"))
+        runs = _read_runs(Path(folder) / RUNS)
+        return cls(tuple(settings["rules"]), tuple(settings["rates"]), runs, Path(folder))
 
     def of(self, rule: str, stage: str = "final") -> list[Run]:
         """Return a rule's runs of one stage, in order of seed and rate."""
@@ -360,7 +374,7 @@ class _Bench:
             "null": self.null,
         }
         self.folder.mkdir(parents=True, exist_ok=True)
-        file = self.folder / "settings.json"
+        file = self.folder / SETTINGS
         if file.exists():
             there = json.loads(file.read_text("utf-8"))
             other = [key for key in settings if there.get(key) != settings[key]]
@@ -370,7 +384,7 @@ class _Bench:
                     f" with other {', '.join(other)} (settings.json); use another folder"
                 )
         write_atomically(file, (json.dumps(settings, indent=1) + "\n").encode())
-        self.table = self.folder / "runs.csv"
+        self.table = self.folder / RUNS
         self.runs = {_key(run): run for run in _read_runs(self.table)}
 
     def run(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, SupportsIndex, overload
 
+from elunet import _display
 from elunet.checkpoint import write_atomically
 
 
@@ -32,6 +32,15 @@ class Epoch:
         Time of the pass, without the validation.
     pictures_per_s : float
         Training pictures per second of it.
+    spikes : int
+        Steps of the pass whose loss jumped, as `elunet.guards.Spikes` defines it.
+
+    Examples
+    --------
+    >>> import elunet as eln
+    >>> row = eln.Epoch(1, 500, 0.1, 1.61, 0.4, 1.23, 0.55, 0.6, 80.0, 625.0)
+    >>> row.validation_accuracy, row.spikes
+    (0.55, 0)
     """
 
     epoch: int
@@ -44,9 +53,12 @@ class Epoch:
     penalty: float
     seconds: float
     pictures_per_s: float
+    spikes: int = 0
 
 
 COLUMNS = tuple(field.name for field in fields(Epoch))
+FIRST_COLUMNS = COLUMNS[:-1]  # of files from before spikes were counted
+WHOLE = ("epoch", "step", "spikes")
 
 
 class History(list[Epoch]):
@@ -68,6 +80,9 @@ class History(list[Epoch]):
         rows = super().__getitem__(index)
         return History(rows) if isinstance(rows, list) else rows
 
+    def _repr_html_(self) -> str:
+        return _display.history(self)
+
     def column(self, name: str) -> list[float]:
         """Return one column, such as "validation_accuracy".
 
@@ -82,15 +97,21 @@ class History(list[Epoch]):
 
     def to_csv(self, file: str | os.PathLike[str]) -> None:
         """Write all rows; the file is replaced at once, and its numbers read back the same."""
+        write_atomically(file, self.to_text().encode())
+
+    def to_text(self) -> str:
+        """Return what `to_csv` writes."""
         stream = io.StringIO()
         writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(row) for row in self)
-        write_atomically(file, stream.getvalue().encode())
+        return stream.getvalue()
 
     @classmethod
     def from_csv(cls, file: str | os.PathLike[str]) -> History:
         """Read what `to_csv` or `HistoryFile` wrote.
+
+        Files without the column "spikes", which the first version did not count, have 0 there.
 
         Raises
         ------
@@ -98,20 +119,27 @@ class History(list[Epoch]):
             If the columns are others, or a cell is no number.
         """
         with open(file, newline="", encoding="utf-8") as stream:
-            reader = csv.DictReader(stream)
-            if tuple(reader.fieldnames or ()) != COLUMNS:
+            return cls.from_text(stream.read(), os.fspath(file))
+
+    @classmethod
+    def from_text(cls, text: str, name: str = "the text") -> History:
+        """Read what `to_text` returned; `name` stands for it in a message."""
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        columns = tuple(reader.fieldnames or ())
+        if columns not in (COLUMNS, FIRST_COLUMNS):
+            raise ValueError(
+                f"History: expected {name} with columns {COLUMNS}, got {reader.fieldnames}"
+            )
+        history = cls()
+        for row in reader:
+            try:
+                cells: dict[str, Any] = {
+                    column: (int if column in WHOLE else float)(row[column]) for column in columns
+                }
+            except (TypeError, ValueError) as error:
                 raise ValueError(
-                    f"History: expected {file} with columns {COLUMNS}, got {reader.fieldnames}"
-                )
-            kinds: dict[str, Callable[[str], Any]] = {"epoch": int, "step": int}
-            history = cls()
-            for row in reader:
-                try:
-                    cells = {name: kinds.get(name, float)(row[name]) for name in COLUMNS}
-                except (TypeError, ValueError) as error:
-                    raise ValueError(
-                        f"History: expected numbers in line {reader.line_num} of {file}, got"
-                        f" {list(row.values())}"
-                    ) from error
-                history.append(Epoch(**cells))
-            return history
+                    f"History: expected numbers in line {reader.line_num} of {name}, got"
+                    f" {list(row.values())}"
+                ) from error
+            history.append(Epoch(**cells))
+        return history

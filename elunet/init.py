@@ -86,6 +86,13 @@ class He(_Scaled):
     References
     ----------
     He, Zhang, Ren, Sun, *Delving Deep into Rectifiers*, 2015, arXiv:1502.01852.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> W = He()(np.random.default_rng(0), (5, 5, 3, 64))
+    >>> bool(abs(W.var() - 2 / 75) < 2e-3)
+    True
     """
 
     def variance(self, fan_in: int, fan_out: int) -> float:
@@ -107,6 +114,13 @@ class Glorot(_Scaled):
     ----------
     Glorot, Bengio, *Understanding the Difficulty of Training Deep Feedforward Neural Networks*,
     AISTATS 2010.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> W = Glorot()(np.random.default_rng(0), (100, 50))
+    >>> bool(abs(W).max() <= (6 / 150) ** 0.5)
+    True
     """
 
     distribution: str = "uniform"
@@ -131,6 +145,11 @@ class LeCun(_Scaled):
     LeCun, Bottou, Orr, Müller, *Efficient BackProp*, 1998, 10.1007/3-540-49430-8_2;
     Klambauer, Unterthiner, Mayr, Hochreiter, *Self-Normalizing Neural Networks*, 2017,
     arXiv:1706.02515.
+
+    Examples
+    --------
+    >>> LeCun().variance(fan_in=100, fan_out=10)
+    0.01
     """
 
     def variance(self, fan_in: int, fan_out: int) -> float:
@@ -147,6 +166,12 @@ class Normal:
     std : float
         Standard deviation, at least 0.
     mean : float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Normal(std=0.05)(np.random.default_rng(0), (2, 3)).shape
+    (2, 3)
     """
 
     std: float
@@ -169,6 +194,13 @@ class Uniform:
     ----------
     low, high : float
         The interval's ends, low < high.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> W = Uniform(-0.1, 0.1)(np.random.default_rng(0), (2, 3))
+    >>> bool((abs(W) <= 0.1).all())
+    True
     """
 
     low: float
@@ -190,6 +222,13 @@ class Constant:
     Parameters
     ----------
     value : float
+
+    Examples
+    --------
+    >>> import elunet as eln
+    >>> eln.layers.Linear(2, 3, init=eln.init.Constant(0.5)).params["W"]
+    array([[0.5, 0.5, 0.5],
+           [0.5, 0.5, 0.5]], dtype=float32)
     """
 
     value: float

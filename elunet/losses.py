@@ -73,6 +73,20 @@ class Loss(ABC):
 
     To write one, override `formula`, and `read_target` where the target is not simply an array
     of the prediction's shape.
+
+    Examples
+    --------
+    >>> class Hinge(Loss):
+    ...     # the mean of max(0, 1 - t x), for targets t of -1 or 1
+    ...     def formula(self, prediction, target):
+    ...         margin = 1 - target * prediction
+    ...         return np.maximum(margin, 0).mean(), -target * (margin > 0) / margin.size
+    ...
+    ...     def read_target(self, target, shape):
+    ...         return target.reshape(shape).astype(np.float64)
+    >>> value, dy = Hinge()(np.array([[0.5], [2.0]]), [1, 1])
+    >>> value, dy.tolist()
+    (0.25, [[-0.5], [-0.0]])
     """
 
     def __repr__(self) -> str:
@@ -112,8 +126,8 @@ class Loss(ABC):
             raise ValueError(
                 f"{self}: expected a prediction with at least one row, got shape {prediction.shape}"
             )
-        y = self.read_target(np.asarray(target), prediction.shape)
         with np.errstate(over="ignore", invalid="ignore"):
+            y = self.read_target(np.asarray(target), prediction.shape)
             value, dy = self.formula(prediction.astype(np.float64, order="C"), y)
             return float(value), dy.astype(prediction.dtype, copy=False)
 
@@ -197,6 +211,12 @@ class CrossEntropy(_Classification):
     Called with probabilities (N, C) and a target of integer labels (N,) in 0..C-1, or of one-hot
     or soft rows (N, C), non-negative with sum 1. A probability outside [0, 1] by more than 1e-4
     is a ValueError: most often logits were given.
+
+    Examples
+    --------
+    >>> value, dy = CrossEntropy()(np.array([[0.75, 0.25]]), [1])
+    >>> round(value, 4), dy.tolist()
+    (1.3863, [[-0.0, -4.0]])
     """
 
     def formula(self, prediction: Array, target: Array) -> tuple[float, Array]:
@@ -235,6 +255,12 @@ class MeanSquaredError(_Regression):
 
     Called with predictions of any shape (N, ...) and a target of the same shape. Integer labels
     (N,) for predictions (N, C), C > 1, stand for their one-hot rows.
+
+    Examples
+    --------
+    >>> value, dy = MeanSquaredError()(np.array([[1.0, 4.0]]), np.array([[1.0, 2.0]]))
+    >>> value, dy.tolist()
+    (2.0, [[0.0, 2.0]])
     """
 
     def formula(self, prediction: Array, target: Array) -> tuple[float, Array]:
@@ -253,6 +279,12 @@ class MeanAbsoluteError(_Regression):
     with gradient 0 where both are equal. Called with predictions of any shape (N, ...) and a
     target of the same shape. Integer labels (N,) for predictions (N, C), C > 1, stand for their
     one-hot rows.
+
+    Examples
+    --------
+    >>> value, dy = MeanAbsoluteError()(np.array([[1.0, 4.0]]), np.array([[1.0, 2.0]]))
+    >>> value, dy.tolist()
+    (1.0, [[0.0, 0.5]])
     """
 
     def formula(self, prediction: Array, target: Array) -> tuple[float, Array]:

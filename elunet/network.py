@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from elunet import parallel, workspace
+from elunet import _display, parallel, workspace
 from elunet._checks import integer
 from elunet._checks import seed as checked_seed
 from elunet._types import Array, Seed, Shape
@@ -301,7 +301,8 @@ class Network:
                         )
                 for source, share in zip(node.inputs, shares, strict=True):
                     before = signals.get(source)
-                    signals[source] = share if before is None else before + share
+                    with np.errstate(over="ignore", invalid="ignore"):  # as layers do
+                        signals[source] = share if before is None else before + share
                 del delta, down, shares, share  # so that their memory can be lent again
         return signals.get(INPUT)
 
@@ -357,6 +358,9 @@ class Network:
             f"  {node.name}: {node.layer!r} of {', '.join(node.inputs)}" for node in self.nodes
         ]
         return "\n".join([f"{type(self).__name__}(", *lines, ")"])
+
+    def _repr_html_(self) -> str:
+        return _display.network(self)
 
     def _consumers(self) -> dict[str, int]:
         """Count who takes each output; everything but the last has to lead somewhere."""

@@ -57,7 +57,14 @@ def _available_cores() -> int:
 
 
 def get_num_threads() -> int:
-    """Return how many threads elunet computes with."""
+    """Return how many threads elunet computes with.
+
+    Examples
+    --------
+    >>> import elunet as eln
+    >>> eln.get_num_threads() >= 1
+    True
+    """
     if _pool.threads is None:
         _pool.threads = _available_cores()
     return _pool.threads
@@ -79,6 +86,13 @@ def set_num_threads(threads: int) -> None:
     ------
     TypeError, ValueError
         If `threads` is not an integer of at least 1.
+
+    Examples
+    --------
+    >>> import elunet as eln
+    >>> eln.set_num_threads(1)
+    >>> eln.get_num_threads()
+    1
     """
     threads = integer("set_num_threads", "threads", threads)
     with _pool.lock:

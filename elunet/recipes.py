@@ -48,6 +48,13 @@ class Recipe:
     callbacks : callable
         ``callbacks(epochs) -> list of Callback``.
     batch_size : int
+
+    Examples
+    --------
+    >>> import elunet as eln
+    >>> recipe = eln.recipes.RECIPES["d"]
+    >>> len(recipe.network(0)), recipe.epochs, recipe.batch_size
+    (27, 200, 100)
     """
 
     about: str
@@ -75,6 +82,11 @@ class DropoutRamp(Callback):
     ------
     TypeError, ValueError
         If an argument is out of range.
+
+    Examples
+    --------
+    >>> import elunet as eln
+    >>> ramp = eln.recipes.DropoutRamp(0.3, 0.8, epochs=15)  # among a Trainer's callbacks
     """
 
     def __init__(self, first: float, last: float, epochs: int) -> None:
@@ -82,6 +94,10 @@ class DropoutRamp(Callback):
         self.last = number("DropoutRamp", "last", last, "[0, 1]")
         self.epochs = integer("DropoutRamp", "epochs", epochs)
         self._full: dict[str, float] = {}
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        """Set the rates of the epoch that a resumed run is in the middle of."""
+        self.on_epoch_start(trainer, len(trainer.history))
 
     def on_epoch_start(self, trainer: Trainer, epoch: int) -> None:
         """Set the rates of this epoch."""
@@ -101,19 +117,61 @@ def _dropouts(net: Network) -> list[tuple[str, Dropout]]:
 
 
 def scale(train: Array, test: Array) -> tuple[Array, Array]:
-    """Return both splits scaled to [0, 1] by the training split's extremes."""
+    """Return both splits scaled to [0, 1] by the training split's extremes.
+
+    Parameters
+    ----------
+    train, test : array of uint8, (N, H, W, C)
+        The splits; what is fitted, is fitted on the first.
+
+    Examples
+    --------
+    >>> import elunet as eln
+    >>> x, _ = eln.data.make_shapes(30, seed=0)
+    >>> train, test = scale(x[:20], x[20:])
+    >>> float(train.min()), float(train.max())
+    (0.0, 1.0)
+    """
     train, test = minmax(train, test)
     return train, test
 
 
 def center(train: Array, test: Array) -> tuple[Array, Array]:
-    """Return both splits standardized by the training split's channels."""
+    """Return both splits standardized by the training split's channels.
+
+    Parameters
+    ----------
+    train, test : array of uint8, (N, H, W, C)
+        The splits; what is fitted, is fitted on the first.
+
+    Examples
+    --------
+    >>> import elunet as eln
+    >>> x, _ = eln.data.make_shapes(30, seed=0)
+    >>> train, test = center(x[:20], x[20:])
+    >>> bool(abs(train.mean()) < 1e-5)
+    True
+    """
     train, test = standardize(train, test)
     return train, test
 
 
 def whiten(train: Array, test: Array) -> tuple[Array, Array]:
-    """Return both splits contrast-normalized and ZCA-whitened, as the paper's data were."""
+    """Return both splits contrast-normalized and ZCA-whitened, as the paper's data were.
+
+    Parameters
+    ----------
+    train, test : array of uint8, (N, H, W, C)
+        The splits; what is fitted, is fitted on the first.
+
+    Examples
+    --------
+    >>> import elunet as eln
+    >>> x, _ = eln.data.make_shapes(30, seed=0)
+    >>> train, test = whiten(x[:20, ::4, ::4], x[20:, ::4, ::4])
+    >>> train.shape, train.dtype.name
+    ((20, 8, 8, 3), 'float32')
+    """
     train, test = global_contrast_normalize(train), global_contrast_normalize(test)
     zca = ZCA().fit(train)
     return zca(train), zca(test)

@@ -26,6 +26,15 @@ class Schedule(ABC):
     ----------
     per : {"step", "epoch"}
         What the time counts: an optimizer's ``steps`` or its ``epoch``, both from 0.
+
+    Examples
+    --------
+    >>> class Halving(Schedule):
+    ...     # 1, 1/2, 1/4 and so on
+    ...     def value_at(self, t):
+    ...         return 0.5**t
+    >>> Halving(per="epoch")(3)
+    0.125
     """
 
     _: KW_ONLY
@@ -56,6 +65,11 @@ class Constant(Schedule):
     Parameters
     ----------
     value : float
+
+    Examples
+    --------
+    >>> Constant(0.1)(1000)
+    0.1
     """
 
     value: float

@@ -1,95 +1,57 @@
 """The training loop.
 
 `Trainer.fit` is the loop that one would write by hand: forward, loss, router, optimizer, batch
-after batch. Around it: a validation at the end of each epoch, a progress bar, callbacks, and a stop
-that names the layer where a run turned into NaN.
+after batch. Around it: a validation at the end of each epoch, a progress bar, callbacks, a stop
+that names the layer where a run turned into NaN, and a way to go on with a run that was cut.
 """
 
 from __future__ import annotations
 
 import math
 import os
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from elunet import folders, runs
 from elunet._checks import integer
 from elunet._types import Array, Seed
+from elunet.callbacks import Callback, Checkpoints, HistoryFile, together
+from elunet.checkpoint import NONSENSE
 from elunet.data import Batches
+from elunet.evaluation import Mean, accuracy, evaluate
+from elunet.guards import (
+    DivergenceError,
+    first_bad_output,
+    first_not_finite,
+    is_finite,
+    place_in_input,
+)
 from elunet.history import Epoch, History
+from elunet.interrupts import Interrupted, Interrupts
 from elunet.losses import Loss
 from elunet.network import Network, Tap
 from elunet.optim import Optimizer
+from elunet.progress import Progress
 from elunet.routers import Backprop, Router
 
+__all__ = [
+    "Callback",
+    "Checkpoints",
+    "Data",
+    "DivergenceError",
+    "HistoryFile",
+    "Interrupted",
+    "Trainer",
+    "accuracy",
+    "evaluate",
+]
+
 Data = tuple[Array, Array]
-
-
-class DivergenceError(RuntimeError):
-    """A run with a NaN or an infinity in it.
-
-    Attributes
-    ----------
-    step : int
-        The optimizer's count of completed steps.
-    where : str
-        The first place, in forward order, that holds a NaN or an infinity: "conv3.W".
-    """
-
-    def __init__(self, step: int, where: str) -> None:
-        super().__init__(
-            f"Trainer: expected a finite loss and weights, got a NaN or an infinity after step"
-            f" {step}, first in {where}. A smaller learning rate, or clip_norm, often helps."
-        )
-        self.step, self.where = step, where
-
-
-class Callback:
-    """What can be done at fixed points of a run; override what is needed."""
-
-    def on_epoch_start(self, trainer: Trainer, epoch: int) -> None:
-        """Before the first batch of an epoch, counted from 0."""
-
-    def on_backward(self, trainer: Trainer, dy: Array, target: Array) -> Tap | None:
-        """Before the rule's backward pass; a tap that it returns is shown the rule's signals.
-
-        The forward pass is there to be gone back through, by another rule for instance; what that
-        leaves in the gradients is overwritten.
-        """
-        return None
-
-    def on_gradients(self, trainer: Trainer) -> None:
-        """After the rule's backward pass, before the optimizer's step."""
-
-    def on_step(self, trainer: Trainer, loss: float) -> None:
-        """After each step; the gradients of the batch are still in the network."""
-
-    def on_epoch_end(self, trainer: Trainer, row: Epoch) -> None:
-        """After validation; `row` is the history's last."""
-
-    def on_fit_end(self, trainer: Trainer) -> None:
-        """When `Trainer.fit` ends, in whatever way."""
-
-
-class HistoryFile(Callback):
-    """Keeps a CSV file of the history up to date, epoch by epoch.
-
-    Parameters
-    ----------
-    file : path
-    """
-
-    def __init__(self, file: str | os.PathLike[str]) -> None:
-        self.file = Path(file)
-
-    def on_epoch_end(self, trainer: Trainer, row: Epoch) -> None:
-        """Write the history so far."""
-        trainer.history.to_csv(self.file)
 
 
 class Trainer:
@@ -111,10 +73,20 @@ class Trainer:
         Of the order of the batches and of the augmentation.
     progress : bool, optional
         Whether to show a progress bar on standard error; by default if that is a terminal.
+    debug : bool, default False
+        Whether to look at every layer's output and signal in each step, and stop at the first that
+        is not finite. Without it loss, gradients and weights are looked at.
+    recipe : mapping, optional
+        How the run was set up, as plain data for JSON: kept in its checkpoints, and compared by
+        `resume`.
 
     Attributes
     ----------
     history : History
+    seconds : float
+        Time spent in passes and validations, in earlier sessions of the run too.
+    checkpoint : Path or None
+        What was saved last, or resumed from.
 
     Raises
     ------
@@ -125,7 +97,7 @@ class Trainer:
     --------
     >>> import elunet as eln
     >>> x, y = eln.data.make_shapes(20)
-    >>> x = eln.data.minmax(x)[0].reshape(20, -1)
+    >>> x = eln.data.minmax(x).reshape(20, -1)
     >>> net = eln.Sequential([eln.layers.Linear(3072, 10)], seed=0)
     >>> loss, optimizer = eln.losses.SoftmaxCrossEntropy(), eln.optim.SGD(0.001)
     >>> history = eln.Trainer(net, loss, optimizer, batch_size=10).fit((x, y), epochs=2)
@@ -145,6 +117,8 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         seed: Seed = 0,
         progress: bool | None = None,
+        debug: bool = False,
+        recipe: Mapping[str, Any] | None = None,
     ) -> None:
         for name, value, kind in (
             ("net", net, Network),
@@ -161,11 +135,24 @@ class Trainer:
         self.batch_size = integer("Trainer", "batch_size", batch_size)
         self.augment, self.seed = augment, seed
         self.callbacks = list(callbacks)
-        self.progress = progress
+        self.debug = debug
+        self.recipe = runs.plain(recipe or {})
         self.history = History()
+        self.checkpoint: Path | None = None
+        self._run = runs.Run()
+        self._resumed: tuple[Path, runs.Tree, Collection[str]] | None = None  # until fit has data
         self._batches: Batches | None = None  # of the arrays in _data
         self._data: tuple[Any, Any] = (None, None)
-        self._bar: Any = None
+        self._validation: Data | None = None
+        self._identity = runs.DataIdentity()
+        self._between_steps = True
+        self._interrupts = Interrupts()
+        self._progress = Progress(progress)
+
+    @property
+    def seconds(self) -> float:
+        """Time spent in passes and validations, in earlier sessions of the run too."""
+        return self._run.seconds
 
     def fit(
         self, train: Data | Batches, validation: Data | None = None, epochs: int = 1
@@ -175,6 +162,13 @@ class Trainer:
         A second call with the same array objects goes on where the first ended: `fit` of 1 epoch
         and then of 2 is `fit` of 3. With others, a new view of the same data among them, the order
         of the batches begins anew; keep `Batches` to go on then.
+
+        After `resume`, and after an `Interrupted` in the same process, it is the call that was cut
+        which is taken up again: with the same arguments it does what is left of it, which after a
+        complete run is nothing.
+
+        While it runs in the main thread, the first SIGINT (Ctrl-C) or SIGTERM ends it after the
+        step, or the batch of a validation, at which it is; a second one at once.
 
         Parameters
         ----------
@@ -187,30 +181,137 @@ class Trainer:
         Raises
         ------
         TypeError, ValueError
-            If an argument is of another kind than it should be.
+            If an argument is of another kind than it should be, or the data are not those of the
+            run that was resumed.
         DivergenceError
-            If loss or weights are no longer finite; `history` holds the epochs before.
+            If loss, gradients or weights are no longer finite; `history` holds the epochs before.
+        Interrupted
+            If a signal asked to leave.
         """
         integer("Trainer.fit", "epochs", epochs)
         batches = self._batches_of(train)
         if validation is not None:
             _check_pair("validation", validation)
-        total = len(self.history) + epochs
-        with self._progress(len(batches) * epochs):
+        self._validation = validation
+        self._take_up(batches)
+        run = self._run
+        if run.begun is None:
+            run.begun = len(self.history)
+        run.setup = runs.setup(self)
+        total = run.begun + epochs
+        left = (total - len(self.history)) * len(batches) - batches.position
+        with self._progress.running(left), self._interrupts.noted():
+            started = False
             try:
+                for callback in self.callbacks:
+                    callback.on_fit_start(self)
+                started = True
                 while len(self.history) < total:
                     self._epoch(batches, validation, total)
+                run.begun = None
+            except Interrupted:
+                batches.restore(batches.state())  # the next fit goes on in the middle of the epoch
+                raise
+            except BaseException:
+                if started:  # else nothing has happened yet, and a resumed run can still go on
+                    run.begun = None
+                    run.drop()
+                raise
             finally:
+                self._between_steps = True
                 for callback in self.callbacks:
                     callback.on_fit_end(self)
+                run.setup = None  # not before: until now, layers may not be as they were given
         return self.history
+
+    def save(self, path: str | os.PathLike[str], best: bool = False) -> Path:
+        """Save the whole run, for `resume`: weights, all states, counters, history.
+
+        Parameters
+        ----------
+        path : path
+            A file; or a folder that is there, for ``latest.safetensors`` in it, the one before
+            becoming ``previous.safetensors``. Replaced only once the new file is complete.
+        best : bool, default False
+            Whether to write the folder's ``best.safetensors`` as well.
+
+        Returns
+        -------
+        Path
+            The file.
+
+        Raises
+        ------
+        DivergenceError
+            If weights, or what optimizer and rule remember, are not finite; a good file is not
+            overwritten by them.
+        RuntimeError
+            In the middle of a step.
+        TypeError
+            If a state is not made of texts, numbers and arrays.
+        OSError
+            If the file cannot be written; what was there stays.
+        """
+        if not self._between_steps:
+            raise RuntimeError(
+                "Trainer.save: expected to be between two steps, got called in the middle of one"
+            )
+        self._check_weights()
+        state = self.optimizer.state
+        where = first_not_finite(
+            (f"the optimizer's {slot} of {name}", value)
+            for name, slots in state.items()
+            for slot, value in slots.items()
+        )
+        if where is not None:
+            raise self._diverged(where)
+        self.checkpoint = folders.write(path, runs.content_of(self), best)
+        return self.checkpoint
+
+    def resume(self, path: str | os.PathLike[str], allow: Collection[str] = ()) -> None:
+        """Go back to a saved run; the next `fit`, with the same arguments, goes on with it.
+
+        The trainer has to be built as it was. It is changed only if everything fits; whether the
+        data are the same is seen by `fit`, before its first step.
+
+        Parameters
+        ----------
+        path : path
+            A file of `save`, or a folder that has one.
+        allow : collection of str
+            What may differ from the saved run, on purpose: the first words of the differences that
+            are listed otherwise, such as "optimizer", "recipe", "train" (the data) or "threads".
+
+        Raises
+        ------
+        ValueError
+            If it is no checkpoint of a run, a damaged one, or one of another run; the message lists
+            the differences.
+        OSError
+            If it cannot be read.
+
+        Warns
+        -----
+        RuntimeWarning
+            If other versions of Python, NumPy, numba or elunet saved it, or another number of
+            threads: the run goes on, but bits may differ.
+        """
+        file, tree, arrays = runs.read(path)
+        versions = runs.check_same(self, file, tree, allow)
+        runs.apply(self, file, tree, arrays)
+        if versions:
+            warnings.warn(
+                f"Trainer.resume: {file} was made with {'; '.join(versions)}. The run goes on, but"
+                " not to the bit as it would have there.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        self.checkpoint, self._resumed = file, (file, tree, tuple(allow))
+        self._batches = None
 
     def log(self, text: str) -> None:
         """Print a line, above the progress bar if there is one."""
-        if self._bar is None:
-            print(text, flush=True)
-        else:
-            self._bar.write(text)
+        self._progress.write(text)
 
     def _batches_of(self, train: Data | Batches) -> Batches:
         """Return the training data as batches, the same ones for the same arrays."""
@@ -220,179 +321,170 @@ class Trainer:
                     "Trainer.fit: expected augment in the Batches that were given, got it in the"
                     " Trainer"
                 )
+            if train is not self._batches:
+                self._change_batches(train)
             return train
         _check_pair("train", train)
         x, y = train
         if self._batches is None or self._data[0] is not x or self._data[1] is not y:
-            self._batches = Batches(x, y, self.batch_size, seed=self.seed, augment=self.augment)
+            self._change_batches(
+                Batches(x, y, self.batch_size, seed=self.seed, augment=self.augment)
+            )
             self._data = x, y
-        return self._batches
+        return self._batches  # type: ignore[return-value]  # just made
+
+    def _change_batches(self, batches: Batches) -> None:
+        """Train on other data from now on; an epoch that was cut in the others is given up."""
+        if self._batches is not None:
+            self._run.begun = None
+            self._run.drop()
+        self._batches = batches
+
+    def _take_up(self, batches: Batches) -> None:
+        """Let the batches of a resumed run go on, if the data are its data."""
+        if self._resumed is None:
+            return
+        file, tree, allow = self._resumed
+        try:
+            if tree["data"] is not None:
+                if found := runs.data_differences(self, tree["data"], allow):
+                    listed = "\n".join(found)
+                    raise ValueError(f"Trainer.fit: expected the data of {file}, got:\n{listed}")
+                try:
+                    batches.restore(tree["batches"])
+                except NONSENSE as error:
+                    raise runs.broken(file, error) from error
+        except BaseException:
+            self._batches = None
+            raise
+        self._resumed = None
 
     def _epoch(self, batches: Batches, validation: Data | None, total: int) -> None:
-        epoch = len(self.history)
+        epoch, run = len(self.history), self._run
         self.optimizer.epoch = self.router.epoch = epoch
-        for callback in self.callbacks:
-            callback.on_epoch_start(self, epoch)
-        learning_rate = self.optimizer.learning_rate()
+        if run.mean is None:
+            for callback in self.callbacks:
+                callback.on_epoch_start(self, epoch)
+            run.mean, run.learning_rate = Mean(), self.optimizer.learning_rate()
         title = f"epoch {epoch + 1}/{total}"
-        mean, begin = _Mean(), time.perf_counter()
-        self._show(title + (" (compiling kernels)" if epoch == 0 else ""))
-        for x, y in batches:
-            mean.add(*self._step(x, y), len(x))
-            self._show(title, mean, mean.count / (time.perf_counter() - begin))
-        seconds = time.perf_counter() - begin
+        self._progress.show(title + (" (compiling kernels)" if epoch == 0 else ""))
+        if not run.passed:
+            self._pass(batches, run.mean, title)
         self._check_weights()
         validated = (math.nan, math.nan)
         if validation is not None:
-            validated = evaluate(self.net, *validation, self.loss, self.batch_size)
+            begin = time.perf_counter()
+            validated = evaluate(
+                self.net, *validation, self.loss, self.batch_size, self._leave_if_asked
+            )
+            run.seconds += time.perf_counter() - begin
             if not math.isfinite(validated[0]):
-                raise DivergenceError(self.optimizer.steps, "the validation loss")
+                raise self._diverged("the validation loss")
         row = Epoch(
             epoch + 1,
             self.optimizer.steps,
-            learning_rate,
-            *mean.values,
+            run.learning_rate,
+            *run.mean.values,
             *validated,
             self.optimizer.penalty(self.net),
-            seconds,
-            mean.count / seconds,
+            run.pass_seconds,
+            run.mean.count / max(run.pass_seconds, 1e-9),
+            run.spike_count,
         )
         self.history.append(row)
+        run.drop()
         for callback in self.callbacks:
             callback.on_epoch_end(self, row)
+        self._settle(row)
 
-    def _step(self, x: Array, y: Array) -> tuple[float, float]:
-        """Learn from one batch; return its loss and the share of right answers."""
+    def _pass(self, batches: Batches, mean: Mean, title: str) -> None:
+        """Learn from what is left of an epoch."""
+        run = self._run
+        begin = time.perf_counter()
+        for x, y in batches:
+            value = self._step(x, y, mean)
+            for callback in self.callbacks:
+                callback.on_step(self, value)
+            seconds = time.perf_counter() - begin
+            run.pass_seconds += seconds
+            run.seconds += seconds
+            self._progress.show(title, mean, mean.count / max(run.pass_seconds, 1e-9))
+            self._settle(None)
+            begin = time.perf_counter()  # what saving took is not the pass's time
+        run.passed = True
+
+    def _step(self, x: Array, y: Array, mean: Mean) -> float:
+        """Learn from one batch; return its loss."""
+        self._between_steps = False
         with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges is told below
-            prediction = self.net.forward(x, train=True)
+            prediction = self._forward(x)
             value, dy = self.loss(prediction, y)
             if not math.isfinite(value):
                 self._check_weights()
-                raise DivergenceError(self.optimizer.steps, self._first_bad(x))
+                raise self._diverged(first_bad_output(self.net, x))
             taps = [callback.on_backward(self, dy, y) for callback in self.callbacks]
-            self.router.backward(self.net, dy, y, _together(taps))
+            if self.debug:
+                taps.append(self._look("the signal at {}'s output"))
+            self.router.backward(self.net, dy, y, together(taps))
+            self._check_gradients()
             for callback in self.callbacks:
                 callback.on_gradients(self)
             self.optimizer.step(self.net, self.router)
+        self._check_weights()
+        mean.add(value, accuracy(prediction, y), len(x))
+        self._run.spike_count += self._run.spikes.add(value)
+        self._between_steps = True
+        return value
+
+    def _forward(self, x: Array) -> Array:
+        """Return the network's output, looking at each layer's if in doubt."""
+        if not self.debug:
+            return self.net.forward(x, train=True)
+        if place := place_in_input(x):
+            raise self._diverged(place)
+        return self.net.forward(x, train=True, tap=self._look("{}'s output"))
+
+    def _look(self, text: str) -> Tap:
+        """Return a tap that stops the run at what is not finite."""
+
+        def look(name: str, value: Array) -> None:
+            if not is_finite(value):
+                raise self._diverged(text.format(name))
+
+        return look
+
+    def _settle(self, row: Epoch | None) -> None:
+        """Let callbacks save, and leave if a signal came."""
         for callback in self.callbacks:
-            callback.on_step(self, value)
-        return value, accuracy(prediction, y)
+            callback.on_settled(self, row)
+        self._leave_if_asked()
+
+    def _leave_if_asked(self) -> None:
+        """Leave if a signal came."""
+        number = self._interrupts.asked
+        if number is None:
+            return
+        for callback in self.callbacks:
+            callback.on_interrupt(self)
+        kept = any(isinstance(callback, Checkpoints) for callback in self.callbacks)
+        raise Interrupted(number, self.optimizer.steps, self.checkpoint if kept else None)
 
     def _check_weights(self) -> None:
-        """Raise a DivergenceError that names the first parameter with a NaN or an infinity."""
-        for name, value in self.net.parameters().items():
-            if not np.isfinite(value).all():
-                raise DivergenceError(self.optimizer.steps, name)
+        """Raise a DivergenceError that names the first weight with a NaN or an infinity."""
+        for arrays in (self.net.parameters(), self.router.parameters()):
+            where = first_not_finite(arrays.items())
+            if where is not None:
+                raise self._diverged(where)
 
-    def _first_bad(self, x: Array) -> str:
-        """Return the first place with a NaN or an infinity, from another pass on the same batch."""
-        bad = np.argwhere(~np.isfinite(x))
-        if len(bad):
-            return f"the input batch, at index {tuple(bad[0].tolist())}"
-        found: list[str] = []
+    def _check_gradients(self) -> None:
+        """Raise one that names the last gradient: what is wrong above spoils all below."""
+        for arrays in (self.net.gradients(), self.router.gradients()):
+            where = first_not_finite(reversed(arrays.items()))
+            if where is not None:
+                raise self._diverged(f"{where}'s gradient")
 
-        def look(name: str, y: Array) -> None:
-            if not np.isfinite(y).all():
-                found.append(f"{name}'s output")
-
-        self.net.forward(x, tap=look)
-        return found[0] if found else "the loss"
-
-    @contextmanager
-    def _progress(self, steps: int) -> Iterator[None]:
-        """Show a bar while the block runs, if it is wanted or there is a terminal."""
-        if not (sys.stderr.isatty() if self.progress is None else self.progress):
-            yield
-            return
-        from tqdm import tqdm
-
-        with tqdm(total=steps, unit="step", dynamic_ncols=True) as self._bar:
-            try:
-                yield
-            finally:
-                self._bar = None
-
-    def _show(self, title: str, mean: _Mean | None = None, speed: float = 0.0) -> None:
-        """Set the bar's text, and move it if there is a mean to show."""
-        if self._bar is None:
-            return
-        self._bar.set_description(title, refresh=mean is None)
-        if mean is not None:
-            loss, hits = mean.values
-            accuracy = "" if math.isnan(hits) else f"accuracy {hits:.3f}, "
-            self._bar.set_postfix_str(f"loss {loss:.3f}, {accuracy}{speed:.0f} pictures/s", False)
-            self._bar.update()
-
-
-def evaluate(
-    net: Network, x: Array, y: Array, loss: Loss, batch_size: int = 100
-) -> tuple[float, float]:
-    """Return the mean loss and the accuracy (a fraction) of a network on data.
-
-    Parameters
-    ----------
-    net : Network
-    x, y : arrays of equal length
-    loss : Loss
-    batch_size : int, default 100
-
-    Raises
-    ------
-    ValueError
-        If there is no example.
-    """
-    mean = _Mean()
-    with np.errstate(over="ignore", invalid="ignore"):
-        for batch in Batches(x, y, batch_size, shuffle=False):
-            prediction = net.forward(batch[0])
-            value, _ = loss(prediction, batch[1])
-            mean.add(value, accuracy(prediction, batch[1]), len(batch[0]))
-    return mean.values
-
-
-def accuracy(prediction: Array, target: Array) -> float:
-    """Return the share of rows whose largest entry is the target's; NaN if there are no classes.
-
-    Parameters
-    ----------
-    prediction : array of shape (N, C)
-    target : integer labels of shape (N,), or rows of shape (N, C)
-    """
-    if prediction.ndim != 2 or target.shape not in (prediction.shape, prediction.shape[:1]):
-        return math.nan
-    if target.ndim == 2:
-        target = target.argmax(axis=1)
-    if target.dtype.kind not in "iu" or prediction.shape[1] < 2:
-        return math.nan
-    return float((prediction.argmax(axis=1) == target).mean())
-
-
-class _Mean:
-    """The running mean of loss and accuracy, weighted with the size of each batch."""
-
-    def __init__(self) -> None:
-        self.loss = self.hits = 0.0
-        self.count = 0
-
-    def add(self, loss: float, accuracy: float, count: int) -> None:
-        self.loss += loss * count
-        self.hits += accuracy * count
-        self.count += count
-
-    @property
-    def values(self) -> tuple[float, float]:
-        return self.loss / self.count, self.hits / self.count
-
-
-def _together(taps: Sequence[Tap | None]) -> Tap | None:
-    """Return one tap that shows what it is shown to all of them, None if there are none."""
-    given = [tap for tap in taps if tap is not None]
-
-    def show(name: str, delta: Array) -> None:
-        for tap in given:
-            tap(name, delta)
-
-    return show if given else None
+    def _diverged(self, where: str) -> DivergenceError:
+        return DivergenceError(self.optimizer.steps, where, self.checkpoint)
 
 
 def _check_pair(name: str, data: object) -> None:

@@ -115,10 +115,10 @@ def test_what_reads_back_differently_is_not_kept(tmp_path, monkeypatch):
 
 def refused(file, message):
     net = network(1)
-    before = {name: value.copy() for name, value in checkpoint._arrays(net).items()}
+    before = {name: value.copy() for name, value in checkpoint.network_arrays(net).items()}
     with pytest.raises(ValueError, match=message):
         eln.load(net, file)
-    for name, value in checkpoint._arrays(net).items():
+    for name, value in checkpoint.network_arrays(net).items():
         np.testing.assert_array_equal(value, before[name])
 
 
@@ -148,23 +148,30 @@ def test_a_flipped_bit_of_the_header_never_loads_other_numbers(tmp_path):
         except ValueError:
             refusals += 1
         else:
-            for name, value in checkpoint._arrays(net).items():
-                np.testing.assert_array_equal(checkpoint._arrays(other)[name], value)
+            for name, value in checkpoint.network_arrays(net).items():
+                np.testing.assert_array_equal(checkpoint.network_arrays(other)[name], value)
     assert refusals > 0.8 * place
 
 
 def test_a_newer_version_is_told_apart(tmp_path):
     file = tmp_path / "x"
     safetensors.numpy.save_file(
-        checkpoint._arrays(network()), file, {"elunet": "2 of another kind"}
+        checkpoint.network_arrays(network()), file, {"elunet": "2 of another kind"}
     )
     refused(file, "of version 1 or older, got version 2: a newer version of elunet wrote it")
+
+
+def test_a_lost_mark_does_not_make_it_another_frameworks(tmp_path):
+    file = tmp_path / "x"
+    eln.save(network(), file)
+    file.write_bytes(file.read_bytes().replace(b'"elunet"', b'"dlunet"'))
+    refused(file, "got another SHA-256: the file is damaged")
 
 
 @pytest.mark.parametrize("about", ["", "1", "1 sha256:", "1 sha256:" + "0" * 64, "x sha256:1"])
 def test_metadata_that_do_not_agree(tmp_path, about):
     file = tmp_path / "x"
-    safetensors.numpy.save_file(checkpoint._arrays(network()), file, {"elunet": about})
+    safetensors.numpy.save_file(checkpoint.network_arrays(network()), file, {"elunet": about})
     refused(file, "the file is damaged")
 
 
@@ -177,15 +184,15 @@ def test_equal_networks_give_equal_files(tmp_path):
 @pytest.mark.parametrize("about", [None, {"format": "pt"}])
 def test_another_frameworks_file_loads(tmp_path, about):
     net, other, file = network(), network(1), tmp_path / "x"
-    safetensors.numpy.save_file(checkpoint._arrays(net), file, about)
+    safetensors.numpy.save_file(checkpoint.network_arrays(net), file, about)
     eln.load(other, file)
-    for name, value in checkpoint._arrays(net).items():
-        np.testing.assert_array_equal(checkpoint._arrays(other)[name], value)
+    for name, value in checkpoint.network_arrays(net).items():
+        np.testing.assert_array_equal(checkpoint.network_arrays(other)[name], value)
 
 
 @pytest.mark.parametrize("value", [np.nan, -np.inf, 1e300])
 def test_non_finite_values_are_refused(tmp_path, value):
-    arrays, file = checkpoint._arrays(network()), tmp_path / "x"
+    arrays, file = checkpoint.network_arrays(network()), tmp_path / "x"
     arrays["linear1.b"] = np.full(3, value)  # 1e300 is infinite in float32
     safetensors.numpy.save_file(arrays, file)
     refused(file, r"expected finite values in .*x, got a NaN or an infinity in linear1\.b")

@@ -97,6 +97,13 @@ def test_the_last_layer_alone_learns_alone(data):
     assert changed == ["linear2.W", "linear2.b"]
 
 
+def test_it_can_be_read_again(result):
+    again = Comparison.read(result.folder)
+    assert again.table() == result.table()
+    assert again.histories("fa") == result.histories("fa")
+    assert again.warnings == result.warnings
+
+
 def test_angles_are_kept_for_rules_only(result):
     assert {row.step for row in result.angles("fa", 1)} == {0, 9}
     assert result.angles("linear") == []

@@ -41,13 +41,38 @@ def rows(file: Path) -> list[dict[str, str]]:
         ]
 
 
+OPTIONS = ("--limit", "200", "--epochs", "2")
+
+
 @pytest.fixture(scope="module")
 def two_runs(tmp_path_factory) -> list[tuple[Path, subprocess.CompletedProcess[str]]]:
+    """A run that was left alone, and an equal one that was cut and resumed."""
     folder = tmp_path_factory.mktemp("job")
-    return [
-        (folder / name, run("--limit", "200", "--epochs", "2", "--out", name, cwd=folder))
-        for name in ("one", "two")
-    ]
+    whole = folder / "one", run(*OPTIONS, "--out", "one", cwd=folder)
+    cut(*OPTIONS, "--out", "two", cwd=folder)
+    return [whole, (folder / "two", run("--resume", "two", cwd=folder))]
+
+
+def cut(*arguments: str, cwd: Path) -> None:
+    """Start the job and end it after its first epoch."""
+    process = subprocess.Popen(
+        [sys.executable, str(SCRIPT), *arguments],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(SCRIPT.parent.parent)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stdout:
+        if line.startswith("epoch   1"):
+            process.terminate()
+            break
+    _, errors = process.communicate(timeout=500)
+    if sys.platform != "win32":  # there, this is no signal but the end
+        assert process.returncode == 143, errors
+        assert "SIGTERM: left after step " in errors
+        assert "  python examples/cifar_elu11.py --resume two --out two\n" in errors
+    assert not (cwd / "two" / "summary.json").exists()
 
 
 def test_it_writes_all_files_and_says_so(two_runs):
@@ -66,17 +91,98 @@ def test_it_writes_all_files_and_says_so(two_runs):
     assert str(Path("one") / "curves.png") in done.stdout
 
 
-def test_two_equal_runs_differ_in_their_times_only(two_runs):
-    (one, _), (two, _) = two_runs
+def test_a_resumed_run_differs_from_an_equal_one_in_its_times_only(two_runs):
+    (one, _), (two, done) = two_runs
+    assert done.returncode == 0, done.stderr
+    assert "going on after step" in done.stdout
     assert rows(one / "history.csv") == rows(two / "history.csv")
     weights = [(out / "weights.safetensors").read_bytes() for out in (one, two)]
     assert weights[0] == weights[1]
 
 
+def content(folder: Path) -> dict[str, bytes]:
+    """Return all files by name."""
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
+
+
+def test_a_finished_run_is_left_as_it_is(two_runs):
+    out, _ = two_runs[0]
+    before = content(out)
+    done = run("--resume", "one", "--out", "one", *OPTIONS, cwd=out.parent)
+    assert done.returncode == 0, done.stderr
+    assert "this run is finished: 2 epochs; nothing to do" in done.stdout
+    assert "test accuracy" in done.stdout
+    assert content(out) == before
+
+
+def call(monkeypatch, *arguments) -> argparse.Namespace:
+    """Run the first half of the job in this process: what comes before training."""
+    monkeypatch.setattr(sys, "argv", ["cifar_elu11.py", *arguments])
+    return JOB["run"](JOB["parse"]())
+
+
+def test_a_resume_with_other_options_lists_the_differences(two_runs, monkeypatch):
+    out, _ = two_runs[0]
+    before = content(out)
+    options = ("--case", "d", "--limit", "100", "--seed", "3", "--epochs", "4")
+    with pytest.raises(SystemExit) as caught:
+        call(monkeypatch, "--resume", str(out), *options)
+    message = str(caught.value)
+    assert f"--resume {out}: expected the options of that run, got differences:" in message
+    assert "--case: expected quick, got d" in message
+    assert "--limit: expected 200, got 100" in message
+    assert "--seed: expected 0, got 3" in message
+    assert "--epochs: expected 2, got 4" in message
+    assert "--data synthetic, by its pictures' SHA-256: expected " in message
+    assert content(out) == before
+
+
+def test_what_cannot_be_resumed(tmp_path, monkeypatch):
+    for arguments, message in (
+        (["--resume", str(tmp_path / "none")], "expected a run's checkpoint, got no file"),
+        (["--resume", str(tmp_path)], "expected a run's checkpoint, got no file"),
+        (["--resume", str(SCRIPT)], "as a safetensors file, got another kind of file"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            call(monkeypatch, *arguments)
+        assert str(caught.value).startswith(f"--resume {arguments[1]}: expected")
+        assert message in str(caught.value)
+    net = eln.Sequential([eln.layers.Linear(2, 2)], seed=0)
+    trainer = eln.Trainer(net, eln.losses.SoftmaxCrossEntropy(), eln.optim.SGD(0.1))
+    trainer.save(tmp_path / "other")
+    with pytest.raises(SystemExit, match="as a checkpoint of this job, got another run's"):
+        call(monkeypatch, "--resume", str(tmp_path / "other"))
+
+
+def test_a_run_that_was_cut_before_its_first_checkpoint_begins_anew(tmp_path, capsys):
+    (tmp_path / "checkpoints").mkdir()
+    options = argparse.Namespace(resume=str(tmp_path), out=None)
+    assert JOB["checkpoint_to_resume"](options) is None
+    assert options.out == tmp_path
+    assert "no checkpoint yet; beginning from the start" in capsys.readouterr().out
+
+
+def test_a_new_run_moves_the_old_ones_checkpoints_aside(tmp_path, capsys):
+    JOB["make_room"](tmp_path)
+    assert capsys.readouterr().out == ""
+    for number in (1, 2):
+        (tmp_path / "history.csv").write_text("")
+        (tmp_path / "checkpoints" / "latest.safetensors").write_text(str(number))
+        JOB["make_room"](tmp_path)
+        assert "will be replaced; its checkpoints are in" in capsys.readouterr().out
+        assert list((tmp_path / "checkpoints").iterdir()) == []
+        kept = tmp_path / "checkpoints-before" / "latest.safetensors"
+        assert kept.read_text() == str(number)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--resume", "x"], "--resume is not there yet"),
+        (["--minutes", "0"], "--minutes: expected a number above 0, got 0"),
         (["--epochs", "0"], "expected an integer of at least 1, got '0'"),
         (["--limit", "many"], "expected an integer of at least 1, got 'many'"),
         (["--seed", "-1"], "--seed: expected an integer of at least 0, got -1"),

@@ -122,6 +122,8 @@ def test_dropout_ramps_between_its_ends():
     assert rates[-1] == net["dropout5"].rate
     ramp.on_fit_end(trainer)
     assert net["dropout5"].rate == 0.5
+    ramp.on_fit_start(trainer)  # of a run that is in the middle of its first epoch
+    assert net["dropout5"].rate == 0.15
 
 
 @pytest.mark.parametrize("arguments", [(-0.1, 1, 3), (0.5, 1.2, 3), (0.5, 1, 0)])

@@ -17,16 +17,19 @@ ROOT = Path(__file__).parents[1] / "elunet"
 
 GROUND = {"_types", "_checks"}
 COMPUTE = GROUND | {"workspace", "parallel", "kernels"}
-NETWORK = COMPUTE | {"init", "layers"}
+NETWORK = COMPUTE | {"init", "layers", "_display"}
 LEARNING = NETWORK | {"network", "routers", "losses", "optim", "schedules"}
+RUN = LEARNING | {"checkpoint", "data", "history", "folders", "interrupts", "progress"}
+RUN |= {"evaluation", "guards", "callbacks", "runs"}  # what a training run is made of
 MAY_IMPORT = {
     "_types": set(),
     "_checks": {"_types"},
+    "_display": set(),
     "workspace": GROUND,
     "parallel": GROUND,
     "kernels": GROUND,
     "init": GROUND,
-    "layers": COMPUTE | {"init"},
+    "layers": COMPUTE | {"init", "_display"},
     "network": NETWORK,
     "routers": NETWORK | {"network", "losses", "schedules"},
     "schedules": GROUND,
@@ -36,10 +39,20 @@ MAY_IMPORT = {
     "models": NETWORK | {"network"},
     "warmup": NETWORK | {"network", "losses"},
     "checkpoint": LEARNING,
-    "history": GROUND | {"checkpoint"},
-    "train": LEARNING | {"data", "history"},
-    "plots": GROUND | {"history"},
+    "history": GROUND | {"checkpoint", "_display"},
+    "exchange": NETWORK | {"network", "checkpoint"},
+    "folders": GROUND | {"checkpoint"},
+    "interrupts": GROUND,
+    "evaluation": LEARNING | {"data"},
+    "progress": GROUND | {"evaluation"},
+    "guards": LEARNING,
+    "callbacks": LEARNING | {"checkpoint", "folders", "history"},
+    "runs": RUN - {"runs"},
+    "train": RUN,
+    "metrics": LEARNING | {"checkpoint", "train"},
+    "plots": GROUND | {"history", "network", "layers", "metrics", "routers"},
     "recipes": LEARNING | {"data", "models", "train"},
+    "comparison": LEARNING | {"checkpoint", "data", "history", "metrics", "models", "train"},
     "testing": LEARNING,
 }
 

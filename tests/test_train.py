@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import elunet as eln
+from elunet.guards import Spikes
 from elunet.history import COLUMNS
 from elunet.train import accuracy
 
@@ -200,6 +202,102 @@ def test_divergence_in_an_output_is_named(blobs):
     assert (caught.value.step, caught.value.where) == (0, "linear2's output")
 
 
+def test_a_gradient_that_breaks_stops_the_run_before_the_weights_do(blobs):
+    class Broken(eln.layers.ELU):
+        def backward_input(self, dy):
+            return super().backward_input(dy) * np.float32(np.inf)
+
+    layers = [eln.layers.Linear(4, 5), eln.layers.Linear(5, 4), Broken(), eln.layers.Linear(4, 3)]
+    net = eln.Sequential(layers, seed=0)
+    trainer = eln.Trainer(net, eln.losses.SoftmaxCrossEntropy(), eln.optim.SGD(0.1))
+    before = {name: value.copy() for name, value in net.parameters().items()}
+    # Everything below is broken too; linear2 is where it comes from.
+    with pytest.raises(eln.DivergenceError, match=r"after step 0, first in linear2\.b's gradient"):
+        trainer.fit(blobs)
+    for name, value in net.parameters().items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+class Spoiled(eln.layers.ReLU):
+    """A layer that hides a NaN: what comes after it looks well."""
+
+    def __init__(self, forward=1.0, backward=1.0):
+        super().__init__()
+        self.factors = forward, backward
+
+    def forward(self, x, train=False):
+        return super().forward(x, train) * x.dtype.type(self.factors[0])
+
+    def backward_input(self, dy):
+        return super().backward_input(dy) * dy.dtype.type(self.factors[1])
+
+
+class Hiding(eln.layers.ReLU):
+    def forward(self, x, train=False):
+        return super().forward(np.nan_to_num(x), train)
+
+    def backward_input(self, dy):
+        return super().backward_input(np.nan_to_num(dy))
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "where"),
+    [
+        (Spoiled(forward=np.nan), "spoiled1's output"),
+        (Spoiled(backward=np.nan), "the signal at hiding1's output"),
+    ],
+)
+def test_debug_finds_what_is_hidden_from_the_loss(blobs, spoiled, where):
+    def make(**options):
+        layers = [eln.layers.Linear(4, 4), Hiding(), spoiled, Hiding(), eln.layers.Linear(4, 3)]
+        net = eln.Sequential(layers, seed=0)
+        loss = eln.losses.SoftmaxCrossEntropy()
+        return eln.Trainer(net, loss, eln.optim.SGD(0.1), **options)
+
+    make().fit(blobs)  # nothing to see
+    with pytest.raises(eln.DivergenceError, match=f"after step 0, first in {where}"):
+        make(debug=True).fit(blobs)
+
+
+def test_debug_changes_nothing(blobs):
+    watched, plain = make(debug=True), make()
+    for trainer in (watched, plain):
+        trainer.fit(blobs, epochs=2)
+    for name, value in plain.net.parameters().items():
+        np.testing.assert_array_equal(value, watched.net.parameters()[name])
+
+
+def test_spikes_are_counted(blobs):
+    x, y = blobs
+
+    class Upset(eln.Callback):
+        def on_step(self, trainer, loss):
+            if trainer.optimizer.steps in (30, 40):
+                trainer.net["linear2"].params["W"] *= -20
+            if trainer.optimizer.steps in (31, 41):
+                trainer.net["linear2"].params["W"] /= -20
+
+    trainer = make(lr=0.0, callbacks=[Upset()])
+    history = trainer.fit((x, y), epochs=7)  # 7 steps each: steps 31 and 41 are in epochs 5 and 6
+    assert history.column("spikes") == [0, 0, 0, 0, 1, 1, 0]
+
+
+def test_what_a_spike_is():
+    spikes = Spikes()
+    assert not any(spikes.add(1.0) for _ in range(19))
+    assert not spikes.add(9.0)  # after 19 losses there is nothing to compare with
+    assert not spikes.add(1.9)  # not twice the median
+    assert spikes.add(2.1)
+    assert sum(spikes.add(9.0) for _ in range(60)) in range(10, 27)  # then it is the new normal
+    assert len(spikes.losses) == 50
+    rng = np.random.default_rng(0)
+    noisy = Spikes()
+    assert sum(noisy.add(abs(loss)) for loss in rng.normal(0.5, 0.2, 2000)) < 5
+    negative = Spikes([-1.0 - 0.001 * i for i in range(30)])
+    assert not negative.add(-0.9)
+    assert negative.add(0.1)
+
+
 def test_divergence_in_the_input_is_named(blobs):
     x, y = blobs
     x[7, 2] = np.nan
@@ -227,6 +325,21 @@ def test_history_reads_back_exactly(blobs, tmp_path):
     assert history[1:].column("step") == [14, 21]
     with pytest.raises(ValueError, match="expected a column among"):
         history.column("loss")
+
+
+def test_a_history_from_before_spikes_were_counted(blobs, tmp_path):
+    history = make().fit(blobs, blobs, epochs=2)
+    lines = history.to_text().splitlines()
+    assert lines[0].endswith(",pictures_per_s,spikes")
+    (tmp_path / "old.csv").write_text("\n".join(line.rpartition(",")[0] for line in lines) + "\n")
+    assert eln.History.from_csv(tmp_path / "old.csv") == history
+
+
+def test_published_histories_can_be_read():
+    files = list(Path(__file__).parents[1].glob("docs/data/*-history.csv"))
+    assert files
+    for file in files:
+        assert len(eln.History.from_csv(file)) > 0
 
 
 def test_a_foreign_csv_is_refused(tmp_path):

@@ -39,6 +39,13 @@ def pad_crop_flip(x: Array, rng: np.random.Generator, pad: int = 4) -> Array:
     References
     ----------
     Goodfellow et al., Maxout Networks, 2013, arXiv:1302.4389.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.ones((2, 32, 32, 3), np.float32)
+    >>> pad_crop_flip(x, np.random.default_rng(0)).shape
+    (2, 32, 32, 3)
     """
     x = np.asarray(x)
     if x.ndim != 4:

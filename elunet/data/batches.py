@@ -54,6 +54,13 @@ def split(
     ------
     TypeError, ValueError
         If the lengths differ, `fraction` is not inside (0, 1), or a part would be empty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> (x_train, y_train), (x_test, y_test) = split(np.arange(10.0), np.arange(10), 0.2)
+    >>> len(x_train), len(x_test), sorted([*y_train, *y_test]) == list(range(10))
+    (8, 2, True)
     """
     x, y = _paired("split", x, y)
     fraction = number("split", "fraction", fraction, "(0, inf)")
@@ -108,6 +115,13 @@ class Batches:
     ------
     TypeError, ValueError
         If the lengths differ, there are no examples, or an argument has another type or range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> batches = Batches(np.arange(5.0), np.arange(5), batch_size=2, seed=0)
+    >>> [len(x) for x, y in batches]
+    [2, 2, 1]
     """
 
     def __init__(

@@ -117,6 +117,14 @@ def standardize(x_train: Array, *others: Array) -> Array | tuple[Array, ...]:
     TypeError, ValueError
         If an array has another dtype, shape or number of channels, or `x_train` is empty or has
         a NaN or Inf.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x_train, x_test = (np.random.default_rng(s).normal(5, 3, (20, 4, 4, 3)) for s in (0, 1))
+    >>> x_train, x_test = standardize(x_train, x_test)
+    >>> bool(abs(x_train.mean()) < 1e-6), x_train.dtype.name
+    (True, 'float32')
     """
     splits = _splits("standardize", x_train, others, per_pixel=False)
     mean, std = _moments("standardize", splits[0])
@@ -154,6 +162,13 @@ def minmax(x_train: Array, *others: Array) -> Array | tuple[Array, ...]:
     ------
     TypeError, ValueError
         If an array has another dtype or shape, or `x_train` is empty or has a NaN or Inf.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = minmax(np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3))
+    >>> float(x.min()), float(x.max())
+    (0.0, 1.0)
     """
     splits = _splits("minmax", x_train, others, per_pixel=True)
     train = splits[0]
@@ -196,6 +211,14 @@ def global_contrast_normalize(x: Array, scale: float = 55.0, eps: float = 1e-8) 
     References
     ----------
     Goodfellow et al., Maxout Networks, 2013, arXiv:1302.4389, and their library pylearn2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    >>> x = global_contrast_normalize(x)
+    >>> np.linalg.norm(x.reshape(2, -1), axis=1).round(3).tolist()
+    [55.0, 55.0]
     """
     where = "global_contrast_normalize"
     x = _checks.pictures(where, "x", x)
@@ -250,6 +273,14 @@ class ZCA:
     ----------
     Bell and Sejnowski, 1997, 10.1016/S0042-6989(97)00121-1; Krizhevsky, Learning Multiple Layers
     of Features from Tiny Images, 2009, appendix A.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.random.default_rng(0).normal(size=(100, 2, 2, 3)).cumsum(axis=-1)
+    >>> rows = ZCA(eps=1e-6).fit(x)(x).reshape(100, -1)
+    >>> bool(np.allclose(rows.T @ rows / 100, np.eye(12), atol=1e-3))
+    True
     """
 
     def __init__(self, eps: float = 0.1) -> None:

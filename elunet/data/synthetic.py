@@ -211,6 +211,12 @@ def make_shapes(n: int, seed: Seed = 0) -> tuple[Array, Array]:
     ------
     TypeError, ValueError
         If `n` is not an integer or below 1.
+
+    Examples
+    --------
+    >>> x, y = make_shapes(20, seed=0)
+    >>> x.shape, x.dtype.name, y.shape
+    ((20, 32, 32, 3), 'uint8', (20,))
     """
     n = integer("make_shapes", "n", n, 1)
     (rng,) = _checks.generators("make_shapes", seed, 1)

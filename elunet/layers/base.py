@@ -56,6 +56,24 @@ class Layer:
     Layers keep arrays for the backward pass, and do not copy them for it: x of a convolution, the
     very y that ELU, ReLU, ShiftedReLU, Tanh and Softmax hand out. Writing into such an array in
     place before the backward pass spoils the gradient.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import elunet as eln
+    >>> class Square(eln.layers.Layer):
+    ...     def forward(self, x, train=False):
+    ...         x = self.check_input(x, ("N", ...))
+    ...         self.keep(x)
+    ...         return x**2
+    ...
+    ...     def backward_input(self, dy):
+    ...         (x,) = self.recall()
+    ...         return 2 * x * self.check_gradient(dy, x.shape, x.dtype)
+    >>> eln.testing.check_layer(Square(), np.array([[1.0, -2.0]]))
+    Square(): ok
+    array  max abs error  max rel error  entries checked
+    dx     ...            ...            2 of 2
     """
 
     pointwise = False

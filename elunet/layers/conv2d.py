@@ -83,7 +83,8 @@ class Conv2D(Weighted):
         self.out_channels = integer("Conv2D", "out_channels", out_channels)
         self.kernel_size = _pair("kernel_size", kernel_size, 1)
         self.stride = integer("Conv2D", "stride", stride)
-        self._around = None if padding == "same" else _sides(padding)
+        same = isinstance(padding, str) and padding == "same"  # an array has no one answer to ==
+        self._around = None if same else _sides(padding)
         self.padding = padding if isinstance(padding, str) else self._around
         self.algorithm = algorithm
         choice("Conv2D", "algorithm", algorithm, ("auto", "im2col", "winograd"))
@@ -172,7 +173,8 @@ class Conv2D(Weighted):
 
 def _sides(padding: Padding) -> tuple[int, int]:
     """Return the zeros on each side, in height and in width."""
-    return (0, 0) if padding == "valid" else _pair("padding", padding, 0)
+    valid = isinstance(padding, str) and padding == "valid"
+    return (0, 0) if valid else _pair("padding", padding, 0)
 
 
 def _pair(name: str, value: Any, least: int) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from elunet import parallel
 from elunet._checks import number
 from elunet._types import Array
 from elunet.kernels.activations import elu, elu_backward
-from elunet.layers.base import Layer
+from elunet.layers.base import Layer, ieee
 from elunet.workspace import empty
 
 
@@ -42,6 +42,7 @@ class ELU(Layer):
         super().__init__()
         self.alpha = number("ELU", "alpha", alpha, "(0, inf)")
 
+    @ieee
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return f(x), of x's shape."""
         x = self.check_input(x, ("N", ...))
@@ -51,6 +52,7 @@ class ELU(Layer):
         self.keep(y)
         return y
 
+    @ieee
     def backward_input(self, dy: Array) -> Array:
         """Return ``dx = dy f'(x)``, with f'(x) = 1 for x > 0 and f(x) + alpha elsewhere."""
         (y,) = self.recall()

@@ -27,6 +27,12 @@ class Weighted(Layer):
     ------
     TypeError, ValueError
         If `init` is not callable or gives another shape, or `seed` is none.
+
+    Examples
+    --------
+    >>> from elunet.layers import Linear, Weighted
+    >>> isinstance(Linear(3, 2), Weighted), Linear(3, 2).params["W"].shape
+    (True, (3, 2))
     """
 
     def __init__(self, shape: Shape, bias: bool, init: Initializer | None, seed: Seed) -> None:

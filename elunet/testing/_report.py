@@ -38,6 +38,14 @@ class Row:
         The two values there.
     cause : str
         The likely cause, or "".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import elunet as eln
+    >>> (row,) = eln.testing.check_layer(eln.layers.Tanh(), np.array([[0.5, 2.0]])).rows
+    >>> row.array, row.checked
+    ('dx', 2)
     """
 
     array: str
@@ -106,6 +114,14 @@ class CheckResult:
         One for each array.
     notes : tuple of str
         What the reader should know besides, such as an attribute that was not checked.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import elunet as eln
+    >>> result = eln.testing.check_layer(eln.layers.Tanh(), np.array([[0.5, 2.0]]))
+    >>> result.name, len(result.rows)
+    ('Tanh()', 1)
     """
 
     name: str

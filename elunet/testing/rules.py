@@ -34,6 +34,12 @@ def sgd(
     -------
     callable
         The rule.
+
+    Examples
+    --------
+    >>> rule = sgd(lr=0.1)
+    >>> rule(np.array([1.0]), np.array([2.0]), {}, 1)
+    array([0.8])
     """
 
     def rule(w: Array, g: Array, state: dict[str, Any], t: int) -> Array:
@@ -69,6 +75,12 @@ def adam(
     -------
     callable
         The rule.
+
+    Examples
+    --------
+    >>> rule = adam(lr=0.25)  # the first step is lr, whatever the gradient's size
+    >>> rule(np.array([1.0]), np.array([2000.0]), {}, 1).round(6)
+    array([0.75])
     """
 
     def rule(w: Array, g: Array, state: dict[str, Any], t: int) -> Array:
@@ -97,6 +109,12 @@ def rmsprop(
     -------
     callable
         The rule.
+
+    Examples
+    --------
+    >>> rule = rmsprop(lr=0.125, rho=0.75)  # v = g^2 / 4, so the first step is 2 lr
+    >>> rule(np.array([1.0]), np.array([2000.0]), {}, 1).round(6)
+    array([0.75])
     """
 
     def rule(w: Array, g: Array, state: dict[str, Any], t: int) -> Array:

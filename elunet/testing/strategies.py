@@ -38,6 +38,16 @@ def shapes(
     Returns
     -------
     SearchStrategy of tuple of int
+
+    Examples
+    --------
+    >>> from hypothesis import given, settings
+    >>> from elunet.testing import strategies
+    >>> @settings(max_examples=5)
+    ... @given(strategies.shapes(max_dims=2))
+    ... def check(shape):
+    ...     assert len(shape) <= 2
+    >>> check()
     """
     sides = st.integers(min_side, max_side)
     return st.lists(sides, min_size=min_dims, max_size=max_dims).map(tuple)
@@ -65,6 +75,16 @@ def inputs(
     Returns
     -------
     SearchStrategy of ndarray
+
+    Examples
+    --------
+    >>> from hypothesis import given, settings
+    >>> from elunet.testing import strategies
+    >>> @settings(max_examples=5)
+    ... @given(strategies.inputs((2, 3)))
+    ... def check(x):
+    ...     assert x.shape == (2, 3)
+    >>> check()
     """
     drawn = draw(shapes() if shape is None else shape) if not isinstance(shape, tuple) else shape
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -92,6 +112,16 @@ def images(
     Returns
     -------
     SearchStrategy of ndarray
+
+    Examples
+    --------
+    >>> from hypothesis import given, settings
+    >>> from elunet.testing import strategies
+    >>> @settings(max_examples=5)
+    ... @given(strategies.images(channels=3))
+    ... def check(x):
+    ...     assert x.ndim == 4 and x.shape[3] == 3
+    >>> check()
     """
     batch = draw(st.integers(1, max_batch))
     height, width = draw(st.integers(min_side, max_side)), draw(st.integers(min_side, max_side))
@@ -163,6 +193,17 @@ def layers(draw: st.DrawFn, kind: str | None = None) -> tuple[Any, Any]:
         @given(strategies.layers())
         def test_gradients(pair):
             check_layer(*pair)
+
+    Examples
+    --------
+    >>> from hypothesis import given, settings
+    >>> from elunet.testing import strategies
+    >>> @settings(max_examples=5)
+    ... @given(strategies.layers())
+    ... def check(pair):
+    ...     layer, x = pair
+    ...     assert layer.forward(x) is not None
+    >>> check()
     """
     zero = (0.0,)
     makers: dict[str, Callable[[], Any]] = {

@@ -1,0 +1,210 @@
+"""What can be done at fixed points of a run, and the two callbacks that keep it on disk."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elunet._checks import choice, integer, number
+from elunet._types import Array
+from elunet.checkpoint import sweep
+from elunet.folders import prepare
+from elunet.history import COLUMNS, Epoch
+from elunet.network import Tap
+
+if TYPE_CHECKING:
+    from elunet.train import Trainer
+
+
+class Callback:
+    """What can be done at fixed points of a run; override what is needed.
+
+    A callback that remembers something from step to step, which a resumed run needs, gives it to
+    the checkpoints with `state` and takes it back in `restore`.
+
+    Examples
+    --------
+    One that prints a line after each epoch:
+
+    >>> import numpy as np
+    >>> import elunet as eln
+    >>> x, y = np.eye(4, dtype=np.float32), np.arange(4)
+    >>> net = eln.Sequential([eln.layers.Linear(4, 4)], seed=0)
+    >>> loss, optimizer = eln.losses.SoftmaxCrossEntropy(), eln.optim.SGD(0.1)
+    >>> class Say(eln.Callback):
+    ...     def on_epoch_end(self, trainer, row):
+    ...         trainer.log(f"epoch {row.epoch}: {row.step} steps")
+    >>> trainer = eln.Trainer(net, loss, optimizer, batch_size=2, callbacks=[Say()])
+    >>> history = trainer.fit((x, y), epochs=2)
+    epoch 1: 2 steps
+    epoch 2: 4 steps
+    """
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        """Before anything else; in a run that is gone on with, also in the middle of an epoch."""
+
+    def on_epoch_start(self, trainer: Trainer, epoch: int) -> None:
+        """Before the first batch of an epoch, counted from 0."""
+
+    def on_backward(self, trainer: Trainer, dy: Array, target: Array) -> Tap | None:
+        """Before the rule's backward pass; a tap that it returns is shown the rule's signals.
+
+        The forward pass is there to be gone back through, by another rule for instance; what that
+        leaves in the gradients is overwritten.
+        """
+        return None
+
+    def on_gradients(self, trainer: Trainer) -> None:
+        """After the rule's backward pass, before the optimizer's step."""
+
+    def on_step(self, trainer: Trainer, loss: float) -> None:
+        """After each step; the gradients of the batch are still in the network."""
+
+    def on_epoch_end(self, trainer: Trainer, row: Epoch) -> None:
+        """After validation; `row` is the history's last."""
+
+    def on_settled(self, trainer: Trainer, row: Epoch | None) -> None:
+        """When every callback has seen a step (row None) or an epoch: the moment to save."""
+
+    def on_interrupt(self, trainer: Trainer) -> None:
+        """When a signal has asked to leave, after the step; `fit` leaves right afterwards."""
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """When `Trainer.fit` ends, in whatever way."""
+
+    def state(self) -> Any:
+        """Return what a checkpoint has to keep: dicts and lists of texts, numbers and arrays."""
+        return None
+
+    def restore(self, state: Any) -> None:
+        """Go back to a `state`; a ValueError if it is none."""
+
+
+class HistoryFile(Callback):
+    """Keeps a CSV file of the history up to date, epoch by epoch.
+
+    Parameters
+    ----------
+    file : path
+
+    Examples
+    --------
+    >>> import elunet as eln
+    >>> callbacks = [eln.HistoryFile("history.csv")]  # for a Trainer
+    """
+
+    def __init__(self, file: str | os.PathLike[str]) -> None:
+        self.file = Path(file)
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        """Write the history of a run that goes on."""
+        sweep(self.file)
+        if trainer.history:
+            trainer.history.to_csv(self.file)
+
+    def on_epoch_end(self, trainer: Trainer, row: Epoch) -> None:
+        """Write the history so far."""
+        trainer.history.to_csv(self.file)
+
+
+class Checkpoints(Callback):
+    """Saves the whole run in a folder, so that `Trainer.resume` can go on with it after anything.
+
+    It saves at the end of each epoch, when a signal ends the run, and in between as asked for. The
+    folder then holds ``latest.safetensors``, ``previous.safetensors`` (the save before) and
+    ``best.safetensors`` (the best epoch's end). One folder is for one run at a time.
+
+    Parameters
+    ----------
+    folder : path
+        Made if it is not there.
+    steps : int, optional
+        Save after every so many steps as well.
+    minutes : float, optional
+        Save as well after the first step that ends so long after the last save.
+    best : str, default "validation_loss"
+        The history's column that tells the best epoch: the lowest for losses, else the highest. An
+        epoch without it (no validation data) is never the best.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range.
+    OSError
+        At the start of `fit`, if the folder cannot be written to; later, if a save fails. What was
+        saved before stays.
+
+    Examples
+    --------
+    After a crash, the same lines go on where it happened:
+
+    >>> import numpy as np
+    >>> import elunet as eln
+    >>> x, y = np.eye(4, dtype=np.float32), np.arange(4)
+    >>> net = eln.Sequential([eln.layers.Linear(4, 4)], seed=0)
+    >>> loss, optimizer = eln.losses.SoftmaxCrossEntropy(), eln.optim.SGD(0.1)
+    >>> from pathlib import Path
+    >>> trainer = eln.Trainer(net, loss, optimizer, callbacks=[eln.Checkpoints("run", minutes=5)])
+    >>> if Path("run/latest.safetensors").exists():
+    ...     trainer.resume("run")
+    >>> history = trainer.fit((x, y), epochs=3)
+    >>> sorted(file.name for file in Path("run").iterdir())
+    ['latest.safetensors', 'previous.safetensors']
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        steps: int | None = None,
+        minutes: float | None = None,
+        best: str = "validation_loss",
+    ) -> None:
+        self.folder = Path(folder)
+        self.steps = None if steps is None else integer("Checkpoints", "steps", steps)
+        self.minutes = minutes
+        if minutes is not None:
+            number("Checkpoints", "minutes", minutes, "(0, inf)")
+        choice("Checkpoints", "best", best, COLUMNS)
+        self.best = best
+        self._saved_at = 0.0
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        """See that the folder can be written to, now rather than after an epoch."""
+        prepare(self.folder)
+        self._saved_at = time.monotonic()
+
+    def on_settled(self, trainer: Trainer, row: Epoch | None) -> None:
+        """Save if it is time."""
+        waited = time.monotonic() - self._saved_at
+        due = self.steps is not None and trainer.optimizer.steps % self.steps == 0
+        due = due or (self.minutes is not None and waited >= 60 * self.minutes)
+        if due or row is not None:
+            self._save(trainer, row is not None and self._is_best(trainer))
+
+    def on_interrupt(self, trainer: Trainer) -> None:
+        """Save before the run ends."""
+        self._save(trainer)
+
+    def _save(self, trainer: Trainer, best: bool = False) -> None:
+        trainer.save(self.folder, best=best)
+        self._saved_at = time.monotonic()
+
+    def _is_best(self, trainer: Trainer) -> bool:
+        """Whether the last epoch is better than all before; NaN is better than nothing."""
+        sign = -1.0 if self.best.endswith("loss") else 1.0
+        *before, last = (sign * value for value in trainer.history.column(self.best))
+        return last == last and all(not last <= value for value in before)
+
+
+def together(taps: Sequence[Tap | None]) -> Tap | None:
+    """Return one tap that shows what it is shown to all of them, None if there are none."""
+    given = [tap for tap in taps if tap is not None]
+
+    def show(name: str, delta: Array) -> None:
+        for tap in given:
+            tap(name, delta)
+
+    return show if given else None

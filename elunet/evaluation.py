@@ -1,0 +1,95 @@
+"""Means over a data set, batch by batch: the loss, and the share of right answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from elunet._types import Array
+from elunet.data import Batches
+from elunet.losses import Loss
+from elunet.network import Network
+
+
+@dataclass
+class Mean:
+    """The running mean of loss and accuracy, weighted with the size of each batch."""
+
+    loss: float = 0.0
+    hits: float = 0.0
+    count: int = 0
+
+    def add(self, loss: float, accuracy: float, count: int) -> None:
+        """Take a batch's means in."""
+        self.loss += loss * count
+        self.hits += accuracy * count
+        self.count += count
+
+    @property
+    def values(self) -> tuple[float, float]:
+        """Mean loss and accuracy so far."""
+        return self.loss / self.count, self.hits / self.count
+
+
+def evaluate(
+    net: Network,
+    x: Array,
+    y: Array,
+    loss: Loss,
+    batch_size: int = 100,
+    between: Callable[[], None] = lambda: None,
+) -> tuple[float, float]:
+    """Return the mean loss and the accuracy (a fraction) of a network on data.
+
+    Parameters
+    ----------
+    net : Network
+    x, y : arrays of equal length
+    loss : Loss
+    batch_size : int, default 100
+    between : callable, optional
+        Called after each batch; an error that it raises ends the evaluation.
+
+    Raises
+    ------
+    ValueError
+        If there is no example.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import elunet as eln
+    >>> net = eln.Sequential([eln.layers.Linear(4, 4, init=eln.init.Constant(0))], seed=0)
+    >>> x, y = np.eye(4, dtype=np.float32), np.arange(4)
+    >>> loss, accuracy = eln.evaluate(net, x, y, eln.losses.SoftmaxCrossEntropy())
+    >>> round(loss, 3), accuracy
+    (1.386, 0.25)
+    """
+    mean = Mean()
+    with np.errstate(over="ignore", invalid="ignore"):
+        for batch in Batches(x, y, batch_size, shuffle=False):
+            prediction = net.forward(batch[0])
+            value, _ = loss(prediction, batch[1])
+            mean.add(value, accuracy(prediction, batch[1]), len(batch[0]))
+            between()
+    return mean.values
+
+
+def accuracy(prediction: Array, target: Array) -> float:
+    """Return the share of rows whose largest entry is the target's; NaN if there are no classes.
+
+    Parameters
+    ----------
+    prediction : array of shape (N, C)
+    target : integer labels of shape (N,), or rows of shape (N, C)
+    """
+    if prediction.ndim != 2 or target.shape not in (prediction.shape, prediction.shape[:1]):
+        return math.nan
+    if target.ndim == 2:
+        target = target.argmax(axis=1)
+    if target.dtype.kind not in "iu" or prediction.shape[1] < 2:
+        return math.nan
+    return float((prediction.argmax(axis=1) == target).mean())

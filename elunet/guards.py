@@ -1,0 +1,103 @@
+"""What watches over a run: where numbers stopped being finite, and where the loss jumped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from os import PathLike
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from elunet._types import Array
+from elunet.network import Network
+
+WINDOW, LEAST = 50, 20
+
+
+class DivergenceError(RuntimeError):
+    """A run with a NaN or an infinity in it.
+
+    Attributes
+    ----------
+    step : int
+        The optimizer's count of completed steps.
+    where : str
+        The first place, in the order of computation, that holds a NaN or an infinity: "conv3.W",
+        "conv3.W's gradient", "conv3's output".
+    checkpoint : Path or None
+        The last checkpoint, from before.
+    """
+
+    def __init__(
+        self, step: int, where: str, checkpoint: str | PathLike[str] | None = None
+    ) -> None:
+        self.step, self.where = step, where
+        self.checkpoint = None if checkpoint is None else Path(checkpoint)
+        kept = "" if checkpoint is None else f" The last good checkpoint is {self.checkpoint}."
+        super().__init__(
+            "Trainer: expected a finite loss, gradients and weights, got a NaN or an infinity after"
+            f" step {step}, first in {where}. A smaller learning rate, or clip_norm, often helps;"
+            f" Trainer(debug=True) looks at every layer.{kept}"
+        )
+
+
+def is_finite(value: Array) -> bool:
+    """Whether an array has neither NaN nor infinity in it."""
+    return bool(np.isfinite(value).all())
+
+
+def first_not_finite(arrays: Iterable[tuple[str, Array]]) -> str | None:
+    """Return the first name whose array has a NaN or an infinity."""
+    for name, value in arrays:
+        if value.dtype.kind == "f" and not is_finite(value):
+            return name
+    return None
+
+
+def place_in_input(x: Array) -> str | None:
+    """Return where an input batch is not finite."""
+    bad = np.argwhere(~np.isfinite(x))
+    return f"the input batch, at index {tuple(bad[0].tolist())}" if len(bad) else None
+
+
+def first_bad_output(net: Network, x: Array) -> str:
+    """Return the first place with a NaN or an infinity, from another pass on the same batch."""
+    found: list[str] = []
+
+    def look(name: str, y: Array) -> None:
+        if not found and not is_finite(y):
+            found.append(f"{name}'s output")
+
+    place = place_in_input(x)
+    if place is None:
+        net.forward(x, tap=look)
+    return place or (found[0] if found else "the loss")
+
+
+class Spikes:
+    """Tells steps whose loss jumped.
+
+    A spike is a loss above ``m + max(10 d, abs(m))``: more than twice the median m of the 50 losses
+    before it, and more than 10 times their median deviation d from it above. It takes 20 losses
+    before it says anything. Spikes enter the window like any other loss, so a loss that stays high
+    counts for at most half a window.
+
+    Parameters
+    ----------
+    losses : sequence of float
+        The losses before, the latest last.
+    """
+
+    def __init__(self, losses: Sequence[float] = ()) -> None:
+        self.losses = list(losses)[-WINDOW:]
+
+    def add(self, loss: float) -> bool:
+        """Take a step's loss; return whether it is a spike."""
+        spike = False
+        if len(self.losses) >= LEAST:
+            middle = median(self.losses)
+            deviation = median(abs(value - middle) for value in self.losses)
+            spike = loss > middle + max(10 * deviation, abs(middle))
+        self.losses = [*self.losses[1 - WINDOW :], loss]
+        return spike

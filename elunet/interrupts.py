@@ -1,0 +1,84 @@
+"""Leaving a run politely: the first signal asks, the second one insists."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+_DEFAULTS: tuple[tuple[signal.Signals, Any], ...] = (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGTERM, signal.SIG_DFL),
+)
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run that was asked to leave, by SIGINT (Ctrl-C) or SIGTERM, and did so after a step.
+
+    Attributes
+    ----------
+    signal : int
+        The signal's number.
+    step : int
+        The optimizer's count of completed steps.
+    checkpoint : Path or None
+        Where the run is saved; None if it has no `Checkpoints`.
+    """
+
+    def __init__(self, number: int, step: int, checkpoint: Path | None) -> None:
+        self.signal, self.step, self.checkpoint = number, step, checkpoint
+        if checkpoint is None:
+            saved = (
+                "It is not saved, as it has no Checkpoints; in this process, Trainer.save keeps it"
+                " and the same call of fit goes on."
+            )
+        else:
+            saved = (
+                f"It is saved in {checkpoint}; to go on, build the same Trainer, then"
+                f" trainer.resume({str(checkpoint)!r}) and the same call of fit."
+            )
+        super().__init__(f"{signal.Signals(number).name} ended the run after step {step}. {saved}")
+
+
+class Interrupts:
+    """Notes that a signal came.
+
+    Attributes
+    ----------
+    asked : int or None
+        The signal's number, once there was one.
+    """
+
+    def __init__(self) -> None:
+        self.asked: int | None = None
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note signals while the block runs, in the main thread, where nobody else handles them."""
+        self.asked = None
+        before: dict[signal.Signals, Any] = {}
+        if threading.current_thread() is threading.main_thread():
+            for number, default in _DEFAULTS:
+                if signal.getsignal(number) == default:
+                    before[number] = signal.signal(number, self._note)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.asked is None:
+            self.asked = number
+            with suppress(OSError):  # not print: the signal may have come in the middle of one
+                os.write(2, b"\nelunet: finishing this step, then leaving; again: at once\n")
+        elif number == signal.SIGINT:
+            raise KeyboardInterrupt
+        else:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)

@@ -1,0 +1,57 @@
+"""A progress bar on standard error, if there is somebody to see it."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from elunet.evaluation import Mean
+
+
+class Progress:
+    """Shows how far a run is.
+
+    Parameters
+    ----------
+    wanted : bool or None
+        Whether to show a bar; None: if standard error is a terminal.
+    """
+
+    def __init__(self, wanted: bool | None) -> None:
+        self.wanted = wanted
+        self._bar: Any = None
+
+    @contextmanager
+    def running(self, steps: int) -> Iterator[None]:
+        """Show a bar while the block runs."""
+        if not (sys.stderr.isatty() if self.wanted is None else self.wanted):
+            yield
+            return
+        from tqdm import tqdm
+
+        with tqdm(total=steps, unit="step", dynamic_ncols=True) as self._bar:
+            try:
+                yield
+            finally:
+                self._bar = None
+
+    def show(self, title: str, mean: Mean | None = None, speed: float = 0.0) -> None:
+        """Set the bar's text, and move it if there is a mean to show."""
+        if self._bar is None:
+            return
+        self._bar.set_description(title, refresh=mean is None)
+        if mean is not None:
+            loss, hits = mean.values
+            accuracy = "" if math.isnan(hits) else f"accuracy {hits:.3f}, "
+            self._bar.set_postfix_str(f"loss {loss:.3f}, {accuracy}{speed:.0f} pictures/s", False)
+            self._bar.update()
+
+    def write(self, text: str) -> None:
+        """Print a line, above the bar if there is one."""
+        if self._bar is None:
+            print(text, flush=True)
+        else:
+            self._bar.write(text)
