@@ -26,13 +26,14 @@ from elunet import (
 )
 from elunet.checkpoint import load, save
 from elunet.comparison import Comparison, compare
-from elunet.history import Epoch, History
 from elunet.network import Network, Sequential
 from elunet.parallel import get_num_threads, set_num_threads
 from elunet.train import (
     Callback,
     Checkpoints,
     DivergenceError,
+    Epoch,
+    History,
     HistoryFile,
     Interrupted,
     Trainer,

@@ -3,7 +3,7 @@
 A file appears whole or not at all: it is written beside its target, forced to disk, read back and
 only then given its name. Its metadata hold a SHA-256 of names, shapes, dtypes and bytes, so that a
 file that was damaged later is refused. Nothing in it is code. A whole run's checkpoint
-(`elunet.runs`) is such a file with more arrays and a note in JSON.
+(`elunet.train.runs`) is such a file with more arrays and a note in JSON.
 """
 
 from __future__ import annotations

@@ -28,13 +28,13 @@ from elunet import models
 from elunet._checks import integer, number
 from elunet._types import Array
 from elunet.checkpoint import write_atomically
-from elunet.history import History
 from elunet.losses import Loss, SoftmaxCrossEntropy
 from elunet.metrics import Alignment, AngleLog, read_angles, t_interval
 from elunet.network import Network
 from elunet.optim import SGD, Optimizer, PerLayer
 from elunet.routers import Backprop, Router
 from elunet.train import Data, DivergenceError, HistoryFile, Trainer, evaluate
+from elunet.train.history import History
 
 SWEEP_SEED = 1000  # the rate is chosen with weights and an order that no final run has
 SETTINGS, RUNS = "settings.json", "runs.csv"

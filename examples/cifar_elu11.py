@@ -29,9 +29,9 @@ import numba
 import numpy as np
 
 import elunet as eln
-from elunet import runs
 from elunet.checkpoint import write_atomically
 from elunet.recipes import RECIPES, Recipe
+from elunet.train import runs
 
 Split = tuple[np.ndarray, np.ndarray]
 

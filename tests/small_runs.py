@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 import elunet as eln
-from elunet import runs as saved_runs
 from elunet.checkpoint import network_arrays
+from elunet.train import runs as saved_runs
 
 TIMES = ("seconds", "pictures_per_s")
 

@@ -17,9 +17,9 @@ from small_runs import Stop, assert_equal_runs, blobs, build, everything, rows
 
 import elunet as eln
 from elunet import optim as O
-from elunet import runs
 from elunet.checkpoint import decode, encode
 from elunet.recipes import DropoutRamp
+from elunet.train import runs
 
 X, Y = blobs()
 TEST = X[:20], Y[:20]

@@ -19,8 +19,6 @@ GROUND = {"_types", "_checks"}
 COMPUTE = GROUND | {"workspace", "parallel", "kernels"}
 NETWORK = COMPUTE | {"init", "layers", "_display"}
 LEARNING = NETWORK | {"network", "routers", "losses", "optim", "schedules"}
-RUN = LEARNING | {"checkpoint", "data", "history", "folders", "interrupts", "progress"}
-RUN |= {"evaluation", "guards", "callbacks", "runs"}  # what a training run is made of
 MAY_IMPORT = {
     "_types": set(),
     "_checks": {"_types"},
@@ -39,20 +37,12 @@ MAY_IMPORT = {
     "models": NETWORK | {"network"},
     "warmup": NETWORK | {"network", "losses"},
     "checkpoint": LEARNING,
-    "history": GROUND | {"checkpoint", "_display"},
     "exchange": NETWORK | {"network", "checkpoint"},
-    "folders": GROUND | {"checkpoint"},
-    "interrupts": GROUND,
-    "evaluation": LEARNING | {"data"},
-    "progress": GROUND | {"evaluation"},
-    "guards": LEARNING,
-    "callbacks": LEARNING | {"checkpoint", "folders", "history"},
-    "runs": RUN - {"runs"},
-    "train": RUN,
+    "train": LEARNING | {"checkpoint", "data", "_display"},
     "metrics": LEARNING | {"checkpoint", "train"},
-    "plots": GROUND | {"history", "network", "layers", "metrics", "routers"},
+    "plots": GROUND | {"train", "network", "layers", "metrics", "routers"},
     "recipes": LEARNING | {"data", "models", "train"},
-    "comparison": LEARNING | {"checkpoint", "data", "history", "metrics", "models", "train"},
+    "comparison": LEARNING | {"checkpoint", "data", "metrics", "models", "train"},
     "testing": LEARNING,
 }
 

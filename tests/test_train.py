@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import elunet as eln
-from elunet.guards import Spikes
-from elunet.history import COLUMNS
 from elunet.train import accuracy
+from elunet.train.guards import Spikes
+from elunet.train.history import COLUMNS
 
 
 def make(lr: float = 0.1, seed: int = 0, **options) -> eln.Trainer:

@@ -9,7 +9,6 @@ import numpy as np
 
 from elunet._checks import choice
 from elunet._types import Array
-from elunet.history import COLUMNS, Epoch, History
 from elunet.metrics import t_quantile
 from elunet.plots._canvas import (
     BLUE,
@@ -22,6 +21,7 @@ from elunet.plots._canvas import (
     style,
     whole_numbers,
 )
+from elunet.train.history import COLUMNS, Epoch, History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

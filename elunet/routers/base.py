@@ -290,7 +290,7 @@ def send_through(layer: Layer, dy: Array, weight: Array) -> Array:
     TypeError
         If it is a user's own, without backward_input's second argument.
     """
-    if not _takes_weight(type(layer)):
+    if not _takes_weight(type(layer)):  # type: ignore[arg-type]  # a class can be hashed
         raise TypeError(
             f"{layer!r}: expected backward_input(dy, weight=None) of a layer with a W, for rules"
             " that send through another weight; got one without weight"

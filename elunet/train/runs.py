@@ -23,13 +23,13 @@ import numba
 import numpy as np
 
 from elunet._types import Array
-from elunet.callbacks import Callback
 from elunet.checkpoint import NONSENSE, decode, encode, fitting, network_arrays
-from elunet.evaluation import Mean
-from elunet.folders import LATEST, PREVIOUS, find
-from elunet.guards import Spikes
-from elunet.history import History
 from elunet.parallel import get_num_threads
+from elunet.train.callbacks import Callback
+from elunet.train.evaluation import Mean
+from elunet.train.folders import LATEST, PREVIOUS, find
+from elunet.train.guards import Spikes
+from elunet.train.history import History
 
 if TYPE_CHECKING:
     from elunet.train import Trainer

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from elunet._checks import choice, integer, number
 from elunet._types import Array
 from elunet.checkpoint import sweep
-from elunet.folders import prepare
-from elunet.history import COLUMNS, Epoch
 from elunet.network import Tap
+from elunet.train.folders import prepare
+from elunet.train.history import COLUMNS, Epoch
 
 if TYPE_CHECKING:
     from elunet.train import Trainer

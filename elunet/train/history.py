@@ -33,7 +33,7 @@ class Epoch:
     pictures_per_s : float
         Training pictures per second of it.
     spikes : int
-        Steps of the pass whose loss jumped, as `elunet.guards.Spikes` defines it.
+        Steps of the pass whose loss jumped, as `elunet.train.guards.Spikes` defines it.
 
     Examples
     --------

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from elunet.evaluation import Mean
+from elunet.train.evaluation import Mean
 
 
 class Progress:

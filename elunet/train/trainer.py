@@ -17,39 +17,27 @@ from typing import Any
 
 import numpy as np
 
-from elunet import folders, runs
 from elunet._checks import integer
 from elunet._types import Array, Seed
-from elunet.callbacks import Callback, Checkpoints, HistoryFile, together
 from elunet.checkpoint import NONSENSE
 from elunet.data import Batches
-from elunet.evaluation import Mean, accuracy, evaluate
-from elunet.guards import (
+from elunet.losses import Loss
+from elunet.network import Network, Tap
+from elunet.optim import Optimizer
+from elunet.routers import Backprop, Router
+from elunet.train import folders, runs
+from elunet.train.callbacks import Callback, Checkpoints, together
+from elunet.train.evaluation import Mean, accuracy, evaluate
+from elunet.train.guards import (
     DivergenceError,
     first_bad_output,
     first_not_finite,
     is_finite,
     place_in_input,
 )
-from elunet.history import Epoch, History
-from elunet.interrupts import Interrupted, Interrupts
-from elunet.losses import Loss
-from elunet.network import Network, Tap
-from elunet.optim import Optimizer
-from elunet.progress import Progress
-from elunet.routers import Backprop, Router
-
-__all__ = [
-    "Callback",
-    "Checkpoints",
-    "Data",
-    "DivergenceError",
-    "HistoryFile",
-    "Interrupted",
-    "Trainer",
-    "accuracy",
-    "evaluate",
-]
+from elunet.train.history import Epoch, History
+from elunet.train.interrupts import Interrupted, Interrupts
+from elunet.train.progress import Progress
 
 Data = tuple[Array, Array]
 
