@@ -23,6 +23,13 @@ RUNS = {
     "a": "the article's case a, on CIFAR-10 (JPEG copy)",
     "c": "the article's case c, on CIFAR-10 (JPEG copy)",
 }
+RULES: dict[str, tuple[str, ...]] = {  # comparisons, and whose angles to draw
+    "rules-mlp-synthetic": (),
+    "rules-mlp-cifar10": (),
+    "rules-cnn-synthetic": ("fa", "kp"),
+    "rules-cnn-cifar10": (),
+    "rules-elu11-cifar10": ("fa", "dfa"),
+}
 
 
 def shapes(file: Path) -> None:
@@ -40,6 +47,16 @@ def shapes(file: Path) -> None:
     figure.savefig(file)
 
 
+def rules(name: str, angles: tuple[str, ...]) -> None:
+    """Draw what a comparison of rules found: accuracies, sweeps, and angles of some rules."""
+    result = eln.Comparison.read(DOCS / "data" / name)
+    eln.plots.accuracies(result, DOCS / "images" / f"{name}-accuracies.png")
+    eln.plots.sweeps(result, DOCS / "images" / f"{name}-sweeps.png")
+    for rule in angles:
+        rows = [row for row in result.angles(rule) if row.quantity == "gradient"]
+        eln.plots.angles(rows, file=DOCS / "images" / f"{name}-angles-{rule}.png")
+
+
 def page(name: str, folder: Path) -> None:
     """Run a page's Python blocks, which save their pictures, in a folder."""
     text = (DOCS / name).read_text("utf-8")
@@ -53,4 +70,6 @@ if __name__ == "__main__":
     for run, title in RUNS.items():
         history = eln.History.from_csv(DOCS / "data" / f"{run}-history.csv")
         eln.plots.curves(history, DOCS / "images" / f"{run}.png", title, "test")
+    for name, angles in RULES.items():
+        rules(name, angles)
     page("plots.md", DOCS / "images")
