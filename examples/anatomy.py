@@ -1,0 +1,545 @@
+"""What each slip in the article's manual gradients costs: one added, one removed, at a time.
+
+    python examples/anatomy.py
+    python examples/anatomy.py --check
+    python examples/anatomy.py --case b --data path/to/cifar10 --rate 10 --epochs 1 --seeds 2
+
+The article is J. D. Seo's of 2018 on the ELU paper's network. Each slip is a class of a few lines
+here, none of them is in the package, and a switch puts it into an otherwise correct run; --check
+shows what finds it. A run that is finished is kept in --out, and the same command goes on after it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import elunet as eln
+from elunet import testing
+from elunet.checkpoint import write_atomically
+from elunet.layers import ELU, Conv2D, Layer, MeanPool2D
+from elunet.losses import SoftmaxCrossEntropy
+from elunet.models import ARTICLE_WIDTHS
+from elunet.optim import Adam, Optimizer, PerLayer
+from elunet.recipes import RECIPES
+from elunet.routers import DilatedBackprop, Router
+
+Split = tuple[np.ndarray, np.ndarray]
+
+POINTS = 25  # of a run's curve of training losses
+SYNTHETIC = {"limit": 2000, "epochs": 3, "rate": 100.0}  # what --data synthetic does by default
+
+
+# The slips ----------------------------------------------------------------------------------------
+
+
+class DoubledELU(ELU):
+    """Slip 1: the derivative is [x > 0] + f(min(x, 0)) + 1, so 2 instead of 1 for x > 0."""
+
+    def backward_input(self, dy):
+        """Return dx, twice too large where x > 0."""
+        (y,) = self.recall()  # y has x's sign, and min(y, 0) is f(min(x, 0))
+        return dy * ((y > 0) + np.minimum(y, 0) + 1)
+
+
+class RepeatedMeanPool2D(MeanPool2D):
+    """Slip 2: the way back repeats the gradient to all four pixels, without the factor 1/4."""
+
+    def backward_input(self, dy):
+        """Return dx, four times too large."""
+        return dy.repeat(2, axis=1).repeat(2, axis=2)
+
+
+class UncorrectedAdam(Adam):
+    """Slip 3: m and v are divided by 1 - beta at every step, not by 1 - beta^t."""
+
+    def update(self, w, g, state, lr):
+        """Move one parameter: in the long run by 10 / sqrt(1000) of the right step."""
+        m, v = state["m"], state["v"]
+        m[...] = self.beta1 * m + (1 - self.beta1) * g
+        v[...] = self.beta2 * v + (1 - self.beta2) * g**2
+        w -= lr * (m / (1 - self.beta1)) / (np.sqrt(v / (1 - self.beta2)) + self.eps)
+
+
+class SummedCrossEntropy(SoftmaxCrossEntropy):
+    """Slip 4: the value is the mean over the batch, its gradient is the sum."""
+
+    def formula(self, prediction, target):
+        """Return the value, and the gradient N times too large."""
+        value, dy = super().formula(prediction, target)
+        return value, dy * len(prediction)
+
+
+class BareConstant(DilatedBackprop):
+    """Slip 5, in case c: to what arrives at the first layer's output, the bare rate is added.
+
+    Nothing is multiplied with it: every number of every picture gets the same constant.
+    """
+
+    def begin(self, net, dy, target):
+        """Find the first activation, where the first layer's gradient arrives."""
+        super().begin(net, dy, target)
+        self.first = next(node.layer for node in net.nodes if isinstance(node.layer, ELU))
+
+    def arrive(self, layer, dy):
+        """Return what reaches a layer's output."""
+        dy = super().arrive(layer, dy)
+        return dy + dy.dtype.type(self.rate) if layer is self.first else dy
+
+
+# What finds them ----------------------------------------------------------------------------------
+
+
+class Routed:
+    """A network whose backward pass is a learning rule's, for `check_network`."""
+
+    def __init__(self, net, router):
+        self.layers, self.net, self.router = net.layers, net, router
+        self.forward, self.parameters, self.gradients = net.forward, net.parameters, net.gradients
+
+    def backward(self, dy):
+        """Let the rule fill the gradients."""
+        self.router.backward(self.net, dy)
+
+
+def check_elu():
+    """Compare the layer's dx with numeric differences."""
+    x = testing.strategies.spread((2, 4, 4, 3), np.random.default_rng(0))
+    testing.check_layer(DoubledELU(), x)
+
+
+def check_pool():
+    """Compare the layer's dx with numeric differences."""
+    testing.check_layer(RepeatedMeanPool2D(), np.random.default_rng(0).normal(size=(2, 4, 4, 3)))
+
+
+def check_adam():
+    """Compare the optimizer, step by step, with the rule written out."""
+    testing.check_optimizer(UncorrectedAdam(1e-3), testing.rules.adam(1e-3))
+
+
+def check_summed():
+    """Compare the loss's dy with numeric differences."""
+    rng = np.random.default_rng(0)
+    testing.check_loss(SummedCrossEntropy(), rng.normal(size=(100, 10)), rng.integers(0, 10, 100))
+
+
+def check_constant(router: Router | None = None):
+    """Compare a network's gradients; in this one the dilated rule itself adds nothing."""
+    parts = [Conv2D(3, 4, 3, bias=False), ELU(), MeanPool2D(), Conv2D(4, 5, 2, bias=False)]
+    net = eln.Sequential([*parts, eln.layers.GlobalMeanPool2D()], seed=0)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(3, 4, 4, 3)), rng.integers(0, 5, 3)
+    router = BareConstant(proportion=0.003, decay=0.9) if router is None else router
+    testing.check_network(Routed(net, router), x, y, SoftmaxCrossEntropy())
+
+
+CHECKS: dict[str, Callable[[], None]] = {
+    "elu": check_elu,
+    "pool": check_pool,
+    "adam": check_adam,
+    "summed": check_summed,
+    "constant": check_constant,
+}
+
+
+def show_checks():
+    """Run every check and print what it says of its slip."""
+    for name, check in CHECKS.items():
+        try:
+            check()
+        except testing.GradientCheckError as error:
+            print(f"{name}: found by {check.__doc__}\n{error}\n")
+        else:
+            raise RuntimeError(f"expected the check of {name} to fail, but it passed")
+
+
+# A run, assembled from switches -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Slips:
+    """Which slips a run has; `logits` is none, but a part of the article's network."""
+
+    elu: bool = False  # 1: f' is 2 for x > 0
+    pool: bool = False  # 2: mean pooling's gradient without 1/4
+    adam: bool = False  # 3: 1 - beta instead of 1 - beta^t
+    summed: bool = False  # 4: the loss gradient summed over the batch
+    constant: bool = False  # 5: a bare constant in the first layer's gradient, case c's
+    logits: bool = False  # an ELU after the last convolution too
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all runs of one grid share."""
+
+    case: str = "b"
+    data: str = "synthetic"
+    epochs: int = 1
+    limit: int | None = None
+    rate: float = 1.0  # a factor on the recipe's learning rate
+    width: float = 1.0  # a factor on the units of all convolutions but the last
+
+
+def variants(case: str) -> dict[str, Slips]:
+    """Return the grid by name: correct, with one slip, with all, without one."""
+    names = ["elu", "pool", "adam", "summed", *(["constant"] if case == "c" else [])]
+    every = Slips(**dict.fromkeys(names, True))
+    return {
+        "correct": Slips(),
+        **{f"with-{name}": Slips(**{name: True}) for name in names},
+        "with-logits": Slips(logits=True),
+        "all": every,
+        **{f"without-{name}": replace(every, **{name: False}) for name in names},
+        "all-logits": replace(every, logits=True),
+    }
+
+
+def trainer_of(setup: Setup, slips: Slips, seed: int, steps: int, **more: Any) -> eln.Trainer:
+    """Assemble a run: the recipe's own parts, but for those that a switch replaces."""
+    recipe = RECIPES[setup.case]
+    net = recipe.network(seed) if setup.width == 1 else narrow(setup.case, setup.width, seed)
+    layers = [slipped(layer, slips) for layer in net.layers]
+    if slips.logits:
+        layers.insert(-1, slipped(ELU(), slips))  # before the mean over the one pixel that is left
+    router = recipe.router(seed)
+    if slips.constant:
+        router = BareConstant(router.dilation, router.proportion, router.decay)
+    return eln.Trainer(
+        eln.Sequential(layers, seed=seed),
+        SummedCrossEntropy() if slips.summed else SoftmaxCrossEntropy(),
+        optimizer_of(recipe.optimizer(setup.epochs, steps), slips, setup.rate),
+        router,
+        batch_size=recipe.batch_size,
+        seed=seed,
+        **more,
+    )
+
+
+def slipped(layer: Layer, slips: Slips) -> Layer:
+    """Return the layer, or the one with a slip that stands in for it."""
+    if slips.elu and isinstance(layer, ELU):
+        return DoubledELU()
+    if slips.pool and isinstance(layer, MeanPool2D):
+        return RepeatedMeanPool2D()
+    return layer
+
+
+def optimizer_of(optimizer: Optimizer, slips: Slips, rate: float) -> Optimizer:
+    """Return the optimizer with the learning rate scaled, and with the slip where it is Adam."""
+    if isinstance(optimizer, PerLayer):
+        parts = optimizer.optimizers.items()
+        return PerLayer({name: optimizer_of(part, slips, rate) for name, part in parts})
+    if slips.adam and isinstance(optimizer, Adam):
+        o = optimizer
+        optimizer = UncorrectedAdam(o.lr, o.beta1, o.beta2, o.eps, o.l2, o.l1)
+    if rate != 1 and not isinstance(optimizer.lr, Scaled):  # parts may be one object several times
+        optimizer.lr = Scaled(optimizer.lr, rate)
+    return optimizer
+
+
+class Scaled:
+    """A learning rate or schedule times a factor."""
+
+    def __init__(self, lr, factor):
+        self.lr, self.factor, self.per = lr, factor, getattr(lr, "per", "step")
+
+    def __call__(self, time):
+        """Return the learning rate at a step or epoch."""
+        return self.factor * (self.lr(time) if callable(self.lr) else self.lr)
+
+
+def narrow(case: str, width: float, seed: int) -> eln.Network:
+    """Return a case's network with fewer units, and weights so much larger that signals keep size.
+
+    A unit's sum has `width` times as many terms, so weights grow by 1 / sqrt(width); not the first
+    layer's, which has three channels in any case.
+    """
+
+    def normal(rng, shape):
+        std = 0.05 if shape[-2] == 3 else 0.05 / np.sqrt(width)
+        return rng.normal(0.0, std, shape)
+
+    units = [round(width * units) for units in ARTICLE_WIDTHS[case]]
+    return eln.models.elu11(
+        pool="mean", widths=units, seed=seed, dropout=(0.0,) * 6, bias=False, init=normal
+    )
+
+
+# Training -----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Point:
+    """One row of the table of all runs; accuracies and the test stand at the end of a pass."""
+
+    variant: str
+    seed: int
+    step: int
+    train_loss: float  # mean since the row before
+    train_accuracy: float | None = None  # mean over the pass
+    test_loss: float | None = None
+    test_accuracy: float | None = None
+    stopped: str = ""  # where a NaN or an infinity was found
+
+
+class Losses(eln.Callback):
+    """Collects the mean loss of every stretch of steps, and the ends of passes."""
+
+    def __init__(self, variant: str, seed: int, every: int) -> None:
+        self.variant, self.seed, self.every = variant, seed, every
+        self.points: list[Point] = []
+        self.recent: list[float] = []
+
+    def on_step(self, trainer, loss):
+        """Note the loss."""
+        self.recent.append(loss)
+        if len(self.recent) == self.every:
+            self.note(trainer)
+
+    def on_epoch_end(self, trainer, row):
+        """Note the accuracies."""
+        if self.recent:
+            self.note(trainer)
+        last = self.points[-1]
+        last.train_accuracy = row.train_accuracy
+        last.test_loss, last.test_accuracy = row.validation_loss, row.validation_accuracy
+
+    def note(self, trainer):
+        """Add a point."""
+        mean = float(np.mean(self.recent))
+        self.points.append(Point(self.variant, self.seed, trainer.optimizer.steps, mean))
+        self.recent = []
+
+
+def run(setup: Setup, variant: str, seed: int, train: Split, test: Split) -> list[Point]:
+    """Train one variant and return its points; one that breaks ends where it broke."""
+    steps = -(-len(train[0]) // RECIPES[setup.case].batch_size)
+    losses = Losses(variant, seed, max(1, steps * setup.epochs // POINTS))
+    slips = variants(setup.case)[variant]
+    trainer = trainer_of(setup, slips, seed, steps, callbacks=[losses], progress=False)
+    try:
+        trainer.fit(train, test, setup.epochs)
+    except eln.DivergenceError as error:
+        losses.points.append(Point(variant, seed, error.step, float("nan"), stopped=error.where))
+    return losses.points
+
+
+def run_all(setup: Setup, names: list[str], seeds: int, out: Path) -> list[Point]:
+    """Train what is not there yet, a file for each run; return the points of all in the folder."""
+    folder = out / "runs"
+    folder.mkdir(exist_ok=True)
+    wanted = [(name, seed) for seed in range(seeds) for name in names]
+    missing = [(n, seed) for n, seed in wanted if not (folder / f"{n}-{seed}.csv").exists()]
+    if missing:
+        train, test = load(setup)
+    for name, seed in missing:
+        points = run(setup, name, seed, train, test)
+        write(folder / f"{name}-{seed}.csv", points)
+        print(f"seed {seed}  {name:16s}  {words(points[-1])}", flush=True)
+    order = list(variants(setup.case))
+    files = [file for name in order for file in sorted(folder.glob(f"{name}-[0-9]*.csv"))]
+    return [point for file in files for point in read(file)]
+
+
+def words(last: Point) -> str:
+    """Say how a run ended."""
+    if last.stopped:
+        return f"stopped after step {last.step}: a NaN or an infinity in {last.stopped}"
+    return (
+        f"train loss {last.train_loss:.4f} accuracy {last.train_accuracy:.4f}"
+        f"  test loss {last.test_loss:.4f} accuracy {last.test_accuracy:.4f}"
+    )
+
+
+def load(setup: Setup) -> tuple[Split, Split]:
+    """Return (train, test), pictures prepared as the recipe says."""
+    if setup.data == "synthetic":
+        train, test = eln.data.make_shapes(5000, seed=0), eln.data.make_shapes(1000, seed=1)
+    else:
+        train, test = eln.data.load_cifar10(setup.data)
+    n = setup.limit
+    x_train, x_test = RECIPES[setup.case].prepare(train[0][:n], test[0][:n])
+    return (x_train, train[1][:n]), (x_test, test[1][:n])
+
+
+# Files, table and picture -------------------------------------------------------------------------
+
+
+def write(file: Path, points: list[Point]) -> None:
+    """Write points as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [f.name for f in fields(Point)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(point) for point in points)
+    write_atomically(file, text.getvalue().encode())
+
+
+def read(file: Path) -> list[Point]:
+    """Read points from CSV."""
+
+    def number(text: str) -> float | None:
+        return float(text) if text else None
+
+    with open(file, newline="", encoding="utf-8") as stream:
+        return [
+            Point(
+                row["variant"],
+                int(row["seed"]),
+                int(row["step"]),
+                float(row["train_loss"]),
+                *(number(row[name]) for name in ("train_accuracy", "test_loss", "test_accuracy")),
+                row["stopped"],
+            )
+            for row in csv.DictReader(stream)
+        ]
+
+
+def table(points: list[Point]) -> str:
+    """Return the ends of all runs in Markdown, means over seeds with their range."""
+    lines = ["| variant | train loss | test loss | test accuracy |", "|---|---|---|---|"]
+    for name in dict.fromkeys(point.variant for point in points):
+        ends = list({point.seed: point for point in points if point.variant == name}.values())
+        whole = [end for end in ends if not end.stopped]
+        cells = ["", "", ""]
+        if whole:
+            columns = ("train_loss", "test_loss", "test_accuracy")
+            cells = [spread([getattr(end, column) for end in whole]) for column in columns]
+        if broken := [str(end.step) for end in ends if end.stopped]:
+            note = "NaN after step " + " and ".join(broken)
+            cells[0] = f"{note}; else {cells[0]}" if whole else note
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def spread(values: list[float]) -> str:
+    """Return "mean (lowest to highest)", or the value if there is one."""
+    mean = f"{np.mean(values):.3f}"
+    return mean if len(values) == 1 else f"{mean} ({min(values):.3f} to {max(values):.3f})"
+
+
+def picture(points: list[Point], title: str, file: Path) -> None:
+    """Draw the training losses: slips added to the correct run, and taken from the one with all."""
+    from matplotlib.figure import Figure
+
+    chance = np.log(10)
+    finite = [point.train_loss for point in points if not point.stopped]
+    low, high = min([*finite, chance]), min(max([*finite, chance]), chance + 0.4)
+    names = list(dict.fromkeys(point.variant for point in points))
+    panels = {
+        "one slip added": [n for n in names if n == "correct" or n.startswith("with-")],
+        "one slip removed": [n for n in names if n.startswith(("all", "without-"))],
+    }
+    panels = {panel: members for panel, members in panels.items() if members}
+    figure = Figure(figsize=(10, 5.2), dpi=100, layout="constrained")
+    row = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, (panel, members) in zip(row, panels.items(), strict=True):
+        axes.axhline(chance, color="#595959", linewidth=0.8)
+        for place, name in enumerate(members):
+            curve(axes, [point for point in points if point.variant == name], place, high)
+        axes.set(title=panel, xlabel="Step", ylim=(low - 0.03, high + 0.02))
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "ncols": 2}
+        axes.legend(frameon=False, fontsize=8.5, columnspacing=1.2, **place)
+    row[0].set_ylabel("Training loss (gray: chance)")
+    figure.suptitle(title, fontsize=11)
+    figure.savefig(file)
+
+
+COLORS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 1)))
+
+
+def curve(axes, points: list[Point], place: int, top: float) -> None:
+    """Draw one variant's mean over seeds with its range, and a cross where a run broke."""
+    losses: dict[int, list[float]] = {}
+    for point in points:
+        if not point.stopped:
+            losses.setdefault(point.step, []).append(point.train_loss)
+    values = list(losses.values())
+    style = {"color": COLORS[place % len(COLORS)], "linestyle": DASHES[place % len(DASHES)]}
+    broken = sorted({point.step for point in points if point.stopped})
+    label = points[0].variant
+    if broken:
+        label += f" (NaN: {', '.join(map(str, broken))})"
+        axes.plot(broken, [top] * len(broken), "X", color=style["color"], markersize=9)
+    axes.plot(list(losses), [np.mean(v) for v in values], label=label, linewidth=1.6, **style)
+    low, high = [min(v) for v in values], [max(v) for v in values]
+    axes.fill_between(list(losses), low, high, color=style["color"], alpha=0.12, linewidth=0)
+
+
+# The command --------------------------------------------------------------------------------------
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the grid that the command line asks for."""
+    options = parse(arguments)
+    if options.check:
+        show_checks()
+        return
+    eln.set_num_threads(options.threads)
+    setup = Setup(**{f.name: getattr(options, f.name) for f in fields(Setup)})
+    known = variants(setup.case)
+    names = options.variants or list(known)
+    if unknown := [name for name in names if name not in known]:
+        sys.exit(f"--variants: expected names among {', '.join(known)}, got {', '.join(unknown)}")
+    keep_setup(setup, options.out / "setup.json")
+    points = run_all(setup, names, options.seeds, options.out)
+    write(options.out / "anatomy.csv", points)
+    picture(points, options.title or str(setup), options.out / "anatomy.png")
+    print(f"\n{table(points)}\n\nfiles: {options.out / 'anatomy.csv'}, anatomy.png, runs/")
+
+
+def keep_setup(setup: Setup, file: Path) -> None:
+    """Write down what the folder's runs share; leave if it holds others."""
+    content = asdict(setup)
+    if file.exists() and (there := json.loads(file.read_text("utf-8"))) != content:
+        sys.exit(f"{file} is of another grid, {there}; expected {content}, or another --out")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true", help="only show what finds each slip")
+    parser.add_argument("--case", choices=list("bcde"), default="b", help="default: b")
+    parser.add_argument("--data", default="synthetic", metavar="synthetic|DIR")
+    parser.add_argument("--epochs", type=positive, metavar="N", help="default: 3 synthetic, else 1")
+    parser.add_argument("--limit", type=positive, metavar="N", help="at most N pictures of a split")
+    parser.add_argument("--rate", type=float, metavar="FACTOR", help="on the recipe's")
+    parser.add_argument("--width", type=float, default=1.0, metavar="FACTOR", help="on the units")
+    parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="default: 1")
+    parser.add_argument("--variants", nargs="+", metavar="NAME", help="default: all of the grid")
+    parser.add_argument("--title", default="", help="of the picture")
+    parser.add_argument("--threads", type=positive, default=1, metavar="N", help="default: 1")
+    parser.add_argument("--out", type=Path, default=Path("runs/anatomy"), metavar="DIR")
+    options = parser.parse_args(arguments)
+    defaults = SYNTHETIC if options.data == "synthetic" else {"epochs": 1, "rate": 1.0}
+    for name, value in defaults.items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    return options
+
+
+def positive(text: str) -> int:
+    """Read an integer of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected an integer of at least 1, got {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    main()

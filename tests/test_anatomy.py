@@ -1,0 +1,193 @@
+"""The anatomy's slips are found, its switches do what they say, and its page shows its numbers."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import re
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import elunet as eln
+from elunet.layers import ELU, MeanPool2D
+from elunet.recipes import RECIPES
+from elunet.routers import DilatedBackprop
+from elunet.testing import GradientCheckError
+
+ROOT = Path(__file__).parents[1]
+
+
+def load_example():
+    spec = importlib.util.spec_from_file_location("anatomy", ROOT / "examples" / "anatomy.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["anatomy"] = module  # dataclasses look there
+    spec.loader.exec_module(module)
+    return module
+
+
+anatomy = load_example()
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return eln.data.make_shapes(120, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("slip", "said"),
+    [
+        ("elu", "wrong only where x > 0, there analytic = 2 x numeric"),
+        ("pool", "a missing factor 1/4, the window's area"),
+        ("adam", "1 - beta instead of 1 - beta**t"),
+        ("summed", "a missing 1/100: the value is a mean over the batch, its gradient is not"),
+        ("constant", "conv1.W is wrong at 108 of 108 entries"),
+    ],
+)
+def test_each_slip_is_found(slip, said):
+    with pytest.raises(GradientCheckError) as caught:
+        anatomy.CHECKS[slip]()
+    assert said in " ".join(str(caught.value).split())
+
+
+def test_every_slip_has_a_check():
+    assert set(anatomy.CHECKS) == set(asdict(anatomy.Slips())) - {"logits"}
+
+
+def test_without_the_constant_the_dilated_rule_passes_its_check():
+    anatomy.check_constant(DilatedBackprop(proportion=0.003, decay=0.9))
+
+
+def test_showing_the_checks_prints_every_message(capsys):
+    anatomy.main(["--check"])
+    assert capsys.readouterr().out.count("is wrong at") == 4  # and Adam, which "differs"
+
+
+@pytest.mark.parametrize("case", ["b", "c", "d", "e"])
+def test_without_slips_a_run_is_the_recipe_s_own_to_the_bit(case, pictures):
+    recipe = RECIPES[case]
+    x, _ = recipe.prepare(pictures[0], pictures[0][:1])
+    train = x, pictures[1]
+    own = eln.Trainer(
+        recipe.network(3),
+        eln.losses.SoftmaxCrossEntropy(),
+        recipe.optimizer(1, 2),
+        recipe.router(3),
+        batch_size=recipe.batch_size,
+        seed=3,
+    )
+    setup = anatomy.Setup(case=case)
+    assembled = anatomy.trainer_of(setup, anatomy.Slips(), 3, 2)
+    for trainer in (own, assembled):
+        trainer.fit(train, epochs=1)
+    assert own.history[-1].train_loss == assembled.history[-1].train_loss
+    weights, others = own.net.parameters(), assembled.net.parameters()
+    assert list(weights) == list(others)
+    for name, value in weights.items():
+        np.testing.assert_array_equal(value, others[name])
+
+
+def test_a_switch_replaces_what_it_says_and_nothing_else():
+    grid = anatomy.variants("c")
+    assert list(grid) == [
+        "correct",
+        *(f"with-{name}" for name in ("elu", "pool", "adam", "summed", "constant", "logits")),
+        "all",
+        *(f"without-{name}" for name in ("elu", "pool", "adam", "summed", "constant")),
+        "all-logits",
+    ]
+    setup = anatomy.Setup(case="c", width=0.1)
+    for slips in grid.values():
+        trainer = anatomy.trainer_of(setup, slips, 0, 1)
+        elus = [layer for layer in trainer.net.layers if isinstance(layer, ELU)]
+        pools = [layer for layer in trainer.net.layers if isinstance(layer, MeanPool2D)]
+        assert len(elus) == 10 + slips.logits
+        assert {isinstance(layer, anatomy.DoubledELU) for layer in elus} == {slips.elu}
+        assert {isinstance(layer, anatomy.RepeatedMeanPool2D) for layer in pools} == {slips.pool}
+        assert isinstance(trainer.optimizer, anatomy.UncorrectedAdam) == slips.adam
+        assert isinstance(trainer.loss, anatomy.SummedCrossEntropy) == slips.summed
+        assert isinstance(trainer.router, anatomy.BareConstant) == slips.constant
+
+
+def test_case_e_has_the_slip_only_where_it_has_adam():
+    setup = anatomy.Setup(case="e", width=0.1, rate=2.0)
+    optimizer = anatomy.trainer_of(setup, anatomy.Slips(adam=True), 0, 1).optimizer
+    kinds = {name: type(part).__name__ for name, part in optimizer.optimizers.items()}
+    assert kinds["conv1.*"] == "SGD"
+    assert kinds["conv2.*"] == "UncorrectedAdam"
+    assert {part.learning_rate() for part in optimizer.optimizers.values()} == {2e-4}
+    assert {part.l2 for part in optimizer.optimizers.values()} == {2e-4}
+
+
+def test_in_the_long_run_the_slip_makes_adam_s_steps_a_third():
+    weights = []
+    for kind in (eln.optim.Adam, anatomy.UncorrectedAdam):
+        w, state = np.zeros(3), {"m": np.zeros(3), "v": np.zeros(3)}
+        optimizer = kind(1e-3)
+        for optimizer.steps in range(10_000):
+            before = w.copy()
+            optimizer.update(w, np.array([1e-3, 1.0, 1e3]), state, 1e-3)
+        weights.append(w - before)
+    np.testing.assert_allclose(weights[1] / weights[0], 10 / math.sqrt(1000), rtol=2e-3)
+
+
+def test_a_narrow_network_s_signals_keep_their_size(pictures):
+    x, _ = RECIPES["e"].prepare(pictures[0][:10], pictures[0][:1])
+    sizes = []
+    for width in (1.0, 0.25):
+        outputs = {}
+        net = anatomy.narrow("e", width, 0)
+        net.forward(x, tap=lambda name, y, outputs=outputs: outputs.update({name: np.std(y)}))
+        sizes.append([outputs[name] for name in ("conv1", "conv4", "conv7")])
+    np.testing.assert_allclose(sizes[0], sizes[1], rtol=0.5)
+    assert net["conv2"].params["W"].shape == (1, 1, 48, 48)
+
+
+SMALL = ["--limit", "100", "--epochs", "2", "--rate", "10", "--variants", "correct", "with-elu"]
+
+
+def test_a_grid_is_written_and_gone_on_with(tmp_path, capsys):
+    out = ["--out", str(tmp_path)]
+    anatomy.main([*SMALL, *out])
+    first = capsys.readouterr().out
+    assert first.count("seed 0") == 2
+    rows = anatomy.read(tmp_path / "anatomy.csv")
+    assert [(row.variant, row.step) for row in rows] == [
+        (name, step) for name in ("correct", "with-elu") for step in (1, 2)
+    ]
+    assert (tmp_path / "anatomy.png").stat().st_size > 10_000
+
+    (tmp_path / "runs" / "with-elu-0.csv").unlink()
+    content = (tmp_path / "anatomy.csv").read_bytes()
+    anatomy.main([*SMALL, *out])
+    again = capsys.readouterr().out
+    assert "seed 0  with-elu" in again
+    assert "seed 0  correct" not in again
+    assert (tmp_path / "anatomy.csv").read_bytes() == content
+    assert again.partition("|")[2] == first.partition("|")[2]
+
+    with pytest.raises(SystemExit, match="is of another grid"):
+        anatomy.main([*SMALL, *out, "--rate", "11"])
+    with pytest.raises(SystemExit, match="expected names among correct, with-elu"):
+        anatomy.main([*SMALL[:-2], "with-nothing", *out])
+
+
+def test_a_run_that_breaks_is_a_result(pictures):
+    setup = anatomy.Setup(case="e", width=0.25, epochs=5)
+    x, _ = RECIPES["e"].prepare(pictures[0], pictures[0][:1])
+    with np.errstate(all="ignore"):
+        points = anatomy.run(setup, "all", 0, (x, pictures[1]), (x[:50], pictures[1][:50]))
+    assert points[-1].stopped
+    assert "| all | NaN after step" in anatomy.table(points)
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "docs" / "data").glob("anatomy-*.csv")))
+def test_the_page_s_tables_are_those_of_the_published_runs(file):
+    page = (ROOT / "docs" / "anatomy.md").read_text("utf-8")
+    expected = anatomy.table(anatomy.read(file)).splitlines()[2:]
+    shown = {re.sub(r"[*\\]", "", line) for line in page.splitlines()}
+    missing = [line for line in expected if line not in shown]
+    assert not missing
