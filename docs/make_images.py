@@ -24,6 +24,7 @@ RUNS = {
     "c": "the article's case c, on CIFAR-10 (JPEG copy)",
 }
 RULES: dict[str, tuple[str, ...]] = {  # comparisons, and whose angles to draw
+    "rules-default": (),
     "rules-mlp-synthetic": (),
     "rules-mlp-cifar10": (),
     "rules-cnn-synthetic": ("fa", "kp"),

@@ -36,7 +36,9 @@ from elunet.routers import DilatedBackprop, Router
 Split = tuple[np.ndarray, np.ndarray]
 
 POINTS = 25  # of a run's curve of training losses
-SYNTHETIC = {"limit": 2000, "epochs": 3, "rate": 100.0}  # what --data synthetic does by default
+# What is done if the command line does not say: made pictures in two minutes, or a case as it is.
+SYNTHETIC = {"case": "d", "width": 0.25, "rate": 10.0, "limit": 5000, "epochs": 2}
+GIVEN = {"case": "b", "width": 1.0, "rate": 1.0, "epochs": 1}
 
 
 # The slips ----------------------------------------------------------------------------------------
@@ -515,19 +517,24 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--check", action="store_true", help="only show what finds each slip")
-    parser.add_argument("--case", choices=list("bcde"), default="b", help="default: b")
-    parser.add_argument("--data", default="synthetic", metavar="synthetic|DIR")
-    parser.add_argument("--epochs", type=positive, metavar="N", help="default: 3 synthetic, else 1")
+    parser.add_argument("--case", choices=list("bcde"), help="default: b")
+    parser.add_argument(
+        "--data",
+        default="synthetic",
+        metavar="synthetic|DIR",
+        help="made pictures (default; then case d, narrow, at 10 times the rate), or CIFAR-10",
+    )
+    parser.add_argument("--epochs", type=positive, metavar="N", help="default: 1")
     parser.add_argument("--limit", type=positive, metavar="N", help="at most N pictures of a split")
-    parser.add_argument("--rate", type=float, metavar="FACTOR", help="on the recipe's")
-    parser.add_argument("--width", type=float, default=1.0, metavar="FACTOR", help="on the units")
+    parser.add_argument("--rate", type=float, metavar="FACTOR", help="on the learning rates")
+    parser.add_argument("--width", type=float, metavar="FACTOR", help="on the units")
     parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="default: 1")
     parser.add_argument("--variants", nargs="+", metavar="NAME", help="default: all of the grid")
     parser.add_argument("--title", default="", help="of the picture")
     parser.add_argument("--threads", type=positive, default=1, metavar="N", help="default: 1")
     parser.add_argument("--out", type=Path, default=Path("runs/anatomy"), metavar="DIR")
     options = parser.parse_args(arguments)
-    defaults = SYNTHETIC if options.data == "synthetic" else {"epochs": 1, "rate": 1.0}
+    defaults = SYNTHETIC if options.data == "synthetic" else GIVEN
     for name, value in defaults.items():
         if getattr(options, name) is None:
             setattr(options, name, value)

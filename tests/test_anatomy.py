@@ -146,7 +146,7 @@ def test_a_narrow_network_s_signals_keep_their_size(pictures):
     assert net["conv2"].params["W"].shape == (1, 1, 48, 48)
 
 
-SMALL = ["--limit", "100", "--epochs", "2", "--rate", "10", "--variants", "correct", "with-elu"]
+SMALL = ["--case", "b", "--limit", "100", "--epochs", "2", "--variants", "correct", "with-elu"]
 
 
 def test_a_grid_is_written_and_gone_on_with(tmp_path, capsys):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import sys
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from elunet.testing.mutants import _limit
 from elunet.testing.mutants._subject import MOST_HANGS, Subject, Verdict, quiet
@@ -120,7 +122,12 @@ def judge_by_file(path: Path, subjects: list[Subject], seconds: float) -> list[V
         settings.write_text("[pytest]\n")
         options = [f"-pno:{name}" for name in SWITCHED_OFF]
         options += ["-q", "-s", "--import-mode=importlib", f"-c{settings}", f"--rootdir={folder}"]
-        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        with (
+            contextlib.redirect_stdout(printed),
+            contextlib.redirect_stderr(printed),
+            mock.patch.dict(os.environ),
+        ):
+            os.environ.pop("PYTEST_ADDOPTS", None)  # the caller's session's, such as --cov
             pytest.main([str(path.resolve()), *options], plugins=[plugin])
     _forget(path)
     if not plugin.run and not any(plugin.failures.values()):
