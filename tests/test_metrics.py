@@ -166,11 +166,13 @@ def test_a_vanishing_gradient_is_marked():
     assert all(math.isnan(v) for v in (row.angle, row.norm_ratio, row.null_low, row.null_high))
 
 
-def train(callbacks=(), router=None, epochs=2):
+def train(callbacks=(), router=None, epochs=2, resume=None):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(30, 6, 6, 2)).astype(np.float32), rng.integers(0, 3, 30)
     loss, optimizer = eln.losses.SoftmaxCrossEntropy(), eln.optim.SGD(0.05, momentum=0.9)
     trainer = eln.Trainer(make(), loss, optimizer, router, batch_size=10, callbacks=callbacks)
+    if resume is not None:
+        trainer.resume(resume)
     trainer.fit((x, y), epochs=epochs)
     return trainer
 
@@ -192,6 +194,22 @@ def test_looking_does_not_change_the_training(rule):
     for name, value in plain.items():
         np.testing.assert_array_equal(watched[name], value)
     rule.restore(start)
+
+
+def test_a_run_that_was_cut_and_resumed_has_the_same_angles(tmp_path):
+    class Cut(eln.Callback):
+        def on_step(self, trainer, loss):
+            if trainer.optimizer.steps == 4:
+                raise InterruptedError
+
+    alone = AngleLog(every=2, null=2)
+    train([alone], routers.FeedbackAlignment(3))
+    saves = eln.Checkpoints(tmp_path, steps=1)
+    with pytest.raises(InterruptedError):
+        train([AngleLog(every=2, null=2), saves, Cut()], routers.FeedbackAlignment(3))
+    resumed = AngleLog(tmp_path / "angles.csv", every=2, null=2)
+    train([resumed, saves], routers.FeedbackAlignment(3), resume=tmp_path)
+    assert str(resumed.rows) == str(alone.rows) == str(read_angles(tmp_path / "angles.csv"))
 
 
 def test_feedback_alignment_aligns():
