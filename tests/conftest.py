@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib as mpl
 import pytest
 from hypothesis import HealthCheck, settings
+
+import elunet as eln
 
 mpl.use("Agg")
 
@@ -16,6 +19,15 @@ COMMON = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("default", COMMON)
 settings.register_profile("ci", COMMON, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    """Give every test the same number of threads: a documented example may set another."""
+    before = eln.get_num_threads()
+    yield
+    if eln.get_num_threads() != before:
+        eln.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

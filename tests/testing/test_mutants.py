@@ -331,6 +331,8 @@ def test_one_that_hangs_sometimes():
 
 
 def test_what_waits_outside_of_python_is_left_behind():
+    if sys.gettrace() is not None:
+        pytest.skip("with a tracer (coverage) CPython 3.11 waits as long as the thread sleeps")
     began = time.monotonic()
     with pytest.raises(_limit.TimeIsUp):
         _limit.call(lambda: time.sleep(20), 0.05)
