@@ -30,7 +30,9 @@ def im2col(
     kernel_height, kernel_width = kernel
     # Pixels and channels are adjacent, in a picture's line as in a window's: one run of numbers.
     lines = x.reshape(pictures, height, width * channels)
-    windows = columns.reshape(pictures, out_height, out_width, kernel_height, -1)
+    windows = columns.reshape(
+        pictures, out_height, out_width, kernel_height, kernel_width * channels
+    )
     for n in range(pictures):
         for i in range(out_height):
             for j in range(out_width):
