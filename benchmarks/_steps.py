@@ -74,7 +74,7 @@ def elunet_step(setting: Setting) -> Step:
     def train() -> None:
         logits = net.forward(x, train=True)
         _, dy = loss(logits, y)
-        router.backward(net, dy)
+        router.backward(net, dy, release=True)  # as the trainer does, and PyTorch
         optimizer.step(net, router)
 
     def infer() -> None:

@@ -20,6 +20,7 @@ from elunet import _display, parallel, workspace
 from elunet._checks import integer
 from elunet._checks import seed as checked_seed
 from elunet._types import Array, Seed, Shape
+from elunet.deferred import Queue, deferrable, is_deferrable
 from elunet.layers.base import Layer, check_float
 
 INPUT = "input"
@@ -42,6 +43,27 @@ class Node:
     layer: Layer
     inputs: tuple[str, ...]
     learns: bool  # whether it or anything below it has parameters
+
+
+class _Naming:
+    """Adds a layer's name and place to an error about what it was given."""
+
+    def __init__(self, net: Network, node: Node, place: int) -> None:
+        self.net, self.node, self.place = net, node, place
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, TypeError | ValueError):
+            after = ", ".join(self.node.inputs)
+            where = f"layer {self.place} of {len(self.net)}, after {after}"
+            text = f"{self.node.name} ({where}): {error}"
+            try:
+                named = type(error)(text)
+            except Exception:  # its class is made from other things than a text
+                named = TypeError(text) if isinstance(error, TypeError) else ValueError(text)
+            raise named from error
 
 
 class Network:
@@ -193,25 +215,37 @@ class Network:
             If the network has no layer, or is running in another thread.
         """
         check_float(x, "Network: expected x")
-        waiting = self._consumers()
+        consumers = self._consumers()
+        waiting = consumers.copy()
         values: dict[str, Array] = {INPUT: x}
         shapes = {INPUT: x.shape}
-        with self._running():
-            self._output = None  # until the pass is complete, there is nothing to go back through
+        spare = set[str]()  # outputs that only the layer that takes them will look at
+        with self._running() as queue:
+            self.release()  # so that the last pass's memory can be lent again
             for place, node in enumerate(self.nodes, start=1):
                 taken = tuple(values[source] for source in node.inputs)
-                with self._naming(node, place):
-                    y: Array = node.layer.forward(taken if len(taken) > 1 else taken[0], train)
-                del taken
+                given_up = taken[0] if spare.issuperset(node.inputs) else None
+                with _Naming(self, node, place):
+                    argument: Any = taken if len(taken) > 1 else taken[0]
+                    y: Array = queue.call(node.layer.forward, argument, train, spare=given_up)
                 if not train:
                     node.layer.forget()
                 if tap is not None:
+                    queue.finish()
                     tap(node.name, y)
+                elif (
+                    consumers[node.name] == 1
+                    and not node.layer.keeps(y)
+                    and _is_own(y, node.layer.forward, taken[0], given_up is not None)
+                ):
+                    spare.add(node.name)
+                del taken, argument, given_up
                 values[node.name], shapes[node.name] = y, y.shape
                 for source in node.inputs:
                     waiting[source] -= 1
                     if not waiting[source]:
                         del values[source]
+            queue.finish()
             self.shapes = shapes
             if train:
                 self._output = y.shape, y.dtype
@@ -239,13 +273,19 @@ class Network:
         """
         return self.walk(  # type: ignore[return-value]  # to the input, so there is a gradient
             dy,
-            arrive=lambda layer, dy: dy,
-            send=lambda layer, dy: layer.backward_input(dy),
+            arrive=as_it_is,
+            send=backpropagated,
             to_input=True,
         )
 
     def walk(
-        self, dy: Array, arrive: Arrive, send: Send, tap: Tap | None = None, to_input: bool = False
+        self,
+        dy: Array,
+        arrive: Arrive,
+        send: Send,
+        tap: Tap | None = None,
+        to_input: bool = False,
+        release: bool = False,
     ) -> Array | None:
         """Carry the loss gradient back through the graph: the one walk of all learning rules.
 
@@ -265,6 +305,9 @@ class Network:
             ``tap(name, dy)`` is shown every signal that arrives; it must not write into it.
         to_input : bool, default False
             Whether to go down to the network's input and return the gradient there.
+        release : bool, default False
+            Whether each layer lets go of what forward kept when its turn is over. That takes less
+            memory, and no other backward pass can follow before the next forward pass.
 
         Raises
         ------
@@ -274,25 +317,32 @@ class Network:
         TypeError, ValueError
             If dy does not fit, or a layer raised one; the message names the layer and its place.
         """
-        with self._running():
+        with self._running() as queue:
             dy = self._check_gradient(dy)
             signals = {self.nodes[-1].name: dy}
+            spare = set[str]()  # layers at whose output nobody will look at the signal again
+            unseen = tap is None and is_deferrable(arrive) and is_deferrable(send)
             for place, node in reversed(list(enumerate(self.nodes, start=1))):
                 if not (node.learns or to_input):
                     continue
-                with self._naming(node, place):
-                    delta = arrive(node.layer, signals.pop(node.name))
+                with _Naming(self, node, place):
+                    delta = queue.call(arrive, node.layer, signals.pop(node.name))
                 if tap is not None:
+                    queue.finish()
                     tap(node.name, delta)
-                with self._naming(node, place):
+                given_up = delta if node.name in spare else None
+                with _Naming(self, node, place):
                     if node.layer.params:
-                        node.layer.backward_params(delta)
+                        queue.call(node.layer.backward_params, delta)
                     if not to_input and not any(self._learns(name) for name in node.inputs):
                         continue
+                    backward = node.layer.backward_input
                     if node.layer.weighted:
-                        down = send(node.layer, delta)
+                        down = queue.call(send, node.layer, delta, through=backward, spare=given_up)
                     else:
-                        down = node.layer.backward_input(delta)
+                        down = queue.call(backward, delta, spare=given_up)
+                    if unseen and _is_own(down, backward, delta, given_up is not None):
+                        spare.update(node.inputs)
                     shares = down if isinstance(down, tuple) else (down,)
                     if len(shares) != len(node.inputs):
                         raise ValueError(
@@ -300,11 +350,24 @@ class Network:
                             f" got {len(shares)}"
                         )
                 for source, share in zip(node.inputs, shares, strict=True):
-                    before = signals.get(source)
-                    with np.errstate(over="ignore", invalid="ignore"):  # as layers do
-                        signals[source] = share if before is None else before + share
-                del delta, down, shares, share  # so that their memory can be lent again
+                    if source in signals:
+                        queue.finish()
+                        with np.errstate(over="ignore", invalid="ignore"):  # as layers do
+                            share = signals[source] + share
+                    signals[source] = share
+                if release:
+                    node.layer.forget()
+                del delta, given_up, down, shares, share  # so that their memory can be lent again
+            queue.finish()
+            if release:
+                self.release()
         return signals.get(INPUT)
+
+    def release(self) -> None:
+        """Let go of all that the last forward pass kept, so that none can go back through it."""
+        self._output = None
+        for layer in self:
+            layer.forget()
 
     def parameters(self) -> dict[str, Array]:
         """Return {"conv1.W": array, ...} in forward order: the live arrays."""
@@ -383,7 +446,8 @@ class Network:
         if self._output is None:
             raise RuntimeError(
                 "Network: backward before forward: expected forward(x, train=True) to have come"
-                " first (train=False keeps nothing for a backward pass)"
+                " first (train=False keeps nothing for a backward pass, and one with release=True"
+                " leaves nothing)"
             )
         shape, dtype = self._output
         check_float(dy, "Network: expected dy")
@@ -395,7 +459,7 @@ class Network:
         return name != INPUT and self._by_name[name].learns
 
     @contextmanager
-    def _running(self) -> Iterator[None]:
+    def _running(self) -> Iterator[Queue]:
         """Draw on the workspace, with BLAS on one thread, if no other thread is in here."""
         with self._workspace.held() as free:
             if not free:
@@ -404,21 +468,7 @@ class Network:
                     " thread is running this one; give each thread a copy.deepcopy of it"
                 )
             with workspace.using(self._workspace), parallel.single_threaded_blas():
-                yield
-
-    @contextmanager
-    def _naming(self, node: Node, place: int) -> Iterator[None]:
-        """Add the layer's name and place to an error about what it was given."""
-        try:
-            yield
-        except (TypeError, ValueError) as error:
-            where = f"layer {place} of {len(self.nodes)}, after {', '.join(node.inputs)}"
-            text = f"{node.name} ({where}): {error}"
-            try:
-                named = type(error)(text)
-            except Exception:  # its class is made from other things than a text
-                named = TypeError(text) if isinstance(error, TypeError) else ValueError(text)
-            raise named from error
+                yield Queue()
 
     def _default_name(self, layer: Layer) -> str:
         kind = type(layer).__name__.lower().removesuffix("2d")
@@ -436,6 +486,18 @@ class Network:
         if name in self._by_name:
             raise ValueError(f"Network.add: expected a new name, got {name!r}, which is taken")
         return name
+
+
+@deferrable
+def as_it_is(layer: Layer, dy: Array) -> Array:
+    """Let what came down to a layer's output reach it: an `Arrive`."""
+    return dy
+
+
+@deferrable
+def backpropagated(layer: Layer, dy: Array) -> Array:
+    """Send what backpropagation sends down: a `Send`."""
+    return layer.backward_input(dy)  # type: ignore[no-any-return]
 
 
 class Sequential(Network):
@@ -477,6 +539,15 @@ def multiply_adds(layer: Layer, output_shape: Shape) -> int:
     if not layer.weighted:
         return 0
     return int(layer.params["W"].size * math.prod(output_shape[1:-1]))
+
+
+def _is_own(result: Array, function: Callable[..., Any], taken: Array, spare: bool) -> bool:
+    """Whether nobody else holds the memory of what a layer returned.
+
+    Of a deferrable pass one knows that it is new, or what was taken, or a view of that, which was
+    `spare` or not.
+    """
+    return is_deferrable(function) and (spare or not np.may_share_memory(result, taken))
 
 
 def _child(seed: Seed, place: int) -> np.random.SeedSequence:

@@ -8,6 +8,7 @@ first large enough layer runs, and a forked child starts its own.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -20,9 +21,8 @@ from typing import Any
 import threadpoolctl
 
 from elunet._checks import integer
-from elunet._types import Array
 
-SMALL = 1_000_000  # elementary operations; below this, waking a worker costs more than it gains
+SMALL = 1_000_000  # elementary operations; waking a worker for fewer costs more than it gains
 PRODUCT = 12  # multiply-adds of a matrix product that take as long as one elementary operation
 
 Work = Callable[[int, int, int], None]
@@ -160,20 +160,20 @@ def _blas() -> tuple[list[Any], list[Any]]:
     return private, shared
 
 
-def workers_for(count: int, operations: float) -> int:
-    """Return how many workers `run` gives to a job of this size.
-
-    Waking a worker takes some 60 microseconds. An elementary operation is to read, compute and
-    write one number; in a matrix product `PRODUCT` multiply-adds count as one.
-    """
-    return 1 if operations < SMALL else max(1, min(get_num_threads(), count))
+def workers_for(count: int) -> int:
+    """Return how many workers share so many items."""
+    return max(1, min(get_num_threads(), count))
 
 
-def run(work: Work, count: int, workers: int, block: int = 0) -> None:
+def run(work: Work, count: int, workers: int, block: int = 0, operations: float = math.inf) -> None:
     """Call ``work(start, stop, worker)`` until the range of `count` items is covered.
 
     Each worker takes one contiguous share, in blocks of at most `block` items (0: all at once),
     always the same items for the same arguments, so sums kept per worker are reproducible.
+
+    To wake a worker takes some 60 microseconds; where all is less than SMALL `operations`, this
+    thread does the shares itself, one by one. An elementary operation is to read, compute and write
+    one number; in a matrix product `PRODUCT` multiply-adds count as one.
     """
     bounds = [count * worker // workers for worker in range(workers + 1)]
 
@@ -185,7 +185,8 @@ def run(work: Work, count: int, workers: int, block: int = 0) -> None:
                 work(first, min(first + step, end), worker)
 
     with single_threaded_blas():
-        if workers == 1 or _here.is_worker:  # a worker that waited for workers could wait forever
+        # A worker that waited for workers could wait forever.
+        if workers == 1 or _here.is_worker or operations < SMALL:
             for worker in range(workers):
                 share(worker)
             return
@@ -197,17 +198,6 @@ def run(work: Work, count: int, workers: int, block: int = 0) -> None:
         for error in errors:
             if error is not None:
                 raise error
-
-
-def elementwise(kernel: Callable[..., None], *arrays: Array) -> None:
-    """Call ``kernel(*spans)`` on matching spans of contiguous arrays of one size, flattened."""
-    flat = [array.reshape(-1) for array in arrays]
-    size = flat[0].size
-
-    def work(start: int, stop: int, worker: int) -> None:
-        kernel(*(array[start:stop] for array in flat))
-
-    run(work, size, workers_for(size, size))
 
 
 def _submit(share: Callable[[int], None], workers: Iterable[int]) -> list[Future[None]]:

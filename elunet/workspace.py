@@ -1,16 +1,18 @@
 """Memory that a running network uses again, and never under anybody's feet.
 
 A fresh 80 MB array costs more than the kernel that fills it: the system has to hand out its pages
-one by one. So a network keeps its blocks of memory and lends them out again, and it knows when it
-may: a block is free when nothing but the workspace refers to it. An array that is still held,
-by a layer, a router or a notebook, is a reference, so its memory is never lent twice.
+one by one. So a network keeps its memory and lends it out again, part by part, and it knows when it
+may: each part is an object of its own, to which the array that lies there refers. When the array
+and all its views are gone, whether a layer, a router or a notebook held them, Python says so.
 """
 
 from __future__ import annotations
 
 import math
-import sys
 import threading
+import weakref
+from bisect import insort
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,52 +23,92 @@ from elunet._types import Array, Shape
 
 SMALL = 1 << 14  # bytes; below this, NumPy's own allocator has no page to fetch
 ALIGNMENT = 64  # bytes; a cache line, and the widest vector register
+AHEAD = 4  # a new piece is larger than asked for; pages that nobody touches cost nothing
 
 
-def _holders(blocks: list[Array], index: int) -> int:
-    """Count the references to a block, this look at it included."""
-    return sys.getrefcount(blocks[index])
+class _Piece:
+    """A piece of memory: some of it lent, the rest in gaps (start, stop), in order."""
 
+    def __init__(self, size: int) -> None:
+        memory = np.empty(size + ALIGNMENT, np.uint8)
+        first = -memory.ctypes.data % ALIGNMENT
+        self.memory = memory.data  # no array, or NumPy would take it for the owner of all parts
+        self.gaps = [(first, first + size)]
 
-_IDLE = _holders([np.empty(0)], 0)  # what a block counts that only its list holds
+    def take(self, size: int) -> int | None:
+        """Return where the first gap of this size was, and is no more."""
+        for index, (start, stop) in enumerate(self.gaps):
+            if size <= stop - start:
+                self.gaps[index : index + 1] = [(start + size, stop)] if size < stop - start else []
+                return start
+        return None
+
+    def give_back(self, start: int, stop: int) -> None:
+        """Make a gap again, one with its neighbors."""
+        insort(self.gaps, (start, stop))
+        joined: list[tuple[int, int]] = []
+        for gap in self.gaps:
+            if joined and joined[-1][1] == gap[0]:
+                gap = (joined.pop()[0], gap[1])
+            joined.append(gap)
+        self.gaps = joined
 
 
 class Workspace:
-    """Blocks of memory, each lent to one array (and the views into it) at a time.
+    """Memory whose parts are each lent to one array (and the views into it) at a time.
 
     Not for two threads at once: each network has its own, and holds it while it runs.
     """
 
     def __init__(self) -> None:
-        self._blocks: list[Array] = []
+        self._pieces: list[_Piece] = []
+        self._lent: dict[int, tuple[_Piece, int, int, weakref.ref[Array]]] = {}
+        self._numbers = 0
+        self._returned: deque[int] = deque()  # by whichever thread was the last to hold a part
         self._lock = threading.RLock()
 
     def empty(self, shape: Shape, dtype: npt.DTypeLike) -> Array:
         """Lend an uninitialized array; its memory comes back when the last view of it is gone."""
         dtype = np.dtype(dtype)
-        needed = math.prod(shape) * dtype.itemsize
-        if needed < SMALL:
+        nbytes = math.prod(shape) * dtype.itemsize
+        if nbytes < SMALL:
             return np.empty(shape, dtype)
-        block = self._idle(needed + ALIGNMENT)
-        offset = -block.ctypes.data % ALIGNMENT
-        return np.ndarray(shape, dtype, buffer=block.data, offset=offset)
-
-    def _idle(self, size: int) -> Array:
-        """Return the smallest free block that fits without wasting half of it, or a new one."""
-        best = -1
-        for index in range(len(self._blocks)):  # by index: a loop variable would be a holder too
-            nbytes = self._blocks[index].nbytes
-            better = best < 0 or nbytes < self._blocks[best].nbytes
-            if size <= nbytes <= 2 * size and better and _holders(self._blocks, index) == _IDLE:
-                best = index
-        if best < 0:
-            self._blocks.append(np.empty(size, np.uint8))
-        return self._blocks[best]
+        self._collect()
+        size = -(-nbytes // ALIGNMENT) * ALIGNMENT
+        piece, start = self._take(size)
+        part = np.frombuffer(piece.memory, np.uint8, nbytes, start)
+        self._numbers += 1
+        number, returned = self._numbers, self._returned
+        gone = weakref.ref(part, lambda _: returned.append(number))
+        self._lent[number] = piece, start, start + size, gone
+        return np.ndarray(shape, dtype, buffer=part.data)
 
     @property
     def nbytes(self) -> int:
-        """Bytes held, lent or free."""
-        return sum(block.nbytes for block in self._blocks)
+        """Bytes that are lent."""
+        self._collect()
+        return sum(stop - start for _, start, stop, _ in self._lent.values())
+
+    @property
+    def reserved(self) -> int:
+        """Bytes that were asked of the system, touched or not."""
+        return sum(piece.memory.nbytes for piece in self._pieces)
+
+    def _take(self, size: int) -> tuple[_Piece, int]:
+        for piece in self._pieces:
+            start = piece.take(size)
+            if start is not None:
+                return piece, start
+        try:
+            self._pieces.append(_Piece(AHEAD * size))
+        except MemoryError:
+            self._pieces.append(_Piece(size))
+        return self._take(size)
+
+    def _collect(self) -> None:
+        while self._returned:
+            piece, start, stop, _ = self._lent.pop(self._returned.popleft())
+            piece.give_back(start, stop)
 
     @contextmanager
     def held(self) -> Iterator[bool]:
@@ -87,6 +129,7 @@ class Workspace:
 
 class _Current(threading.local):
     workspace: Workspace | None = None
+    spare: Array | None = None
 
 
 _current = _Current()
@@ -102,7 +145,17 @@ def using(workspace: Workspace) -> Iterator[None]:
         _current.workspace = before
 
 
+def give_up(array: Array | None) -> None:
+    """Let `over` write over this array from now on, in this thread: nobody else needs it."""
+    _current.spare = array
+
+
 def empty(shape: Shape, dtype: npt.DTypeLike) -> Array:
     """Return an uninitialized array, from the running network's workspace if there is one."""
     workspace = _current.workspace
     return np.empty(shape, dtype) if workspace is None else workspace.empty(shape, dtype)
+
+
+def over(x: Array) -> Array:
+    """Return an array to write what a pass makes of x, number by number: x, if it was given up."""
+    return x if x is _current.spare else empty(x.shape, x.dtype)

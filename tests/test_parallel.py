@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import re
 import subprocess
@@ -15,8 +16,8 @@ import pytest
 import threadpoolctl
 
 import elunet as eln
+from elunet import deferred, parallel
 from elunet import layers as L
-from elunet import parallel
 
 
 @pytest.fixture(autouse=True)
@@ -83,12 +84,10 @@ class TestNumberOfThreads:
         monkeypatch.setattr(parallel, "_pool", parallel._Pool())
         assert eln.get_num_threads() == 1
 
-    def test_how_many_workers(self):
+    @pytest.mark.parametrize(("count", "workers"), [(100, 3), (2, 2), (0, 1)])
+    def test_how_many_workers(self, count, workers):
         eln.set_num_threads(3)
-        assert parallel.workers_for(100, parallel.SMALL - 1) == 1
-        assert parallel.workers_for(100, parallel.SMALL) == 3
-        assert parallel.workers_for(2, 1e9) == 2
-        assert parallel.workers_for(0, 1e9) == 1
+        assert parallel.workers_for(count) == workers
 
 
 class TestRun:
@@ -172,7 +171,7 @@ class TestRun:
         eln.set_num_threads(2)
         x = np.arange(300_000.0).reshape(3, 1000, 100)
         y = np.empty_like(x)
-        parallel.elementwise(lambda x, y: np.multiply(x, 2, out=y), x, y)
+        deferred.elementwise(lambda y: np.multiply(y, 2, out=y), x, y)
         np.testing.assert_array_equal(y, 2 * x)
 
 
@@ -294,9 +293,9 @@ class TestResults:
         counts, run = [], parallel.run
         eln.set_num_threads(3)
 
-        def counted(work, count, workers, block=0):
+        def counted(work, count, workers, block=0, operations=math.inf):
             counts.append(workers)
-            run(work, count, workers, block)
+            run(work, count, workers, block, operations)
 
         monkeypatch.setattr(parallel, "run", counted)
         train(steps=1)

@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "elunet"
 
 GROUND = {"_types", "_checks"}
-COMPUTE = GROUND | {"workspace", "parallel", "kernels"}
+COMPUTE = GROUND | {"workspace", "parallel", "deferred", "kernels"}
 NETWORK = COMPUTE | {"init", "layers", "_display"}
 LEARNING = NETWORK | {"network", "routers", "losses", "optim", "schedules"}
 MAY_IMPORT = {
@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "_display": set(),
     "workspace": GROUND,
     "parallel": GROUND,
+    "deferred": GROUND | {"parallel", "workspace"},
     "kernels": GROUND,
     "init": GROUND,
     "layers": COMPUTE | {"init", "_display"},

@@ -1,8 +1,9 @@
-"""The workspace: a block is lent again when, and only when, nobody holds it."""
+"""The workspace: memory is lent again when, and only when, nobody holds it."""
 
 from __future__ import annotations
 
 import copy
+import itertools
 import threading
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elunet.workspace import ALIGNMENT, SMALL, Workspace, empty, using
+from elunet.workspace import ALIGNMENT, SMALL, Workspace, empty, give_up, over, using
 
 BIG = (SMALL // 4,)  # as float32
 
@@ -19,14 +20,16 @@ def address(array):
     return array.__array_interface__["data"][0]
 
 
-def test_a_block_comes_back_when_it_is_free():
+def test_memory_comes_back_when_it_is_free():
     workspace = Workspace()
     first = workspace.empty(BIG, np.float32)
-    place, size = address(first), workspace.nbytes
+    place, reserved = address(first), workspace.reserved
+    assert workspace.nbytes == first.nbytes
     del first
+    assert workspace.nbytes == 0
     second = workspace.empty(BIG, np.float32)
     assert address(second) == place
-    assert workspace.nbytes == size
+    assert workspace.reserved == reserved
 
 
 @pytest.mark.parametrize(
@@ -72,23 +75,94 @@ def test_arrays_are_as_np_empty_gives_them(shape, dtype):
 
 def test_small_arrays_are_numpys_own():
     workspace = Workspace()
-    workspace.empty((SMALL - 1,), np.uint8)
-    assert workspace.nbytes == 0
-    workspace.empty((SMALL,), np.uint8)
-    assert workspace.nbytes == SMALL + ALIGNMENT
+    small = workspace.empty((SMALL - 1,), np.uint8)
+    assert workspace.nbytes == workspace.reserved == 0
+    large = workspace.empty((SMALL,), np.uint8)
+    assert workspace.nbytes == SMALL
+    assert small.nbytes < large.nbytes
 
 
-def test_the_smallest_block_that_fits():
+def test_the_first_gap_that_fits_and_gaps_that_join():
     workspace = Workspace()
-    sizes = [5 * SMALL, 3 * SMALL, 4 * SMALL]
-    arrays = [workspace.empty((size,), np.uint8) for size in sizes]
-    places = [address(array) for array in arrays]
-    arrays.clear()
-    assert address(workspace.empty((3 * SMALL - 99,), np.uint8)) == places[1]
-    assert address(workspace.empty((3 * SMALL + 99,), np.uint8)) == places[2]
-    assert workspace.nbytes == sum(sizes) + 3 * ALIGNMENT
-    workspace.empty((SMALL,), np.uint8)  # it would waste half of the smallest
-    assert workspace.nbytes == sum(sizes) + 4 * ALIGNMENT + SMALL
+    a, b, c, d = (workspace.empty((SMALL,), np.uint8) for _ in range(4))
+    place = address(a)
+    assert [address(array) - place for array in (a, b, c, d)] == [0, SMALL, 2 * SMALL, 3 * SMALL]
+    del a, c
+    e = workspace.empty((SMALL,), np.uint8)
+    assert address(e) == place
+    f = workspace.empty((2 * SMALL,), np.uint8)  # the gap that c left is too small
+    assert not 0 <= address(f) - place < 4 * SMALL
+    del b
+    g = workspace.empty((2 * SMALL,), np.uint8)  # but not with b's beside it
+    assert address(g) == place + SMALL
+    del d, e, f, g
+
+
+@given(
+    steps=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 9)), min_size=1, max_size=60),
+)
+def test_no_two_arrays_share_a_byte(steps):
+    """Whatever is taken and given back in whatever order, and through which views."""
+    workspace, held = Workspace(), []
+    for number, (size, drop) in enumerate(steps):
+        array = workspace.empty((SMALL + 997 * size,), np.uint8)
+        array[...] = number
+        held.append((array[drop:], number))
+        del array
+        if drop < len(held) - 1:
+            held.pop(drop)
+        for view, then in held:
+            assert (view == then).all()
+    spans = sorted((address(view), address(view) + view.nbytes) for view, _ in held)
+    assert all(one[1] <= other[0] for one, other in itertools.pairwise(spans))
+    assert workspace.nbytes >= sum(view.nbytes for view, _ in held)
+    held.clear()
+    del view
+    assert workspace.nbytes == 0
+    assert all(len(piece.gaps) == 1 for piece in workspace._pieces)
+
+
+def test_another_thread_may_be_the_last_to_hold_it():
+    workspace = Workspace()
+    held = [workspace.empty(BIG, np.float32)]
+    other = threading.Thread(target=held.clear)
+    other.start()
+    other.join()
+    assert workspace.nbytes == 0
+
+
+def test_where_memory_is_short_it_takes_no_more_than_it_needs(monkeypatch):
+    real = np.empty
+
+    def short(shape, dtype):
+        if np.prod(shape) > 2 * SMALL:
+            raise MemoryError("short")
+        return real(shape, dtype)
+
+    workspace = Workspace()
+    monkeypatch.setattr(np, "empty", short)
+    array = workspace.empty((SMALL,), np.uint8)
+    assert SMALL <= workspace.reserved <= SMALL + ALIGNMENT
+    with pytest.raises(MemoryError, match="short"):
+        workspace.empty((3 * SMALL,), np.uint8)
+    assert workspace.nbytes == array.nbytes
+
+
+def test_over_writes_where_it_may():
+    workspace = Workspace()
+    with using(workspace):
+        x = empty(BIG, np.float32)
+        other = over(x)
+        assert other is not x
+        assert (other.shape, other.dtype) == (x.shape, x.dtype)
+        give_up(x)
+        try:
+            assert over(x) is x
+            assert over(other) is not other
+            assert over(x[:]) is not x
+        finally:
+            give_up(None)
+        assert over(x) is not x
 
 
 def test_using_counts_inside_its_block_only():
@@ -103,7 +177,7 @@ def test_using_counts_inside_its_block_only():
             raise RuntimeError
         d = empty(BIG, np.float32)
     empty(BIG, np.float32)
-    assert outer.nbytes == 3 * inner.nbytes
+    assert outer.nbytes == 3 * inner.nbytes > 0
     del a, b, c, d
 
 

@@ -9,16 +9,16 @@ from elunet.kernels._jit import jit
 
 
 @jit
-def drop(x: Array, bits: Array, dropped: int, scale: Any, y: Array) -> None:
-    """Write ``y = scale x`` where bits >= dropped and 0 elsewhere.
+def drop(x: Array, bits: Array, dropped: int, scale: Any) -> None:
+    """Multiply x by scale where bits >= dropped and by 0 elsewhere.
 
     Parameters
     ----------
-    x, y : arrays of shape (n,)
+    x : array of shape (n,)
     bits : uint16 array of shape (n,)
     dropped : int
     scale : number of x's dtype
     """
     zero = x.dtype.type(0)
     for i in range(x.size):
-        y[i] = x[i] * (scale if bits[i] >= dropped else zero)
+        x[i] *= scale if bits[i] >= dropped else zero

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from elunet import parallel
+from elunet import deferred, parallel
 from elunet._types import Array
 from elunet.kernels.columns import col2im, im2col
 from elunet.kernels.sums import add_rows
 from elunet.layers._products import SumOfProducts
 from elunet.layers._windows import Windows
+from elunet.parallel import Work
 from elunet.workspace import empty
 
 BLOCK = 1 << 20  # bytes of columns that one worker makes at a time
@@ -33,7 +34,7 @@ class Columns:
         self.windows, self.dtype = windows, dtype
         self.direct = windows.width == windows.in_channels and windows.size == windows.out
         self.direct = self.direct and (windows.stride, windows.top, windows.left) == (1, 0, 0)
-        self.workers = parallel.workers_for(windows.pictures, windows.operations)
+        self.workers = parallel.workers_for(windows.pictures)
         picture = windows.out[0] * windows.out[1] * windows.width * dtype.itemsize
         share = -(-windows.pictures // self.workers)
         self.block = max(1, min(BLOCK // picture, share))
@@ -52,7 +53,7 @@ class Columns:
             if b is not None:
                 rows += b
 
-        parallel.run(work, len(x), self.workers, self.block)
+        self._run(work)
         return y
 
     def kernel_gradient(self, x: Array, dy: Array, bias: bool) -> tuple[Array, Array]:
@@ -67,7 +68,7 @@ class Columns:
             if bias:
                 add_rows(rows, db[worker])
 
-        parallel.run(work, len(x), self.workers, self.block)
+        self._run(work)
         return dW.total(), db.sum(axis=0)
 
     def input_gradient(self, dy: Array, W: Array) -> Array:
@@ -83,8 +84,13 @@ class Columns:
             if not self.direct:
                 col2im(columns, windows.stride, windows.top, windows.left, pictures)
 
-        parallel.run(work, len(dy), self.workers, self.block)
+        self._run(work)
         return dx
+
+    def _run(self, work: Work) -> None:
+        windows = self.windows
+        count = windows.pictures
+        deferred.by_picture(work, count, self.workers, windows.operations, self.block)
 
     def _gather(self, pictures: Array, worker: int) -> Array:
         """Return the rows of these pictures (im2col)."""

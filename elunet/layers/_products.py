@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from elunet import deferred, parallel
 from elunet._types import Array, Shape
 from elunet.workspace import empty
 
@@ -31,9 +32,23 @@ class SumOfProducts:
             np.matmul(a, b, out=self.product[worker])
             self.sums[worker] += self.product[worker]
 
-    def total(self) -> Array:
-        """Return the sum over all workers; zeros if there was no block."""
+    def total(self, matrix: Array | None = None) -> Array:
+        """Return the sum over all workers; zeros if there was no block.
+
+        With a matrix, its product with the sum, whose first axis counts rows: each worker
+        multiplies its own share, which is large where the product is small.
+        """
+        deferred.finish()
         for worker, begun in enumerate(self.begun):
             if not begun:
                 self.sums[worker] = 0
-        return np.asarray(self.sums.sum(axis=0))
+        if matrix is None:
+            return np.asarray(self.sums.sum(axis=0))
+        rows = self.sums.reshape(*self.sums.shape[:2], -1)
+        shares = empty((len(rows), len(matrix), rows.shape[2]), rows.dtype)
+
+        def work(start: int, stop: int, worker: int) -> None:
+            np.matmul(matrix, rows[worker], out=shares[worker])
+
+        parallel.run(work, len(rows), len(rows))
+        return np.asarray(shares.sum(axis=0))

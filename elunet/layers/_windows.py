@@ -33,7 +33,7 @@ class Windows:
 
     @property
     def operations(self) -> float:
-        """What a pass takes, for `parallel.workers_for`: windows copied, outputs, the product."""
+        """What a pass takes, for `parallel.run`: windows copied, outputs, the product."""
         positions = self.pictures * math.prod(self.out)
         product = self.width * self.out_channels / PRODUCT
         return positions * (self.width + self.out_channels + product)

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from elunet import parallel
+from elunet import deferred, parallel
 from elunet._types import Array
 from elunet.kernels.sums import add_rows
 from elunet.kernels.winograd import gather_tiles, matrices, scatter_tiles
 from elunet.layers._products import SumOfProducts
 from elunet.layers._windows import Windows
+from elunet.parallel import Work
 from elunet.workspace import empty
 
 TILES = 64  # that one worker has at a time: few enough for the cache, enough for a fast product
@@ -50,7 +51,7 @@ class Winograd:
         self.G = np.kron(G, G).astype(dtype)  # both axes of a kernel at once
         self.places = len(self.G)
         self.grid = (-(-windows.out[0] // self.side), -(-windows.out[1] // self.side))
-        self.workers = parallel.workers_for(windows.pictures, windows.operations)
+        self.workers = parallel.workers_for(windows.pictures)
         per_picture = self.grid[0] * self.grid[1]
         share = -(-windows.pictures // self.workers)
         self.block = max(1, min(TILES // per_picture, share))
@@ -70,7 +71,7 @@ class Winograd:
             y[start:stop] = 0 if b is None else b
             scatter_tiles(M, self.A, self.side, 0, 0, y[start:stop])
 
-        parallel.run(work, len(x), self.workers, self.block)
+        self._run(work)
         return y
 
     def kernel_gradient(self, x: Array, dy: Array, bias: bool) -> tuple[Array, Array]:
@@ -86,10 +87,8 @@ class Winograd:
             if bias:
                 add_rows(dy[start:stop].reshape(-1, dy.shape[-1]), db[worker])
 
-        parallel.run(work, len(x), self.workers, self.block)
-        with parallel.single_threaded_blas():
-            dW = self.G.T @ dU.total().reshape(self.places, -1)
-        return dW, db.sum(axis=0)
+        self._run(work)
+        return dU.total(self.G.T), db.sum(axis=0)
 
     def input_gradient(self, dy: Array, W: Array) -> Array:
         """Return ``dx = B^T (dM U^T) B``, tiles added up where they overlap."""
@@ -103,8 +102,13 @@ class Winograd:
             dx[start:stop] = 0
             scatter_tiles(dV, self.B, self.side, windows.top, windows.left, dx[start:stop])
 
-        parallel.run(work, len(dy), self.workers, self.block)
+        self._run(work)
         return dx
+
+    def _run(self, work: Work) -> None:
+        windows = self.windows
+        count = windows.pictures
+        deferred.by_picture(work, count, self.workers, windows.operations, self.block)
 
     def _inputs(self, pictures: Array, worker: int) -> Array:
         """Return V of these pictures."""
@@ -128,12 +132,12 @@ class Winograd:
     def _transformed(self, W: Array) -> Array:
         """Return U, one matrix of the kernel's last two axes for each place in a tile."""
         U = empty((self.places, *W.shape[2:]), self.dtype)
+        flat = W.reshape(self.G.shape[1], -1)
 
         def work(start: int, stop: int, worker: int) -> None:
-            some = np.ascontiguousarray(W[:, :, start:stop]).reshape(self.G.shape[1], -1)
-            U[:, start:stop] = (self.G @ some).reshape(self.places, stop - start, -1)
+            np.matmul(self.G[start:stop], flat, out=U[start:stop].reshape(stop - start, -1))
 
-        parallel.run(work, W.shape[2], self.workers)
+        parallel.run(work, self.places, self.workers)
         return U
 
 

@@ -137,7 +137,8 @@ class Layer:
         TypeError, ValueError
             If x is no such array, or its shape another.
         """
-        check_float(x, f"{self!r}: expected x")
+        if not is_float(x):  # asked first: to say who is asking takes longer than to ask
+            check_float(x, f"{self!r}: expected x")
         wanted: list[int | str | EllipsisType] = list(shape)
         if ... in shape:
             place = shape.index(...)
@@ -159,7 +160,8 @@ class Layer:
         TypeError, ValueError
             If dy is no float array, or not of this shape, the output's.
         """
-        check_float(dy, f"{self!r}: expected dy")
+        if not is_float(dy):
+            check_float(dy, f"{self!r}: expected dy")
         if dy.shape != shape:
             raise ValueError(f"{self!r}: expected dy of the output's shape {shape}, got {dy.shape}")
         return np.asarray(dy, dtype, order="C")
@@ -207,6 +209,10 @@ class Layer:
             )
         return self._kept
 
+    def keeps(self, array: Array) -> bool:
+        """Return whether this very array is among what was kept."""
+        return self._kept is not None and any(value is array for value in self._kept)
+
     def forget(self) -> None:
         """Let go of what was kept."""
         self._kept = None
@@ -223,6 +229,11 @@ def describe(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return f"{value.dtype} of shape {value.shape}"
     return f"{value!r} ({type(value).__name__})"
+
+
+def is_float(x: Any) -> bool:
+    """Return whether x is an array of float32 or float64."""
+    return isinstance(x, np.ndarray) and x.dtype in FLOATS
 
 
 def check_float(x: Any, expected: str) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from elunet._checks import choice, integer
 from elunet._types import Array, Seed
+from elunet.deferred import deferrable
 from elunet.init import Initializer
 from elunet.layers._columns import Columns
 from elunet.layers._windows import Windows
@@ -96,6 +97,7 @@ class Conv2D(Weighted):
         shape = (*self.kernel_size, self.in_channels, self.out_channels)
         super().__init__(shape, bias, init, seed)
 
+    @deferrable
     @ieee
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return y of shape (N, H_out, W_out, C_out) for x of shape (N, H, W, C_in)."""
@@ -107,6 +109,7 @@ class Conv2D(Weighted):
         self.keep(x, W, windows)
         return y
 
+    @deferrable
     @ieee
     def backward_params(self, dy: Array) -> None:
         """Fill ``dW = sum over all windows of window^T dy`` and ``db = sum of dy``."""
@@ -117,6 +120,7 @@ class Conv2D(Weighted):
         if self.bias:
             self.store_gradient("b", db, x.dtype)
 
+    @deferrable
     @ieee
     def backward_input(self, dy: Array, weight: Array | None = None) -> Array:
         """Return dx: each window gets ``dy W^T``; `weight`, of W's shape, may stand in for W."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from elunet import parallel
 from elunet._checks import number
 from elunet._types import Array, Seed
+from elunet.deferred import deferrable, elementwise
 from elunet.kernels.dropout import drop
 from elunet.layers.base import Layer, ieee
-from elunet.workspace import empty
+from elunet.workspace import over
 
 STEPS = 1 << 16  # 16 random bits decide on each number: a rate is met to within 1 / 131072
 
@@ -56,6 +56,7 @@ class Dropout(Layer):
         """Start the masks' random numbers anew."""
         self.rng = np.random.default_rng(seed)
 
+    @deferrable
     @ieee
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return y, of x's shape; outside training it is x itself."""
@@ -67,6 +68,7 @@ class Dropout(Layer):
         self.keep(bits, x.shape, x.dtype)
         return self._drop(x, bits)
 
+    @deferrable
     @ieee
     def backward_input(self, dy: Array) -> Array:
         """Return ``dx = dy mask / (1 - rate)`` with forward's mask."""
@@ -78,8 +80,8 @@ class Dropout(Layer):
         """Return ``x mask / (1 - rate)``: the mask is where the bits are large enough."""
         dropped = self._dropped()
         scale = x.dtype.type(STEPS / (STEPS - dropped))
-        y = empty(x.shape, x.dtype)
-        parallel.elementwise(lambda x, bits, y: drop(x, bits, dropped, scale, y), x, bits, y)
+        y = over(x)
+        elementwise(lambda y, bits: drop(y, bits, dropped, scale), x, y, bits)
         return y
 
     def _dropped(self) -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from elunet import parallel
 from elunet._checks import number
 from elunet._types import Array
+from elunet.deferred import deferrable, elementwise
 from elunet.kernels.activations import elu, elu_backward
 from elunet.layers.base import Layer, ieee
-from elunet.workspace import empty
+from elunet.workspace import over
 
 
 class ELU(Layer):
@@ -42,24 +42,26 @@ class ELU(Layer):
         super().__init__()
         self.alpha = number("ELU", "alpha", alpha, "(0, inf)")
 
+    @deferrable
     @ieee
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return f(x), of x's shape."""
         x = self.check_input(x, ("N", ...))
-        y = empty(x.shape, x.dtype)
+        y = over(x)
         alpha = x.dtype.type(self.alpha)
-        parallel.elementwise(lambda x, y: elu(x, alpha, y), x, y)
+        elementwise(lambda y: elu(y, alpha), x, y)
         self.keep(y)
         return y
 
+    @deferrable
     @ieee
     def backward_input(self, dy: Array) -> Array:
         """Return ``dx = dy f'(x)``, with f'(x) = 1 for x > 0 and f(x) + alpha elsewhere."""
         (y,) = self.recall()
         dy = self.check_gradient(dy, y.shape, y.dtype)
-        dx = empty(y.shape, y.dtype)
+        dx = over(dy)
         alpha = y.dtype.type(self.alpha)
-        parallel.elementwise(lambda y, dy, dx: elu_backward(y, dy, alpha, dx), y, dy, dx)
+        elementwise(lambda dx, y: elu_backward(dx, y, alpha), dy, dx, y)
         return dx
 
     def __repr__(self) -> str:

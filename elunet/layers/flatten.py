@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from elunet._types import Array
+from elunet.deferred import deferrable
 from elunet.layers.base import Layer
 
 
@@ -19,12 +20,14 @@ class Flatten(Layer):
     (5, 12)
     """
 
+    @deferrable
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return x as (N, D)."""
         x = self.check_input(x, ("N", ...))
         self.keep(x.shape, x.dtype)
         return x.reshape(len(x), math.prod(x.shape[1:]))
 
+    @deferrable
     def backward_input(self, dy: Array) -> Array:
         """Return dy in x's shape."""
         shape, dtype = self.recall()

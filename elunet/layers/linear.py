@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from elunet import parallel
+from elunet import deferred
 from elunet._checks import integer
 from elunet._types import Array, Seed
 from elunet.init import Initializer
 from elunet.kernels.sums import add_rows
 from elunet.layers.base import ieee
 from elunet.layers.weighted import Weighted
+from elunet.parallel import PRODUCT, Work, workers_for
 from elunet.workspace import empty
 
 
@@ -55,6 +56,7 @@ class Linear(Weighted):
         self.out_features = integer("Linear", "out_features", out_features)
         super().__init__((self.in_features, self.out_features), bias, init, seed)
 
+    @deferred.deferrable
     @ieee
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return ``x W + b`` of shape (N, out_features) for x of shape (N, in_features)."""
@@ -67,16 +69,17 @@ class Linear(Weighted):
             if b is not None:
                 y[start:stop] += b
 
-        parallel.run(work, len(x), self._workers(len(x)))
+        self._run(work, len(x), workers_for(len(x)))
         self.keep(x, W)
         return y
 
+    @deferred.deferrable
     @ieee
     def backward_params(self, dy: Array) -> None:
         """Fill ``dW = x^T dy`` and ``db = sum over the rows of dy``."""
         x, _ = self.recall()
         dy = self.check_gradient(dy, (len(x), self.out_features), x.dtype)
-        workers = self._workers(len(x))
+        workers = workers_for(len(x))
         dW = empty((workers, *self.shape), x.dtype)
         if not len(x):
             dW[...] = 0  # without rows, nobody writes it
@@ -87,11 +90,13 @@ class Linear(Weighted):
             if self.bias:
                 add_rows(dy[start:stop], db[worker])
 
-        parallel.run(work, len(x), workers)
+        self._run(work, len(x), workers)
+        deferred.finish()
         self.store_gradient("W", dW.sum(axis=0), x.dtype)
         if self.bias:
             self.store_gradient("b", db.sum(axis=0), x.dtype)
 
+    @deferred.deferrable
     @ieee
     def backward_input(self, dy: Array, weight: Array | None = None) -> Array:
         """Return ``dx = dy W^T``; `weight`, of W's shape, stands in for W if it is given."""
@@ -103,12 +108,14 @@ class Linear(Weighted):
         def work(start: int, stop: int, worker: int) -> None:
             np.matmul(dy[start:stop], down, out=dx[start:stop])
 
-        parallel.run(work, len(x), self._workers(len(x)))
+        self._run(work, len(x), workers_for(len(x)))
         return dx
 
-    def _workers(self, rows: int) -> int:
-        product = self.in_features * self.out_features / parallel.PRODUCT
-        return parallel.workers_for(rows, rows * (self.in_features + self.out_features + product))
+    def _run(self, work: Work, rows: int, workers: int) -> None:
+        product = self.in_features * self.out_features / PRODUCT
+        operations = rows * (self.in_features + self.out_features + product)
+        share = -(-rows // workers)  # whole: a product of few rows is slow
+        deferred.by_picture(work, rows, workers, operations, share)
 
     def __repr__(self) -> str:
         return f"Linear({self.in_features}->{self.out_features})"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from elunet import parallel
 from elunet._types import Array
+from elunet.deferred import deferrable
 from elunet.kernels.pooling import max_pool, max_pool_backward
 from elunet.layers.pool2d import Pool2D
 from elunet.workspace import empty
@@ -35,6 +35,7 @@ class MaxPool2D(Pool2D):
     array([ 5.,  7., 13., 15.])
     """
 
+    @deferrable
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return y of shape (N, H_out, W_out, C) for x of shape (N, H, W, C)."""
         x = self.check_input(x, ("N", "H", "W", "C"))
@@ -44,10 +45,11 @@ class MaxPool2D(Pool2D):
         def work(start: int, stop: int, worker: int) -> None:
             max_pool(x[start:stop], self.size, self.stride, y[start:stop], winner[start:stop])
 
-        parallel.run(work, len(x), self._workers(x.shape))
+        self._run(work, x.shape)
         self.keep(winner, x.shape, x.dtype)
         return y
 
+    @deferrable
     def backward_input(self, dy: Array) -> Array:
         """Return dx: each window's gradient goes to the pixel that was largest."""
         winner, x_shape, dtype = self.recall()
@@ -58,5 +60,5 @@ class MaxPool2D(Pool2D):
             some = slice(start, stop)
             max_pool_backward(dy[some], winner[some], self.size, self.stride, dx[some])
 
-        parallel.run(work, len(dx), self._workers(x_shape))
+        self._run(work, x_shape)
         return dx

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from elunet import parallel
 from elunet._types import Array
+from elunet.deferred import deferrable
 from elunet.kernels.pooling import mean_pool, mean_pool_backward
 from elunet.layers.pool2d import Pool2D
 from elunet.workspace import empty
@@ -33,6 +33,7 @@ class MeanPool2D(Pool2D):
     array([ 2.5,  4.5, 10.5, 12.5])
     """
 
+    @deferrable
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return y of shape (N, H_out, W_out, C) for x of shape (N, H, W, C)."""
         x = self.check_input(x, ("N", "H", "W", "C"))
@@ -41,10 +42,11 @@ class MeanPool2D(Pool2D):
         def work(start: int, stop: int, worker: int) -> None:
             mean_pool(x[start:stop], self.size, self.stride, y[start:stop])
 
-        parallel.run(work, len(x), self._workers(x.shape))
+        self._run(work, x.shape)
         self.keep(x.shape, y.shape, x.dtype)
         return y
 
+    @deferrable
     def backward_input(self, dy: Array) -> Array:
         """Return dx: each pixel of a window gets 1/size^2 of the window's gradient."""
         x_shape, y_shape, dtype = self.recall()
@@ -54,5 +56,5 @@ class MeanPool2D(Pool2D):
         def work(start: int, stop: int, worker: int) -> None:
             mean_pool_backward(dy[start:stop], self.size, self.stride, dx[start:stop])
 
-        parallel.run(work, len(dx), self._workers(x_shape))
+        self._run(work, x_shape)
         return dx

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from elunet import parallel
+import math
+
 from elunet._checks import integer
-from elunet._types import Array
+from elunet._types import Array, Shape
+from elunet.deferred import by_picture
 from elunet.layers.base import Layer
+from elunet.parallel import Work, workers_for
 
 
 class Pool2D(Layer):
@@ -42,9 +45,9 @@ class Pool2D(Layer):
         rows, columns = ((side - self.size) // self.stride + 1 for side in (height, width))
         return pictures, rows, columns, channels
 
-    def _workers(self, x_shape: tuple[int, ...]) -> int:
-        pictures, height, width, channels = x_shape
-        return parallel.workers_for(pictures, pictures * height * width * channels)
+    def _run(self, work: Work, x_shape: Shape) -> None:
+        pictures = x_shape[0]
+        by_picture(work, pictures, workers_for(pictures), math.prod(x_shape))
 
     def __repr__(self) -> str:
         stride = "" if self.stride == self.size else f", stride {self.stride}"

@@ -16,8 +16,9 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 from elunet._checks import integer
 from elunet._types import Array
+from elunet.deferred import deferrable, is_deferrable
 from elunet.layers.base import Layer
-from elunet.network import Network, Node, Tap
+from elunet.network import Network, Node, Tap, as_it_is
 from elunet.routers.memory import Check, count
 
 
@@ -84,7 +85,12 @@ class Router:
         self._nodes: dict[int, Node] = {}
 
     def backward(
-        self, net: Network, dy: Array, target: Array | None = None, tap: Tap | None = None
+        self,
+        net: Network,
+        dy: Array,
+        target: Array | None = None,
+        tap: Tap | None = None,
+        release: bool = False,
     ) -> None:
         """Fill every layer's grads from the loss gradient.
 
@@ -99,6 +105,9 @@ class Router:
         tap : callable, optional
             ``tap(name, delta)`` is shown the signal at each layer's output; it must not write into
             it, and copies what it keeps.
+        release : bool, default False
+            Whether each layer lets go of what forward kept when its turn is over. That takes less
+            memory, and no other backward pass can follow before the next forward pass.
 
         Raises
         ------
@@ -106,7 +115,9 @@ class Router:
             If no forward pass with ``train=True`` came before.
         """
         self.enter(net, dy, target)
-        net.walk(dy, self._arrived, self.send, tap)
+        hooks = (self.arrive, self.hear, self.deliver)
+        arrive = as_it_is if all(map(is_deferrable, hooks)) else self._arrived
+        net.walk(dy, arrive, self.send, tap, release=release)
         self.end()
 
     def enter(self, net: Network, dy: Array, target: Array | None) -> None:
@@ -121,17 +132,21 @@ class Router:
     def end(self) -> None:
         """Let go, after a walk, of what was kept for it."""
 
+    @deferrable
     def send(self, layer: Layer, dy: Array) -> Array:
         """Return what goes down from a weighted layer."""
         return layer.backward_input(dy)  # type: ignore[no-any-return]
 
+    @deferrable
     def arrive(self, layer: Layer, dy: Array) -> Array:
         """Return what reaches a layer's output."""
         return dy
 
+    @deferrable
     def hear(self, layer: Layer, dy: Array) -> None:
         """Look on at what has reached a layer's output, whichever rule decided it."""
 
+    @deferrable
     def deliver(self, layer: Layer, dy: Array) -> Array:
         """Return what comes down to a layer's output; other than dy if sent past layers above."""
         return dy

@@ -60,7 +60,12 @@ class GradientNoise(Wrapper):
         self.passes = 0
 
     def backward(
-        self, net: Network, dy: Array, target: Array | None = None, tap: Tap | None = None
+        self,
+        net: Network,
+        dy: Array,
+        target: Array | None = None,
+        tap: Tap | None = None,
+        release: bool = False,
     ) -> None:
         """Run the rule, then add the noise."""
         self.router.epoch = self.epoch
@@ -70,6 +75,8 @@ class GradientNoise(Wrapper):
         for gradient in net.gradients().values():
             gradient += deviation * rng.standard_normal(gradient.shape)
         self.passes += 1
+        if release:
+            net.release()
 
     def redrawn(self, seed: int) -> Self:
         """Return a twin whose rule is drawn anew, and the noise from here on as well."""

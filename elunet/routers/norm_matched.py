@@ -39,7 +39,12 @@ class NormMatched(Wrapper):
     """
 
     def backward(
-        self, net: Network, dy: Array, target: Array | None = None, tap: Tap | None = None
+        self,
+        net: Network,
+        dy: Array,
+        target: Array | None = None,
+        tap: Tap | None = None,
+        release: bool = False,
     ) -> None:
         """Run backpropagation for the norms, then the rule, and scale."""
         Router().backward(net, dy, target)
@@ -50,6 +55,8 @@ class NormMatched(Wrapper):
             norm = _norm(gradient)
             if norm > 0:
                 gradient *= norms[name] / norm
+        if release:
+            net.release()
 
     def __repr__(self) -> str:
         return f"NormMatched({self.router!r})"

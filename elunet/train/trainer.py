@@ -12,6 +12,8 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -413,7 +415,10 @@ class Trainer:
             taps = [callback.on_backward(self, dy, y) for callback in self.callbacks]
             if self.debug:
                 taps.append(self._look("the signal at {}'s output"))
-            self.router.backward(self.net, dy, y, together(taps))
+            if self._last_pass():
+                self.router.backward(self.net, dy, y, together(taps), release=True)
+            else:
+                self.router.backward(self.net, dy, y, together(taps))
             self._check_gradients()
             for callback in self.callbacks:
                 callback.on_gradients(self)
@@ -423,6 +428,12 @@ class Trainer:
         self._run.spike_count += self._run.spikes.add(value)
         self._between_steps = True
         return value
+
+    def _last_pass(self) -> bool:
+        """Whether nothing goes back through a forward pass once the rule has done so once."""
+        looks = (type(callback).on_gradients for callback in self.callbacks)
+        blind = all(look is Callback.on_gradients for look in looks)
+        return blind and _can_release(type(self.router))  # type: ignore[arg-type]  # it can be hashed
 
     def _forward(self, x: Array) -> Array:
         """Return the network's output, looking at each layer's if in doubt."""
@@ -480,3 +491,9 @@ def _check_pair(name: str, data: object) -> None:
     if not isinstance(data, tuple | list) or len(data) != 2:
         kinds = "(x, y) or Batches" if name == "train" else "(x, y)"
         raise TypeError(f"Trainer.fit: expected {name} as {kinds}, got {type(data).__name__}")
+
+
+@cache
+def _can_release(kind: type[Router]) -> bool:
+    """Whether a rule's backward takes `release`; one of a user's own need not."""
+    return "release" in signature(kind.backward).parameters

@@ -23,8 +23,8 @@ rows = hnp.arrays(
 
 
 def run_elu(x, alpha=1.0):
-    y = np.full_like(x, np.nan)
-    elu(x, x.dtype.type(alpha), y)
+    y = x.copy()
+    elu(y, x.dtype.type(alpha))
     return y
 
 
@@ -71,20 +71,12 @@ def test_elu_keeps_nan_and_only_nan(dtype):
 
 
 @DTYPES
-def test_elu_in_place(dtype):
-    x = np.linspace(-3, 3, 50).astype(dtype)
-    expected = run_elu(x)
-    elu(x, dtype(1), x)
-    np.testing.assert_array_equal(x, expected)
-
-
-@DTYPES
 @ALPHAS
 def test_elu_backward(dtype, alpha):
     x = np.linspace(-4, 4, 81).astype(dtype)
     dy = np.linspace(1, 2, 81).astype(dtype)
-    dx = np.full_like(x, np.nan)
-    elu_backward(run_elu(x, alpha), dy, dtype(alpha), dx)
+    dx = dy.copy()
+    elu_backward(dx, run_elu(x, alpha), dtype(alpha))
     slope = np.where(x > 0, 1.0, alpha * np.exp(x.astype(np.float64)))
     np.testing.assert_allclose(dx, dy * slope, rtol=2e-5 if dtype is np.float32 else 1e-13)
 
@@ -93,7 +85,7 @@ def test_elu_backward(dtype, alpha):
 def test_elu_backward_at_the_ends(dtype):
     y = run_elu(np.array([0.0, -0.0, 1e4, -1e4, np.nan], dtype), 2.0)
     dx = np.ones_like(y)
-    elu_backward(y, dx, dtype(2), dx)  # in place
+    elu_backward(dx, y, dtype(2))
     np.testing.assert_array_equal(dx, np.array([2, 2, 1, 0, np.nan], dtype))
 
 

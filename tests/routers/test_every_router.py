@@ -70,6 +70,12 @@ def check_one_pass(make, net, shape, classes):
     make().backward(net, dy, target)
     grads.append(copied(net.gradients()))
     assert_same(*grads)
+    assert_same(kept(net), before[3])  # though without a tap it works in place where it may
+    make().backward(net, dy, target, release=True)
+    assert_same(grads[0], copied(net.gradients()))
+    assert kept(net) == {}
+    with pytest.raises(RuntimeError, match=r"backward before forward: .* release=True"):
+        make().backward(net, dy, target)
     for name, w in net.parameters().items():
         assert grads[0][name].shape == w.shape
         assert np.isfinite(grads[0][name]).all(), name

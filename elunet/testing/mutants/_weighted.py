@@ -125,8 +125,8 @@ class CachedTranspose(Linear):
 class FirstBatchKept(Linear):
     """Forward keeps its input only if it has not kept one yet.
 
-    In training: Inputs of an old batch, the very first one in the worst case, are paired with
-    the errors of a new one. The loss falls at first, and then stays where it is.
+    In training: Inputs of the very first batch are paired with the errors of each new one. The
+    loss falls at first, and then stays where it is.
 
     Caught by check_layer: the weight's gradient is right at first, but wrong at another x.
     """
@@ -136,6 +136,9 @@ class FirstBatchKept(Linear):
     def keep(self, *values: Any) -> None:
         if self._kept is None:
             super().keep(*values)
+
+    def forget(self) -> None:
+        pass  # or a network would make it forget between two batches
 
 
 class UpdatesInBackward(Linear):
