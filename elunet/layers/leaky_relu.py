@@ -6,7 +6,9 @@ import numpy as np
 
 from elunet._checks import number
 from elunet._types import Array
+from elunet.deferred import deferrable, elementwise
 from elunet.layers.base import Layer, ieee
+from elunet.workspace import empty, over
 
 
 class LeakyReLU(Layer):
@@ -40,20 +42,29 @@ class LeakyReLU(Layer):
         super().__init__()
         self.slope = number("LeakyReLU", "slope", slope)
 
+    @deferrable
     @ieee
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return f(x), of x's shape."""
         x = self.check_input(x, ("N", ...))
-        slopes = np.where(x > 0, x.dtype.type(1), x.dtype.type(self.slope))
+        y, slopes = over(x), empty(x.shape, x.dtype)
+
+        def work(y: Array, slopes: Array) -> None:
+            slopes[...] = np.where(y > 0, y.dtype.type(1), y.dtype.type(self.slope))
+            y *= slopes
+
+        elementwise(work, x, y, slopes)
         self.keep(slopes)
-        y: Array = x * slopes
         return y
 
+    @deferrable
     @ieee
     def backward_input(self, dy: Array) -> Array:
         """Return ``dx = dy`` where x > 0 and ``slope dy`` elsewhere."""
         (slopes,) = self.recall()
-        dx: Array = self.check_gradient(dy, slopes.shape, slopes.dtype) * slopes
+        dy = self.check_gradient(dy, slopes.shape, slopes.dtype)
+        dx = over(dy)
+        elementwise(lambda dx, slopes: np.multiply(dx, slopes, out=dx), dy, dx, slopes)
         return dx
 
     def __repr__(self) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from elunet._types import Array
+from elunet.deferred import deferrable, elementwise
 from elunet.layers.base import Layer, ieee
-from elunet.workspace import empty
+from elunet.workspace import over
 
 
 class ReLU(Layer):
@@ -26,18 +27,22 @@ class ReLU(Layer):
 
     pointwise = True
 
+    @deferrable
     @ieee
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return max(x, 0), of x's shape."""
         x = self.check_input(x, ("N", ...))
-        y = np.maximum(x, 0, out=empty(x.shape, x.dtype))
+        y = over(x)
+        elementwise(lambda y: np.maximum(y, 0, out=y), x, y)
         self.keep(y)
         return y
 
+    @deferrable
     @ieee
     def backward_input(self, dy: Array) -> Array:
         """Return ``dx = dy [x > 0]``."""
         (y,) = self.recall()
         dy = self.check_gradient(dy, y.shape, y.dtype)
-        dx: Array = np.multiply(dy, y > 0, out=empty(y.shape, y.dtype))
+        dx = over(dy)
+        elementwise(lambda dx, y: np.multiply(dx, y > 0, out=dx), dy, dx, y)
         return dx

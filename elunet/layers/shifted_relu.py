@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from elunet._types import Array
+from elunet.deferred import deferrable, elementwise
 from elunet.layers.base import Layer, ieee
-from elunet.workspace import empty
+from elunet.workspace import over
 
 
 class ShiftedReLU(Layer):
@@ -26,18 +27,22 @@ class ShiftedReLU(Layer):
 
     pointwise = True
 
+    @deferrable
     @ieee
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return max(x, -1), of x's shape."""
         x = self.check_input(x, ("N", ...))
-        y = np.maximum(x, -1, out=empty(x.shape, x.dtype))
+        y = over(x)
+        elementwise(lambda y: np.maximum(y, -1, out=y), x, y)
         self.keep(y)
         return y
 
+    @deferrable
     @ieee
     def backward_input(self, dy: Array) -> Array:
         """Return ``dx = dy [x > -1]``."""
         (y,) = self.recall()
         dy = self.check_gradient(dy, y.shape, y.dtype)
-        dx: Array = np.multiply(dy, y > -1, out=empty(y.shape, y.dtype))
+        dx = over(dy)
+        elementwise(lambda dx, y: np.multiply(dx, y > -1, out=dx), dy, dx, y)
         return dx
