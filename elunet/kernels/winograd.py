@@ -81,27 +81,34 @@ def gather_tiles(x: Array, matrix: Array, step: int, top: int, left: int, tiles:
     points, side = matrix.shape
     down, across = tiles.shape[3:5]
     half = np.empty((points, side, channels), x.dtype)  # transformed along the rows only
+    zero = x.dtype.type(0)
     for n in range(pictures):
         for i in range(down):
             for j in range(across):
                 for v in range(side):
                     column = j * step + v - left
                     for p in range(points):
-                        half[p, v] = 0
+                        first = True  # of the terms, which is written, where others are added
                         for u in range(side):
                             row = i * step + u - top
                             factor = matrix[p, u]
                             if factor != 0 and 0 <= row < height and 0 <= column < width:
                                 for c in range(channels):
-                                    half[p, v, c] += factor * x[n, row, column, c]
+                                    before = zero if first else half[p, v, c]
+                                    half[p, v, c] = before + factor * x[n, row, column, c]
+                                first = False
+                        if first:
+                            half[p, v] = zero
                 for p in range(points):
                     for q in range(points):
-                        tiles[p, q, n, i, j] = 0
+                        first = True
                         for v in range(side):
                             factor = matrix[q, v]
                             if factor != 0:
                                 for c in range(channels):
-                                    tiles[p, q, n, i, j, c] += factor * half[p, v, c]
+                                    before = zero if first else tiles[p, q, n, i, j, c]
+                                    tiles[p, q, n, i, j, c] = before + factor * half[p, v, c]
+                                first = False
 
 
 @jit
@@ -121,17 +128,20 @@ def scatter_tiles(tiles: Array, matrix: Array, step: int, top: int, left: int, y
     points, side = matrix.shape
     down, across = tiles.shape[3:5]
     half = np.empty((side, points, channels), y.dtype)
+    zero = y.dtype.type(0)
     for n in range(pictures):
         for i in range(down):
             for j in range(across):
                 for q in range(points):
                     for u in range(side):
-                        half[u, q] = 0
+                        first = True
                         for p in range(points):
                             factor = matrix[p, u]
                             if factor != 0:
                                 for c in range(channels):
-                                    half[u, q, c] += factor * tiles[p, q, n, i, j, c]
+                                    before = zero if first else half[u, q, c]
+                                    half[u, q, c] = before + factor * tiles[p, q, n, i, j, c]
+                                first = False
                 for u in range(side):
                     row = i * step + u - top
                     for v in range(side):

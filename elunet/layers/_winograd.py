@@ -21,6 +21,7 @@ from elunet.parallel import Work
 from elunet.workspace import empty
 
 TILES = 64  # that one worker has at a time: few enough for the cache, enough for a fast product
+SIDE = 4  # outputs of a tile, in each direction
 KERNELS = ((2, 2), (3, 3))
 
 
@@ -28,12 +29,14 @@ def pays(windows: Windows) -> bool:
     """Return whether this way is faster than im2col, as far as measured.
 
     Transforms cost by the channel, what they save is products of channels: so it takes many. The
-    products of a 2x2 kernel shrink less than those of a 3x3 one.
+    products of a 2x2 kernel shrink less than those of a 3x3 one. And it takes many tiles to one
+    kernel, whose own transform costs the same for few.
     """
-    if windows.kernel not in KERNELS or windows.stride != 1:
+    if windows.kernel not in KERNELS or windows.stride != 1 or min(windows.out) < SIDE:
         return False
-    channels, side = (64, 4) if windows.kernel == (3, 3) else (128, 8)
-    return min(windows.in_channels, windows.out_channels) >= channels and min(windows.out) >= side
+    channels = 64 if windows.kernel == (3, 3) else 128
+    tiles = windows.pictures * (windows.out[0] // SIDE) * (windows.out[1] // SIDE)
+    return min(windows.in_channels, windows.out_channels) >= channels and tiles >= TILES
 
 
 class Winograd:
@@ -45,7 +48,7 @@ class Winograd:
 
     def __init__(self, windows: Windows, dtype: np.dtype[np.floating]) -> None:
         self.windows, self.dtype = windows, dtype
-        self.side = 4 if max(windows.out) > 2 else 2
+        self.side = SIDE if max(windows.out) > 2 else 2
         A, B, G = matrices(self.side, windows.kernel[0])
         self.A, self.B = A.astype(dtype), B.astype(dtype)
         self.G = np.kron(G, G).astype(dtype)  # both axes of a kernel at once

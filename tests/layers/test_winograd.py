@@ -85,23 +85,25 @@ def test_float64_takes_the_exact_way():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "size", "fast"),
+    ("arguments", "size", "count", "fast"),
     [
-        ((192, 240, 3), 16, True),
-        ((64, 64, 3), 16, True),
-        ((240, 260, 2), 8, True),
-        ((192, 240, 3, 2), 16, False),
-        ((192, 192, 1), 16, False),
-        ((192, 240, (3, 2)), 16, False),
-        ((3, 192, 3), 16, False),
-        ((192, 16, 3), 16, False),
-        ((192, 240, 3), 3, False),
-        ((240, 260, 2), 4, False),
+        ((192, 240, 3), 16, 4, True),
+        ((64, 64, 3), 16, 4, True),
+        ((240, 260, 2), 8, 16, True),
+        ((240, 260, 2), 4, 64, True),
+        ((192, 240, 3), 16, 3, False),
+        ((240, 260, 2), 4, 63, False),
+        ((192, 240, 3, 2), 16, 4, False),
+        ((192, 192, 1), 16, 4, False),
+        ((192, 240, (3, 2)), 16, 4, False),
+        ((3, 192, 3), 16, 4, False),
+        ((192, 16, 3), 16, 4, False),
+        ((192, 240, 3), 3, 400, False),
     ],
 )
-def test_auto_takes_it_where_it_pays(arguments, size, fast):
+def test_auto_takes_it_where_it_pays(arguments, size, count, fast):
     layer = Conv2D(*arguments)
-    windows = layer._windows(np.ones((1, size, size, arguments[0]), np.float32))
+    windows = layer._windows(np.ones((count, size, size, arguments[0]), np.float32))
     chosen = layer._method(windows, np.dtype(np.float32))
     assert type(chosen) is (Winograd if fast else Columns)
     assert type(layer._method(windows, np.dtype(np.float64))) is Columns
