@@ -52,13 +52,13 @@ def main() -> None:
     plan = [
         (train, base, [ELUNET, TOGETHER, NCHW, CHANNELS_LAST, COMPILE]),
         ("ELU-11, inference", replace(base, phase="inference"), [*eager, COMPILE, ONNX]),
-        ("case d, train step", replace(base, case="d"), eager),
-        ("case b's net, FA, train step", replace(base, case="b"), eager),
+        ("case d, train step", replace(base, case="d"), [*eager, COMPILE]),
+        ("case b's net, FA, train step", replace(base, case="b"), [*eager, COMPILE]),
         (ONE_THREAD, replace(base, threads=1), [ELUNET, CHANNELS_LAST]),
     ]
     for batch in () if options.batch else BATCHES:
         name = f"ELU-11, train step, batch {batch}"
-        plan.append((name, replace(base, batch=batch), [ELUNET, CHANNELS_LAST]))
+        plan.append((name, replace(base, batch=batch), [ELUNET, CHANNELS_LAST, COMPILE]))
     rows: list[Row] = []
     summary: list[Row] = []
     about: dict[str, str] = {}
