@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 from elunet.parallel import PRODUCT
 
@@ -26,24 +27,24 @@ class Windows:
     in_channels: int
     out_channels: int
 
-    @property
+    @cached_property
     def width(self) -> int:
         """Numbers in one window."""
         return math.prod(self.kernel) * self.in_channels
 
-    @property
+    @cached_property
     def operations(self) -> float:
         """What a pass takes, for `parallel.run`: windows copied, outputs, the product."""
         positions = self.pictures * math.prod(self.out)
         product = self.width * self.out_channels / PRODUCT
         return positions * (self.width + self.out_channels + product)
 
-    @property
+    @cached_property
     def x_shape(self) -> tuple[int, int, int, int]:
         """The input's shape."""
         return self.pictures, *self.size, self.in_channels
 
-    @property
+    @cached_property
     def y_shape(self) -> tuple[int, int, int, int]:
         """The output's shape."""
         return self.pictures, *self.out, self.out_channels
