@@ -24,20 +24,31 @@ from elunet._types import Array
 from elunet.workspace import give_up
 
 ENOUGH = 30_000_000  # elementary operations, some milliseconds: more would only hold more memory
-AT_ONCE = 1 << 17  # numbers, half a megabyte: what was copied is still in the cache
+AT_ONCE = 1 << 17  # numbers, so few that what was copied is still in the cache
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def deferrable(function: Function) -> Function:
-    """Mark a pass that touches the numbers of its arrays in `by_picture` only."""
-    function.deferrable = True  # type: ignore[attr-defined]
+    """Mark a pass that touches the numbers of its arrays in `by_picture` only.
+
+    What it returns is new, or is one of the arrays that it was given, or a view of one.
+    """
+    function.deferrable = function  # type: ignore[attr-defined]  # a wrapper's copy of it is not the wrapper
     return function
 
 
 def is_deferrable(function: Callable[..., Any]) -> bool:
-    """Return whether a function is marked, and so no override of one that is."""
-    return getattr(function, "deferrable", False)
+    """Return whether it is a marked function itself, or a marked method of the very class.
+
+    An override, a wrapper or a stand-in is not, nor is what a subclass inherits: the subclass may
+    have put something else in place of what the method calls.
+    """
+    plain = getattr(function, "__func__", function)
+    if getattr(plain, "deferrable", None) is not plain:
+        return False
+    owner = getattr(function, "__self__", None)
+    return owner is None or vars(type(owner)).get(function.__name__) is plain
 
 
 class Queue:
@@ -62,9 +73,10 @@ class Queue:
         if not (is_deferrable(function) and (through is None or is_deferrable(through))):
             self.finish()
             return function(*arguments)
-        before, _open.queue = _open.queue, self
-        give_up(spare)
+        before = _open.queue
         try:
+            _open.queue = self
+            give_up(spare)
             return function(*arguments)
         finally:
             _open.queue = before
@@ -73,7 +85,7 @@ class Queue:
     def add(
         self, work: parallel.Work, pictures: int, workers: int, operations: float, block: int
     ) -> None:
-        """Put work off; a product's `block` is above 0."""
+        """Put work off; the `block` of a product is above 0 if there is any row."""
         same = (pictures, workers) == (self.pictures, self.workers)
         if not same or (block and self.operations > ENOUGH):
             self.finish()

@@ -234,7 +234,7 @@ class Network:
                     queue.finish()
                     tap(node.name, y)
                 elif (
-                    consumers[node.name] == 1
+                    consumers[node.name] == len(taken) == 1
                     and not node.layer.keeps(y)
                     and _is_own(y, node.layer.forward, taken[0], given_up is not None)
                 ):
@@ -547,7 +547,9 @@ def _is_own(result: Array, function: Callable[..., Any], taken: Array, spare: bo
     Of a deferrable pass one knows that it is new, or what was taken, or a view of that, which was
     `spare` or not.
     """
-    return is_deferrable(function) and (spare or not np.may_share_memory(result, taken))
+    if not is_deferrable(function) or isinstance(result, tuple):
+        return False
+    return spare or not np.may_share_memory(result, taken)
 
 
 def _child(seed: Seed, place: int) -> np.random.SeedSequence:

@@ -1,4 +1,4 @@
-"""Two cores, one idea: each worker takes a share of the batch through a whole layer.
+"""Two cores, one idea: each worker takes a share of the batch through one layer, or several.
 
 The workers are plain Python threads. They truly run side by side because kernels and BLAS both let
 go of the interpreter lock. While they run, BLAS itself keeps to one thread per worker, so no second

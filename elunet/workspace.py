@@ -86,7 +86,8 @@ class Workspace:
     @property
     def nbytes(self) -> int:
         """Bytes that are lent."""
-        self._collect()
+        with self._lock:
+            self._collect()
         return sum(stop - start for _, start, stop, _ in self._lent.values())
 
     @property

@@ -16,6 +16,7 @@ import numpy as np
 from elunet import _display
 from elunet._checks import seed as checked_seed
 from elunet._types import Array, Seed, Shape
+from elunet.deferred import finish
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -150,6 +151,8 @@ class Layer:
         if not fits:
             sizes = ", ".join("..." if want is ... else str(want) for want in shape)
             raise ValueError(f"{self!r}: expected x of shape ({sizes}), got {x.shape}{hint}")
+        if not x.flags.c_contiguous:
+            finish()  # before its numbers are copied
         return np.asarray(x, order="C")
 
     def check_gradient(self, dy: Any, shape: Shape, dtype: np.dtype[Any]) -> Array:
@@ -164,6 +167,8 @@ class Layer:
             check_float(dy, f"{self!r}: expected dy")
         if dy.shape != shape:
             raise ValueError(f"{self!r}: expected dy of the output's shape {shape}, got {dy.shape}")
+        if dy.dtype != dtype or not dy.flags.c_contiguous:
+            finish()  # before its numbers are copied
         return np.asarray(dy, dtype, order="C")
 
     def parameter(self, name: str, shape: Shape, dtype: np.dtype[Any]) -> Array:

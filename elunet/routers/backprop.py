@@ -23,3 +23,5 @@ class Backprop(Router):
     >>> net.gradients()["linear1.b"]
     array([5., 5.])
     """
+
+    send = Router.send  # as its own, which a network takes for one that only hands on

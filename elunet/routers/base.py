@@ -16,9 +16,9 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 from elunet._checks import integer
 from elunet._types import Array
-from elunet.deferred import deferrable, is_deferrable
+from elunet.deferred import deferrable
 from elunet.layers.base import Layer
-from elunet.network import Network, Node, Tap, as_it_is
+from elunet.network import Arrive, Network, Node, Tap, as_it_is
 from elunet.routers.memory import Check, count
 
 
@@ -115,9 +115,7 @@ class Router:
             If no forward pass with ``train=True`` came before.
         """
         self.enter(net, dy, target)
-        hooks = (self.arrive, self.hear, self.deliver)
-        arrive = as_it_is if all(map(is_deferrable, hooks)) else self._arrived
-        net.walk(dy, arrive, self.send, tap, release=release)
+        net.walk(dy, self._arrival(), self.send, tap, release=release)
         self.end()
 
     def enter(self, net: Network, dy: Array, target: Array | None) -> None:
@@ -137,16 +135,13 @@ class Router:
         """Return what goes down from a weighted layer."""
         return layer.backward_input(dy)  # type: ignore[no-any-return]
 
-    @deferrable
     def arrive(self, layer: Layer, dy: Array) -> Array:
         """Return what reaches a layer's output."""
         return dy
 
-    @deferrable
     def hear(self, layer: Layer, dy: Array) -> None:
         """Look on at what has reached a layer's output, whichever rule decided it."""
 
-    @deferrable
     def deliver(self, layer: Layer, dy: Array) -> Array:
         """Return what comes down to a layer's output; other than dy if sent past layers above."""
         return dy
@@ -266,6 +261,13 @@ class Router:
             got = f"one of {kind} with {list(state)}" if isinstance(state, dict) else repr(state)
             raise ValueError(f"{self!r}: expected a state of {own} with {names}, got {got}")
         return [(self, self._copied(state))]
+
+    def _arrival(self) -> Arrive:
+        """Return what decides on arriving signals; without hooks, nobody looks at them."""
+        plain = (Router.arrive, Router.hear, Router.deliver)
+        own = (self.arrive, self.hear, self.deliver)
+        same = all(getattr(a, "__func__", None) is b for a, b in zip(own, plain, strict=True))
+        return as_it_is if same else self._arrived
 
     def _arrived(self, layer: Layer, dy: Array) -> Array:
         dy = self.arrive(layer, self.deliver(layer, dy))

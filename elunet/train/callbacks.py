@@ -58,10 +58,14 @@ class Callback:
         return None
 
     def on_gradients(self, trainer: Trainer) -> None:
-        """After the rule's backward pass, before the optimizer's step."""
+        """After the rule's backward pass, before the optimizer's step.
+
+        Another rule may go back through the forward pass once more. (Without a callback that
+        overrides this, what forward kept is gone by now, which takes less memory.)
+        """
 
     def on_step(self, trainer: Trainer, loss: float) -> None:
-        """After each step; the gradients of the batch are still in the network."""
+        """After each step; the gradients of the batch are there, what forward kept need not be."""
 
     def on_epoch_end(self, trainer: Trainer, row: Epoch) -> None:
         """After validation; `row` is the history's last."""

@@ -431,7 +431,7 @@ class Trainer:
 
     def _last_pass(self) -> bool:
         """Whether nothing goes back through a forward pass once the rule has done so once."""
-        looks = (type(callback).on_gradients for callback in self.callbacks)
+        looks = (getattr(each.on_gradients, "__func__", None) for each in self.callbacks)
         blind = all(look is Callback.on_gradients for look in looks)
         return blind and _can_release(type(self.router))  # type: ignore[arg-type]  # it can be hashed
 
