@@ -136,6 +136,7 @@ def load_cifar10(
     for name, data in members:
         i = layout.files.index(name)
         part = slice(i * _RECORDS, (i + 1) * _RECORDS)
+        _check_size(layout, source / name, len(data))  # a header may say something else
         planes, labels = decode(source / name, data)
         bad = np.flatnonzero((labels < 0) | (labels > 9))
         if len(bad):

@@ -128,6 +128,18 @@ def test_binary_archive(tmp_path, data, official):
     assert os.listdir(tmp_path) == [archive.name]
 
 
+def test_a_folder_in_place_of_a_data_file(tmp_path, data, official):
+    """Its header has the right size, but a folder has no content."""
+    entries = binary_entries(data)
+    info, content = entries[-1]
+    info.type = tarfile.DIRTYPE
+    info.size = len(content)
+    archive = tmp_path / "cifar-10-binary.tar.gz"
+    archive.write_bytes(official(archive_bytes(entries)))
+    with pytest.raises(ValueError, match=r"load_cifar10: expected .* bytes, got 0"):
+        load_cifar10(archive)
+
+
 def test_python_archive(tmp_path, data, official):
     files = python_files(data).items()
     entries = [entry(f"cifar-10-batches-py/{name}", content) for name, content in files]
