@@ -33,7 +33,12 @@ class _Piece:
         memory = np.empty(size + ALIGNMENT, np.uint8)
         first = -memory.ctypes.data % ALIGNMENT
         self.memory = memory.data  # no array, or NumPy would take it for the owner of all parts
-        self.gaps = [(first, first + size)]
+        self.size, self.gaps = size, [(first, first + size)]
+
+    @property
+    def lent(self) -> int:
+        """Bytes that are not in a gap."""
+        return self.size - sum(stop - start for start, stop in self.gaps)
 
     def take(self, size: int) -> int | None:
         """Return where the first gap of this size was, and is no more."""
@@ -62,9 +67,8 @@ class Workspace:
 
     def __init__(self) -> None:
         self._pieces: list[_Piece] = []
-        self._lent: dict[int, tuple[_Piece, int, int, weakref.ref[Array]]] = {}
-        self._numbers = 0
-        self._returned: deque[int] = deque()  # by whichever thread was the last to hold a part
+        # What came back, (piece, start, stop), by whichever thread was the last to hold a part.
+        self._returned: deque[tuple[_Piece, int, int]] = deque()
         self._lock = threading.RLock()
 
     def empty(self, shape: Shape, dtype: npt.DTypeLike) -> Array:
@@ -77,10 +81,8 @@ class Workspace:
         size = -(-nbytes // ALIGNMENT) * ALIGNMENT
         piece, start = self._take(size)
         part = np.frombuffer(piece.memory, np.uint8, nbytes, start)
-        self._numbers += 1
-        number, returned = self._numbers, self._returned
-        gone = weakref.ref(part, lambda _: returned.append(number))
-        self._lent[number] = piece, start, start + size, gone
+        gone = weakref.finalize(part, self._returned.append, (piece, start, start + size))
+        gone.atexit = False
         return np.ndarray(shape, dtype, buffer=part.data)
 
     @property
@@ -88,7 +90,7 @@ class Workspace:
         """Bytes that are lent."""
         with self._lock:
             self._collect()
-        return sum(stop - start for _, start, stop, _ in self._lent.values())
+            return sum(piece.lent for piece in self._pieces)
 
     @property
     def reserved(self) -> int:
@@ -108,7 +110,7 @@ class Workspace:
 
     def _collect(self) -> None:
         while self._returned:
-            piece, start, stop, _ = self._lent.pop(self._returned.popleft())
+            piece, start, stop = self._returned.popleft()
             piece.give_back(start, stop)
 
     @contextmanager

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from elunet import deferred, parallel
+from elunet import parallel
 from elunet._types import Array
 from elunet.kernels.columns import col2im, im2col
 from elunet.kernels.sums import add_rows
 from elunet.layers._products import SumOfProducts
 from elunet.layers._windows import Windows
-from elunet.parallel import Work
 from elunet.workspace import empty
 
 BLOCK = 1 << 20  # bytes of columns that one worker makes at a time
@@ -53,7 +52,7 @@ class Columns:
             if b is not None:
                 rows += b
 
-        self._run(work)
+        self.windows.run(work, self.workers, self.block)
         return y
 
     def kernel_gradient(self, x: Array, dy: Array, bias: bool) -> tuple[Array, Array]:
@@ -68,7 +67,7 @@ class Columns:
             if bias:
                 add_rows(rows, db[worker])
 
-        self._run(work)
+        self.windows.run(work, self.workers, self.block)
         return dW.total(), db.sum(axis=0)
 
     def input_gradient(self, dy: Array, W: Array) -> Array:
@@ -84,13 +83,8 @@ class Columns:
             if not self.direct:
                 col2im(columns, windows.stride, windows.top, windows.left, pictures)
 
-        self._run(work)
+        self.windows.run(work, self.workers, self.block)
         return dx
-
-    def _run(self, work: Work) -> None:
-        windows = self.windows
-        count = windows.pictures
-        deferred.by_picture(work, count, self.workers, windows.operations, self.block)
 
     def _gather(self, pictures: Array, worker: int) -> Array:
         """Return the rows of these pictures (im2col)."""

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
-from elunet.parallel import PRODUCT
+from elunet.deferred import by_picture
+from elunet.parallel import PRODUCT, Work
 
 
 @dataclass(frozen=True)
@@ -48,3 +49,7 @@ class Windows:
     def y_shape(self) -> tuple[int, int, int, int]:
         """The output's shape."""
         return self.pictures, *self.out, self.out_channels
+
+    def run(self, work: Work, workers: int, block: int) -> None:
+        """Have work done on all pictures, now or put off, in blocks of at most so many."""
+        by_picture(work, self.pictures, workers, self.operations, block)

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from elunet import deferred, parallel
+from elunet import parallel
 from elunet._types import Array
 from elunet.kernels.sums import add_rows
 from elunet.kernels.winograd import gather_tiles, matrices, scatter_tiles
 from elunet.layers._products import SumOfProducts
 from elunet.layers._windows import Windows
-from elunet.parallel import Work
 from elunet.workspace import empty
 
 TILES = 64  # that one worker has at a time: few enough for the cache, enough for a fast product
@@ -74,7 +73,7 @@ class Winograd:
             y[start:stop] = 0 if b is None else b
             scatter_tiles(M, self.A, self.side, 0, 0, y[start:stop])
 
-        self._run(work)
+        self.windows.run(work, self.workers, self.block)
         return y
 
     def kernel_gradient(self, x: Array, dy: Array, bias: bool) -> tuple[Array, Array]:
@@ -90,7 +89,7 @@ class Winograd:
             if bias:
                 add_rows(dy[start:stop].reshape(-1, dy.shape[-1]), db[worker])
 
-        self._run(work)
+        self.windows.run(work, self.workers, self.block)
         return dU.total(self.G.T), db.sum(axis=0)
 
     def input_gradient(self, dy: Array, W: Array) -> Array:
@@ -105,13 +104,8 @@ class Winograd:
             dx[start:stop] = 0
             scatter_tiles(dV, self.B, self.side, windows.top, windows.left, dx[start:stop])
 
-        self._run(work)
+        self.windows.run(work, self.workers, self.block)
         return dx
-
-    def _run(self, work: Work) -> None:
-        windows = self.windows
-        count = windows.pictures
-        deferred.by_picture(work, count, self.workers, windows.operations, self.block)
 
     def _inputs(self, pictures: Array, worker: int) -> Array:
         """Return V of these pictures."""
