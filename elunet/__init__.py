@@ -27,7 +27,7 @@ from elunet import (
 from elunet.checkpoint import load, save
 from elunet.comparison import Comparison, compare
 from elunet.network import Network, Sequential
-from elunet.parallel import get_num_threads, set_num_threads
+from elunet.engine.threads import get_num_threads, set_num_threads
 from elunet.train import (
     Callback,
     Checkpoints,

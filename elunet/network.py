@@ -11,17 +11,21 @@ import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from elunet import _display, parallel, workspace
+from elunet import _display
 from elunet._checks import integer
 from elunet._checks import seed as checked_seed
 from elunet._types import Array, Seed, Shape
-from elunet.deferred import Queue, deferrable, is_deferrable
+from elunet.engine import plan
+from elunet.engine.memory import Workspace, using
+from elunet.engine.plan import Stage
+from elunet.engine.queue import Queue
+from elunet.engine.threads import single_threaded_blas
 from elunet.layers.base import Layer, check_float
+from elunet.layers.spans import starts
 
 INPUT = "input"
 
@@ -34,9 +38,11 @@ Arrive = Callable[[Layer, Array], Array]
 Send = Callable[[Layer, Array], Array]
 """``send(layer, dy)``: what goes down from a weighted layer."""
 
+Weight = Callable[[Layer], Array | None]
+"""``weight(layer)``: what stands in for W on the way down; None for W itself."""
 
-@dataclass(frozen=True)
-class Node:
+
+class Node(NamedTuple):
     """A layer in its place: its name, and the names of what it takes."""
 
     name: str
@@ -45,25 +51,26 @@ class Node:
     learns: bool  # whether it or anything below it has parameters
 
 
-class _Naming:
-    """Adds a layer's name and place to an error about what it was given."""
+class _Running:
+    """Draw on a network's memory, with BLAS on one thread, if no other thread is in there."""
 
-    def __init__(self, net: Network, node: Node, place: int) -> None:
-        self.net, self.node, self.place = net, node, place
+    def __init__(self, net: Network) -> None:
+        self.net, self.using = net, using(net._workspace)
 
-    def __enter__(self) -> None:
-        pass
+    def __enter__(self) -> Queue:
+        if not self.net._workspace.take():
+            raise RuntimeError(
+                f"{type(self.net).__name__}: a network runs in one thread at a time, and another"
+                " thread is running this one; give each thread a copy.deepcopy of it"
+            )
+        self.using.__enter__()
+        single_threaded_blas.__enter__()
+        return Queue()
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, TypeError | ValueError):
-            after = ", ".join(self.node.inputs)
-            where = f"layer {self.place} of {len(self.net)}, after {after}"
-            text = f"{self.node.name} ({where}): {error}"
-            try:
-                named = type(error)(text)
-            except Exception:  # its class is made from other things than a text
-                named = TypeError(text) if isinstance(error, TypeError) else ValueError(text)
-            raise named from error
+    def __exit__(self, *error: object) -> None:
+        single_threaded_blas.__exit__()
+        self.using.__exit__()
+        self.net._workspace.leave()
 
 
 class Network:
@@ -104,7 +111,8 @@ class Network:
         self.nodes: list[Node] = []
         self._by_name: dict[str, Node] = {}
         self._seed = checked_seed(type(self).__name__, seed)
-        self._workspace = workspace.Workspace()
+        self._workspace = Workspace()
+        self._plans: dict[Any, Any] = {}
         self._output: tuple[Shape, np.dtype[Any]] | None = None
         self.shapes: dict[str, Shape] = {}
 
@@ -165,6 +173,7 @@ class Network:
         self.nodes.append(node)
         self._by_name[name] = node
         self._output = None  # a forward pass before knew nothing of this layer
+        self._plans = {}
         return name
 
     @property
@@ -215,36 +224,40 @@ class Network:
             If the network has no layer, or is running in another thread.
         """
         check_float(x, "Network: expected x")
-        consumers = self._consumers()
-        waiting = consumers.copy()
         values: dict[str, Array] = {INPUT: x}
         shapes = {INPUT: x.shape}
-        spare = set[str]()  # outputs that only the layer that takes them will look at
-        with self._running() as queue:
+        owned = set[str]()  # whose outputs only the layer that takes them will look at
+        node = None  # the one whose layer is at work
+        with _Running(self) as queue:
             self.release()  # so that the last pass's memory can be lent again
-            for place, node in enumerate(self.nodes, start=1):
-                taken = tuple(values[source] for source in node.inputs)
-                given_up = taken[0] if spare.issuperset(node.inputs) else None
-                with _Naming(self, node, place):
-                    argument: Any = taken if len(taken) > 1 else taken[0]
-                    y: Array = queue.call(node.layer.forward, argument, train, spare=given_up)
-                if not train:
-                    node.layer.forget()
-                if tap is not None:
-                    queue.finish()
-                    tap(node.name, y)
-                elif (
-                    consumers[node.name] == len(taken) == 1
-                    and not node.layer.keeps(y)
-                    and _is_own(y, node.layer.forward, taken[0], given_up is not None)
-                ):
-                    spare.add(node.name)
-                del taken, argument, given_up
-                values[node.name], shapes[node.name] = y, y.shape
-                for source in node.inputs:
-                    waiting[source] -= 1
-                    if not waiting[source]:
+            turns = self._turns(plan.forward, train, tap is not None)
+            try:
+                for turn in turns:
+                    node = self.nodes[turn.stage]
+                    name, layer, inputs, _ = node
+                    if turn.starts:
+                        donated = inputs[0] in owned
+                        y, task = layer.start_forward(values[inputs[0]], train, donated)
+                        if task is not None:
+                            queue.add(task)
+                        if turn.donates and (donated or task is not None):
+                            owned.add(name)
+                    else:
+                        queue.finish()
+                        taken = tuple(values[source] for source in inputs)
+                        y = layer.forward(taken if len(taken) > 1 else taken[0], train)
+                        del taken
+                    node = None
+                    if not train:
+                        layer.forget()
+                    values[name], shapes[name] = y, y.shape
+                    if tap is not None:
+                        queue.finish()
+                        tap(name, y)
+                    for source in turn.last:
                         del values[source]
+            except (TypeError, ValueError) as error:
+                raise self._named(error, node) from error
             queue.finish()
             self.shapes = shapes
             if train:
@@ -271,18 +284,15 @@ class Network:
         RuntimeError
             If no ``forward(x, train=True)`` came before.
         """
-        return self.walk(  # type: ignore[return-value]  # to the input, so there is a gradient
-            dy,
-            arrive=as_it_is,
-            send=backpropagated,
-            to_input=True,
-        )
+        dx = self.walk(dy, to_input=True)
+        return dx  # type: ignore[return-value]  # down to the input, so it is there
 
     def walk(
         self,
         dy: Array,
-        arrive: Arrive,
-        send: Send,
+        arrive: Arrive | None = None,
+        send: Send | None = None,
+        weight: Weight | None = None,
         tap: Tap | None = None,
         to_input: bool = False,
         release: bool = False,
@@ -296,11 +306,15 @@ class Network:
         ----------
         dy : array
             dL/dy at the network's output.
-        arrive : callable
-            ``arrive(layer, dy)`` returns what reaches the layer's output, given what came down.
-        send : callable
-            ``send(layer, dy)`` returns what a weighted layer sends down; layers without a weight
-            send ``backward_input(dy)``.
+        arrive : callable, optional
+            ``arrive(layer, dy)`` returns what reaches the layer's output, given what came down; by
+            default just that.
+        send : callable, optional
+            ``send(layer, dy)`` returns what a weighted layer sends down. Layers without a weight
+            send ``backward_input(dy)``, and by default so do all.
+        weight : callable, optional
+            Without `send`: ``weight(layer)`` returns what stands in for W on the way down from a
+            weighted layer, or None. It may not look at signals, which need not be computed yet.
         tap : callable, optional
             ``tap(name, dy)`` is shown every signal that arrives; it must not write into it.
         to_input : bool, default False
@@ -317,51 +331,112 @@ class Network:
         TypeError, ValueError
             If dy does not fit, or a layer raised one; the message names the layer and its place.
         """
-        with self._running() as queue:
+        node = None  # the one whose layer, or the rule for it, is at work
+        with _Running(self) as queue:
             dy = self._check_gradient(dy)
             signals = {self.nodes[-1].name: dy}
-            spare = set[str]()  # layers at whose output nobody will look at the signal again
-            unseen = tap is None and is_deferrable(arrive) and is_deferrable(send)
-            for place, node in reversed(list(enumerate(self.nodes, start=1))):
-                if not (node.learns or to_input):
-                    continue
-                with _Naming(self, node, place):
-                    delta = queue.call(arrive, node.layer, signals.pop(node.name))
-                if tap is not None:
-                    queue.finish()
-                    tap(node.name, delta)
-                given_up = delta if node.name in spare else None
-                with _Naming(self, node, place):
-                    if node.layer.params:
-                        queue.call(node.layer.backward_params, delta)
-                    if not to_input and not any(self._learns(name) for name in node.inputs):
-                        continue
-                    backward = node.layer.backward_input
-                    if node.layer.weighted:
-                        down = queue.call(send, node.layer, delta, through=backward, spare=given_up)
-                    else:
-                        down = queue.call(backward, delta, spare=given_up)
-                    if unseen and _is_own(down, backward, delta, given_up is not None):
-                        spare.update(node.inputs)
-                    shares = down if isinstance(down, tuple) else (down,)
-                    if len(shares) != len(node.inputs):
-                        raise ValueError(
-                            f"{node.layer!r}: expected {len(node.inputs)} gradients, one per input,"
-                            f" got {len(shares)}"
-                        )
-                for source, share in zip(node.inputs, shares, strict=True):
-                    if source in signals:
+            owned = set[str]()  # at whose outputs nobody else will look at the signal
+            unseen = tap is None and arrive is None
+            del dy
+            try:
+                for turn in self._turns(plan.backward, to_input):
+                    node = self.nodes[turn.stage]
+                    name, layer, inputs, _ = node
+                    delta = signals.pop(name)
+                    if arrive is not None:
                         queue.finish()
-                        with np.errstate(over="ignore", invalid="ignore"):  # as layers do
-                            share = signals[source] + share
-                    signals[source] = share
-                if release:
-                    node.layer.forget()
-                del delta, given_up, down, shares, share  # so that their memory can be lent again
+                        delta = arrive(layer, delta)
+                    if tap is not None:
+                        queue.finish()
+                        node = None
+                        tap(name, delta)
+                        node = self.nodes[turn.stage]
+                    if turn.starts and layer.params:
+                        queue.add(layer.start_gradient(delta))
+                    elif layer.params:
+                        queue.finish()
+                        layer.backward_params(delta)
+                    if turn.sends:
+                        donated = name in owned
+                        stand_in = weight(layer) if weight is not None and layer.weighted else None
+                        if turn.starts and not (send is not None and layer.weighted):
+                            down, task = layer.start_backward(delta, stand_in, donated)
+                            if task is not None:
+                                queue.add(task)
+                            if unseen and (donated or task is not None):
+                                owned.update(inputs)
+                        else:
+                            queue.finish()
+                            down = self._sent(layer, delta, send, stand_in)
+                        self._deliver(queue, signals, node, down)
+                        del down
+                    node = None
+                    if release:
+                        layer.forget()
+                    del delta  # so that its memory can be lent again
+            except (TypeError, ValueError) as error:
+                raise self._named(error, node) from error
             queue.finish()
             if release:
                 self.release()
         return signals.get(INPUT)
+
+    @staticmethod
+    def _sent(layer: Layer, dy: Array, send: Send | None, weight: Array | None) -> Any:
+        """Return what a layer sends down, everything before being done."""
+        if send is not None and layer.weighted:
+            return send(layer, dy)
+        if weight is not None:
+            return layer.backward_input(dy, weight=weight)  # type: ignore[call-arg]
+        return layer.backward_input(dy)
+
+    @staticmethod
+    def _deliver(queue: Queue, signals: dict[str, Array], node: Node, down: Any) -> None:
+        """Add what a layer sent down to the signals of those that it takes something of."""
+        shares = down if isinstance(down, tuple) else (down,)
+        if len(shares) != len(node.inputs):
+            raise ValueError(
+                f"{node.layer!r}: expected {len(node.inputs)} gradients, one per input, got"
+                f" {len(shares)}"
+            )
+        for source, share in zip(node.inputs, shares, strict=True):
+            if source in signals:
+                queue.finish()
+                with np.errstate(over="ignore", invalid="ignore"):  # as layers do
+                    share = signals[source] + share
+            signals[source] = share
+
+    def _turns(self, make: Callable[..., Any], *key: bool) -> Any:
+        """Return who has a turn in a pass, worked out once for each kind of pass."""
+        started = tuple([starts(node.layer) for node in self.nodes])
+        found = self._plans.get((make, key, started))
+        if found is None:
+            if not self.nodes:
+                raise RuntimeError("Network: expected at least one layer, got none; use add(layer)")
+            training = make is plan.backward or key[0]
+            stages = [
+                Stage(
+                    name=node.name,
+                    inputs=node.inputs,
+                    starts=its,
+                    keeps_output=training and its and node.layer.keeps_output,  # type: ignore[attr-defined]
+                    learns=node.learns,
+                )
+                for node, its in zip(self.nodes, started, strict=True)
+            ]
+            found = self._plans[make, key, started] = make(stages, key[-1])
+        return found
+
+    def _named(self, error: Exception, node: Node | None) -> Exception:
+        """Return the error with the layer's name and place, if a layer raised it."""
+        if node is None:
+            return error
+        place = f"layer {self.nodes.index(node) + 1} of {len(self)}, after {', '.join(node.inputs)}"
+        text = f"{node.name} ({place}): {error}"
+        try:
+            return type(error)(text)
+        except Exception:  # its class is made from other things than a text
+            return TypeError(text) if isinstance(error, TypeError) else ValueError(text)
 
     def release(self) -> None:
         """Let go of all that the last forward pass kept, so that none can go back through it."""
@@ -408,7 +483,7 @@ class Network:
             rows.append((name, repr(node.layer), takes, shape, f"{params:,}", f"{adds:,}"))
 
         twin = copy.copy(self)  # with shallow copies of the layers: ours keep what they kept
-        twin.nodes = [replace(node, layer=copy.copy(node.layer)) for node in self.nodes]
+        twin.nodes = [node._replace(layer=copy.copy(node.layer)) for node in self.nodes]
         twin.forward(np.zeros((1, *input_shape), np.float32), tap=note)
         rows.append(("total", "", "", "", f"{totals[0]:,}", f"{totals[1]:,}"))
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -425,22 +500,6 @@ class Network:
     def _repr_html_(self) -> str:
         return _display.network(self)
 
-    def _consumers(self) -> dict[str, int]:
-        """Count who takes each output; everything but the last has to lead somewhere."""
-        if not self.nodes:
-            raise RuntimeError("Network: expected at least one layer, got none; use add(layer)")
-        counts = dict.fromkeys([INPUT, *self.names], 0)
-        for node in self.nodes:
-            for source in node.inputs:
-                counts[source] += 1
-        for name in self.names[:-1]:
-            if not counts[name]:
-                raise ValueError(
-                    f"Network: expected every layer but the last to be taken by another,"
-                    f" got {name}, which nothing takes"
-                )
-        return counts
-
     def _check_gradient(self, dy: Array) -> Array:
         """Return dy in the output's dtype, if it fits the last forward pass."""
         if self._output is None:
@@ -454,21 +513,6 @@ class Network:
         if dy.shape != shape:
             raise ValueError(f"Network: expected dy of the output's shape {shape}, got {dy.shape}")
         return dy.astype(dtype, copy=False)
-
-    def _learns(self, name: str) -> bool:
-        return name != INPUT and self._by_name[name].learns
-
-    @contextmanager
-    def _running(self) -> Iterator[Queue]:
-        """Draw on the workspace, with BLAS on one thread, if no other thread is in here."""
-        with self._workspace.held() as free:
-            if not free:
-                raise RuntimeError(
-                    f"{type(self).__name__}: a network runs in one thread at a time, and another"
-                    " thread is running this one; give each thread a copy.deepcopy of it"
-                )
-            with workspace.using(self._workspace), parallel.single_threaded_blas():
-                yield Queue()
 
     def _default_name(self, layer: Layer) -> str:
         kind = type(layer).__name__.lower().removesuffix("2d")
@@ -486,18 +530,6 @@ class Network:
         if name in self._by_name:
             raise ValueError(f"Network.add: expected a new name, got {name!r}, which is taken")
         return name
-
-
-@deferrable
-def as_it_is(layer: Layer, dy: Array) -> Array:
-    """Let what came down to a layer's output reach it: an `Arrive`."""
-    return dy
-
-
-@deferrable
-def backpropagated(layer: Layer, dy: Array) -> Array:
-    """Send what backpropagation sends down: a `Send`."""
-    return layer.backward_input(dy)  # type: ignore[no-any-return]
 
 
 class Sequential(Network):
@@ -539,17 +571,6 @@ def multiply_adds(layer: Layer, output_shape: Shape) -> int:
     if not layer.weighted:
         return 0
     return int(layer.params["W"].size * math.prod(output_shape[1:-1]))
-
-
-def _is_own(result: Array, function: Callable[..., Any], taken: Array, spare: bool) -> bool:
-    """Whether nobody else holds the memory of what a layer returned.
-
-    Of a deferrable pass one knows that it is new, or what was taken, or a view of that, which was
-    `spare` or not.
-    """
-    if not is_deferrable(function) or isinstance(result, tuple):
-        return False
-    return spare or not np.may_share_memory(result, taken)
 
 
 def _child(seed: Seed, place: int) -> np.random.SeedSequence:

@@ -1,4 +1,4 @@
-"""Sums over rows in double precision: bias gradients and the statistics of batch normalization.
+"""Biases, and sums over rows in double precision: their gradients, and batch statistics.
 
 A float32 running sum over 100,000 rows loses three digits; in float64 it loses none that count,
 and at the speed of memory it costs the same.
@@ -10,6 +10,21 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.kernels._jit import jit
+
+
+@jit
+def add_to_rows(x: Array, row: Array) -> None:
+    """Add ``row[c]`` to every ``x[n, c]``.
+
+    Parameters
+    ----------
+    x : array of shape (N, C)
+    row : array of shape (C,)
+    """
+    rows, columns = x.shape
+    for n in range(rows):
+        for c in range(columns):
+            x[n, c] += row[c]
 
 
 @jit

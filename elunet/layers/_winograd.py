@@ -1,8 +1,8 @@
 """The fast way to compute a convolution: Winograd's, for small kernels at stride 1 in float32.
 
-The pictures' tiles and the kernel are transformed; n^2 products of matrices, one for each place in
+The images' tiles and the kernel are transformed; n^2 products of matrices, one for each place in
 a tile, do the rest. Both gradients are the transposes of the same three steps, so they are the
-exact gradients of what forward computes. As with im2col, a few pictures at a time go through all
+exact gradients of what forward computes. As with im2col, a few images at a time go through all
 steps while their tiles are still in the cache. What is computed, and where the matrices come from,
 is said in `elunet.kernels.winograd`.
 """
@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from elunet import parallel
 from elunet._types import Array
 from elunet.kernels.sums import add_rows
 from elunet.kernels.winograd import gather_tiles, matrices, scatter_tiles
-from elunet.layers._products import SumOfProducts
 from elunet.layers._windows import Windows
-from elunet.workspace import empty
+from elunet.layers.spans import Split, Sum, empty, new_sums, run, scratch, total, workers_for
 
-TILES = 64  # that one worker has at a time: few enough for the cache, enough for a fast product
+TILES = 64  # that are taken at a time: few enough for the cache, enough for a fast product
 SIDE = 4  # outputs of a tile, in each direction
 KERNELS = ((2, 2), (3, 3))
 
@@ -34,7 +32,7 @@ def pays(windows: Windows) -> bool:
     if windows.kernel not in KERNELS or windows.stride != 1 or min(windows.out) < SIDE:
         return False
     channels = 64 if windows.kernel == (3, 3) else 128
-    tiles = windows.pictures * (windows.out[0] // SIDE) * (windows.out[1] // SIDE)
+    tiles = windows.images * (windows.out[0] // SIDE) * (windows.out[1] // SIDE)
     return min(windows.in_channels, windows.out_channels) >= channels and tiles >= TILES
 
 
@@ -53,89 +51,86 @@ class Winograd:
         self.G = np.kron(G, G).astype(dtype)  # both axes of a kernel at once
         self.places = len(self.G)
         self.grid = (-(-windows.out[0] // self.side), -(-windows.out[1] // self.side))
-        self.workers = parallel.workers_for(windows.pictures)
-        per_picture = self.grid[0] * self.grid[1]
-        share = -(-windows.pictures // self.workers)
-        self.block = max(1, min(TILES // per_picture, share))
-        self.blocks = -(-share // self.block)
-        tiles = self.places * self.block * per_picture
-        self.V = empty((self.workers, tiles * windows.in_channels), dtype)
-        self.M = empty((self.workers, tiles * windows.out_channels), dtype)
+        self.workers = workers_for(windows.images, windows.cost)
+        share = -(-windows.images // self.workers)
+        self.split = Split(
+            self.workers, max(1, min(TILES // (self.grid[0] * self.grid[1]), share))
+        )
 
-    def forward(self, x: Array, W: Array, b: Array | None) -> Array:
-        """Return ``y = A^T (U V) A + b``, with U = G W G^T and V = B x B^T."""
-        y = empty(self.windows.y_shape, self.dtype)
-        U = self._transformed(W)
-
-        def work(start: int, stop: int, worker: int) -> None:
-            M = self._lend(self.M, stop - start, worker)
-            np.matmul(_rows(self._inputs(x[start:stop], worker)), U, out=_rows(M))
-            y[start:stop] = 0 if b is None else b
-            scatter_tiles(M, self.A, self.side, 0, 0, y[start:stop])
-
-        self.windows.run(work, self.workers, self.block)
-        return y
-
-    def kernel_gradient(self, x: Array, dy: Array, bias: bool) -> tuple[Array, Array]:
-        """Return ``dW = G^T (V^T dM) G`` with dM = A dy A^T, and the bias's gradient."""
-        shape = (self.places, self.windows.in_channels, self.windows.out_channels)
-        dU = SumOfProducts(self.workers, self.blocks, shape, self.dtype)
-        db = np.zeros((self.workers, self.windows.out_channels))
-
-        def work(start: int, stop: int, worker: int) -> None:
-            V = _rows(self._inputs(x[start:stop], worker))
-            dM = _rows(self._outputs(dy[start:stop], worker))
-            dU.add(worker, V.transpose(0, 2, 1), dM)
-            if bias:
-                add_rows(dy[start:stop].reshape(-1, dy.shape[-1]), db[worker])
-
-        self.windows.run(work, self.workers, self.block)
-        return dU.total(self.G.T), db.sum(axis=0)
-
-    def input_gradient(self, dy: Array, W: Array) -> Array:
-        """Return ``dx = B^T (dM U^T) B``, tiles added up where they overlap."""
-        windows = self.windows
-        dx = empty(windows.x_shape, self.dtype)
-        down = self._transformed(W.swapaxes(2, 3))
-
-        def work(start: int, stop: int, worker: int) -> None:
-            dV = self._lend(self.V, stop - start, worker)
-            np.matmul(_rows(self._outputs(dy[start:stop], worker)), down, out=_rows(dV))
-            dx[start:stop] = 0
-            scatter_tiles(dV, self.B, self.side, windows.top, windows.left, dx[start:stop])
-
-        self.windows.run(work, self.workers, self.block)
-        return dx
-
-    def _inputs(self, pictures: Array, worker: int) -> Array:
-        """Return V of these pictures."""
-        V = self._lend(self.V, len(pictures), worker)
-        gather_tiles(pictures, self.B, self.side, self.windows.top, self.windows.left, V)
-        return V
-
-    def _outputs(self, gradient: Array, worker: int) -> Array:
-        """Return dM of these gradients."""
-        dM = self._lend(self.M, len(gradient), worker)
-        gather_tiles(gradient, self.A, self.side, 0, 0, dM)
-        return dM
-
-    def _lend(self, memory: Array, pictures: int, worker: int) -> Array:
-        """Return where the tiles of some pictures belong: (n, n, pictures, down, across, C)."""
-        points = len(self.A)
-        channels = memory.shape[1] // (self.places * self.block * self.grid[0] * self.grid[1])
-        shape = (points, points, pictures, *self.grid, channels)
-        return memory[worker, : np.prod(shape)].reshape(shape)
-
-    def _transformed(self, W: Array) -> Array:
-        """Return U, one matrix of the kernel's last two axes for each place in a tile."""
+    def kernel(self, W: Array) -> Array:
+        """Return ``U = G W G^T``, for each place in a tile a matrix (C_in, C_out)."""
         U = empty((self.places, *W.shape[2:]), self.dtype)
         flat = W.reshape(self.G.shape[1], -1)
 
         def work(start: int, stop: int, worker: int) -> None:
             np.matmul(self.G[start:stop], flat, out=U[start:stop].reshape(stop - start, -1))
 
-        parallel.run(work, self.places, self.workers)
+        run(work, self.places, self.workers)
         return U
+
+    def transposed_kernel(self, W: Array) -> Array:
+        """Return U^T, for each place a matrix (C_out, C_in)."""
+        return self.kernel(W.swapaxes(2, 3))
+
+    def forward_span(self, x: Array, y: Array, kernel: Array, b: Array | None) -> None:
+        """Write ``y = A^T (V U) A + b``, with V = B x B^T."""
+        V, M = self._scratch(len(x))
+        self._gather_inputs(x, V)
+        np.matmul(_rows(V), kernel, out=_rows(M))
+        y[...] = 0 if b is None else b
+        scatter_tiles(M, self.A, self.side, 0, 0, y)
+
+    def gradient_span(self, x: Array, dy: Array, dU: Sum, db: Array | None) -> None:
+        """Add ``dU = V^T dM`` with dM = A dy A^T, and the bias's gradient."""
+        V, dM = self._scratch(len(x))
+        self._gather_inputs(x, V)
+        gather_tiles(dy, self.A, self.side, 0, 0, dM)
+        dU.add(_rows(V).transpose(0, 2, 1), _rows(dM))
+        if db is not None:
+            add_rows(dy.reshape(-1, dy.shape[-1]), db)
+
+    def backward_span(self, dy: Array, dx: Array, kernel: Array) -> None:
+        """Write ``dx = B^T (dM U^T) B``, tiles added up where they overlap."""
+        dV, dM = self._scratch(len(dy))
+        gather_tiles(dy, self.A, self.side, 0, 0, dM)
+        np.matmul(_rows(dM), kernel, out=_rows(dV))
+        dx[...] = 0
+        scatter_tiles(dV, self.B, self.side, self.windows.top, self.windows.left, dx)
+
+    def new_sums(self, several: bool) -> list[Sum]:
+        """Return what the gradient adds to, one for each worker: dU."""
+        shape = (self.places, self.windows.in_channels, self.windows.out_channels)
+        return new_sums(self.workers, shape, self.dtype, several)
+
+    def total(self, sums: list[Sum]) -> Array:
+        """Return ``dW = G^T dU G`` as a matrix.
+
+        Each worker multiplies its own sum, which is large where the product is small.
+        """
+        shares = empty((len(sums), self.G.shape[1], sums[0].array[0].size), self.dtype)
+
+        def work(start: int, stop: int, worker: int) -> None:
+            dU = sums[worker].value().reshape(self.places, -1)
+            np.matmul(self.G.T, dU, out=shares[worker])
+
+        run(work, len(sums), len(sums))
+        return np.asarray(shares.sum(axis=0))
+
+    def _gather_inputs(self, x: Array, V: Array) -> None:
+        gather_tiles(x, self.B, self.side, self.windows.top, self.windows.left, V)
+
+    def _scratch(self, images: int) -> tuple[Array, Array]:
+        """Return memory for the tiles of the inputs and of the outputs."""
+        windows, points = self.windows, len(self.A)
+        both = windows.in_channels + windows.out_channels
+        tiles = self.places * images * self.grid[0] * self.grid[1]
+        memory = scratch((tiles * both,), self.dtype)
+        inputs, outputs = np.split(memory, [tiles * windows.in_channels])
+        shape = (points, points, images, *self.grid)
+        return (
+            inputs.reshape(*shape, windows.in_channels),
+            outputs.reshape(*shape, windows.out_channels),
+        )
 
 
 def _rows(tiles: Array) -> Array:

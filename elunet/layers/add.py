@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from elunet._quiet import quiet
 from elunet._types import Array
-from elunet.layers.base import Layer, check_float, ieee
+from elunet.layers.base import Layer, check_float
 
 
 class Add(Layer):
@@ -24,7 +25,7 @@ class Add(Layer):
     array([11., 22.])
     """
 
-    @ieee
+    @quiet
     def forward(self, x: tuple[Array, ...], train: bool = False) -> Array:
         """Return the sum."""
         if not isinstance(x, tuple) or not x:
@@ -42,7 +43,7 @@ class Add(Layer):
         self.keep(len(x), total.shape, total.dtype)
         return total
 
-    @ieee
+    @quiet
     def backward_input(self, dy: Array) -> tuple[Array, ...]:
         """Return dy once for each input: the sum's derivative is 1 along every path."""
         count, shape, dtype = self.recall()

@@ -16,13 +16,8 @@ import numpy as np
 from elunet import _display
 from elunet._checks import seed as checked_seed
 from elunet._types import Array, Seed, Shape
-from elunet.deferred import finish
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
-
-ieee = np.errstate(over="ignore", invalid="ignore", divide="ignore")
-"""Decorates a pass: what NaN, infinity and overflow give, they give without a warning."""
-
 
 class Layer:
     """Base class of all layers; a new layer is one file with one subclass.
@@ -151,8 +146,6 @@ class Layer:
         if not fits:
             sizes = ", ".join("..." if want is ... else str(want) for want in shape)
             raise ValueError(f"{self!r}: expected x of shape ({sizes}), got {x.shape}{hint}")
-        if not x.flags.c_contiguous:
-            finish()  # before its numbers are copied
         return np.asarray(x, order="C")
 
     def check_gradient(self, dy: Any, shape: Shape, dtype: np.dtype[Any]) -> Array:
@@ -167,8 +160,6 @@ class Layer:
             check_float(dy, f"{self!r}: expected dy")
         if dy.shape != shape:
             raise ValueError(f"{self!r}: expected dy of the output's shape {shape}, got {dy.shape}")
-        if dy.dtype != dtype or not dy.flags.c_contiguous:
-            finish()  # before its numbers are copied
         return np.asarray(dy, dtype, order="C")
 
     def parameter(self, name: str, shape: Shape, dtype: np.dtype[Any]) -> Array:
@@ -185,15 +176,21 @@ class Layer:
                 f'{self!r}: expected params["{name}"] as a float array of shape {shape}, got '
                 + describe(value)
             )
-        return np.asarray(value, dtype, order="C")
+        if value.dtype is dtype and value.flags.c_contiguous:
+            return value  # type: ignore[no-any-return]
+        with np.errstate(over="ignore"):
+            return np.asarray(value, dtype, order="C")
+
+    def gradient_array(self, name: str, shape: Shape, dtype: np.dtype[Any]) -> Array:
+        """Return ``grads[name]`` to be written to; a new array unless the one that is there fits."""
+        there = self.grads.get(name)
+        if there is None or there.shape != shape or there.dtype != dtype:
+            there = self.grads[name] = np.empty(shape, dtype)
+        return there
 
     def store_gradient(self, name: str, value: Array, dtype: np.dtype[Any]) -> None:
         """Store a parameter's gradient, in the array that is already in ``grads`` if it fits."""
-        there = self.grads.get(name)
-        if there is not None and there.shape == np.shape(value) and there.dtype == dtype:
-            there[...] = value
-        else:
-            self.grads[name] = np.array(value, dtype)
+        self.gradient_array(name, np.shape(value), dtype)[...] = value
 
     def keep(self, *values: Any) -> None:
         """Keep what the backward pass needs, in place of what was kept before."""

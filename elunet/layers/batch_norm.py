@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from elunet._checks import integer, number
+from elunet._quiet import quiet
 from elunet._types import Array
 from elunet.kernels.sums import add_row_products, add_rows
-from elunet.layers.base import Layer, ieee
+from elunet.layers.base import Layer
 
 
 class BatchNorm(Layer):
@@ -64,7 +65,7 @@ class BatchNorm(Layer):
         self.state["running_mean"] = np.zeros(channels)
         self.state["running_var"] = np.ones(channels)
 
-    @ieee
+    @quiet
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return y, of x's shape (..., C)."""
         x = self.check_input(x, ("N", ..., self.channels))
@@ -76,7 +77,7 @@ class BatchNorm(Layer):
         self.keep(x_hat, gamma, rstd.astype(x.dtype), train)
         return np.asarray(gamma * x_hat + beta)
 
-    @ieee
+    @quiet
     def backward_params(self, dy: Array) -> None:
         """Fill ``dgamma = sum of dy x_hat`` and ``dbeta = sum of dy``."""
         x_hat, *_ = self.recall()
@@ -84,7 +85,7 @@ class BatchNorm(Layer):
         self.store_gradient("gamma", dgamma, x_hat.dtype)
         self.store_gradient("beta", dbeta, x_hat.dtype)
 
-    @ieee
+    @quiet
     def backward_input(self, dy: Array) -> Array:
         """Return dx.
 

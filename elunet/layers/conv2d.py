@@ -1,32 +1,32 @@
-"""The two-dimensional convolution: one product of every window of the picture with the kernel.
+"""The two-dimensional convolution: one product of every window of the image with the kernel.
 
-How the products are best computed is a matter of its own, and there are two ways, each with the
-same three methods: `Columns` (im2col and a matrix product), which is plain, exact and always there,
-and `Winograd`, which takes fewer operations for small kernels in float32.
+How the products are best computed is a matter of its own. There are two ways with the same methods:
+`Im2col`, which is plain, exact and always there, and `Winograd`, which takes fewer operations for
+small kernels in float32.
 """
 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from elunet._checks import choice, integer
-from elunet._types import Array, Seed
-from elunet.deferred import deferrable
+from elunet._types import Array, Seed, Shape
 from elunet.init import Initializer
-from elunet.layers._columns import Columns
+from elunet.layers._im2col import Im2col
 from elunet.layers._windows import Windows
 from elunet.layers._winograd import KERNELS, Winograd, pays
-from elunet.layers.base import ieee
+from elunet.layers.spans import Split, Sum, get_num_threads
 from elunet.layers.weighted import Weighted
 
 Padding = str | int | tuple[int, int]
 
 
-class Conv2D(Weighted):
-    """Convolution (cross-correlation, as everywhere in deep learning) of NHWC pictures.
+class Conv2D(Weighted, spans=True):
+    """Convolution (cross-correlation, as everywhere in deep learning) of NHWC images.
 
     ``y[n, i, j, o] = b[o] + sum of x[n, i*s + u - top, j*s + v - left, c] W[u, v, c, o]`` over the
     window's rows u and columns v and the channels c, with stride s.
@@ -38,7 +38,7 @@ class Conv2D(Weighted):
         Height and width of the window.
     stride : int, default 1
     padding : "same", "valid", int or (int, int), default "same"
-        Zeros around the picture. "same" is TensorFlow's: the output has ceil(size / stride) rows
+        Zeros around the image. "same" is TensorFlow's: the output has ceil(size / stride) rows
         and columns; of the zeros needed, half (rounded down) come before, the rest after. An
         integer, or one for height and one for width, is put on both sides.
     bias : bool, default True
@@ -47,7 +47,7 @@ class Conv2D(Weighted):
     seed : int, SeedSequence, Generator or None, optional
     algorithm : "auto", "im2col" or "winograd", default "auto"
         How float32 is computed; float64 always takes im2col. "winograd" is for 2x2 and 3x3 kernels
-        at stride 1, and "auto" takes it where it is faster: with many channels, and enough pictures
+        at stride 1, and "auto" takes it where it is faster: with many channels, and enough images
         in a batch. It rounds three to five times as coarsely as im2col (relative error about 1e-6
         instead of 3e-7).
 
@@ -98,55 +98,83 @@ class Conv2D(Weighted):
         shape = (*self.kernel_size, self.in_channels, self.out_channels)
         super().__init__(shape, bias, init, seed)
 
-    @deferrable
-    @ieee
-    def forward(self, x: Array, train: bool = False) -> Array:
-        """Return y of shape (N, H_out, W_out, C_out) for x of shape (N, H, W, C_in)."""
+    def settings(self) -> tuple[Any, ...]:
+        """Return what the windows and the way of computing depend on."""
+        return self.kernel_size, self.stride, self._around, self.algorithm
+
+    def check(self, x: Any) -> Array:
+        """Return x, of shape (N, H, W, C_in), with room for a window."""
         hint = "; arrays are (N, H, W, C)" if _looks_like_nchw(x, self.in_channels) else ""
         x = self.check_input(x, ("N", "H", "W", self.in_channels), hint)
-        W, b = self._weights(x.dtype)
-        windows = self._windows(x)
-        y = self._method(windows, x.dtype).forward(x, W, b)
-        self.keep(x, W, windows)
-        return y
+        self.way = self._way(x.shape, x.dtype)
+        return x
 
-    @deferrable
-    @ieee
-    def backward_params(self, dy: Array) -> None:
-        """Fill ``dW = sum over all windows of window^T dy`` and ``db = sum of dy``."""
-        x, _, windows = self.recall()
-        dy = self.check_gradient(dy, windows.y_shape, x.dtype)
-        dW, db = self._method(windows, x.dtype).kernel_gradient(x, dy, self.bias)
-        self.store_gradient("W", dW.reshape(self.shape), x.dtype)
-        if self.bias:
-            self.store_gradient("b", db, x.dtype)
+    def output_shape(self, x_shape: Shape) -> Shape:
+        """Return (N, H_out, W_out, C_out)."""
+        return x_shape[0], *self.way.windows.out, self.out_channels
 
-    @deferrable
-    @ieee
-    def backward_input(self, dy: Array, weight: Array | None = None) -> Array:
-        """Return dx: each window gets ``dy W^T``; `weight`, of W's shape, may stand in for W."""
-        x, W, windows = self.recall()
-        dy = self.check_gradient(dy, windows.y_shape, x.dtype)
-        down = self._sent_through(weight, W)
-        return self._method(windows, x.dtype).input_gradient(dy, down)
+    def common(self, x: Array) -> tuple[Any, ...]:
+        """Return the kernel, as the way of computing wants it, and b."""
+        W, b = super().common(x)
+        return self.way.kernel(W), b
 
-    def _windows(self, x: Array) -> Windows:
+    def carried(self, weight: Array | None) -> tuple[tuple[Array, ...], tuple[Any, ...]]:
+        """Return the kernel of the way down."""
+        _, (down,) = super().carried(weight)
+        return (), (self.way.transposed_kernel(down),)
+
+    def forward_span(self, x: Array, y: Array, kernel: Array, b: Array | None) -> None:
+        """Write y: each window times W, plus b."""
+        self.way.forward_span(x, y, kernel, b)
+
+    def gradient_span(self, x: Array, dy: Array, dW: Sum, db: Array) -> None:
+        """Add ``dW = sum over all windows of window^T dy`` and ``db = sum of dy``."""
+        self.way.gradient_span(x, dy, dW, db if self.bias else None)
+
+    def backward_span(self, dy: Array, dx: Array, kernel: Array) -> None:
+        """Write dx: each window gets ``dy W^T``."""
+        self.way.backward_span(dy, dx, kernel)
+
+    def cost(self, x_shape: Shape, y_shape: Shape) -> float:
+        """Return the elementary operations of a pass."""
+        return self.way.windows.cost
+
+    def split(self, x_shape: Shape, dtype: np.dtype[Any]) -> Split:
+        """Return how the products are split."""
+        return self.way.split
+
+    def new_sums(self, workers: int, several: bool, dtype: np.dtype[Any]) -> list[Sum]:
+        """Return what the gradient adds to, one for each worker."""
+        return self.way.new_sums(several)
+
+    def total(self, sums: list[Sum]) -> Array:
+        """Return dW from the workers' sums."""
+        return self.way.total(sums).reshape(self.shape)
+
+    def _way(self, x_shape: Shape, dtype: np.dtype[Any]) -> Im2col | Winograd:
+        """Return what computes it: Winograd's method only in float32, im2col otherwise."""
+        windows = self._windows(x_shape)
+        fast = self.algorithm == "winograd" or (self.algorithm == "auto" and pays(windows))
+        kind = Winograd if fast and dtype == np.float32 else Im2col
+        return _made(kind, windows, dtype, get_num_threads())
+
+    def _windows(self, x_shape: Shape) -> Windows:
         """Return where the windows lie, after checking that there is room for one."""
         out, before = [], []
         for axis, name in ((0, "height"), (1, "width")):
-            size, kernel = x.shape[1 + axis], self.kernel_size[axis]
+            size, kernel = x_shape[1 + axis], self.kernel_size[axis]
             zeros = self._zeros(size, axis)
             padded = size + sum(zeros)
             if size < 1 or padded < kernel:
                 raise ValueError(
                     f"{self!r}: expected x of at least {kernel} pixels in {name}, padding included,"
-                    f" got {padded} (x of shape {x.shape})"
+                    f" got {padded} (x of shape {x_shape})"
                 )
             out.append((padded - kernel) // self.stride + 1)
             before.append(zeros[0])
         return Windows(
-            pictures=len(x),
-            size=(x.shape[1], x.shape[2]),
+            images=x_shape[0],
+            size=(x_shape[1], x_shape[2]),
             out=(out[0], out[1]),
             kernel=self.kernel_size,
             stride=self.stride,
@@ -156,13 +184,8 @@ class Conv2D(Weighted):
             out_channels=self.out_channels,
         )
 
-    def _method(self, windows: Windows, dtype: np.dtype[Any]) -> Columns | Winograd:
-        """Return what computes it: Winograd's method only in float32, im2col otherwise."""
-        fast = self.algorithm == "winograd" or (self.algorithm == "auto" and pays(windows))
-        return (Winograd if fast and dtype == np.float32 else Columns)(windows, dtype)
-
     def _zeros(self, size: int, axis: int) -> tuple[int, int]:
-        """Return how many zeros come before and after a picture of this size, along one axis."""
+        """Return how many zeros come before and after an image of this size, along one axis."""
         if self._around is not None:
             return self._around[axis], self._around[axis]
         steps = math.ceil(size / self.stride) - 1
@@ -174,6 +197,14 @@ class Conv2D(Weighted):
         extras = f", stride {self.stride}" if self.stride > 1 else ""
         extras += "" if self.padding == "same" else f", padding {self.padding}"
         return f"Conv2D({self.in_channels}->{self.out_channels}, {height}x{width}{extras})"
+
+
+@lru_cache(maxsize=1000)
+def _made(
+    kind: type[Im2col] | type[Winograd], windows: Windows, dtype: np.dtype[Any], threads: int
+) -> Im2col | Winograd:
+    """Return a way of computing, worked out once for each geometry and number of threads."""
+    return kind(windows, dtype)
 
 
 def _sides(padding: Padding) -> tuple[int, int]:

@@ -6,15 +6,14 @@ import numpy as np
 
 from elunet._checks import number
 from elunet._types import Array, Seed
-from elunet.deferred import deferrable, elementwise
 from elunet.kernels.dropout import drop
-from elunet.layers.base import Layer, ieee
-from elunet.workspace import over
+from elunet.layers.elementwise import copied
+from elunet.layers.spans import SpanLayer
 
 STEPS = 1 << 16  # 16 random bits decide on each number: a rate is met to within 1 / 131072
 
 
-class Dropout(Layer):
+class Dropout(SpanLayer, spans=True):
     """Inverted dropout: in training ``y = x mask / (1 - rate)``, otherwise ``y = x``.
 
     Parameters
@@ -44,6 +43,7 @@ class Dropout(Layer):
     """
 
     pointwise = True
+    in_place = True
 
     rng: np.random.Generator
 
@@ -56,33 +56,23 @@ class Dropout(Layer):
         """Start the masks' random numbers anew."""
         self.rng = np.random.default_rng(seed)
 
-    @deferrable
-    @ieee
-    def forward(self, x: Array, train: bool = False) -> Array:
-        """Return y, of x's shape; outside training it is x itself."""
-        x = self.check_input(x, ("N", ...))
-        if not train or self._dropped() == 0:
-            self.keep(None, x.shape, x.dtype)
-            return x
-        bits = self.rng.integers(0, STEPS, x.shape, np.uint16)
-        self.keep(bits, x.shape, x.dtype)
-        return self._drop(x, bits)
+    def passes_on(self, train: bool) -> bool:
+        """Return whether nothing is dropped."""
+        return not train or self._dropped() == 0
 
-    @deferrable
-    @ieee
-    def backward_input(self, dy: Array) -> Array:
-        """Return ``dx = dy mask / (1 - rate)`` with forward's mask."""
-        bits, shape, dtype = self.recall()
-        dy = self.check_gradient(dy, shape, dtype)
-        return dy if bits is None else self._drop(dy, bits)
+    def allocate(self, x: Array, y: Array) -> tuple[Array, ...]:
+        """Return random bits; the mask is where they are large enough."""
+        return (self.rng.integers(0, STEPS, x.shape, np.uint16),)
 
-    def _drop(self, x: Array, bits: Array) -> Array:
-        """Return ``x mask / (1 - rate)``: the mask is where the bits are large enough."""
+    def forward_span(self, x: Array, y: Array, bits: Array) -> None:
+        """Write ``y = x mask / (1 - rate)``."""
         dropped = self._dropped()
-        scale = x.dtype.type(STEPS / (STEPS - dropped))
-        y = over(x)
-        elementwise(lambda y, bits: drop(y, bits, dropped, scale), x, y, bits)
-        return y
+        for part in copied(x, y):
+            values = y[part].reshape(-1)
+            scale = values.dtype.type(STEPS / (STEPS - dropped))
+            drop(values, bits[part].reshape(-1), dropped, scale)
+
+    backward_span = forward_span  # dx = dy mask / (1 - rate), with forward's mask
 
     def _dropped(self) -> int:
         """Return how many of the STEPS possible numbers switch off."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from elunet._checks import number
 from elunet._types import Array
-from elunet.deferred import deferrable, elementwise
 from elunet.kernels.activations import elu, elu_backward
-from elunet.layers.base import Layer, ieee
-from elunet.workspace import over
+from elunet.layers.elementwise import Elementwise
 
 
-class ELU(Layer):
+class ELU(Elementwise, spans=True):
     """Exponential linear unit: ``x`` for x > 0, ``alpha (e^x - 1)`` for x <= 0.
 
     Parameters
@@ -36,33 +34,17 @@ class ELU(Layer):
     array([-2.,  0.,  3.])
     """
 
-    pointwise = True
-
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__()
         self.alpha = number("ELU", "alpha", alpha, "(0, inf)")
 
-    @deferrable
-    @ieee
-    def forward(self, x: Array, train: bool = False) -> Array:
-        """Return f(x), of x's shape."""
-        x = self.check_input(x, ("N", ...))
-        y = over(x)
-        alpha = x.dtype.type(self.alpha)
-        elementwise(lambda y: elu(y, alpha), x, y)
-        self.keep(y)
-        return y
+    def apply(self, x: Array) -> None:
+        """Put f(x) in x's place."""
+        elu(x, x.dtype.type(self.alpha))
 
-    @deferrable
-    @ieee
-    def backward_input(self, dy: Array) -> Array:
-        """Return ``dx = dy f'(x)``, with f'(x) = 1 for x > 0 and f(x) + alpha elsewhere."""
-        (y,) = self.recall()
-        dy = self.check_gradient(dy, y.shape, y.dtype)
-        dx = over(dy)
-        alpha = y.dtype.type(self.alpha)
-        elementwise(lambda dx, y: elu_backward(dx, y, alpha), dy, dx, y)
-        return dx
+    def apply_slope(self, dy: Array, y: Array) -> None:
+        """Multiply dy by f'(x), which is 1 for x > 0 and f(x) + alpha elsewhere."""
+        elu_backward(dy, y, y.dtype.type(self.alpha))
 
     def __repr__(self) -> str:
         return f"ELU(alpha={self.alpha:g})"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 
-from elunet._types import Array
-from elunet.deferred import deferrable
-from elunet.layers.base import Layer
+from elunet._types import Shape
+from elunet.layers.spans import SpanLayer
 
 
-class Flatten(Layer):
+class Flatten(SpanLayer, spans=True):
     """Reshape (N, ...) to (N, product of the rest), in memory order: a view, no copy.
 
     Examples
@@ -20,15 +19,10 @@ class Flatten(Layer):
     (5, 12)
     """
 
-    @deferrable
-    def forward(self, x: Array, train: bool = False) -> Array:
-        """Return x as (N, D)."""
-        x = self.check_input(x, ("N", ...))
-        self.keep(x.shape, x.dtype)
-        return x.reshape(len(x), math.prod(x.shape[1:]))
+    def output_shape(self, x_shape: Shape) -> Shape:
+        """Return (N, D)."""
+        return x_shape[0], math.prod(x_shape[1:])
 
-    @deferrable
-    def backward_input(self, dy: Array) -> Array:
-        """Return dy in x's shape."""
-        shape, dtype = self.recall()
-        return self.check_gradient(dy, (shape[0], math.prod(shape[1:])), dtype).reshape(shape)
+    def passes_on(self, train: bool) -> bool:
+        """Return True: y is x in its own shape."""
+        return True

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from elunet._types import Array
-from elunet.layers.base import Layer, ieee
-from elunet.workspace import empty
+from elunet._types import Array, Shape
+from elunet.layers.spans import SpanLayer
 
 
-class GlobalMeanPool2D(Layer):
+class GlobalMeanPool2D(SpanLayer, spans=True):
     """Each channel's mean over the whole picture: (N, H, W, C) becomes (N, C).
 
     Raises
@@ -25,21 +26,22 @@ class GlobalMeanPool2D(Layer):
     array([[7.5]])
     """
 
-    @ieee
-    def forward(self, x: Array, train: bool = False) -> Array:
-        """Return the means, of shape (N, C), for x of shape (N, H, W, C)."""
+    def check(self, x: Any) -> Array:
+        """Return x, of shape (N, H, W, C) with H, W > 0."""
         x = self.check_input(x, ("N", "H", "W", "C"))
         if x.shape[1] * x.shape[2] == 0:
             raise ValueError(f"{self!r}: expected x of at least 1 x 1 pixel, got {x.shape}")
-        self.keep(x.shape, x.dtype)
-        return np.asarray(x.mean(axis=(1, 2), dtype=np.float64).astype(x.dtype))
+        return x
 
-    @ieee
-    def backward_input(self, dy: Array) -> Array:
-        """Return dx: each pixel gets 1/(H W) of its channel's gradient."""
-        x_shape, dtype = self.recall()
-        pictures, height, width, channels = x_shape
-        dy = self.check_gradient(dy, (pictures, channels), dtype)
-        dx = empty(x_shape, dtype)
-        dx[...] = (dy / dtype.type(height * width))[:, None, None, :]
-        return dx
+    def output_shape(self, x_shape: Shape) -> Shape:
+        """Return (N, C)."""
+        return x_shape[0], x_shape[3]
+
+    def forward_span(self, x: Array, y: Array) -> None:
+        """Write the means."""
+        y[...] = x.mean(axis=(1, 2), dtype=np.float64)
+
+    def backward_span(self, dy: Array, dx: Array) -> None:
+        """Write dx: each pixel gets 1/(H W) of its channel's gradient."""
+        pixels = dx.shape[1] * dx.shape[2]
+        dx[...] = (dy / dy.dtype.type(pixels))[:, None, None, :]

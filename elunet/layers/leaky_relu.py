@@ -6,12 +6,10 @@ import numpy as np
 
 from elunet._checks import number
 from elunet._types import Array
-from elunet.deferred import deferrable, elementwise
-from elunet.layers.base import Layer, ieee
-from elunet.workspace import empty, over
+from elunet.layers.elementwise import Elementwise
 
 
-class LeakyReLU(Layer):
+class LeakyReLU(Elementwise, spans=True):
     """Leaky rectified linear unit: ``x`` for x > 0, ``slope x`` for x <= 0.
 
     Parameters
@@ -36,36 +34,25 @@ class LeakyReLU(Layer):
     array([-1.,  3.])
     """
 
-    pointwise = True
-
     def __init__(self, slope: float = 0.1) -> None:
         super().__init__()
         self.slope = number("LeakyReLU", "slope", slope)
 
-    @deferrable
-    @ieee
-    def forward(self, x: Array, train: bool = False) -> Array:
-        """Return f(x), of x's shape."""
-        x = self.check_input(x, ("N", ...))
-        y, slopes = over(x), empty(x.shape, x.dtype)
+    @property
+    def slope_from(self) -> str:  # type: ignore[override]
+        """What has x's sign."""
+        return "y" if self.slope >= 0 else "x"
 
-        def work(y: Array, slopes: Array) -> None:
-            slopes[...] = np.where(y > 0, y.dtype.type(1), y.dtype.type(self.slope))
-            y *= slopes
+    def apply(self, x: Array) -> None:
+        """Put f(x) in x's place."""
+        x *= self._slopes(x)
 
-        elementwise(work, x, y, slopes)
-        self.keep(slopes)
-        return y
+    def apply_slope(self, dy: Array, y: Array) -> None:
+        """Multiply dy by 1 where x > 0 and by the slope elsewhere."""
+        dy *= self._slopes(y)
 
-    @deferrable
-    @ieee
-    def backward_input(self, dy: Array) -> Array:
-        """Return ``dx = dy`` where x > 0 and ``slope dy`` elsewhere."""
-        (slopes,) = self.recall()
-        dy = self.check_gradient(dy, slopes.shape, slopes.dtype)
-        dx = over(dy)
-        elementwise(lambda dx, slopes: np.multiply(dx, slopes, out=dx), dy, dx, slopes)
-        return dx
+    def _slopes(self, x: Array) -> Array:
+        return np.where(x > 0, x.dtype.type(1), x.dtype.type(self.slope))
 
     def __repr__(self) -> str:
         return f"LeakyReLU(slope={self.slope:g})"

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from elunet import deferred
 from elunet._checks import integer
-from elunet._types import Array, Seed
+from elunet._types import Array, Seed, Shape
 from elunet.init import Initializer
-from elunet.kernels.sums import add_rows
-from elunet.layers.base import ieee
+from elunet.kernels.sums import add_rows, add_to_rows
+from elunet.layers.spans import PRODUCT, Split, Task, workers_for
 from elunet.layers.weighted import Weighted
-from elunet.parallel import PRODUCT, Work, workers_for
-from elunet.workspace import empty
 
 
-class Linear(Weighted):
+class Linear(Weighted, spans=True):
     """Fully connected layer on rows: ``y = x W + b``.
 
     Parameters
@@ -56,66 +55,56 @@ class Linear(Weighted):
         self.out_features = integer("Linear", "out_features", out_features)
         super().__init__((self.in_features, self.out_features), bias, init, seed)
 
-    @deferred.deferrable
-    @ieee
-    def forward(self, x: Array, train: bool = False) -> Array:
-        """Return ``x W + b`` of shape (N, out_features) for x of shape (N, in_features)."""
-        x = self.check_input(x, ("N", self.in_features))
-        W, b = self._weights(x.dtype)
-        y = empty((len(x), self.out_features), x.dtype)
+    def check(self, x: Any) -> Array:
+        """Return x, of shape (N, in_features)."""
+        return self.check_input(x, ("N", self.in_features))
 
-        def work(start: int, stop: int, worker: int) -> None:
-            np.matmul(x[start:stop], W, out=y[start:stop])
-            if b is not None:
-                y[start:stop] += b
+    def output_shape(self, x_shape: Shape) -> Shape:
+        """Return (N, out_features)."""
+        return x_shape[0], self.out_features
 
-        self._run(work, len(x), workers_for(len(x)))
-        self.keep(x, W)
-        return y
+    def forward_span(self, x: Array, y: Array, W: Array, b: Array | None) -> None:
+        """Write ``y = x W + b``."""
+        np.matmul(x, W, out=y)
+        if b is not None:
+            add_to_rows(y, b)
 
-    @deferred.deferrable
-    @ieee
-    def backward_params(self, dy: Array) -> None:
-        """Fill ``dW = x^T dy`` and ``db = sum over the rows of dy``."""
-        x, _ = self.recall()
-        dy = self.check_gradient(dy, (len(x), self.out_features), x.dtype)
-        workers = workers_for(len(x))
-        dW = empty((workers, *self.shape), x.dtype)
-        if not len(x):
-            dW[...] = 0  # without rows, nobody writes it
-        db = np.zeros((workers, self.out_features))
+    def backward_span(self, dy: Array, dx: Array, weight: Array) -> None:
+        """Write ``dx = dy W^T``."""
+        np.matmul(dy, weight.T, out=dx)
 
-        def work(start: int, stop: int, worker: int) -> None:
-            np.matmul(x[start:stop].T, dy[start:stop], out=dW[worker])
-            if self.bias:
-                add_rows(dy[start:stop], db[worker])
-
-        self._run(work, len(x), workers)
-        deferred.finish()
-        self.store_gradient("W", dW.sum(axis=0), x.dtype)
-        if self.bias:
-            self.store_gradient("b", db.sum(axis=0), x.dtype)
-
-    @deferred.deferrable
-    @ieee
-    def backward_input(self, dy: Array, weight: Array | None = None) -> Array:
-        """Return ``dx = dy W^T``; `weight`, of W's shape, stands in for W if it is given."""
-        x, W = self.recall()
-        dy = self.check_gradient(dy, (len(x), self.out_features), x.dtype)
-        down = self._sent_through(weight, W).T
-        dx = empty(x.shape, x.dtype)
-
-        def work(start: int, stop: int, worker: int) -> None:
-            np.matmul(dy[start:stop], down, out=dx[start:stop])
-
-        self._run(work, len(x), workers_for(len(x)))
-        return dx
-
-    def _run(self, work: Work, rows: int, workers: int) -> None:
+    def cost(self, x_shape: Shape, y_shape: Shape) -> float:
+        """Return the elementary operations of a pass."""
         product = self.in_features * self.out_features / PRODUCT
-        operations = rows * (self.in_features + self.out_features + product)
-        share = -(-rows // workers)  # whole: a product of few rows is slow
-        deferred.by_picture(work, rows, workers, operations, share)
+        return x_shape[0] * (self.in_features + self.out_features + product)
+
+    def split(self, x_shape: Shape, dtype: np.dtype[Any]) -> Split:
+        """Return one block for each worker: a product of few rows is slow."""
+        rows = x_shape[0]
+        workers = workers_for(rows, self.cost(x_shape, ()))
+        return Split(workers, -(-rows // workers))
+
+    def start_gradient(self, dy: Array) -> Task:
+        """Return the work that writes ``dW = x^T dy``, and db, the sum of dy's rows.
+
+        It is split over W's rows, so that nothing has to be added up.
+        """
+        x, _ = self.recall()
+        dy, its = self.checked(dy)
+        dW = self.gradient_array("W", self.shape, its.dtype)
+
+        def work(start: int, stop: int, worker: int) -> None:
+            if len(x):
+                np.matmul(x[:, start:stop].T, dy, out=dW[start:stop])
+            else:
+                dW[start:stop] = 0
+            if start == 0 and self.bias:
+                db = np.zeros(self.out_features)
+                add_rows(dy, db)
+                self.store_gradient("b", db, its.dtype)
+
+        workers = workers_for(self.in_features, its.cost)
+        return Task(work, self.in_features, its.cost, workers, last=True)
 
     def __repr__(self) -> str:
         return f"Linear({self.in_features}->{self.out_features})"

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from elunet._types import Array
-from elunet.deferred import deferrable
 from elunet.kernels.pooling import max_pool, max_pool_backward
 from elunet.layers.pool2d import Pool2D
-from elunet.workspace import empty
+from elunet.layers.spans import empty
 
 
-class MaxPool2D(Pool2D):
+class MaxPool2D(Pool2D, spans=True):
     """Max pooling over size x size windows; of equal values the first (row-major) wins.
 
     Parameters
@@ -35,30 +34,14 @@ class MaxPool2D(Pool2D):
     array([ 5.,  7., 13., 15.])
     """
 
-    @deferrable
-    def forward(self, x: Array, train: bool = False) -> Array:
-        """Return y of shape (N, H_out, W_out, C) for x of shape (N, H, W, C)."""
-        x = self.check_input(x, ("N", "H", "W", "C"))
-        y = empty(self._output_shape(x), x.dtype)
-        winner = empty(y.shape, np.uint8 if self.size <= 16 else np.int32)
+    def allocate(self, x: Array, y: Array) -> tuple[Array, ...]:
+        """Return which pixel of each window is the largest."""
+        return (empty(y.shape, np.uint8 if self.size <= 16 else np.int32),)
 
-        def work(start: int, stop: int, worker: int) -> None:
-            max_pool(x[start:stop], self.size, self.stride, y[start:stop], winner[start:stop])
+    def forward_span(self, x: Array, y: Array, winner: Array) -> None:
+        """Write each window's largest value."""
+        max_pool(x, self.size, self.stride, y, winner)
 
-        self._run(work, x.shape)
-        self.keep(winner, x.shape, x.dtype)
-        return y
-
-    @deferrable
-    def backward_input(self, dy: Array) -> Array:
-        """Return dx: each window's gradient goes to the pixel that was largest."""
-        winner, x_shape, dtype = self.recall()
-        dy = self.check_gradient(dy, winner.shape, dtype)
-        dx = empty(x_shape, dtype)
-
-        def work(start: int, stop: int, worker: int) -> None:
-            some = slice(start, stop)
-            max_pool_backward(dy[some], winner[some], self.size, self.stride, dx[some])
-
-        self._run(work, x_shape)
-        return dx
+    def backward_span(self, dy: Array, dx: Array, winner: Array) -> None:
+        """Write dx: each window's gradient goes to the pixel that was largest."""
+        max_pool_backward(dy, winner, self.size, self.stride, dx)

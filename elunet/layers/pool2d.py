@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 from elunet._checks import integer
 from elunet._types import Array, Shape
-from elunet.deferred import by_picture
-from elunet.layers.base import Layer
-from elunet.parallel import Work, workers_for
+from elunet.layers.spans import SpanLayer
 
 
-class Pool2D(Layer):
+class Pool2D(SpanLayer):
     """A layer over square windows; windows that do not fit are dropped.
 
     Parameters
@@ -34,20 +32,25 @@ class Pool2D(Layer):
         self.size = integer(name, "size", size)
         self.stride = self.size if stride is None else integer(name, "stride", stride)
 
-    def _output_shape(self, x: Array) -> tuple[int, int, int, int]:
-        """Return (N, H_out, W_out, C)."""
-        pictures, height, width, channels = x.shape
-        if min(height, width) < self.size:
+    def settings(self) -> tuple[int, int]:
+        """Return what the output's shape depends on."""
+        return self.size, self.stride
+
+    def check(self, x: Any) -> Array:
+        """Return x, of shape (N, H, W, C) with room for a window."""
+        x = self.check_input(x, ("N", "H", "W", "C"))
+        if min(x.shape[1:3]) < self.size:
             raise ValueError(
                 f"{self!r}: expected x of at least {self.size} x {self.size} pixels, got x of shape"
                 f" {x.shape}"
             )
-        rows, columns = ((side - self.size) // self.stride + 1 for side in (height, width))
-        return pictures, rows, columns, channels
+        return x
 
-    def _run(self, work: Work, x_shape: Shape) -> None:
-        pictures = x_shape[0]
-        by_picture(work, pictures, workers_for(pictures), math.prod(x_shape))
+    def output_shape(self, x_shape: Shape) -> Shape:
+        """Return (N, H_out, W_out, C)."""
+        images, height, width, channels = x_shape
+        rows, columns = ((side - self.size) // self.stride + 1 for side in (height, width))
+        return images, rows, columns, channels
 
     def __repr__(self) -> str:
         stride = "" if self.stride == self.size else f", stride {self.stride}"

@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from elunet._types import Array
-from elunet.deferred import deferrable, elementwise
-from elunet.layers.base import Layer, ieee
-from elunet.workspace import over
+from elunet.layers.elementwise import Elementwise
 
 
-class ShiftedReLU(Layer):
+class ShiftedReLU(Elementwise, spans=True):
     """Shifted rectified linear unit: ``max(x, -1)``; its slope at -1 is taken as 0.
 
     References
@@ -25,24 +23,10 @@ class ShiftedReLU(Layer):
     array([-1.,  3.])
     """
 
-    pointwise = True
+    def apply(self, x: Array) -> None:
+        """Put max(x, -1) in x's place."""
+        np.maximum(x, -1, out=x)
 
-    @deferrable
-    @ieee
-    def forward(self, x: Array, train: bool = False) -> Array:
-        """Return max(x, -1), of x's shape."""
-        x = self.check_input(x, ("N", ...))
-        y = over(x)
-        elementwise(lambda y: np.maximum(y, -1, out=y), x, y)
-        self.keep(y)
-        return y
-
-    @deferrable
-    @ieee
-    def backward_input(self, dy: Array) -> Array:
-        """Return ``dx = dy [x > -1]``."""
-        (y,) = self.recall()
-        dy = self.check_gradient(dy, y.shape, y.dtype)
-        dx = over(dy)
-        elementwise(lambda dx, y: np.multiply(dx, y > -1, out=dx), dy, dx, y)
-        return dx
+    def apply_slope(self, dy: Array, y: Array) -> None:
+        """Multiply dy by [x > -1]."""
+        dy *= y > -1

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from elunet._types import Array
 from elunet.kernels.activations import softmax
-from elunet.layers.base import Layer, ieee
-from elunet.workspace import empty
+from elunet.layers.spans import SpanLayer
 
 
-class Softmax(Layer):
+class Softmax(SpanLayer, spans=True):
     """Softmax over the last axis: ``y_k = e^(x_k) / sum over j of e^(x_j)``.
 
     Follow it with `CrossEntropy`; on logits, `SoftmaxCrossEntropy` does both at once and is exact
@@ -29,22 +30,25 @@ class Softmax(Layer):
     array([[0.25, 0.25, 0.25, 0.25]])
     """
 
-    @ieee
-    def forward(self, x: Array, train: bool = False) -> Array:
-        """Return the probabilities, of x's shape (..., K)."""
-        x = self.check_input(x, ("N", ...))
+    keeps_output = True
+
+    def check(self, x: Any) -> Array:
+        """Return x, of shape (N, ..., K) with K > 0."""
+        x = super().check(x)
         if x.shape[-1] == 0:
             raise ValueError(f"{self!r}: expected x with a last axis of at least 1, got {x.shape}")
-        y = empty(x.shape, x.dtype)
-        softmax(x.reshape(-1, x.shape[-1]), y.reshape(-1, x.shape[-1]))
-        self.keep(y)
-        return y
+        return x
 
-    @ieee
-    def backward_input(self, dy: Array) -> Array:
-        """Return ``dx_k = y_k (dy_k - sum over j of dy_j y_j)``: the full Jacobian's product."""
-        (y,) = self.recall()
-        dy = self.check_gradient(dy, y.shape, y.dtype)
+    def allocate(self, x: Array, y: Array) -> tuple[Array, ...]:
+        """Return y, from which the Jacobian follows."""
+        return (y,)
+
+    def forward_span(self, x: Array, y: Array, kept: Array) -> None:
+        """Write the probabilities."""
+        softmax(x.reshape(-1, x.shape[-1]), y.reshape(-1, x.shape[-1]))
+
+    def backward_span(self, dy: Array, dx: Array, y: Array) -> None:
+        """Write ``dx_k = y_k (dy_k - sum over j of dy_j y_j)``: the full Jacobian's product."""
         # In float64: where one class has nearly everything, the bracket is nearly 0.
         total = (dy.astype(np.float64) * y).sum(axis=-1, keepdims=True)
-        return np.asarray(y * (dy - total), y.dtype)
+        np.multiply(y, dy - total, out=dx, casting="same_kind")

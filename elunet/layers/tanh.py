@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from elunet._types import Array
-from elunet.deferred import deferrable, elementwise
-from elunet.layers.base import Layer, ieee
-from elunet.workspace import over
+from elunet.layers.elementwise import Elementwise
 
 
-class Tanh(Layer):
+class Tanh(Elementwise, spans=True):
     """Hyperbolic tangent: ``y = tanh(x)``, with slope ``1 - y^2``.
 
     Examples
@@ -21,24 +19,10 @@ class Tanh(Layer):
     array([0., 1.])
     """
 
-    pointwise = True
+    def apply(self, x: Array) -> None:
+        """Put tanh(x) in x's place."""
+        np.tanh(x, out=x)
 
-    @deferrable
-    @ieee
-    def forward(self, x: Array, train: bool = False) -> Array:
-        """Return tanh(x), of x's shape."""
-        x = self.check_input(x, ("N", ...))
-        y = over(x)
-        elementwise(lambda y: np.tanh(y, out=y), x, y)
-        self.keep(y)
-        return y
-
-    @deferrable
-    @ieee
-    def backward_input(self, dy: Array) -> Array:
-        """Return ``dx = dy (1 - y^2)``."""
-        (y,) = self.recall()
-        dy = self.check_gradient(dy, y.shape, y.dtype)
-        dx = over(dy)
-        elementwise(lambda dx, y: np.multiply(dx, 1 - y * y, out=dx), dy, dx, y)
-        return dx
+    def apply_slope(self, dy: Array, y: Array) -> None:
+        """Multiply dy by 1 - y^2."""
+        dy *= 1 - y * y

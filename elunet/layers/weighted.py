@@ -8,10 +8,11 @@ import numpy as np
 
 from elunet._types import Array, Seed, Shape
 from elunet.init import He, Initializer
-from elunet.layers.base import FLOATS, Layer, describe
+from elunet.layers.base import FLOATS, describe
+from elunet.layers.spans import SpanLayer
 
 
-class Weighted(Layer):
+class Weighted(SpanLayer):
     """A layer with ``params["W"]`` of a fixed shape and, if wanted, ``params["b"]``.
 
     Parameters
@@ -58,22 +59,26 @@ class Weighted(Layer):
         if self.bias:
             self.params["b"] = np.zeros(self.shape[-1], np.float32)
 
+    def common(self, x: Array) -> tuple[Any, ...]:
+        """Return W and b for x's dtype; keep x and W."""
+        W = self.parameter("W", self.shape, x.dtype)
+        b = self.parameter("b", self.shape[-1:], x.dtype) if self.bias else None
+        self.keep(x, W)
+        return W, b
+
     def backward_input(self, dy: Array, weight: Array | None = None) -> Array:
-        """Return dL/dx, or what `weight` in W's place would send down."""
-        raise NotImplementedError
+        """Return dL/dx, or what `weight`, of W's shape, would send down in its place."""
+        return self.run_backward(dy, weight)
 
-    def _weights(self, dtype: np.dtype[Any]) -> tuple[Array, Array | None]:
-        W = self.parameter("W", self.shape, dtype)
-        return W, self.parameter("b", self.shape[-1:], dtype) if self.bias else None
-
-    def _sent_through(self, weight: Array | None, W: Array) -> Array:
+    def carried(self, weight: Array | None) -> tuple[tuple[Array, ...], tuple[Any, ...]]:
         """Return the weight of the way down: W, or one of its shape that stands in for it."""
+        _, W = self.recall()
         if weight is None:
-            return W
+            return (), (W,)
         floats = isinstance(weight, np.ndarray) and weight.dtype in FLOATS
         if not floats or weight.shape != self.shape:
             raise ValueError(
                 f"{self!r}: expected weight as a float array of W's shape {self.shape}, got "
                 + describe(weight)
             )
-        return np.ascontiguousarray(weight, W.dtype)
+        return (), (np.ascontiguousarray(weight, W.dtype),)

@@ -16,9 +16,8 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 from elunet._checks import integer
 from elunet._types import Array
-from elunet.deferred import deferrable
 from elunet.layers.base import Layer
-from elunet.network import Arrive, Network, Node, Tap, as_it_is
+from elunet.network import Arrive, Network, Node, Tap
 from elunet.routers.memory import Check, count
 
 
@@ -115,7 +114,7 @@ class Router:
             If no forward pass with ``train=True`` came before.
         """
         self.enter(net, dy, target)
-        net.walk(dy, self._arrival(), self.send, tap, release=release)
+        net.walk(dy, self._arrival(), None if getattr(self.send,'__func__',None) is Router.send else self.send, tap=tap, release=release)
         self.end()
 
     def enter(self, net: Network, dy: Array, target: Array | None) -> None:
@@ -130,7 +129,6 @@ class Router:
     def end(self) -> None:
         """Let go, after a walk, of what was kept for it."""
 
-    @deferrable
     def send(self, layer: Layer, dy: Array) -> Array:
         """Return what goes down from a weighted layer."""
         return layer.backward_input(dy)  # type: ignore[no-any-return]
@@ -262,12 +260,12 @@ class Router:
             raise ValueError(f"{self!r}: expected a state of {own} with {names}, got {got}")
         return [(self, self._copied(state))]
 
-    def _arrival(self) -> Arrive:
+    def _arrival(self) -> Arrive | None:
         """Return what decides on arriving signals; without hooks, nobody looks at them."""
         plain = (Router.arrive, Router.hear, Router.deliver)
         own = (self.arrive, self.hear, self.deliver)
         same = all(getattr(a, "__func__", None) is b for a, b in zip(own, plain, strict=True))
-        return as_it_is if same else self._arrived
+        return None if same else self._arrived
 
     def _arrived(self, layer: Layer, dy: Array) -> Array:
         dy = self.arrive(layer, self.deliver(layer, dy))

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from elunet._types import Array
-from elunet.deferred import deferrable
 from elunet.init import He, Initializer
 from elunet.layers.base import Layer
 from elunet.network import Network
@@ -86,7 +85,6 @@ class FeedbackAlignment(RandomRouter):
                     f" {net[name].params['W'].shape}, got {np.shape(B)}"
                 )
 
-    @deferrable
     def send(self, layer: Layer, dy: Array) -> Array:
         """Return what goes down through B."""
         return send_through(layer, dy, self.matrix(self.name_of(layer), layer.params["W"].shape))

@@ -6,7 +6,6 @@ import numpy as np
 
 from elunet._checks import choice
 from elunet._types import Array
-from elunet.deferred import deferrable
 from elunet.init import He, Initializer
 from elunet.layers.base import Layer
 from elunet.network import Network
@@ -79,7 +78,6 @@ class SignSymmetry(RandomRouter):
         if self.magnitudes == "batchwise":
             self.drawn = {}
 
-    @deferrable
     def send(self, layer: Layer, dy: Array) -> Array:
         """Return what goes down through B, after drawing M or measuring s where that is due."""
         name, W = self.name_of(layer), layer.params["W"]

@@ -22,8 +22,8 @@ def test_what_a_subclass_has_to_define():
     with pytest.raises(NotImplementedError, match=re.escape("Nothing(): a layer has to define ba")):
         Nothing().backward(np.ones(3))
     assert Nothing().backward_params(np.ones(3)) is None
-    with pytest.raises(NotImplementedError):
-        L.Weighted((2, 2), True, None, 0).backward_input(np.ones(3))
+    with pytest.raises(NotImplementedError, match=re.escape("Weighted(): a layer has to define f")):
+        L.Weighted((2, 2), True, None, 0).forward(np.ones((3, 2)))
 
 
 def test_plain_layers_have_empty_dicts():

@@ -112,19 +112,21 @@ def test_one_by_one_kernel_with_padding_and_stride():
 
 def test_many_blocks(monkeypatch):
     """However few pictures fit into the block of columns, the result is the same."""
-    from elunet.layers import _columns
+    from elunet.layers import _im2col, conv2d
 
     rng = np.random.default_rng(0)
     x, dy = rng.normal(size=(7, 6, 6, 3)), rng.normal(size=(7, 6, 6, 4))
     results = []
-    for block in (_columns.BLOCK, 1, 3 * 36 * 27 * 8):
-        monkeypatch.setattr(_columns, "BLOCK", block)
+    for block in (_im2col.BLOCK, 1, 3 * 36 * 27 * 8):
+        monkeypatch.setattr(_im2col, "BLOCK", block)
+        conv2d._made.cache_clear()
         layer = Conv2D(3, 4, 3, seed=0)
         y = layer.forward(x)
         results.append((y, layer.backward(dy), layer.grads["W"], layer.grads["b"]))
     for others in results[1:]:
         for one, other in zip(results[0], others, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-12)
+    conv2d._made.cache_clear()
 
 
 def test_nchw_is_hinted_at():

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import elunet as eln
-from elunet.layers import ELU, Conv2D, _winograd
-from elunet.layers._columns import Columns
+from elunet.layers import ELU, Conv2D, _winograd, conv2d
+from elunet.layers._im2col import Im2col
 from elunet.layers._winograd import Winograd
 
 ROUNDING = 5e-6  # relative to the largest number; measured below 1.5e-6
@@ -103,10 +103,9 @@ def test_float64_takes_the_exact_way():
 )
 def test_auto_takes_it_where_it_pays(arguments, size, count, fast):
     layer = Conv2D(*arguments)
-    windows = layer._windows(np.ones((count, size, size, arguments[0]), np.float32))
-    chosen = layer._method(windows, np.dtype(np.float32))
-    assert type(chosen) is (Winograd if fast else Columns)
-    assert type(layer._method(windows, np.dtype(np.float64))) is Columns
+    shape = (count, size, size, arguments[0])
+    assert type(layer._way(shape, np.dtype(np.float32))) is (Winograd if fast else Im2col)
+    assert type(layer._way(shape, np.dtype(np.float64))) is Im2col
 
 
 def test_many_blocks(monkeypatch):
@@ -118,9 +117,11 @@ def test_many_blocks(monkeypatch):
     expected = passes(fast, x, dy)
     for tiles in (1, 13, 1000):
         monkeypatch.setattr(_winograd, "TILES", tiles)
+        conv2d._made.cache_clear()
         for name, got in passes(twins(5, 7, 3)[0], x, dy).items():
             limit = ROUNDING * np.abs(expected[name]).max()
             np.testing.assert_allclose(got, expected[name], rtol=0, atol=limit)
+    conv2d._made.cache_clear()
 
 
 @pytest.mark.jit

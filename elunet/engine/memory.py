@@ -13,15 +13,13 @@ import threading
 import weakref
 from bisect import insort
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
 
 from elunet._types import Array, Shape
 
-SMALL = 1 << 14  # bytes; below this, NumPy's own allocator has no page to fetch
+SMALL = 1 << 16  # bytes; below this, NumPy's own allocator is faster
 ALIGNMENT = 64  # bytes; a cache line, and the widest vector register
 AHEAD = 4  # a new piece is larger than asked for; pages that nobody touches cost nothing
 
@@ -67,7 +65,7 @@ class Workspace:
 
     def __init__(self) -> None:
         self._pieces: list[_Piece] = []
-        # What came back, (piece, start, stop), by whichever thread was the last to hold a part.
+        # What came back, (piece, start, stop), by whichever thread held a part last.
         self._returned: deque[tuple[_Piece, int, int]] = deque()
         self._lock = threading.RLock()
 
@@ -113,15 +111,13 @@ class Workspace:
             piece, start, stop = self._returned.popleft()
             piece.give_back(start, stop)
 
-    @contextmanager
-    def held(self) -> Iterator[bool]:
+    def take(self) -> bool:
         """Keep other threads out; False, at once, if another one is in here already."""
-        free = self._lock.acquire(blocking=False)
-        try:
-            yield free
-        finally:
-            if free:
-                self._lock.release()
+        return self._lock.acquire(blocking=False)
+
+    def leave(self) -> None:
+        """Let other threads in, as often as it was taken."""
+        self._lock.release()
 
     def __deepcopy__(self, memo: object) -> Workspace:
         return Workspace()
@@ -132,25 +128,23 @@ class Workspace:
 
 class _Current(threading.local):
     workspace: Workspace | None = None
-    spare: Array | None = None
+    scratch: Array | None = None
 
 
 _current = _Current()
 
 
-@contextmanager
-def using(workspace: Workspace) -> Iterator[None]:
-    """Let `empty` draw on this workspace inside the block, in this thread."""
-    before, _current.workspace = _current.workspace, workspace
-    try:
-        yield
-    finally:
-        _current.workspace = before
+class using:  # noqa: N801 - reads as a word: with using(workspace)
+    """Let `empty` draw on a workspace inside the block, in this thread."""
 
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
 
-def give_up(array: Array | None) -> None:
-    """Let `over` write over this array from now on, in this thread: nobody else needs it."""
-    _current.spare = array
+    def __enter__(self) -> None:
+        self.before, _current.workspace = _current.workspace, self.workspace
+
+    def __exit__(self, *error: object) -> None:
+        _current.workspace = self.before
 
 
 def empty(shape: Shape, dtype: npt.DTypeLike) -> Array:
@@ -159,6 +153,13 @@ def empty(shape: Shape, dtype: npt.DTypeLike) -> Array:
     return np.empty(shape, dtype) if workspace is None else workspace.empty(shape, dtype)
 
 
-def over(x: Array) -> Array:
-    """Return an array to write what a pass makes of x, number by number: x, if it was given up."""
-    return x if x is _current.spare else empty(x.shape, x.dtype)
+def scratch(shape: Shape, dtype: npt.DTypeLike) -> Array:
+    """Return an uninitialized array that lasts until this thread calls `scratch` again.
+
+    For what is written and read within one span of a batch, such as the columns of im2col.
+    """
+    dtype = np.dtype(dtype)
+    nbytes = math.prod(shape) * dtype.itemsize
+    if _current.scratch is None or _current.scratch.nbytes < nbytes:
+        _current.scratch = np.empty(nbytes, np.uint8)
+    return np.ndarray(shape, dtype, buffer=_current.scratch.data)

@@ -16,16 +16,19 @@ import pytest
 import threadpoolctl
 
 import elunet as eln
-from elunet import deferred, parallel
 from elunet import layers as L
+from elunet.engine import threads as parallel
+from elunet.layers import conv2d
 
 
 @pytest.fixture(autouse=True)
 def _threads(monkeypatch):
     """Let small work have several workers too, so that the tests are about them."""
-    monkeypatch.setattr(parallel, "SMALL", 10_000)
+    monkeypatch.setattr(parallel, "SMALL", 1_000)
+    conv2d._made.cache_clear()
     before = eln.get_num_threads()
     yield
+    conv2d._made.cache_clear()
     eln.set_num_threads(before)
 
 
@@ -88,6 +91,7 @@ class TestNumberOfThreads:
     def test_how_many_workers(self, count, workers):
         eln.set_num_threads(3)
         assert parallel.workers_for(count) == workers
+        assert parallel.workers_for(count, parallel.SMALL - 1) == 1
 
 
 class TestRun:
@@ -167,12 +171,33 @@ class TestRun:
             expected[worker, k] = 1
         np.testing.assert_array_equal(total, [expected] * 3)
 
-    def test_elementwise(self):
+    def test_it_sleeps_when_there_is_nothing_to_do_and_wakes_up(self):
         eln.set_num_threads(2)
-        x = np.arange(300_000.0).reshape(3, 1000, 100)
-        y = np.empty_like(x)
-        deferred.elementwise(lambda y: np.multiply(y, 2, out=y), x, y)
-        np.testing.assert_array_equal(y, 2 * x)
+        for pause in (0, 0.001, 0.01, 0, 0.001):
+            time.sleep(pause)
+            done = []
+            parallel.run(lambda *span, done=done: done.append(span), 4, 2)
+            assert sorted(done) == [(0, 2, 0), (2, 4, 1)]
+
+    def test_an_interrupt_while_it_waits_does_not_confuse_what_comes_next(self, monkeypatch):
+        eln.set_num_threads(2)
+        parallel.run(lambda *span: None, 2, 2)
+        worker = parallel._pool.workers[0]
+
+        def interrupted():
+            raise KeyboardInterrupt
+
+        def slow(start, stop, number):
+            time.sleep(0.05 * number)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(worker, "wait", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                parallel._share_out(parallel._pool, lambda number: slow(0, 0, number), 2)
+        done = []
+        parallel.run(lambda *span: done.append(span), 4, 2)
+        assert sorted(done) == [(0, 2, 0), (2, 4, 1)]
+        assert worker.given[0] == worker.done[0]
 
 
 def blas_threads():
@@ -186,9 +211,9 @@ class TestBlas:
             before = blas_threads()
             assert set(before) <= {2}
             inside = []
-            with parallel.single_threaded_blas():
+            with parallel.single_threaded_blas:
                 inside += blas_threads()
-                with parallel.single_threaded_blas():
+                with parallel.single_threaded_blas:
                     inside += blas_threads()
                 inside += blas_threads()
             assert set(inside) <= {1}
@@ -210,7 +235,7 @@ class TestBlas:
             entered, leave, left = threading.Event(), threading.Event(), threading.Event()
 
             def other():
-                with parallel.single_threaded_blas():
+                with parallel.single_threaded_blas:
                     entered.set()
                     leave.wait(30)
                 left.set()
@@ -221,7 +246,7 @@ class TestBlas:
             if first == "other":
                 thread.start()
                 entered.wait(30)
-            with parallel.single_threaded_blas():
+            with parallel.single_threaded_blas:
                 if first == "main":
                     thread.start()
                     entered.wait(30)
@@ -239,13 +264,13 @@ class TestBlas:
             thread.join()
 
     def test_in_another_thread_than_the_first(self):
-        with parallel.single_threaded_blas():
+        with parallel.single_threaded_blas:
             pass
         seen = []
         with threadpoolctl.threadpool_limits(2, user_api="blas"):
 
             def other():
-                with parallel.single_threaded_blas():
+                with parallel.single_threaded_blas:
                     seen.extend(blas_threads())
 
             thread = threading.Thread(target=other)
@@ -293,9 +318,9 @@ class TestResults:
         counts, run = [], parallel.run
         eln.set_num_threads(3)
 
-        def counted(work, count, workers, block=0, operations=math.inf):
+        def counted(work, count, workers, block=0, cost=math.inf):
             counts.append(workers)
-            run(work, count, workers, block, operations)
+            run(work, count, workers, block, cost)
 
         monkeypatch.setattr(parallel, "run", counted)
         train(steps=1)
@@ -356,12 +381,12 @@ class TestFork:
 
         for users in (0, 1):
             pool = parallel._Pool(3)
-            pool.users, pool.shared, pool.executor = users, [(Library(), 2)], object()
+            pool.users, pool.shared, pool.workers = users, [(Library(), 2)], [object()]
             monkeypatch.setattr(parallel, "_pool", pool)
             parallel._after_fork()
             child = parallel._pool
             assert child is not pool
-            assert (child.threads, child.users, child.executor) == (3, 0, None)
+            assert (child.threads, child.users, child.workers) == (3, 0, [])
             assert restored == [2] * users
 
     @pytest.mark.jit
@@ -372,8 +397,8 @@ class TestFork:
         code = """
 import os, signal, sys, threading
 sys.path.insert(0, sys.argv[1])
-from test_parallel import assert_same, eln, parallel, train
-parallel.SMALL = 10_000
+from test_threads import assert_same, eln, parallel, train
+parallel.SMALL = 1_000
 eln.set_num_threads(2)
 expected = train()
 busy = threading.Thread(target=lambda: [train() for _ in range(20)])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elunet.workspace import ALIGNMENT, SMALL, Workspace, empty, give_up, over, using
+from elunet.engine.memory import ALIGNMENT, SMALL, Workspace, empty, scratch, using
 
 BIG = (SMALL // 4,)  # as float32
 
@@ -148,21 +148,24 @@ def test_where_memory_is_short_it_takes_no_more_than_it_needs(monkeypatch):
     assert workspace.nbytes == array.nbytes
 
 
-def test_over_writes_where_it_may():
-    workspace = Workspace()
-    with using(workspace):
-        x = empty(BIG, np.float32)
-        other = over(x)
-        assert other is not x
-        assert (other.shape, other.dtype) == (x.shape, x.dtype)
-        give_up(x)
-        try:
-            assert over(x) is x
-            assert over(other) is not other
-            assert over(x[:]) is not x
-        finally:
-            give_up(None)
-        assert over(x) is not x
+def test_scratch_lasts_until_the_next():
+    first = scratch((3, 4), np.float32)
+    first[...] = 7
+    assert first.flags.c_contiguous
+    assert first.dtype == np.float32
+    second = scratch((2,), np.float64)
+    assert np.shares_memory(first, second)
+    large = scratch((1000, 1000), np.float32)
+    large[...] = 1
+    assert address(scratch((5,), np.float32)) == address(large)
+
+
+def test_each_thread_has_scratch_of_its_own():
+    mine, others = scratch((10,), np.float32), []
+    thread = threading.Thread(target=lambda: others.append(scratch((10,), np.float32)))
+    thread.start()
+    thread.join()
+    assert not np.shares_memory(mine, others[0])
 
 
 def test_using_counts_inside_its_block_only():

@@ -1,0 +1,118 @@
+"""What is decided once for a pass through a graph, and used in every pass like it.
+
+A stage is a layer in its place, as far as the engine has to know it. From all stages follows who
+has a turn, whose result may be written over by the next, and when a result is needed no more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Stage(NamedTuple):
+    """A layer in its place.
+
+    Attributes
+    ----------
+    name : str
+    inputs : tuple of str
+        Names of the stages whose results it takes; another name is the graph's input.
+    starts : bool
+        Whether its work can be put off. If not, all work before has to be done when its turn comes.
+    keeps_output : bool
+        Whether it holds on to its own result.
+    learns : bool
+        Whether it or a stage below has parameters.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    starts: bool
+    keeps_output: bool
+    learns: bool
+
+
+class Forward(NamedTuple):
+    """A stage's turn on the way up.
+
+    Attributes
+    ----------
+    stage : int
+    starts : bool
+    donates : bool
+        Whether its result may be written over by the one stage that takes it.
+    last : tuple of str
+        Whose results nobody needs after this turn.
+    """
+
+    stage: int
+    starts: bool
+    donates: bool
+    last: tuple[str, ...]
+
+
+class Backward(NamedTuple):
+    """A stage's turn on the way down.
+
+    Attributes
+    ----------
+    stage : int
+    starts : bool
+    sends : bool
+        Whether something below wants its signal.
+    """
+
+    stage: int
+    starts: bool
+    sends: bool
+
+
+def forward(stages: Sequence[Stage], looked_at: bool) -> tuple[Forward, ...]:
+    """Return the turns of a forward pass.
+
+    Parameters
+    ----------
+    stages : sequence of Stage
+        Each after those that it takes something of.
+    looked_at : bool
+        Whether somebody looks at every result.
+
+    Raises
+    ------
+    ValueError
+        If nothing takes a result other than the last.
+    """
+    takers = Counter(source for stage in stages for source in stage.inputs)
+    for stage in stages[:-1]:
+        if not takers[stage.name]:
+            raise ValueError(
+                f"Network: expected every layer but the last to be taken by another, got"
+                f" {stage.name}, which nothing takes"
+            )
+    last_turn = {source: turn for turn, stage in enumerate(stages) for source in stage.inputs}
+    turns = []
+    for turn, stage in enumerate(stages):
+        alone = takers[stage.name] == 1 and not looked_at
+        donates = stage.starts and alone and not stage.keeps_output
+        last = tuple(source for source, when in last_turn.items() if when == turn)
+        turns.append(Forward(turn, stage.starts, donates, last))
+    return tuple(turns)
+
+
+def backward(stages: Sequence[Stage], to_input: bool) -> tuple[Backward, ...]:
+    """Return the turns of a backward pass, the last stage's first.
+
+    Parameters
+    ----------
+    stages : sequence of Stage
+    to_input : bool
+        Whether the graph's input gets a signal, and with it everything between.
+    """
+    learning = {stage.name for stage in stages if stage.learns}
+    return tuple(
+        Backward(place, stage.starts, to_input or not learning.isdisjoint(stage.inputs))
+        for place, stage in reversed(list(enumerate(stages)))
+        if stage.learns or to_input
+    )

@@ -1,0 +1,141 @@
+"""Work that waits for company: several layers' passes in one go, a span of the batch at a time.
+
+To have two threads meet takes as long as a small layer. But what most layers compute for an image
+depends on that image only, so nobody has to wait between two layers: each worker can take its share
+of the batch through one after the other. A network therefore queues the work of such layers, and
+has it done when somebody is going to look at the numbers. Once it is at it, a worker takes a few
+images at a time through a product and the cheap passes around it, while they are in its cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from elunet._quiet import quiet
+from elunet.engine import threads
+from elunet.engine.threads import Work
+
+ENOUGH = 30_000_000  # elementary operations, some milliseconds: more would only hold more memory
+
+
+class Task(NamedTuple):
+    """Work on every item of a batch, an image or a row of one, in any order.
+
+    Attributes
+    ----------
+    work : callable
+        ``work(start, stop, worker)`` does the items from start to stop.
+    items : int
+    cost : float
+        Of all items, in elementary operations; see `elunet.engine.threads.run`.
+    workers : int
+        Among how many shares the items are split; 0 where the numbers do not depend on it.
+    block : int
+        How many items a matrix product takes at once; 0 for other work, which takes any span.
+    after : callable, optional
+        Called once all items are done, by the thread that has them done.
+    last : bool
+        Whether no other task of the queue needs what it gives, so that it can wait for them all.
+    """
+
+    work: Work
+    items: int
+    cost: float
+    workers: int = 0
+    block: int = 0
+    after: Callable[[], None] | None = None
+    last: bool = False
+
+
+class Queue:
+    """Tasks put off, in order, all with as many items.
+
+    They form groups, which a worker goes through with a few items at a time: as many as the group's
+    one product wants.
+    """
+
+    def __init__(self) -> None:
+        self.items = self.workers = 0
+        self.cost = 0.0
+        self.groups: list[tuple[list[Work], int]] = []
+        self.afterwards: list[Callable[[], None]] = []
+        self.last: list[Task] = []
+
+    def add(self, task: Task) -> None:
+        """Put a task off."""
+        if task.last:
+            self.last.append(task)
+            return
+        workers = task.workers or self.workers
+        fits = task.items == self.items and workers == (self.workers or workers)
+        if self.groups and (not fits or (task.block and self.cost > ENOUGH)):
+            self._run()
+            workers = task.workers
+        self.items, self.workers = task.items, workers
+        self.cost += task.cost
+        if self.groups and not (task.block and self.groups[-1][1]):
+            works, block = self.groups[-1]
+            works.append(task.work)
+            self.groups[-1] = works, task.block or block
+        else:
+            self.groups.append(([task.work], task.block))
+        if task.after is not None:
+            self.afterwards.append(task.after)
+
+    def finish(self) -> None:
+        """Do what was put off."""
+        if self.groups:
+            self._run()
+        if self.last:
+            self._run_last()
+
+    @quiet
+    def _run(self) -> None:
+        groups, afterwards, cost = self.groups, self.afterwards, self.cost
+        workers = self.workers or threads.workers_for(self.items, cost)
+        self.groups, self.afterwards, self.cost, self.workers = [], [], 0.0, 0
+
+        def share(start: int, stop: int, worker: int) -> None:
+            for works, block in groups:
+                step = block or stop - start
+                for first in range(start, stop, step):
+                    last = min(first + step, stop)
+                    for work in works:
+                        work(first, last, worker)
+
+        threads.run(share, self.items, workers, cost=cost)
+        for function in afterwards:
+            function()
+
+    @quiet
+    def _run_last(self) -> None:
+        tasks, self.last = self.last, []
+        workers = max(task.workers for task in tasks)
+
+        def share(start: int, stop: int, worker: int) -> None:
+            for work, items, _, among, *_ in tasks:
+                if worker < among:
+                    work(items * worker // among, items * (worker + 1) // among, worker)
+
+        threads.run(share, workers, workers, cost=sum(task.cost for task in tasks))
+
+
+def do(task: Task) -> None:
+    """Do one task now."""
+    queue = Queue()
+    queue.add(task)
+    queue.finish()
+
+
+def over(function: Callable[..., None], arrays: Sequence[Any], *others: Any) -> Work:
+    """Return the work of calling a function with spans of arrays, then with the others whole."""
+    items = len(arrays[0])
+
+    def work(start: int, stop: int, worker: int) -> None:
+        if stop - start == items:
+            function(*arrays, *others)
+        else:
+            function(*(array[start:stop] for array in arrays), *others)
+
+    return work

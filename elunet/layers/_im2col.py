@@ -1,0 +1,96 @@
+"""The plain way to compute a convolution: im2col and a matrix product.
+
+Each window of an image is laid out as a row; the kernel is a matrix with C_out columns. Forward is
+their product. Both gradients are products as well, with the same rows for dW, and with the rows'
+own gradient, put back by col2im, for dx. The rows are made for a few images at a time, so that they
+are multiplied while they are still in the cache, and made again for dW: that is cheaper than
+keeping them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from elunet._types import Array
+from elunet.kernels.columns import col2im, im2col
+from elunet.kernels.sums import add_rows, add_to_rows
+from elunet.layers._windows import Windows
+from elunet.layers.spans import Split, Sum, new_sums, scratch, total, workers_for
+
+BLOCK = 1 << 20  # bytes of columns that are made at a time
+
+
+class Im2col:
+    """A convolution as products with the windows of some images, the rows of a matrix.
+
+    A 1x1 kernel at stride 1, without padding, has one pixel per window: its rows are the image
+    itself.
+    """
+
+    def __init__(self, windows: Windows, dtype: np.dtype[np.floating]) -> None:
+        self.windows, self.dtype = windows, dtype
+        self.direct = windows.width == windows.in_channels and windows.size == windows.out
+        self.direct = self.direct and (windows.stride, windows.top, windows.left) == (1, 0, 0)
+        self.workers = workers_for(windows.images, windows.cost)
+        per_image = windows.out[0] * windows.out[1] * windows.width * dtype.itemsize
+        share = -(-windows.images // self.workers)
+        self.split = Split(self.workers, max(1, min(BLOCK // per_image, share)))
+
+    def kernel(self, W: Array) -> Array:
+        """Return what forward's rows are multiplied with, (kh kw C_in, C_out)."""
+        return W.reshape(self.windows.width, -1)
+
+    def transposed_kernel(self, W: Array) -> Array:
+        """Return what a gradient is multiplied with on the way down."""
+        return self.kernel(W).T
+
+    def forward_span(self, x: Array, y: Array, kernel: Array, b: Array | None) -> None:
+        """Write ``y = columns W + b``."""
+        rows = _rows(y)
+        np.matmul(self._columns(x), kernel, out=rows)
+        if b is not None:
+            add_to_rows(rows, b)
+
+    def gradient_span(self, x: Array, dy: Array, dW: Sum, db: Array | None) -> None:
+        """Add ``dW = columns^T dy`` and, if there is a bias, db: the sum of dy's rows."""
+        rows = _rows(dy)
+        dW.add(self._columns(x).T, rows)
+        if db is not None:
+            add_rows(rows, db)
+
+    def backward_span(self, dy: Array, dx: Array, kernel: Array) -> None:
+        """Write ``dx = col2im(dy W^T)``."""
+        windows = self.windows
+        if self.direct:
+            np.matmul(_rows(dy), kernel, out=_rows(dx))
+            return
+        columns = self._scratch(len(dy))
+        np.matmul(_rows(dy), kernel, out=columns.reshape(-1, windows.width))
+        col2im(columns, windows.stride, windows.top, windows.left, dx)
+
+    def new_sums(self, several: bool) -> list[Sum]:
+        """Return what the gradient adds to, one for each worker."""
+        shape = (self.windows.width, self.windows.out_channels)
+        return new_sums(self.workers, shape, self.dtype, several)
+
+    def total(self, sums: list[Sum]) -> Array:
+        """Return dW as a matrix."""
+        return total(sums)
+
+    def _columns(self, images: Array) -> Array:
+        """Return the rows of these images (im2col)."""
+        windows = self.windows
+        if self.direct:
+            return _rows(images)
+        columns = self._scratch(len(images))
+        im2col(images, windows.kernel, windows.stride, windows.top, windows.left, columns)
+        return columns.reshape(-1, windows.width)
+
+    def _scratch(self, images: int) -> Array:
+        windows = self.windows
+        return scratch((images, *windows.out, *windows.kernel, windows.in_channels), self.dtype)
+
+
+def _rows(images: Array) -> Array:
+    """Return the pixels as rows of their channels."""
+    return images.reshape(-1, images.shape[-1])

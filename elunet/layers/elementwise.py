@@ -1,0 +1,80 @@
+"""What activations share: y = f(x), number by number, and a slope that follows from y or from x."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from elunet._types import Array
+from elunet.layers.spans import SpanLayer
+
+AT_ONCE = 1 << 17  # numbers, so few that what was copied is still in the cache
+
+
+class Elementwise(SpanLayer):
+    """A layer that maps each number on its own.
+
+    A subclass, ``class MyActivation(Elementwise, spans=True)``, defines `apply` and `apply_slope`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import elunet as eln
+    >>> class Cube(eln.layers.Elementwise, spans=True):
+    ...     slope_from = "x"
+    ...
+    ...     def apply(self, x):
+    ...         x *= x * x
+    ...
+    ...     def apply_slope(self, dy, x):
+    ...         dy *= 3 * x * x
+    >>> eln.testing.check_layer(Cube(), np.array([[1.0, -2.0]])).ok
+    True
+    """
+
+    pointwise = True
+    slope_from = "y"
+    """What `apply_slope` is given: "y", the output, or "x", the input."""
+
+    def apply(self, x: Array) -> None:
+        """Put f(x) in x's place; x is contiguous, of shape (n,)."""
+        raise NotImplementedError(f"{self!r}: an activation has to define apply(x)")
+
+    def apply_slope(self, dy: Array, y: Array) -> None:
+        """Multiply dy by f'(x), given y = f(x), or x itself if `slope_from` is "x"."""
+        raise NotImplementedError(f"{self!r}: an activation has to define apply_slope(dy, y)")
+
+    @property
+    def in_place(self) -> bool:  # type: ignore[override]
+        """Whether y may take x's place: not where x is kept."""
+        return self.slope_from == "y"
+
+    @property
+    def keeps_output(self) -> bool:  # type: ignore[override]
+        """Whether the way back needs y."""
+        return self.slope_from == "y"
+
+    def allocate(self, x: Array, y: Array) -> tuple[Array, ...]:
+        """Return what the slope follows from."""
+        return (y if self.slope_from == "y" else x,)
+
+    def forward_span(self, x: Array, y: Array, kept: Array) -> None:
+        """Write y = f(x)."""
+        for part in copied(x, y):
+            self.apply(y[part].reshape(-1))
+
+    def backward_span(self, dy: Array, dx: Array, kept: Array) -> None:
+        """Write dx = dy f'(x)."""
+        for part in copied(dy, dx):
+            self.apply_slope(dx[part].reshape(-1), kept[part].reshape(-1))
+
+
+def copied(source: Array, target: Array) -> Iterator[slice]:
+    """Copy source to target, part by part, and yield each part while it is in the cache."""
+    if source is target:
+        yield slice(None)
+        return
+    step = max(1, AT_ONCE // max(1, source[:1].size))
+    for first in range(0, len(source), step):
+        part = slice(first, first + step)
+        target[part] = source[part]
+        yield part

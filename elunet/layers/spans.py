@@ -1,0 +1,320 @@
+"""Layers that compute any span of a batch by itself, and how the engine runs them.
+
+What most layers compute for an image depends on that image only. Such a layer says what happens to
+a span of a batch. Which span, when, in which thread and in whose memory is decided here and in
+`elunet.engine`; this is the only file of the layers that knows the engine. By hand, a layer's pass
+is run at once. A network starts the passes of several layers and has them run together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from elunet._types import Array, Shape
+from elunet.engine import queue
+from elunet.engine.memory import empty, scratch
+from elunet.engine.queue import Task
+from elunet.engine.sums import Sum, new_sums, total
+from elunet.engine.threads import PRODUCT, get_num_threads, run, workers_for
+from elunet.layers.base import Layer
+
+__all__ = [
+    "PRODUCT",
+    "SpanLayer",
+    "Split",
+    "Sum",
+    "Task",
+    "empty",
+    "get_num_threads",
+    "new_sums",
+    "run",
+    "scratch",
+    "starts",
+    "total",
+    "workers_for",
+]
+
+PASSES = frozenset({"forward", "backward", "backward_params", "backward_input"})
+
+
+class Split(NamedTuple):
+    """How a batch is split where the numbers of the result depend on it, as those of products do.
+
+    Attributes
+    ----------
+    workers : int
+        Shares; 0 where it makes no difference.
+    block : int
+        How many images of a share are taken at once; 0 where it makes no difference.
+    """
+
+    workers: int = 0
+    block: int = 0
+
+
+ANY = Split()
+
+
+class Pass(NamedTuple):
+    """What was worked out for a kind of pass, and what it was worked out for.
+
+    Attributes
+    ----------
+    x_shape : tuple of int
+    dtype : numpy.dtype
+    settings : object
+        The layer's.
+    threads : int
+    y_shape : tuple of int
+    cost : float
+        Elementary operations.
+    split : Split
+    """
+
+    x_shape: Shape
+    dtype: np.dtype[Any]
+    settings: Any
+    threads: int
+    y_shape: Shape
+    cost: float
+    split: Split
+
+
+class SpanLayer(Layer):
+    """A layer that computes every image of a batch by itself.
+
+    A subclass says so for itself, ``class MyLayer(SpanLayer, spans=True)``, and defines
+    `forward_span` and `backward_span`; with parameters, `gradient_span`. In a network, the passes
+    of such layers are run together. A subclass that does not say ``spans=True``, and a layer one of
+    whose passes was replaced, are run as every layer is: pass by pass.
+    """
+
+    in_place: bool = False
+    """Whether each number of y may take the place of the number of x that it is made of."""
+
+    keeps_output: bool = False
+    """Whether the way back needs y."""
+
+    _passes: ClassVar[tuple[Callable[..., Any], ...]] = ()
+    _pass: Pass | None = None  # of the last forward pass
+    _passed_on = False  # whether its y was x itself
+
+    def __init_subclass__(cls, spans: bool = False, **rest: Any) -> None:
+        super().__init_subclass__(**rest)
+        passes = (cls.forward, cls.backward, cls.backward_params, cls.backward_input)
+        cls._passes = passes if spans else ()
+
+    # What a layer defines.
+
+    def check(self, x: Any) -> Array:
+        """Return x C-contiguous, after checking that it fits."""
+        return self.check_input(x, ("N", ...))
+
+    def settings(self) -> Any:
+        """Return the attributes on which shapes, cost and split depend, besides x's shape."""
+        return None
+
+    def output_shape(self, x_shape: Shape) -> Shape:
+        """Return y's shape."""
+        return x_shape
+
+    def passes_on(self, train: bool) -> bool:
+        """Return whether y is x itself, in its own shape."""
+        return False
+
+    def allocate(self, x: Array, y: Array) -> tuple[Array, ...]:
+        """Return what both passes share, besides x and y: arrays with a row for each image."""
+        return ()
+
+    def common(self, x: Array) -> tuple[Any, ...]:
+        """Return what `forward_span` needs besides, the same for all images."""
+        return ()
+
+    def carried(self, weight: Array | None) -> tuple[tuple[Array, ...], tuple[Any, ...]]:
+        """Return what `backward_span` needs: arrays with a row for each image, and the rest."""
+        return self.recall(), ()
+
+    def forward_span(self, *arrays: Any, **named: Any) -> None:
+        """Write y of some images, given x, y and what `allocate` and `common` returned.
+
+        Where `in_place` is true, y may be x.
+        """
+        raise NotImplementedError(f"{self!r}: a layer has to define forward_span(x, y)")
+
+    def backward_span(self, *arrays: Any, **named: Any) -> None:
+        """Write dx of some images, given dy, dx and what `carried` returned.
+
+        Where `in_place` is true, dx may be dy.
+        """
+        raise NotImplementedError(f"{self!r}: a layer has to define backward_span(dy, dx)")
+
+    def gradient_span(self, x: Array, dy: Array, dW: Sum, db: Array) -> None:
+        """Add some images' share of the parameters' gradients."""
+        raise NotImplementedError(f"{self!r}: a layer has to define gradient_span(x, dy, dW, db)")
+
+    def cost(self, x_shape: Shape, y_shape: Shape) -> float:
+        """Return the elementary operations of a pass: numbers read, computed and written."""
+        return max(math.prod(x_shape), math.prod(y_shape))
+
+    def split(self, x_shape: Shape, dtype: np.dtype[Any]) -> Split:
+        """Return how to split a batch; it may depend on the layer's own shapes only."""
+        return ANY
+
+    def new_sums(self, workers: int, several: bool, dtype: np.dtype[Any]) -> list[Sum]:
+        """Return what `gradient_span` adds products to, one for each worker."""
+        return new_sums(workers, self.params["W"].shape, dtype, several)
+
+    def total(self, sums: list[Sum]) -> Array:
+        """Return dW from the workers' sums."""
+        return total(sums)
+
+    # The passes, run at once.
+
+    def forward(self, x: Any, train: bool = False) -> Any:
+        """Return y, and keep what the backward pass needs."""
+        y, task = self.start_forward(x, train)
+        if task is not None:
+            queue.do(task)
+        return y
+
+    def backward_params(self, dy: Any) -> None:
+        """Fill `grads`; a layer without parameters has nothing to do."""
+        if self.params:
+            queue.do(self.start_gradient(dy))
+
+    def backward_input(self, dy: Any) -> Any:
+        """Return dx, of x's shape."""
+        return self.run_backward(dy)
+
+    def run_backward(self, dy: Array, weight: Array | None = None) -> Array:
+        """Return dx; `weight` may stand in for W."""
+        dx, task = self.start_backward(dy, weight)
+        if task is not None:
+            queue.do(task)
+        return dx
+
+    # The passes, started: what they return is not computed before the task has been done.
+
+    def start_forward(
+        self, x: Array, train: bool = False, donated: bool = False
+    ) -> tuple[Array, Task | None]:
+        """Return y and the work that writes it; None where there is none.
+
+        Parameters
+        ----------
+        x : array
+        train : bool
+        donated : bool
+            Whether y may be written over x.
+        """
+        x, its = self._known(x)
+        self._passed_on = self.passes_on(train)
+        if self._passed_on:
+            self.keep()
+            return x.reshape(its.y_shape), None
+        y = x if donated and self.in_place else empty(its.y_shape, its.dtype)
+        arrays = self.allocate(x, y)
+        self.keep(*arrays)
+        return y, _task(its, self.forward_span, x, y, arrays, self.common(x))
+
+    def _known(self, x: Any) -> tuple[Array, Pass]:
+        """Return x, checked, and what is known of a pass like this."""
+        its, settings, threads = self._pass, self.settings(), get_num_threads()
+        if (
+            its is not None
+            and type(x) is np.ndarray
+            and x.shape == its.x_shape
+            and x.dtype is its.dtype
+            and x.flags.c_contiguous
+            and settings == its.settings
+            and threads == its.threads
+        ):
+            return x, its
+        x = self.check(x)
+        shape, dtype = x.shape, x.dtype
+        y_shape = self.output_shape(shape)
+        cost, split = self.cost(shape, y_shape), self.split(shape, dtype)
+        its = self._pass = Pass(shape, dtype, settings, threads, y_shape, cost, split)
+        return x, its
+
+    def start_backward(
+        self, dy: Array, weight: Array | None = None, donated: bool = False
+    ) -> tuple[Array, Task | None]:
+        """Return dx and the work that writes it; None where there is none.
+
+        Parameters
+        ----------
+        dy : array
+        weight : array, optional
+            Stands in for W.
+        donated : bool
+            Whether dx may be written over dy.
+        """
+        arrays, others = self.carried(weight)
+        dy, its = self.checked(dy)
+        if self._passed_on:
+            return dy.reshape(its.x_shape), None
+        dx = dy if donated and self.in_place else empty(its.x_shape, its.dtype)
+        return dx, _task(its, self.backward_span, dy, dx, arrays, others)
+
+    def checked(self, dy: Any) -> tuple[Array, Pass]:
+        """Return dy, checked, and what is known of the pass to which it belongs."""
+        its = self._pass
+        if its is None:
+            raise RuntimeError(f"{self!r}: expected a forward pass of its own to have come first")
+        return self.check_gradient(dy, its.y_shape, its.dtype), its
+
+    def start_gradient(self, dy: Array) -> Task:
+        """Return the work that fills `grads`."""
+        x = self.recall()[0]
+        dy, its = self.checked(dy)
+        dtype, (workers, block) = its.dtype, its.split
+        dW = self.new_sums(workers, bool(block) and block * workers < len(x), dtype)
+        db = np.zeros((workers, its.y_shape[-1]))
+
+        def work(start: int, stop: int, worker: int) -> None:
+            self.gradient_span(x[start:stop], dy[start:stop], dW[worker], db[worker])
+
+        def after() -> None:
+            self.store_gradient("W", self.total(dW), dtype)
+            if "b" in self.params:
+                self.store_gradient("b", db.sum(axis=0), dtype)
+
+        return Task(work, len(x), its.cost, workers, block, after)
+
+
+def _task(
+    its: Pass,
+    function: Callable[..., None],
+    source: Array,
+    target: Array,
+    arrays: tuple[Array, ...],
+    others: tuple[Any, ...],
+) -> Task:
+    if target is source:
+        work = queue.over(partial(_in_place, function), (target, *arrays), *others)
+    else:
+        work = queue.over(function, (source, target, *arrays), *others)
+    return Task(work, len(target), its.cost, *its.split)
+
+
+def _in_place(function: Callable[..., None], array: Array, *rest: Any) -> None:
+    function(array, array, *rest)
+
+
+def starts(layer: Layer) -> bool:
+    """Return whether a network may start the layer's passes, and have them run with others'.
+
+    A class has to say so itself, and none of the passes may have been replaced since, in the class
+    or in the layer.
+    """
+    kind = type(layer)
+    passes = kind.__dict__.get("_passes")
+    if not passes or not PASSES.isdisjoint(layer.__dict__):
+        return False
+    return passes == (kind.forward, kind.backward, kind.backward_params, kind.backward_input)
