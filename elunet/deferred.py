@@ -64,20 +64,20 @@ class Queue:
         self.groups: list[tuple[list[parallel.Work], int]] = []
 
     def call(
-        self, function: Function, *arguments: Any, through: Any = None, spare: Array | None = None
+        self, function: Function, *arguments: Any, spare: Array | None = None, **named: Any
     ) -> Any:
         """Call a function, with the queue open if it may put off its work, else finished.
 
-        `through` is another that it calls; `spare` an array that it may write over.
+        `spare` is an array that it may write over.
         """
-        if not (is_deferrable(function) and (through is None or is_deferrable(through))):
+        if not is_deferrable(function):
             self.finish()
-            return function(*arguments)
+            return function(*arguments, **named)
         before = _open.queue
         try:
             _open.queue = self
             give_up(spare)
-            return function(*arguments)
+            return function(*arguments, **named)
         finally:
             _open.queue = before
             give_up(None)

@@ -20,7 +20,7 @@ from elunet import _display, parallel, workspace
 from elunet._checks import integer
 from elunet._checks import seed as checked_seed
 from elunet._types import Array, Seed, Shape
-from elunet.deferred import Queue, deferrable, is_deferrable
+from elunet.deferred import Queue, is_deferrable
 from elunet.layers.base import Layer, check_float
 
 INPUT = "input"
@@ -33,6 +33,9 @@ Arrive = Callable[[Layer, Array], Array]
 
 Send = Callable[[Layer, Array], Array]
 """``send(layer, dy)``: what goes down from a weighted layer."""
+
+Weight = Callable[[Layer], Array | None]
+"""``weight(layer)``: the matrix through which a weighted layer sends down; None for its own W."""
 
 
 @dataclass(frozen=True)
@@ -271,18 +274,14 @@ class Network:
         RuntimeError
             If no ``forward(x, train=True)`` came before.
         """
-        return self.walk(  # type: ignore[return-value]  # to the input, so there is a gradient
-            dy,
-            arrive=as_it_is,
-            send=backpropagated,
-            to_input=True,
-        )
+        return self.walk(dy, to_input=True)  # type: ignore[return-value]  # to the input: not None
 
     def walk(
         self,
         dy: Array,
-        arrive: Arrive,
-        send: Send,
+        arrive: Arrive | None = None,
+        send: Send | None = None,
+        weight: Weight | None = None,
         tap: Tap | None = None,
         to_input: bool = False,
         release: bool = False,
@@ -296,11 +295,15 @@ class Network:
         ----------
         dy : array
             dL/dy at the network's output.
-        arrive : callable
-            ``arrive(layer, dy)`` returns what reaches the layer's output, given what came down.
-        send : callable
-            ``send(layer, dy)`` returns what a weighted layer sends down; layers without a weight
-            send ``backward_input(dy)``.
+        arrive : callable, optional
+            ``arrive(layer, dy)`` returns what reaches the layer's output, given what came down; by
+            default the same.
+        send : callable, optional
+            ``send(layer, dy)`` returns what a weighted layer sends down. Layers without a weight
+            send ``backward_input(dy)``, and so do all by default.
+        weight : callable, optional
+            ``weight(layer)`` returns the matrix through which a weighted layer sends down, None for
+            its own W. Not asked where `send` is given.
         tap : callable, optional
             ``tap(name, dy)`` is shown every signal that arrives; it must not write into it.
         to_input : bool, default False
@@ -321,12 +324,15 @@ class Network:
             dy = self._check_gradient(dy)
             signals = {self.nodes[-1].name: dy}
             spare = set[str]()  # layers at whose output nobody will look at the signal again
-            unseen = tap is None and is_deferrable(arrive) and is_deferrable(send)
+            unseen = tap is None and arrive is None and send is None
             for place, node in reversed(list(enumerate(self.nodes, start=1))):
                 if not (node.learns or to_input):
                     continue
-                with _Naming(self, node, place):
-                    delta = queue.call(arrive, node.layer, signals.pop(node.name))
+                delta = signals.pop(node.name)
+                if arrive is not None:
+                    queue.finish()
+                    with _Naming(self, node, place):
+                        delta = arrive(node.layer, delta)
                 if tap is not None:
                     queue.finish()
                     tap(node.name, delta)
@@ -337,10 +343,15 @@ class Network:
                     if not to_input and not any(self._learns(name) for name in node.inputs):
                         continue
                     backward = node.layer.backward_input
-                    if node.layer.weighted:
-                        down = queue.call(send, node.layer, delta, through=backward, spare=given_up)
+                    if send is not None and node.layer.weighted:
+                        queue.finish()
+                        down = send(node.layer, delta)
                     else:
-                        down = queue.call(backward, delta, spare=given_up)
+                        named = {}
+                        if weight is not None and node.layer.weighted:
+                            other = weight(node.layer)
+                            named = {} if other is None else {"weight": other}
+                        down = queue.call(backward, delta, spare=given_up, **named)
                     if unseen and _is_own(down, backward, delta, given_up is not None):
                         spare.update(node.inputs)
                     shares = down if isinstance(down, tuple) else (down,)
@@ -486,18 +497,6 @@ class Network:
         if name in self._by_name:
             raise ValueError(f"Network.add: expected a new name, got {name!r}, which is taken")
         return name
-
-
-@deferrable
-def as_it_is(layer: Layer, dy: Array) -> Array:
-    """Let what came down to a layer's output reach it: an `Arrive`."""
-    return dy
-
-
-@deferrable
-def backpropagated(layer: Layer, dy: Array) -> Array:
-    """Send what backpropagation sends down: a `Send`."""
-    return layer.backward_input(dy)  # type: ignore[no-any-return]
 
 
 class Sequential(Network):

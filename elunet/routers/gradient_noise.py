@@ -10,9 +10,9 @@ from elunet._checks import number
 from elunet._types import Array
 from elunet.network import Network, Tap
 from elunet.routers.base import Router
+from elunet.routers.holder import Wrapper
 from elunet.routers.memory import count
 from elunet.routers.random_router import check_seed, generator
-from elunet.routers.wrapper import Wrapper
 
 
 class GradientNoise(Wrapper):
