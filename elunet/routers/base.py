@@ -3,11 +3,11 @@
 All rules share one backward walk over the network, `Network.walk`. A rule is a subclass of `Router`
 that overrides one or two small hooks:
 
-    weight(layer)               the matrix through which a weighted layer sends down, if not W
-    send(layer, dy)             what a weighted layer sends down, where a matrix does not say it
-    arrive(layer, dy)           what reaches a layer's output
-    shortcuts(net)              the ways of its signals that lead past layers
-    begin(net, dy, target)      what is to be done before each walk
+    weight(layer)           the matrix through which a weighted layer sends its signal down
+    send(layer, dy)         what a weighted layer sends down, if no matrix gives it
+    arrive(layer, dy)       what reaches a layer's output
+    shortcuts(net)          the ways on which signals go past layers
+    begin(net, dy, target)  called before each walk
 
 The gradients of a layer's own parameters are always exact, given the signal that arrives.
 """
@@ -126,11 +126,11 @@ class Router:
             If no forward pass with ``train=True`` came before.
         """
         signals: dict[str, Array] = {}
-        self._start(net, dy, target, signals)
-        arrive = self._arrived if self._shortcuts or self._own("arrive") else None
-        send = self.send if self._own("send") else None
-        weight = self._checked_weight if self._own("weight") else None
         try:
+            self._start(net, dy, target, signals)
+            arrive = self._arrived if self._shortcuts or self._own("arrive") else None
+            send = self.send if self._own("send") else None
+            weight = self._checked_weight if self._own("weight") else None
             net.walk(dy, arrive=arrive, send=send, weight=weight, tap=tap, release=release)
         finally:
             signals.clear()
@@ -141,8 +141,8 @@ class Router:
     def weight(self, layer: Layer) -> Array | None:
         """Return the matrix of W's shape through which a weighted layer sends down; None for W.
 
-        It is asked before or during a walk, and maybe again until the next `begin`: then it has to
-        answer the same.
+        The walk may ask before the signal is there. Whoever asks again before the next `begin` has
+        to get the same matrix.
         """
         return None
 
@@ -199,9 +199,9 @@ class Router:
     def redrawn(self, seed: int) -> Self:
         """Return a twin whose random matrices are drawn as a router of this seed would draw them.
 
-        All else is as it is here (what was learned or counted, the epoch), and the twin's own:
-        whatever it does changes nothing here. The network is not copied. With many twins one sees
-        how much of an angle to backprop is the matrices' luck.
+        All else is copied (what was learned or counted, the epoch), except the network. What the
+        twin does changes nothing here. Many twins show how much of an angle to backprop is due to
+        the draw of the matrices.
 
         Parameters
         ----------
@@ -249,7 +249,7 @@ class Router:
         Raises
         ------
         RuntimeError
-            If the rule's ways depend on shapes, and no forward pass has told them.
+            If the rule's ways depend on shapes, and no forward pass came before.
         """
         graph, shortcuts = self.graph(net), self.shortcuts(net)
         found: list[Path] = []

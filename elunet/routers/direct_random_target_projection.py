@@ -61,10 +61,10 @@ class DirectRandomTargetProjection(DirectFeedbackAlignment):
                 "DirectRandomTargetProjection: expected target in backward(net, dy, target), got"
                 " None"
             )
-        if not net.shapes:
-            return  # without a forward pass: the walk says so
-        shape = net.shapes[self.graph(net).output_layer().name]
-        shape, labels = (shape[0], shape[-1]), np.asarray(target)
+        output = net.shapes.get(self.graph(net).output_layer().name)
+        if output is None:
+            return  # no forward pass came before: the walk says so
+        shape, labels = (output[0], output[-1]), np.asarray(target)
         rows = labels if labels.ndim == 2 else one_hot(labels, shape[1], repr(self))
         if rows.shape != shape:
             raise ValueError(

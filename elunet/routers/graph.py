@@ -15,7 +15,7 @@ from elunet.network import Network, Node
 
 
 class Graph:
-    """A network's graph, looked through once; it is for as long as no layer is added.
+    """A network's graph, looked through once; valid until a layer is added.
 
     Attributes
     ----------

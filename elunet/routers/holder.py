@@ -1,4 +1,4 @@
-"""Routers that hold others, and ask each what they are asked."""
+"""What routers share that hold others: each question is passed on to those."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kolen-Pollack: the way down is learned too, and becomes the way up."""
+"""Kolen-Pollack: the backward weights are learned too, with W's own updates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sign symmetry: the way down knows only the signs of the weights."""
+"""Sign symmetry: the backward weights share only the signs of W."""
 
 from __future__ import annotations
 

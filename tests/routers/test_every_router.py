@@ -283,6 +283,17 @@ def test_repr_names_the_class(rule):
     assert repr(router).startswith(type(router).__name__ + "(")
 
 
+@RULES
+def test_every_rule_wants_a_forward_pass(rule):
+    net, labels = small(), np.zeros(6, int)
+    with pytest.raises(RuntimeError, match="forward"):
+        MAKERS[rule]().backward(net, np.ones((6, 3), np.float32), labels)
+    forward(net, (6, 4), 3)
+    net.add(L.Linear(3, 3))
+    with pytest.raises(RuntimeError, match="forward"):
+        MAKERS[rule]().backward(net, np.ones((6, 3), np.float32), labels)
+
+
 # Mixed --------------------------------------------------------------------------------------------
 
 
