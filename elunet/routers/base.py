@@ -1,10 +1,15 @@
 """A router decides what signal each layer learns from; no layer knows that routers exist.
 
-All rules share one reverse walk over the network, `Network.walk`. A rule is a subclass that
-overrides one or two small hooks: `send`, what goes down from a weighted layer, and `arrive`, what
-reaches a layer's output; one that remembers signals takes them in `hear`, one that sends past
-layers hands them over in `deliver`. The gradients of a layer's own parameters are always exact,
-given the signal that arrives.
+All rules share one backward walk over the network, `Network.walk`. A rule is a subclass of `Router`
+that overrides one or two small hooks:
+
+    weight(layer)           the matrix through which a weighted layer sends its signal down
+    send(layer, dy)         what a weighted layer sends down, if no matrix gives it
+    arrive(layer, dy)       what reaches a layer's output
+    shortcuts(net)          the ways on which signals go past layers
+    begin(net, dy, target)  called before each walk
+
+The gradients of a layer's own parameters are always exact, given the signal that arrives.
 """
 
 from __future__ import annotations
@@ -17,7 +22,8 @@ from typing import Any, ClassVar, NamedTuple, Self
 from elunet._checks import integer
 from elunet._types import Array
 from elunet.layers.base import Layer
-from elunet.network import Arrive, Network, Node, Tap
+from elunet.network import Network, Node, Tap
+from elunet.routers.graph import Graph
 from elunet.routers.memory import Check, count
 
 
@@ -30,8 +36,8 @@ class Path(NamedTuple):
         Names of layers; the source may be "target", for a rule that sends the targets.
     kind : str
         "exact", through the layer's own transposed Jacobian; "feedback", from a weighted layer in
-        the rule's own way, such as through another matrix than W; "direct", past all layers
-        between; "dilated", added to what comes down otherwise.
+        the rule's own way, such as through another matrix than W; "direct", a shortcut past all
+        layers between; "dilated", one whose signal is added to what comes down otherwise.
 
     Examples
     --------
@@ -55,6 +61,11 @@ class Router:
         Set by the trainer, counted from 0; drives rates that depend on it.
     net : Network
         The network of the current walk.
+    signals : dict of str to array
+        Signals of the current walk, by the layer at whose output they are; empty after the walk.
+        What arrives at a shortcut's source is here until the shortcut's target has been reached. A
+        signal that a rule puts here for a layer further down arrives there, in place of what comes
+        down.
 
     Examples
     --------
@@ -75,13 +86,14 @@ class Router:
     """
 
     net: Network
+    signals: dict[str, Array]
+    _graph: Graph | None = None
 
     remembers: ClassVar[dict[str, Check]] = {"epoch": count}
     """What makes up the `state`: attributes by name, each with what checks and copies its value."""
 
     def __init__(self) -> None:
         self.epoch = 0
-        self._nodes: dict[int, Node] = {}
 
     def backward(
         self,
@@ -113,44 +125,63 @@ class Router:
         RuntimeError
             If no forward pass with ``train=True`` came before.
         """
-        self.enter(net, dy, target)
-        net.walk(dy, self._arrival(), None if getattr(self.send,'__func__',None) is Router.send else self.send, tap=tap, release=release)
-        self.end()
-
-    def enter(self, net: Network, dy: Array, target: Array | None) -> None:
-        """Take note of the network, and `begin`; a router that holds others enters them too."""
-        self.net = net
-        self._nodes = {id(node.layer): node for node in net.nodes}
-        self.begin(net, dy, target)
+        signals: dict[str, Array] = {}
+        try:
+            self._start(net, dy, target, signals)
+            arrive = self._arrived if self._shortcuts or self._own("arrive") else None
+            send = self.send if self._own("send") else None
+            weight = self._checked_weight if self._own("weight") else None
+            net.walk(dy, arrive=arrive, send=send, weight=weight, tap=tap, release=release)
+        finally:
+            signals.clear()
 
     def begin(self, net: Network, dy: Array, target: Array | None) -> None:
-        """Prepare for a walk; rules with matrices or messages of their own do it here."""
+        """Prepare for a walk: count it, look at the target, check matrices."""
 
-    def end(self) -> None:
-        """Let go, after a walk, of what was kept for it."""
+    def weight(self, layer: Layer) -> Array | None:
+        """Return the matrix of W's shape through which a weighted layer sends down; None for W.
+
+        The walk may ask before the signal is there. Whoever asks again before the next `begin` has
+        to get the same matrix.
+        """
+        return None
 
     def send(self, layer: Layer, dy: Array) -> Array:
-        """Return what goes down from a weighted layer."""
-        return layer.backward_input(dy)  # type: ignore[no-any-return]
+        """Return what goes down from a weighted layer: by default dy through its `weight`."""
+        weight = self._checked_weight(layer)
+        if weight is None:
+            return layer.backward_input(dy)  # type: ignore[no-any-return]
+        return layer.backward_input(dy, weight=weight)  # type: ignore[call-arg,no-any-return]
 
     def arrive(self, layer: Layer, dy: Array) -> Array:
-        """Return what reaches a layer's output."""
+        """Return what reaches a layer's output, given what came down: by default the same."""
         return dy
 
-    def hear(self, layer: Layer, dy: Array) -> None:
-        """Look on at what has reached a layer's output, whichever rule decided it."""
+    def shortcuts(self, net: Network) -> dict[str, Path]:
+        """Return the ways past layers, by the name of the layer at which the rule takes each.
 
-    def deliver(self, layer: Layer, dy: Array) -> Array:
-        """Return what comes down to a layer's output; other than dy if sent past layers above."""
-        return dy
+        One that leads to that layer's own output is added to what comes down there, by `arrive`.
+        One that leads elsewhere is taken in place of all that the layer would send down, by `send`.
+        Both find it in `shortcut_at`, and the signal at its source in `signals`.
+        """
+        return {}
+
+    def shortcut_at(self, layer: Layer) -> Path | None:
+        """Return the shortcut that is taken at a layer in the current walk; None if none is."""
+        return self._shortcuts.get(self.name_of(layer))
 
     def node_of(self, layer: Layer) -> Node:
         """Return the layer's place in the network of the current walk."""
-        return self._nodes[id(layer)]
+        return self._graph.node_of(layer)  # type: ignore[union-attr]  # there since its start
 
     def name_of(self, layer: Layer) -> str:
         """Return the layer's name in the network of the current walk."""
         return self.node_of(layer).name
+
+    def graph(self, net: Network) -> Graph:
+        """Return the network's graph, which is looked through once for all walks."""
+        known = self._graph
+        return known if known is not None and known.fits(net) else Graph(net)
 
     def parameters(self) -> dict[str, Array]:
         """Return the backward weights that the rule learns, by name; {} if it learns none."""
@@ -168,9 +199,9 @@ class Router:
     def redrawn(self, seed: int) -> Self:
         """Return a twin whose random matrices are drawn as a router of this seed would draw them.
 
-        All else is as it is here (what was learned or counted, the epoch), and the twin's own:
-        whatever it does changes nothing here. The network is not copied. With many twins one sees
-        how much of an angle to backprop is the matrices' luck.
+        All else is copied (what was learned or counted, the epoch), except the network. What the
+        twin does changes nothing here. Many twins show how much of an angle to backprop is due to
+        the draw of the matrices.
 
         Parameters
         ----------
@@ -189,7 +220,7 @@ class Router:
         return twin
 
     def feedback_weight(self, net: Network, name: str) -> Array | None:
-        """Return the matrix of W's shape through which a layer last sent down, in place of W.
+        """Return the matrix through which a layer sent down last, as `weight` says it now.
 
         Parameters
         ----------
@@ -203,7 +234,11 @@ class Router:
             Not to be written into. None where the rule has none: it sends through W itself, or
             something else than its signal, or has not sent down from this layer.
         """
-        return None
+        graph = self._graph
+        if graph is None or graph.net is not net or not graph.inputs.get(name):
+            return None
+        layer = graph.nodes[name].layer
+        return self.weight(layer) if layer.weighted else None
 
     def paths(self, net: Network) -> list[Path]:
         """Return the ways that signals take down through a network, in backward order.
@@ -214,22 +249,22 @@ class Router:
         Raises
         ------
         RuntimeError
-            If the rule's ways depend on shapes, and no forward pass has told them.
+            If the rule's ways depend on shapes, and no forward pass came before.
         """
+        graph, shortcuts = self.graph(net), self.shortcuts(net)
         found: list[Path] = []
         reached = set(net.names[-1:])
         for node in reversed(net.nodes):
-            if node.learns and node.name in reached:
-                links = self.links(net, node)
-                found += links
-                reached |= {path.target for path in links}
+            if not (node.learns and node.name in reached):
+                continue
+            shortcut, inputs = shortcuts.get(node.name), graph.inputs[node.name]
+            if shortcut is not None:
+                found.append(shortcut)
+                reached.add(shortcut.target)
+            if shortcut is None or shortcut.target == node.name:
+                found += [Path(node.name, source, self._kind(node)) for source in inputs]
+                reached.update(inputs)
         return found
-
-    def links(self, net: Network, node: Node) -> list[Path]:
-        """Return the paths that a layer's rule decides on: down from it, and added to it."""
-        own = type(self).send is not Router.send
-        kind = "feedback" if node.layer.weighted and own else "exact"
-        return [Path(node.name, source, kind) for source in learning_inputs(net, node)]
 
     def state(self) -> dict[str, Any]:
         """Return a copy of all that the rule remembers: what `restore` needs to go on with it.
@@ -260,17 +295,47 @@ class Router:
             raise ValueError(f"{self!r}: expected a state of {own} with {names}, got {got}")
         return [(self, self._copied(state))]
 
-    def _arrival(self) -> Arrive | None:
-        """Return what decides on arriving signals; without hooks, nobody looks at them."""
-        plain = (Router.arrive, Router.hear, Router.deliver)
-        own = (self.arrive, self.hear, self.deliver)
-        same = all(getattr(a, "__func__", None) is b for a, b in zip(own, plain, strict=True))
-        return None if same else self._arrived
+    def _start(
+        self, net: Network, dy: Array, target: Array | None, signals: dict[str, Array]
+    ) -> None:
+        """Take note of the network and of the walk's signals, and `begin`."""
+        self._graph = graph = self.graph(net)
+        self.net, self.signals, self._shortcuts = net, signals, self.shortcuts(net)
+        ways = sorted(self._shortcuts.values(), key=lambda way: graph.place[way.target])
+        self._last = {way.source: way.target for way in reversed(ways)}  # targets reached last
+        self.begin(net, dy, target)
+
+    def _own(self, hook: str) -> bool:
+        """Return whether a hook is not the base class's: a subclass's, or put in its place."""
+        return getattr(getattr(self, hook), "__func__", None) is not self._plain[hook]
 
     def _arrived(self, layer: Layer, dy: Array) -> Array:
-        dy = self.arrive(layer, self.deliver(layer, dy))
-        self.hear(layer, dy)
+        """Return what reaches a layer's output, and keep it if a shortcut starts there."""
+        name = self.name_of(layer)
+        dy = self.arrive(layer, self.signals.pop(name, dy))
+        if name in self._last:
+            self.signals[name] = dy
+        for source, target in self._last.items():
+            if target == name:  # so that its memory can be used again
+                self.signals.pop(source, None)
         return dy
+
+    def _checked_weight(self, layer: Layer) -> Array | None:
+        """Return the layer's `weight`, if the layer can send through it."""
+        weight = self.weight(layer)
+        if weight is not None and not _takes_weight(type(layer)):  # type: ignore[arg-type]
+            raise TypeError(
+                f"{layer!r}: expected backward_input(dy, weight=None) of a layer with a W, for"
+                " rules that send through another weight; got one without weight"
+            )
+        return weight
+
+    def _kind(self, node: Node) -> str:
+        """Return the kind of a layer's paths to its own inputs."""
+        own = node.layer.weighted and (self._own("weight") or self._own("send"))
+        return "feedback" if own else "exact"
+
+    _plain: ClassVar[dict[str, Any]] = {"weight": weight, "send": send, "arrive": arrive}
 
     def _copied(self, values: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -286,28 +351,6 @@ class Router:
         return f"{type(self).__name__}()"
 
 
-def learning_inputs(net: Network, node: Node) -> list[str]:
-    """Return those of a layer's inputs at or below which something learns: it sends to these."""
-    learning = {below.name for below in net.nodes if below.learns}
-    return [source for source in node.inputs if source in learning]
-
-
 @cache
 def _takes_weight(kind: type[Layer]) -> bool:
     return "weight" in signature(kind.backward_input).parameters
-
-
-def send_through(layer: Layer, dy: Array, weight: Array) -> Array:
-    """Return what a weighted layer would send down if `weight` were its W.
-
-    Raises
-    ------
-    TypeError
-        If it is a user's own, without backward_input's second argument.
-    """
-    if not _takes_weight(type(layer)):  # type: ignore[arg-type]  # a class can be hashed
-        raise TypeError(
-            f"{layer!r}: expected backward_input(dy, weight=None) of a layer with a W, for rules"
-            " that send through another weight; got one without weight"
-        )
-    return layer.backward_input(dy, weight=weight)  # type: ignore[call-arg,no-any-return]

@@ -1,16 +1,17 @@
-"""Dilated backprop: each unit also hears, past all Jacobians, what a unit above it heard."""
+"""Dilated backprop: each unit also gets, past all Jacobians, the gradient of a unit above."""
 
 from __future__ import annotations
+
+import numpy as np
 
 from elunet._checks import integer, number
 from elunet._types import Array, Shape
 from elunet.init import LeCun
 from elunet.layers.base import Layer
-from elunet.network import Network, Node
+from elunet.network import Network
 from elunet.routers.base import Path
-from elunet.routers.positions import spread
+from elunet.routers.graph import Graph
 from elunet.routers.random_router import RandomRouter
-from elunet.routers.units import Units
 from elunet.schedules import InverseTime
 
 
@@ -40,7 +41,7 @@ class DilatedBackprop(RandomRouter):
         position by a fixed random matrix P of shape (C_{k+d}, C_k), which keeps its scale; where
         the positions differ, each number is shared out evenly among the positions that lie nearest
         to its own, so that the sum over positions stays. (After 2x2 pooling that is a quarter for
-        each of the window's four.) A linear layer's gradient has one position, the whole picture.
+        each of the window's four.) A linear layer's gradient has one position, the whole image.
         On the article's cases all ten hidden convolutions gain a term.
     seed : int, default 0
         Of the P, with the name of the lower unit's end.
@@ -96,61 +97,37 @@ class DilatedBackprop(RandomRouter):
         """Whether random matrices decide what goes down: only with a projection."""
         return self.projection is not None
 
-    def begin(self, net: Network, dy: Array, target: Array | None) -> None:
-        """Find the units' ends and which unit follows on which."""
-        self._units = Units(net)
-        self._heard: dict[str, Array] = {}
+    def shortcuts(self, net: Network) -> dict[str, Path]:
+        """Return the way from a unit above to each unit's end, where it is added."""
+        graph, shapes, fits = self.graph(net), net.shapes, self.projection is not None
+        ends = {name: self._above(graph, name) for name in graph.ends if self.proportion != 0}
+        found = {name: Path(above, name, "dilated") for name, above in ends.items() if above}
+        if not fits and any(way.source not in shapes for way in found.values()):
+            raise RuntimeError(
+                f"{self!r}: expected a forward pass before paths(net) and backward: it adds only"
+                " where shapes fit"
+            )
+        return {k: way for k, way in found.items() if fits or shapes[way.source] == shapes[k]}
 
     def arrive(self, layer: Layer, dy: Array) -> Array:
         """Add to a unit's gradient that of the unit above."""
-        name = self.name_of(layer)
-        above = self._above(self._units, name)
-        heard = None if above is None else self._heard.pop(above, None)  # no other unit needs it
-        if heard is None or (heard.shape != dy.shape and self.projection is None):
+        way = self.shortcut_at(layer)
+        if way is None:
             return dy
-        total: Array = dy + dy.dtype.type(self.rate) * self._fitted(heard, dy.shape, name)
+        g, channels = self.signals[way.source], dy.shape[-1]
+        if g.shape[-1] != channels:
+            g = g @ self.matrix(way.target, (g.shape[-1], channels)).astype(g.dtype, copy=False)
+        total: Array = dy + dy.dtype.type(self.rate) * resize(g, dy.shape)
         return total
 
-    def hear(self, layer: Layer, dy: Array) -> None:
-        """Remember a unit's gradient for the unit below."""
-        name = self.name_of(layer)
-        if name in self._units.ends and self.rate != 0:
-            self._heard[name] = dy
-
-    def end(self) -> None:
-        """Forget the gradients, so that their memory can be used again."""
-        self._heard = {}
-
-    def links(self, net: Network, node: Node) -> list[Path]:
-        """Return the added path too; whether shapes fit, a forward pass has to have told."""
-        paths = super().links(net, node)
-        above = self._above(Units(net), node.name)
-        if above is None or self.proportion == 0:
-            return paths
-        if self.projection is None:
-            if above not in net.shapes:
-                raise RuntimeError(
-                    f"{self!r}: expected a forward pass before paths(net): it adds only where"
-                    " shapes fit"
-                )
-            if net.shapes[above] != net.shapes[node.name]:
-                return paths
-        return [Path(above, node.name, "dilated"), *paths]
-
-    def _above(self, units: Units, name: str) -> str | None:
+    def _above(self, graph: Graph, name: str) -> str | None:
         """Return the end of the unit whose gradient is added here."""
         above: str | None = name
         for _ in range(self.dilation):
-            if above not in units.ends:
+            if above not in graph.ends:
                 return None
-            above = units.above(above, past_pooling=self.projection is not None)
+            above = graph.above(above, past_pooling=self.projection is not None)
         return above
-
-    def _fitted(self, g: Array, shape: Shape, name: str) -> Array:
-        """Return g in this shape."""
-        if g.shape[-1] != shape[-1]:
-            g = g @ self.matrix(name, (g.shape[-1], shape[-1])).astype(g.dtype, copy=False)
-        return spread(g, shape)
 
     def __repr__(self) -> str:
         random = "" if self.projection is None else f", projection='random', seed={self.seed}"
@@ -158,3 +135,38 @@ class DilatedBackprop(RandomRouter):
             f"DilatedBackprop(dilation={self.dilation}, proportion={self.proportion:g},"
             f" decay={self.decay:g}{random})"
         )
+
+
+def resize(g: Array, shape: Shape) -> Array:
+    """Bring a gradient to the positions of a shape: by the nearest ones, and with the same sum.
+
+    Parameters
+    ----------
+    g : (N, ..., C) array
+    shape : tuple of int
+        N, the positions wanted, and C. If it has another number of axes than g, what g has at all
+        positions is summed first.
+    """
+    if g.ndim != len(shape):
+        summed = g.sum(axis=tuple(range(1, g.ndim - 1)))
+        g = summed.reshape(len(g), *(1,) * (len(shape) - 2), g.shape[-1])
+    for axis, size in enumerate(shape[1:-1], start=1):
+        if g.shape[axis] != size:
+            shares = nearest(g.shape[axis], size).astype(g.dtype)
+            g = np.moveaxis(np.tensordot(g, shares, (axis, 0)), -1, axis)
+    return g
+
+
+def nearest(above: int, below: int) -> Array:
+    """Return the (above, below) matrix that shares each number out among the nearest positions.
+
+    Positions are the middles of equal parts of one length; each of the many goes with the nearest
+    of the few. Rows sum to 1.
+    """
+    many, few = max(above, below), min(above, below)
+    places = np.arange(many)
+    partners = (2 * places + 1) * few // (2 * many)
+    shares = np.zeros((above, below))
+    shares[(places, partners) if above == many else (partners, places)] = 1
+    shares /= shares.sum(axis=1, keepdims=True)
+    return shares

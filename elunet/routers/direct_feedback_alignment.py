@@ -1,100 +1,20 @@
-"""Direct feedback alignment: every hidden layer hears of the output's error at first hand."""
+"""Direct feedback alignment: the output's error goes straight to every hidden layer."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from elunet._types import Array, Shape
 from elunet.init import Initializer, LeCun
 from elunet.layers.base import Layer
-from elunet.network import Network, Node
-from elunet.routers.base import Path, learning_inputs
+from elunet.network import Network
+from elunet.routers.base import Path
 from elunet.routers.random_router import RandomRouter
-from elunet.routers.units import Units, output_layer
 
 
-class DirectRouter(RandomRouter):
-    """What the direct rules share: a fixed random projection to the hidden unit below each layer.
-
-    A subclass says what is projected, in `message`.
-    """
-
-    source: str | None = None  # where `paths` begin; None is the output layer
-    _message: Array  # set when the output layer's error arrives, before anything is sent
-
-    def __init__(
-        self,
-        seed: int = 0,
-        shared: bool = False,
-        distribution: Initializer | None = None,
-        before_pooling: bool = False,
-    ) -> None:
-        super().__init__(seed, LeCun("uniform") if distribution is None else distribution)
-        self.shared = bool(shared)
-        self.before_pooling = bool(before_pooling)
-
-    @property
-    def B(self) -> dict[str, Array]:  # noqa: N802 - a matrix's name
-        """The projections, by the name of the layer above them."""
-        return self.drawn
-
-    def begin(self, net: Network, dy: Array, target: Array | None) -> None:
-        """Find the output layer, whose error is e, and the units."""
-        self._output, self._units = output_layer(net).name, Units(net)
-        self._past: dict[str, Array] = {}
-
-    def hear(self, layer: Layer, dy: Array) -> None:
-        """Take the message when the output layer's error arrives."""
-        if self.name_of(layer) == self._output:
-            self._message = self.message(_summed(dy))
-
-    def message(self, error: Array) -> Array:
-        """Return what is projected, (N, C), given e = dL/dlogits."""
-        raise NotImplementedError(f"{self!r}: a direct rule has to define message(error)")
-
-    def send(self, layer: Layer, dy: Array) -> Array:
-        """Return the projection, or zeros if it goes to a layer further down."""
-        node = self.node_of(layer)
-        below, lands = node.inputs[0], self._lands(self._units, node)
-        projection = self._projected(node.name, self.net.shapes[lands], dy.dtype)
-        if lands == below:
-            return projection
-        self._past[lands] = projection
-        return np.zeros(self.net.shapes[below], dy.dtype)
-
-    def deliver(self, layer: Layer, dy: Array) -> Array:
-        """Hand over the projection that was sent past the layers above."""
-        return self._past.pop(self.name_of(layer), dy)
-
-    def links(self, net: Network, node: Node) -> list[Path]:
-        """Return a direct path in place of each weighted layer's."""
-        if not node.layer.weighted or not learning_inputs(net, node):
-            return super().links(net, node)
-        source = output_layer(net).name if self.source is None else self.source
-        return [Path(source, self._lands(Units(net), node), "direct")]
-
-    def _lands(self, units: Units, node: Node) -> str:
-        return units.below(node) if self.before_pooling else node.inputs[0]
-
-    def _projected(self, name: str, shape: Shape, dtype: np.dtype[Any]) -> Array:
-        """Return the message through a layer's B_k, in this shape."""
-        projected = shape[-1:] if self.shared else shape[1:]
-        B = self.matrix(name, (self._message.shape[1], math.prod(projected)))
-        sent: Array = self._message @ B.astype(dtype, copy=False)
-        if not self.shared:
-            return sent.reshape(shape)
-        spread = sent.reshape(len(sent), *(1,) * (len(shape) - 2), shape[-1])
-        return np.broadcast_to(spread, shape).copy()
-
-    def __repr__(self) -> str:
-        before = ", before_pooling=True" if self.before_pooling else ""
-        return f"{type(self).__name__}(seed={self.seed}, shared={self.shared}{before})"
-
-
-class DirectFeedbackAlignment(DirectRouter):
+class DirectFeedbackAlignment(RandomRouter):
     r"""Send ``e B_k`` to the input of each weighted layer k, B_k fixed and random.
 
     e = dL/dlogits of shape (N, C) is the gradient at the output layer. The projection replaces the
@@ -108,7 +28,7 @@ class DirectFeedbackAlignment(DirectRouter):
     seed : int, default 0
         Of the matrices; each depends on the seed and its layer's name only.
     shared : bool, default False
-        Whether all positions of a picture share one projection (C, channels). By default each has
+        Whether all positions of an image share one projection (C, channels). By default each has
         its own, (C, H * W * channels): 5.6 MB for all of ELU-11.
     distribution : Initializer, optional
         Draws the B_k, by default `LeCun("uniform")`: U(-sqrt(3/C), sqrt(3/C)), so that e keeps its
@@ -138,12 +58,63 @@ class DirectFeedbackAlignment(DirectRouter):
     DirectFeedbackAlignment(seed=1, shared=False)
     """
 
-    def message(self, error: Array) -> Array:
-        """Return e itself."""
-        return error
+    source: str | None = None  # where the shortcuts begin; None is the output layer
 
+    def __init__(
+        self,
+        seed: int = 0,
+        shared: bool = False,
+        distribution: Initializer | None = None,
+        before_pooling: bool = False,
+    ) -> None:
+        super().__init__(seed, LeCun("uniform") if distribution is None else distribution)
+        self.shared = bool(shared)
+        self.before_pooling = bool(before_pooling)
 
-def _summed(dy: Array) -> Array:
-    """Return e of shape (N, C): for an output over positions that are pooled later, their sum."""
-    summed: Array = dy.sum(axis=tuple(range(1, dy.ndim - 1)))
-    return summed
+    @property
+    def B(self) -> dict[str, Array]:  # noqa: N802 - a matrix's name
+        """The projections, by the name of the layer above them."""
+        return self.drawn
+
+    def shortcuts(self, net: Network) -> dict[str, Path]:
+        """Return one in place of each weighted layer's way down."""
+        graph = self.graph(net)
+        source = graph.output_layer().name if self.source is None else self.source
+        found = {}
+        for name, node in graph.nodes.items():
+            if node.layer.weighted and graph.inputs[name]:
+                target = graph.below(node) if self.before_pooling else node.inputs[0]
+                found[name] = Path(source, target, "direct")
+        return found
+
+    def message(self, source: str) -> Array:
+        """Return what is projected, (N, C): e, summed over positions that are pooled later."""
+        e = self.signals[source]
+        message: Array = e.sum(axis=tuple(range(1, e.ndim - 1)))
+        return message
+
+    def send(self, layer: Layer, dy: Array) -> Array:
+        """Return the projection, or zeros if it goes to a layer further down."""
+        node, way, shapes = self.node_of(layer), self.shortcut_at(layer), self.net.shapes
+        if way is None:
+            return super().send(layer, dy)
+        message = self.message(way.source).astype(dy.dtype, copy=False)
+        projection = self._projected(message, node.name, shapes[way.target])
+        if way.target == node.inputs[0]:
+            return projection
+        self.signals[way.target] = projection
+        return np.zeros(shapes[node.inputs[0]], dy.dtype)
+
+    def _projected(self, message: Array, name: str, shape: Shape) -> Array:
+        """Return the message through a layer's B_k, in this shape."""
+        size = shape[-1] if self.shared else math.prod(shape[1:])
+        B = self.matrix(name, (message.shape[1], size)).astype(message.dtype, copy=False)
+        sent: Array = message @ B
+        if not self.shared:
+            return sent.reshape(shape)
+        everywhere = sent.reshape(len(sent), *(1,) * (len(shape) - 2), shape[-1])
+        return np.broadcast_to(everywhere, shape).copy()
+
+    def __repr__(self) -> str:
+        before = ", before_pooling=True" if self.before_pooling else ""
+        return f"{type(self).__name__}(seed={self.seed}, shared={self.shared}{before})"

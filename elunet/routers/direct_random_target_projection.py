@@ -7,21 +7,23 @@ import numpy as np
 from elunet._types import Array
 from elunet.losses import one_hot
 from elunet.network import Network
-from elunet.routers.direct_feedback_alignment import DirectRouter
+from elunet.routers.direct_feedback_alignment import DirectFeedbackAlignment
+
+MESSAGE = ".message"  # no layer has this name
 
 
-class DirectRandomTargetProjection(DirectRouter):
+class DirectRandomTargetProjection(DirectFeedbackAlignment):
     r"""Send ``y* B_k / N`` to the input of each weighted layer k, B_k fixed and random.
 
-    y* is the one-hot target: its sign is all that a hidden layer hears of the error. The output
-    layer learns from the exact error.
+    y* is the one-hot target. It tells a hidden layer the error's sign, and nothing else of the
+    error. The output layer learns from the exact error.
 
     Parameters
     ----------
     seed : int, default 0
         Of the matrices; each depends on the seed and its layer's name only.
     shared : bool, default False
-        Whether all positions of a picture share one projection; see `DirectFeedbackAlignment`.
+        Whether all positions of an image share one projection; see `DirectFeedbackAlignment`.
     distribution : Initializer, optional
         Draws the B_k, by default `LeCun("uniform")`.
     before_pooling : bool, default False
@@ -53,23 +55,24 @@ class DirectRandomTargetProjection(DirectRouter):
     source = "target"
 
     def begin(self, net: Network, dy: Array, target: Array | None) -> None:
-        """Keep the target."""
-        super().begin(net, dy, target)
+        """Make y* / N of the target."""
         if target is None:
             raise ValueError(
                 "DirectRandomTargetProjection: expected target in backward(net, dy, target), got"
                 " None"
             )
-        self._target = np.asarray(target)
-
-    def message(self, error: Array) -> Array:
-        """Return y* / N."""
-        target: Array = self._target
-        rows = target if target.ndim == 2 else one_hot(target, error.shape[1], repr(self))
-        if rows.shape != error.shape:
+        output = net.shapes.get(self.graph(net).output_layer().name)
+        if output is None:
+            return  # no forward pass came before: the walk says so
+        shape, labels = (output[0], output[-1]), np.asarray(target)
+        rows = labels if labels.ndim == 2 else one_hot(labels, shape[1], repr(self))
+        if rows.shape != shape:
             raise ValueError(
-                f"{self!r}: expected target of shape {error.shape[:1]} (labels) or {error.shape}"
-                f" (one-hot), got {target.shape}"
+                f"{self!r}: expected target of shape {shape[:1]} (labels) or {shape} (one-hot), got"
+                f" {labels.shape}"
             )
-        message: Array = rows.astype(error.dtype) / error.dtype.type(len(error))
-        return message
+        self.signals[MESSAGE] = rows / len(rows)
+
+    def message(self, source: str) -> Array:
+        """Return y* / N."""
+        return self.signals[MESSAGE]

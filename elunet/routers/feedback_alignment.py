@@ -10,7 +10,6 @@ from elunet._types import Array
 from elunet.init import He, Initializer
 from elunet.layers.base import Layer
 from elunet.network import Network
-from elunet.routers.base import learning_inputs, send_through
 from elunet.routers.random_router import RandomRouter
 
 
@@ -73,26 +72,24 @@ class FeedbackAlignment(RandomRouter):
 
     def begin(self, net: Network, dy: Array, target: Array | None) -> None:
         """Check that every matrix has a layer, and its W's shape."""
-        weighted = [node.name for node in net.nodes if node.layer.weighted]
+        nodes = self.graph(net).nodes
         for name, B in self.B.items():
-            if name not in weighted:
+            node = nodes.get(name)
+            if node is None or not node.layer.weighted:
+                weighted = [node.name for node in net.nodes if node.layer.weighted]
                 raise ValueError(
                     f"FeedbackAlignment: expected B for layers among {weighted}, got {name!r}"
                 )
-            if np.shape(B) != net[name].params["W"].shape:
+            shape = node.layer.params["W"].shape
+            if np.shape(B) != shape:
                 raise ValueError(
-                    f"FeedbackAlignment: expected B of {name} with W's shape"
-                    f" {net[name].params['W'].shape}, got {np.shape(B)}"
+                    f"FeedbackAlignment: expected B of {name} with W's shape {shape},"
+                    f" got {np.shape(B)}"
                 )
 
-    def send(self, layer: Layer, dy: Array) -> Array:
-        """Return what goes down through B."""
-        return send_through(layer, dy, self.matrix(self.name_of(layer), layer.params["W"].shape))
-
-    def feedback_weight(self, net: Network, name: str) -> Array | None:
-        """Return a layer's B, if it has one and sends down."""
-        sends = any(node.name == name and learning_inputs(net, node) for node in net.nodes)
-        return self.B.get(name) if sends else None
+    def weight(self, layer: Layer) -> Array:
+        """Return B."""
+        return self.matrix(self.name_of(layer), layer.params["W"].shape)
 
     def __repr__(self) -> str:
         return f"FeedbackAlignment(seed={self.seed}, distribution={self.distribution!r})"

@@ -1,4 +1,4 @@
-"""Gradient noise: a rule's gradients, shaken less and less."""
+"""Gradient noise: random numbers are added to a rule's gradients, smaller ones at each step."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from elunet._checks import number
 from elunet._types import Array
 from elunet.network import Network, Tap
 from elunet.routers.base import Router
+from elunet.routers.holder import Wrapper
 from elunet.routers.memory import count
 from elunet.routers.random_router import check_seed, generator
-from elunet.routers.wrapper import Wrapper
 
 
 class GradientNoise(Wrapper):
@@ -23,13 +23,13 @@ class GradientNoise(Wrapper):
     Parameters
     ----------
     router : Router
-        The rule whose gradients are shaken.
+        The rule whose gradients get the noise.
     eta : float, default 0.01
         The variance at t = 0, at least 0; the publication chose from 0.01, 0.3 and 1.
     gamma : float, default 0.55
         At least 0.
     seed : int, default 0
-        Of the noise; routers inside one another need different ones.
+        Of the noise; routers inside one another need different seeds.
 
     Raises
     ------
@@ -79,7 +79,7 @@ class GradientNoise(Wrapper):
             net.release()
 
     def redrawn(self, seed: int) -> Self:
-        """Return a twin whose rule is drawn anew, and the noise from here on as well."""
+        """Return a twin whose rule is drawn anew, and all further noise as well."""
         twin = super().redrawn(seed)
         twin.seed = int(seed)
         return twin

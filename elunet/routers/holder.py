@@ -1,4 +1,4 @@
-"""What routers share that hold others: what is asked of them is asked of each."""
+"""What routers share that hold others: each question is passed on to those."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any, Self
 import numpy as np
 
 from elunet._types import Array
-from elunet.routers.base import Router
+from elunet.network import Network
+from elunet.routers.base import Path, Router
 
 
 class Holder(Router):
@@ -69,3 +70,38 @@ class Holder(Router):
 
     def _shared(self) -> list[Any]:
         return [*super()._shared(), self.held]  # `redrawn` puts twins of the rules in its place
+
+
+class Wrapper(Holder):
+    """A router that changes another's gradients after its walk.
+
+    A subclass overrides `backward`, and runs `self.router` in it.
+
+    Parameters
+    ----------
+    router : Router
+        The rule inside.
+
+    Raises
+    ------
+    TypeError
+        If `router` is no router.
+    """
+
+    def __init__(self, router: Router) -> None:
+        if not isinstance(router, Router):
+            raise TypeError(f"{type(self).__name__}: expected router as a Router, got {router!r}")
+        super().__init__({"router": router})
+
+    @property
+    def router(self) -> Router:
+        """The rule inside."""
+        return self.held["router"]
+
+    def feedback_weight(self, net: Network, name: str) -> Array | None:
+        """Return what the rule inside says."""
+        return self.router.feedback_weight(net, name)
+
+    def paths(self, net: Network) -> list[Path]:
+        """Return what the rule inside says."""
+        return self.router.paths(net)

@@ -1,4 +1,4 @@
-"""Kolen-Pollack: the way down is learned too, and becomes the way up."""
+"""Kolen-Pollack: the backward weights are learned too, with W's own updates."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class KolenPollack(FeedbackAlignment):
 
     def gradients(self) -> dict[str, Array]:
         """Return W's gradients, under B's names; {} before the first backward pass."""
-        if not self._nodes:
+        if self._graph is None:
             return {}
         return {f"{name}.B": self.net[name].grads["W"] for name in self.B}
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Any, ClassVar
 
 from elunet._types import Array
 from elunet.layers.base import Layer
@@ -11,13 +13,15 @@ from elunet.network import Network, Node
 from elunet.routers.base import Path, Router
 from elunet.routers.holder import Holder
 
+PLAIN = Router()  # for layers that no pattern matches
+
 
 class Mixed(Holder):
     """Let each layer follow the rule of the first pattern that matches its name.
 
-    A rule decides what its layers send down and what arrives at them; all rules see the whole
-    network. Layers that work number by number (activations, dropout, BatchNorm) go with the layer
-    before them, whatever their own names.
+    A rule decides what its layers send down and what arrives at them; its shortcuts may begin and
+    end at layers of other rules. Layers that work number by number (activations, dropout,
+    BatchNorm) go with the layer before them, whatever their own names.
 
     Parameters
     ----------
@@ -55,63 +59,78 @@ class Mixed(Holder):
         """The rules by pattern."""
         return self.held
 
+    def rule_for(self, name: str) -> Router:
+        """Return the rule of the first pattern that matches a name."""
+        return self.rules.get(_first(tuple(self.rules), name), PLAIN)
+
     def begin(self, net: Network, dy: Array, target: Array | None) -> None:
-        """Let every rule prepare."""
+        """Check that every pattern is the first that matches some layer."""
         names = [node.name for node in net.nodes if not node.layer.pointwise]
-        taken = [next((p for p in self.rules if fnmatchcase(name, p)), None) for name in names]
-        for pattern, rule in self.rules.items():
+        taken = {self._followed[name] for name in names}
+        for pattern in self.rules:
             if pattern not in taken:
                 raise ValueError(
                     f"Mixed: expected each pattern to be the first that matches a layer among"
                     f" {names}, got {pattern!r}; put the special ones before the general"
                 )
-            rule.epoch = self.epoch
-            rule.enter(net, dy, target)
 
-    def rule_for(self, name: str) -> Router:
-        """Return the rule of the first pattern that matches a name."""
-        for pattern, rule in self.rules.items():
-            if fnmatchcase(name, pattern):
-                return rule
-        return Router()
+    def weight(self, layer: Layer) -> Array | None:
+        """Ask the layer's rule."""
+        return self._rule_of(layer).weight(layer)
 
     def send(self, layer: Layer, dy: Array) -> Array:
         """Ask the layer's rule."""
-        return self.rule_for(self.name_of(layer)).send(layer, dy)
+        return self._rule_of(layer).send(layer, dy)
 
     def arrive(self, layer: Layer, dy: Array) -> Array:
         """Ask the rule of the layer whose unit this one belongs to."""
-        return self._rule_of(self.net, self.node_of(layer)).arrive(layer, dy)
+        return self._rule_of(layer).arrive(layer, dy)
 
-    def deliver(self, layer: Layer, dy: Array) -> Array:
-        """Let every rule hand over what it sent past layers."""
-        for rule in self.rules.values():
-            dy = rule.deliver(layer, dy)
-        return dy
-
-    def hear(self, layer: Layer, dy: Array) -> None:
-        """Let every rule look on."""
-        for rule in self.rules.values():
-            rule.hear(layer, dy)
-
-    def end(self) -> None:
-        """Let every rule let go."""
-        for rule in self.rules.values():
-            rule.end()
+    def shortcuts(self, net: Network) -> dict[str, Path]:
+        """Return what each layer's rule takes there."""
+        found = {pattern: rule.shortcuts(net) for pattern, rule in self.rules.items()}
+        taken = {name: found.get(p, {}).get(name) for name, p in self._patterns(net).items()}
+        return {name: way for name, way in taken.items() if way is not None}
 
     def feedback_weight(self, net: Network, name: str) -> Array | None:
         """Ask the layer's rule."""
         return self.rule_for(name).feedback_weight(net, name)
 
-    def links(self, net: Network, node: Node) -> list[Path]:
-        """Ask the rule of the layer whose unit this one belongs to."""
-        return self._rule_of(net, node).links(net, node)
+    def _start(
+        self, net: Network, dy: Array, target: Array | None, signals: dict[str, Array]
+    ) -> None:
+        """Start every rule too; they share the walk's signals."""
+        for rule in self.rules.values():
+            rule.epoch = self.epoch
+            rule._start(net, dy, target, signals)
+        self._followed = self._patterns(net)
+        super()._start(net, dy, target, signals)
 
-    def _rule_of(self, net: Network, node: Node) -> Router:
-        nodes = {node.name: node for node in net.nodes}
-        while node.layer.pointwise and node.inputs[0] in nodes:
-            node = nodes[node.inputs[0]]
-        return self.rule_for(node.name)
+    def _own(self, hook: str) -> bool:
+        return super()._own(hook) or any(rule._own(hook) for rule in self.rules.values())
+
+    def _kind(self, node: Node) -> str:
+        return self.rule_for(node.name)._kind(node)
+
+    def _rule_of(self, layer: Layer) -> Router:
+        return self.rules.get(self._followed[self.name_of(layer)], PLAIN)
+
+    def _patterns(self, net: Network) -> dict[str, str]:
+        """Return the pattern that each layer follows; a pointwise one goes with that before it."""
+        patterns, found = tuple(self.rules), dict[str, str]()
+        for node in net.nodes:
+            before = node.inputs[0]
+            along = node.layer.pointwise and before in found
+            found[node.name] = found[before] if along else _first(patterns, node.name)
+        return found
+
+    _plain: ClassVar[dict[str, Any]] = {"weight": weight, "send": send, "arrive": arrive}
 
     def __repr__(self) -> str:
         return f"Mixed({self.rules!r})"
+
+
+@lru_cache(10_000)
+def _first(patterns: tuple[str, ...], name: str) -> str:
+    """Return the first pattern that matches a name; "" if none does."""
+    return next((pattern for pattern in patterns if fnmatchcase(name, pattern)), "")

@@ -7,7 +7,7 @@ import numpy as np
 from elunet._types import Array
 from elunet.network import Network, Tap
 from elunet.routers.base import Router
-from elunet.routers.wrapper import Wrapper
+from elunet.routers.holder import Wrapper
 
 
 class NormMatched(Wrapper):

@@ -1,4 +1,4 @@
-"""What the rules with random matrices share: a matrix per layer, of the seed and a name only."""
+"""What rules with random matrices share: a matrix per layer, drawn from the seed and a name."""
 
 from __future__ import annotations
 
@@ -43,10 +43,9 @@ class RandomRouter(Router):
     >>> import numpy as np
     >>> import elunet as eln
     >>> class Blurred(eln.routers.RandomRouter):
-    ...     def send(self, layer, dy):
+    ...     def weight(self, layer):
     ...         W = layer.params["W"]
-    ...         noise = self.matrix(self.name_of(layer), W.shape)
-    ...         return layer.backward_input(dy, weight=W + noise)
+    ...         return W + self.matrix(self.name_of(layer), W.shape)
     >>> net = eln.Sequential([eln.layers.Linear(4, 3), eln.layers.Linear(3, 2)], seed=0)
     >>> router = Blurred(seed=1, distribution=eln.init.Normal(0.1))
     >>> router.backward(net, net.forward(np.ones((5, 4)), train=True))

@@ -1,4 +1,4 @@
-"""Sign symmetry: the way down knows only the signs of the weights."""
+"""Sign symmetry: the backward weights share only the signs of W."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from elunet._types import Array
 from elunet.init import He, Initializer
 from elunet.layers.base import Layer
 from elunet.network import Network
-from elunet.routers.base import send_through
 from elunet.routers.memory import count, numbers
 from elunet.routers.random_router import RandomRouter
 
@@ -78,26 +77,14 @@ class SignSymmetry(RandomRouter):
         if self.magnitudes == "batchwise":
             self.drawn = {}
 
-    def send(self, layer: Layer, dy: Array) -> Array:
-        """Return what goes down through B, after drawing M or measuring s where that is due."""
+    def weight(self, layer: Layer) -> Array:
+        """Return B, after drawing M or measuring s where that is due."""
         name, W = self.name_of(layer), layer.params["W"]
+        signs: Array = np.sign(W).astype(np.result_type(W, np.float32), copy=False)
         if self.magnitudes == "uniform":
-            self.scale.setdefault(name, float(W.std()))
-        else:
-            key = (self.passes,) if self.magnitudes == "batchwise" else ()
-            self.matrix(name, W.shape, *key)
-        return send_through(layer, dy, self._signed(name, W).astype(dy.dtype, copy=False))
-
-    def feedback_weight(self, net: Network, name: str) -> Array | None:
-        """Return B with the last pass's magnitudes and the signs that W has now."""
-        known = name in self.scale or name in self.drawn
-        return self._signed(name, net[name].params["W"]) if known else None
-
-    def _signed(self, name: str, W: Array) -> Array:
-        uniform = self.magnitudes == "uniform"
-        magnitude = self.scale[name] if uniform else np.abs(self.drawn[name])
-        B: Array = np.sign(W) * np.asarray(magnitude, W.dtype)
-        return B
+            return signs * self.scale.setdefault(name, float(W.std()))
+        key = (self.passes,) if self.magnitudes == "batchwise" else ()
+        return signs * np.abs(self.matrix(name, W.shape, *key))
 
     def __repr__(self) -> str:
         return f"SignSymmetry({self.magnitudes!r}, seed={self.seed})"

@@ -246,11 +246,12 @@ class Clipped(R.Router):
 
 
 class Counting(R.Router):
-    heard = 0
+    arrived = 0
 
     @deferred.deferrable
-    def hear(self, layer, dy):
-        self.heard += 1
+    def arrive(self, layer, dy):
+        self.arrived += 1
+        return dy
 
 
 class Halving(R.FeedbackAlignment):
@@ -265,10 +266,10 @@ def test_a_hook_is_called_whatever_its_marks():
     assert 0 < np.abs(net.gradients()["linear1.b"]).max() <= 0.01 * len(dy) + 1e-6
     router = Counting()
     router.backward(net, dy)
-    assert router.heard == len(net)
-    router.hear = mock.Mock()
+    assert router.arrived == len(net)
+    router.arrive = mock.Mock(side_effect=lambda layer, dy: dy)
     router.backward(net, dy)
-    assert router.hear.call_count == len(net)
+    assert router.arrive.call_count == len(net)
     Halving(seed=1).backward(net, dy)
     half = net.gradients()["conv2.b"].copy()
     R.FeedbackAlignment(seed=1).backward(net, dy)
@@ -278,7 +279,6 @@ def test_a_hook_is_called_whatever_its_marks():
 def test_what_is_marked_and_what_is_not():
     elu = L.ELU()
     assert deferred.is_deferrable(elu.forward)
-    assert deferred.is_deferrable(R.Backprop().send)
     assert not deferred.is_deferrable(Halved().forward)
     assert not deferred.is_deferrable(Halved().backward_params)
     assert not deferred.is_deferrable(Cast().backward_input)
@@ -315,7 +315,7 @@ class Listening(R.Router):
         setattr(self, hook, look)
 
 
-@pytest.mark.parametrize("hook", ["send", "arrive", "hear", "deliver"])
+@pytest.mark.parametrize("hook", ["send", "arrive"])
 def test_a_rule_that_looks_sees_finished_numbers(hook):
     net, signals = chain(), []
     dy = np.cos(net.forward(pictures(), train=True))

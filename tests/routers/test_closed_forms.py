@@ -217,8 +217,9 @@ def test_pooling_norm_and_add_by_hand(rule):
 def test_direct_feedback_sums_over_the_positions_of_a_last_convolution():
     net, router = one_by_one(), R.DirectFeedbackAlignment()
     _, e = forward(net)
-    router.backward(net, e)
-    assert_close(router._message, e)
+    _, seen = run(router, net, e)
+    assert seen["out"].shape == (6, 2, 2, 3)
+    assert_close(seen["sum"], (e @ router.B["out"].astype(float)).reshape(6, 2, 2, 4))
 
 
 # What the backward weights are --------------------------------------------------------------------

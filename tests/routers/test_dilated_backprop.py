@@ -19,7 +19,7 @@ from routers.by_hand import (
 import elunet as eln
 from elunet import layers as L
 from elunet import routers as R
-from elunet.routers.positions import nearest, spread
+from elunet.routers.dilated_backprop import nearest, resize
 
 
 class Watched(R.DilatedBackprop):
@@ -281,7 +281,7 @@ def test_each_number_goes_to_the_nearest_positions(above, below):
 @pytest.mark.parametrize("after", [(2, 6, 6, 4), (2, 5, 7, 4), (2, 2, 2, 4), (2, 4), (2, 3, 4)])
 def test_the_sum_over_positions_stays(before, after):
     g = np.random.default_rng(0).normal(size=before)
-    got = spread(g, after)
+    got = resize(g, after)
     assert got.shape == after
     sums = [each.reshape(2, -1, 4).sum(axis=1) for each in (got, g)]
     np.testing.assert_allclose(*sums)

@@ -25,7 +25,6 @@ from routers.cases import (
 import elunet as eln
 from elunet import layers as L
 from elunet import routers as R
-from elunet.routers.direct_feedback_alignment import DirectRouter
 from elunet.routers.random_router import generator
 
 
@@ -240,12 +239,6 @@ def test_direct_rules_on_an_empty_batch(kind):
     assert not any(g.any() for g in net.gradients().values())
 
 
-def test_a_direct_rule_without_a_message():
-    net = small()
-    with pytest.raises(NotImplementedError, match="message"):
-        DirectRouter().backward(net, *forward(net, (6, 4), 3))
-
-
 def test_mixed_wants_patterns_that_match():
     net = small()
     router = R.Mixed({"linear*": R.Backprop(), "conv*": R.FeedbackAlignment()})
@@ -288,6 +281,17 @@ def test_arguments_out_of_range(make):
 def test_repr_names_the_class(rule):
     router = MAKERS[rule]()
     assert repr(router).startswith(type(router).__name__ + "(")
+
+
+@RULES
+def test_every_rule_wants_a_forward_pass(rule):
+    net, labels = small(), np.zeros(6, int)
+    with pytest.raises(RuntimeError, match="forward"):
+        MAKERS[rule]().backward(net, np.ones((6, 3), np.float32), labels)
+    forward(net, (6, 4), 3)
+    net.add(L.Linear(3, 3))
+    with pytest.raises(RuntimeError, match="forward"):
+        MAKERS[rule]().backward(net, np.ones((6, 3), np.float32), labels)
 
 
 # Mixed --------------------------------------------------------------------------------------------
@@ -406,4 +410,4 @@ def test_a_layer_that_cannot_send_through_another_weight_is_told():
 def test_dilated_keeps_nothing_after_a_walk():
     net, router = eln.models.article_case("b"), R.DilatedBackprop()
     router.backward(net, net.forward(np.zeros((1, 32, 32, 3), np.float32), train=True))
-    assert router._heard == {}
+    assert router.signals == {}

@@ -6,7 +6,7 @@ import pytest
 
 import elunet as eln
 from elunet import layers as L
-from elunet.routers.units import Units, output_layer
+from elunet.routers.graph import Graph
 
 
 def network(*layers):
@@ -28,13 +28,13 @@ def test_a_chain():
         ("late", L.Dropout(0.5)),
         ("three", L.Linear(2, 2)),
     )
-    units = Units(net)
-    assert units.ends == {"drop", "two", "three"}
-    assert units.above("drop") == "two"
-    assert units.above("two") is None
-    assert units.above("two", past_pooling=True) == "three"
-    assert units.above("three") is None
-    below = {node.name: units.below(node) for node in net.nodes if node.layer.weighted}
+    graph = Graph(net)
+    assert graph.ends == {"drop", "two", "three"}
+    assert graph.above("drop") == "two"
+    assert graph.above("two") is None
+    assert graph.above("two", past_pooling=True) == "three"
+    assert graph.above("three") is None
+    below = {node.name: graph.below(node) for node in net.nodes if node.layer.weighted}
     assert below == {"one": "input", "two": "drop", "three": "two"}
 
 
@@ -47,12 +47,12 @@ def test_paths_that_part_and_meet():
         ("late", L.ELU()),
         ("three", L.Linear(2, 2)),
     )
-    units = Units(net)
-    assert units.ends == {"elu", "two", "three"}
+    graph = Graph(net)
+    assert graph.ends == {"elu", "two", "three"}
     for past in (False, True):
-        assert units.above("elu", past) is None  # it has two takers
-        assert units.above("two", past) is None  # it meets another
-    assert [units.below(node) for node in net.nodes if node.layer.weighted] == [
+        assert graph.above("elu", past) is None  # it has two takers
+        assert graph.above("two", past) is None  # it meets another
+    assert [graph.below(node) for node in net.nodes if node.layer.weighted] == [
         "input",
         "elu",
         "late",
@@ -66,11 +66,11 @@ def test_a_unit_stops_where_paths_part():
         ("right", L.Tanh(), "one"),
         ("sum", L.Add(), ["left", "right"]),
     )
-    assert Units(net).ends == {"one"}
+    assert Graph(net).ends == {"one"}
 
 
 def test_the_output_layer():
     net = network(("one", L.Linear(2, 2)), ("two", L.Linear(2, 2)), ("soft", L.Softmax()))
-    assert output_layer(net).name == "two"
+    assert Graph(net).output_layer().name == "two"
     with pytest.raises(ValueError, match="expected a network with a weighted layer"):
-        output_layer(network(("soft", L.Softmax())))
+        Graph(network(("soft", L.Softmax()))).output_layer()
