@@ -5,6 +5,7 @@ from elunet.layers.base import Layer
 from elunet.layers.batch_norm import BatchNorm
 from elunet.layers.conv2d import Conv2D
 from elunet.layers.dropout import Dropout
+from elunet.layers.elementwise import Elementwise
 from elunet.layers.elu import ELU
 from elunet.layers.flatten import Flatten
 from elunet.layers.global_mean_pool2d import GlobalMeanPool2D
@@ -15,6 +16,7 @@ from elunet.layers.mean_pool2d import MeanPool2D
 from elunet.layers.relu import ReLU
 from elunet.layers.shifted_relu import ShiftedReLU
 from elunet.layers.softmax import Softmax
+from elunet.layers.spans import SpanLayer
 from elunet.layers.tanh import Tanh
 from elunet.layers.weighted import Weighted
 
@@ -24,6 +26,7 @@ __all__ = [
     "BatchNorm",
     "Conv2D",
     "Dropout",
+    "Elementwise",
     "Flatten",
     "GlobalMeanPool2D",
     "Layer",
@@ -34,6 +37,7 @@ __all__ = [
     "ReLU",
     "ShiftedReLU",
     "Softmax",
+    "SpanLayer",
     "Tanh",
     "Weighted",
 ]

@@ -1,4 +1,4 @@
-"""Work put off: the same numbers, whoever looks at them, and fewer wake-ups."""
+"""Work put off: the same numbers, whoever looks at them, and fewer meetings of threads."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import elunet as eln
-from elunet import deferred, parallel
+from elunet.engine import plan, queue
+from elunet.engine import threads as workers
+from elunet.engine.plan import Backward, Forward, Stage
 from elunet import layers as L
 from elunet import routers as R
+from elunet.layers.spans import starts
 
 
-def pictures(n=5, size=8, channels=3):
+def images(n=5, size=8, channels=3):
     rng = np.random.default_rng(n)
     return rng.normal(size=(n, size, size, channels)).astype(np.float32)
 
@@ -123,7 +126,7 @@ def test_a_network_gives_the_numbers_of_its_layers(threads, count, between):
     eln.set_num_threads(threads)
     one, other = (chain(*([between()] if between else [])) for _ in range(2))
     for _ in range(2):  # the second time in memory that was used before
-        assert_same(by_hand(one, pictures(count)), in_network(other, pictures(count)))
+        assert_same(by_hand(one, images(count)), in_network(other, images(count)))
 
 
 METHODS = [
@@ -134,7 +137,7 @@ METHODS = [
 
 def large():
     """Return so many pictures that a second thread is woken, and memory is used again."""
-    return pictures(64, 16)
+    return images(64, 16)
 
 
 def wide():
@@ -248,7 +251,6 @@ class Clipped(R.Router):
 class Counting(R.Router):
     arrived = 0
 
-    @deferred.deferrable
     def arrive(self, layer, dy):
         self.arrived += 1
         return dy
@@ -261,7 +263,7 @@ class Halving(R.FeedbackAlignment):
 
 def test_a_hook_is_called_whatever_its_marks():
     net = chain()
-    dy = np.cos(net.forward(pictures(), train=True))
+    dy = np.cos(net.forward(images(), train=True))
     Clipped().backward(net, dy)
     assert 0 < np.abs(net.gradients()["linear1.b"]).max() <= 0.01 * len(dy) + 1e-6
     router = Counting()
@@ -276,26 +278,96 @@ def test_a_hook_is_called_whatever_its_marks():
     np.testing.assert_allclose(2 * half, net.gradients()["conv2.b"], rtol=1e-5)
 
 
-def test_what_is_marked_and_what_is_not():
+class Marked(L.ELU, spans=True):
+    """A user's variant that says itself that it computes any span of a batch."""
+
+    def apply(self, x):
+        super().apply(x)
+        x *= 0.5
+
+    def apply_slope(self, dy, y):
+        super().apply_slope(dy, 2 * y)
+        dy *= 0.5
+
+
+def test_who_may_be_started_and_who_not(monkeypatch):
+    assert starts(L.ELU())
+    assert starts(L.Conv2D(3, 4, 3))
+    assert starts(Marked())
+    for layer in (Halved(), Cast(), Squared(), Composed(), L.BatchNorm(2), L.Add()):
+        assert not starts(layer)
     elu = L.ELU()
-    assert deferred.is_deferrable(elu.forward)
-    assert not deferred.is_deferrable(Halved().forward)
-    assert not deferred.is_deferrable(Halved().backward_params)
-    assert not deferred.is_deferrable(Cast().backward_input)
-    assert not deferred.is_deferrable(functools.wraps(elu.forward)(lambda x: x))
-    assert not deferred.is_deferrable(mock.Mock())
+    elu.backward_params = functools.wraps(elu.backward_params)(lambda dy: None)
+    assert not starts(elu)
+    assert starts(L.ELU())
+    monkeypatch.setattr(L.ELU, "forward", mock.Mock())
+    assert not starts(L.ELU())
+    assert starts(L.ReLU())
+    monkeypatch.setattr(L.spans.SpanLayer, "backward_input", mock.Mock())
+    assert not starts(L.ReLU())
 
 
-def test_an_interrupt_does_not_leave_the_queue_open(monkeypatch):
-    def interrupt(array):
+def test_a_users_layer_that_says_so_itself():
+    one, other = chain(Marked()), chain(Halved())
+    assert_same(in_network(one, images()), by_hand(one, images()))
+    for got, expected in zip(in_network(one, images())[:2], in_network(other, images())[:2], strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+
+
+def stage(name, *inputs, starts=True, keeps=False, learns=True):
+    return Stage(name, inputs, starts, keeps, learns)
+
+
+def test_the_turns_of_a_forward_pass():
+    stages = [
+        stage("conv", "input"),
+        stage("elu", "conv", keeps=True),
+        stage("mine", "elu", starts=False),
+        stage("pool", "mine"),
+        stage("skip", "pool"),
+        stage("add", "skip", "pool", starts=False),
+    ]
+    assert plan.forward(stages, looked_at=False) == (
+        Forward(0, True, True, ("input",)),
+        Forward(1, True, False, ("conv",)),
+        Forward(2, False, False, ("elu",)),
+        Forward(3, True, False, ("mine",)),  # two take it
+        Forward(4, True, True, ()),
+        Forward(5, False, False, ("pool", "skip")),
+    )
+    assert not any(turn.donates for turn in plan.forward(stages, looked_at=True))
+    with pytest.raises(ValueError, match="got conv, which nothing takes"):
+        plan.forward([stages[0], stages[1]._replace(inputs=("input",))], looked_at=False)
+
+
+def test_the_turns_of_a_backward_pass():
+    stages = [
+        stage("elu", "input", learns=False),
+        stage("conv", "elu"),
+        stage("mine", "conv", starts=False),
+        stage("last", "mine"),
+    ]
+    assert plan.backward(stages, to_input=False) == (
+        Backward(3, True, True),
+        Backward(2, False, True),
+        Backward(1, True, False),
+    )
+    assert plan.backward(stages, to_input=True)[2:] == (
+        Backward(1, True, True),
+        Backward(0, True, True),
+    )
+
+
+def test_an_interrupt_leaves_nothing_behind(monkeypatch):
+    def interrupt(*_):
         raise KeyboardInterrupt
 
     net, x = wide(), large()
-    with monkeypatch.context() as patch:
-        patch.setattr(deferred, "give_up", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            net.forward(x)
-    assert deferred._open.queue is None
+    for name in ("add", "finish"):
+        with monkeypatch.context() as patch:
+            patch.setattr(queue.Queue, name, interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                net.forward(x)
     np.testing.assert_array_equal(net.forward(x), wide().forward(x))
 
 
@@ -318,7 +390,7 @@ class Listening(R.Router):
 @pytest.mark.parametrize("hook", ["send", "arrive"])
 def test_a_rule_that_looks_sees_finished_numbers(hook):
     net, signals = chain(), []
-    dy = np.cos(net.forward(pictures(), train=True))
+    dy = np.cos(net.forward(images(), train=True))
     R.Backprop().backward(net, dy, tap=lambda name, delta: signals.append(np.abs(delta).sum()))
     expected = {name: value.copy() for name, value in net.gradients().items()}
     router = Listening(hook)
@@ -333,8 +405,8 @@ def test_a_rule_that_looks_sees_finished_numbers(hook):
 @pytest.mark.parametrize("train", [True, False])
 def test_a_tap_sees_finished_numbers_that_stay(train):
     net, seen = chain(), []
-    net.forward(pictures(), train, tap=lambda name, y: seen.append((y, y.copy())))
-    net.forward(pictures(7), train)
+    net.forward(images(), train, tap=lambda name, y: seen.append((y, y.copy())))
+    net.forward(images(7), train)
     assert len(seen) == len(net)
     for y, then in seen:
         np.testing.assert_array_equal(y, then)
@@ -346,7 +418,7 @@ def test_what_a_skip_takes_too_is_not_written_over():
     first = net.add(L.ELU(), inputs=stem)
     second = net.add(L.ELU(2.0), inputs=stem)
     net.add(L.Add(), inputs=[first, second])
-    y, x = net.forward(pictures(), train=True), pictures()
+    y, x = net.forward(images(), train=True), images()
     stem_y = net[stem].forward(x)
     expected = L.ELU().forward(stem_y) + L.ELU(2.0).forward(stem_y)
     np.testing.assert_array_equal(y, expected)
@@ -363,64 +435,69 @@ def test_each_piece_of_work_gets_each_picture_once_and_in_order(works, count, th
     before = eln.get_num_threads()
     eln.set_num_threads(threads)
     try:
-        queue, log, lock = deferred.Queue(), {n: [] for n in range(count)}, threading.Lock()
+        line, log, lock = queue.Queue(), {n: [] for n in range(count)}, threading.Lock()
+        for index, (block, cost) in enumerate(works):
 
-        @deferred.deferrable
-        def put(index, block, operations):
-            def work(start, stop, worker):
+            def work(start, stop, worker, index=index, block=block):
                 assert start < stop
                 assert not block or stop - start <= block
                 with lock:
                     for n in range(start, stop):
                         log[n].append(index)
 
-            workers = parallel.workers_for(count)
-            deferred.by_picture(work, count, workers, operations * deferred.ENOUGH / 2, block)
-
-        for index, (block, operations) in enumerate(works):
-            queue.call(put, index, block, operations)
-        queue.finish()
-        queue.finish()  # has nothing left to do
+            shares = workers.workers_for(count) if block else 0
+            line.add(queue.Task(work, count, cost * queue.ENOUGH / 2, shares, block))
+        line.finish()
+        line.finish()  # has nothing left to do
     finally:
         eln.set_num_threads(before)
     assert all(pieces == list(range(len(works))) for pieces in log.values())
 
 
-def test_fewer_wake_ups(monkeypatch):
-    """Which is what it is for: one for a small network's forward pass, not one a layer."""
+def test_what_waits_for_all_others():
+    done = []
+
+    def task(name, last=False, after=None):
+        return queue.Task(lambda *span: done.append((name, *span)), 4, 1.0, 1, 0, after, last)
+
+    line = queue.Queue()
+    line.add(task("gradient", last=True))
+    line.add(task("first", after=lambda: done.append("sum")))
+    line.add(task("second"))
+    assert done == []
+    line.finish()
+    assert done == [("first", 0, 4, 0), ("second", 0, 4, 0), "sum", ("gradient", 0, 4, 0)]
+
+
+def test_fewer_meetings(monkeypatch):
+    """Which is what it is for: few for a small network's forward pass, not one a layer."""
     eln.set_num_threads(2)
-    submitted, submit = [], parallel._submit
+    met, share_out = [], workers._share_out
 
-    def counted(share, workers):
-        submitted.append(1)
-        return submit(share, workers)
+    def counted(pool, share, workers):
+        met.append(1)
+        return share_out(pool, share, workers)
 
-    monkeypatch.setattr(parallel, "_submit", counted)
+    monkeypatch.setattr(workers, "_share_out", counted)
     net = eln.models.article_case("b")
     x = np.zeros((100, 32, 32, 3), np.float32)
     y = net.forward(x, train=True)
-    assert 1 <= len(submitted) <= 12
-    submitted.clear()
+    assert 1 <= len(met) <= 12
+    met.clear()
     R.FeedbackAlignment().backward(net, y)
-    assert 1 <= len(submitted) <= 14
+    assert 1 <= len(met) <= 14
 
 
 def test_an_error_in_the_work_comes_through_and_leaves_nothing_behind():
-    class Broken(L.ELU):
-        @deferred.deferrable
-        def forward(self, x, train=False):
-            def work(start, stop, worker):
-                raise MemoryError("no room")
-
-            deferred.by_picture(work, len(x), 1, 1)
-            return x
+    class Broken(L.ELU, spans=True):
+        def apply(self, x):
+            raise MemoryError("no room")
 
     net = chain(Broken())
     for _ in range(2):
         with pytest.raises(MemoryError, match="no room"):
-            net.forward(pictures(), train=True)
-        assert deferred._open.queue is None
+            net.forward(images(), train=True)
         with pytest.raises(RuntimeError, match="backward before forward"):
             net.backward(np.ones((5, 3)))
     other = chain()
-    assert_same(in_network(other, pictures()), in_network(chain(), pictures()))
+    assert_same(in_network(other, images()), in_network(chain(), images()))
