@@ -12,12 +12,13 @@ from __future__ import annotations
 import numpy as np
 
 from elunet._types import Array
-from elunet.kernels.columns import col2im, im2col
+from elunet.kernels.columns import col2im, col2im_planes, im2col, im2col_planes
 from elunet.kernels.sums import add_rows, add_to_rows
 from elunet.layers._windows import Windows
 from elunet.layers.spans import Split, Sum, new_sums, scratch, total, workers_for
 
 BLOCK = 1 << 20  # bytes of columns that are made at a time
+FEW, SOME = 4, 12  # channels up to which planes are faster: to make columns, and to put them back
 
 
 class Im2col:
@@ -63,10 +64,14 @@ class Im2col:
         windows = self.windows
         if self.direct:
             np.matmul(_rows(dy), kernel, out=_rows(dx))
-            return
-        columns = self._scratch(len(dy))
-        np.matmul(_rows(dy), kernel, out=columns.reshape(-1, windows.width))
-        col2im(columns, windows.stride, windows.top, windows.left, dx)
+        elif windows.in_channels <= SOME:
+            columns = self._planes(len(dy))
+            np.matmul(kernel.T, _rows(dy).T, out=columns.reshape(windows.width, -1))
+            col2im_planes(columns, windows.stride, windows.top, windows.left, dx)
+        else:
+            columns = self._scratch(len(dy))
+            np.matmul(_rows(dy), kernel, out=columns.reshape(-1, windows.width))
+            col2im(columns, windows.stride, windows.top, windows.left, dx)
 
     def new_sums(self, several: bool) -> list[Sum]:
         """Return what the gradient adds to, one for each worker."""
@@ -80,15 +85,24 @@ class Im2col:
     def _columns(self, images: Array) -> Array:
         """Return the rows of these images (im2col)."""
         windows = self.windows
+        where = windows.kernel, windows.stride, windows.top, windows.left
         if self.direct:
             return _rows(images)
+        if windows.in_channels <= FEW:
+            columns = self._planes(len(images))
+            im2col_planes(images, *where, columns)
+            return columns.reshape(windows.width, -1).T
         columns = self._scratch(len(images))
-        im2col(images, windows.kernel, windows.stride, windows.top, windows.left, columns)
+        im2col(images, *where, columns)
         return columns.reshape(-1, windows.width)
 
     def _scratch(self, images: int) -> Array:
         windows = self.windows
         return scratch((images, *windows.out, *windows.kernel, windows.in_channels), self.dtype)
+
+    def _planes(self, images: int) -> Array:
+        windows = self.windows
+        return scratch((*windows.kernel, windows.in_channels, images, *windows.out), self.dtype)
 
 
 def _rows(images: Array) -> Array:
