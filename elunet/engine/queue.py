@@ -37,6 +37,8 @@ class Task(NamedTuple):
         Called once all items are done, by the thread that has them done.
     last : bool
         Whether no other task of the queue needs what it gives, so that it can wait for them all.
+    apart : bool
+        Whether an item needs more than the same item of the tasks before.
     """
 
     work: Work
@@ -46,6 +48,7 @@ class Task(NamedTuple):
     block: int = 0
     after: Callable[[], None] | None = None
     last: bool = False
+    apart: bool = False
 
 
 class Queue:
@@ -69,7 +72,8 @@ class Queue:
             return
         workers = task.workers or self.workers
         fits = task.items == self.items and workers == (self.workers or workers)
-        if self.groups and (not fits or (task.block and self.cost > ENOUGH)):
+        full = task.block and self.cost > ENOUGH
+        if self.groups and (not fits or full or task.apart):
             self._run()
             workers = task.workers
         self.items, self.workers = task.items, workers
@@ -112,13 +116,20 @@ class Queue:
     def _run_last(self) -> None:
         tasks, self.last = self.last, []
         workers = max(task.workers for task in tasks)
+        parts: list[list[tuple[Task, int]]] = [[] for _ in range(workers)]
+        load = [0.0] * workers
+        for task in sorted(tasks, key=lambda task: -task.workers):
+            for part in range(task.workers):
+                least = part if task.workers > 1 else load.index(min(load))
+                parts[least].append((task, part))
+                load[least] += task.cost / task.workers
 
         def share(start: int, stop: int, worker: int) -> None:
-            for work, items, _, among, *_ in tasks:
-                if worker < among:
-                    work(items * worker // among, items * (worker + 1) // among, worker)
+            for task, part in parts[worker]:
+                count, among = task.items, task.workers
+                task.work(count * part // among, count * (part + 1) // among, part)
 
-        threads.run(share, workers, workers, cost=sum(task.cost for task in tasks))
+        threads.run(share, workers, workers, cost=sum(load))
 
 
 def do(task: Task) -> None:

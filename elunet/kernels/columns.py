@@ -156,7 +156,7 @@ def im2col_planes(
     x : C-contiguous array of shape (N, H, W, C)
     kernel : (kh, kw)
     stride, top, left : int
-        As in `im2col`.
+        As in `im2col`; a negative `top` leaves out rows.
     columns : C-contiguous array of shape (kh, kw, C, N, H_out, W_out)
         Written whole; zero where the window lies outside the image.
     """
@@ -164,12 +164,13 @@ def im2col_planes(
     out_height, out_width = columns.shape[4:]
     down = (out_height - 1) * stride + kernel[0]  # a plane's size, the zeros around included
     across = (out_width - 1) * stride + kernel[1]
-    rows, line = min(height, down - top), min(width, across - left)
+    first, last = max(0, -top), min(height, down - top)  # rows of the image that any window has
+    line = min(width, across - left)
     planes = np.zeros(channels * down * across, x.dtype)
     source, target = x.reshape(-1), columns.reshape(-1)
     for n in range(images):
         for c in range(channels):
-            for h in range(rows):
+            for h in range(first, last):
                 pixel = (n * height + h) * width * channels + c
                 start = (c * down + h + top) * across + left
                 for w in range(line):

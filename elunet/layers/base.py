@@ -156,7 +156,10 @@ class Layer:
         TypeError, ValueError
             If dy is no float array, or not of this shape, the output's.
         """
-        if not is_float(dy):
+        if type(dy) is np.ndarray and dy.dtype is dtype and dy.shape == shape:
+            if dy.flags.c_contiguous:  # asked first, since it is nearly always so
+                return dy
+        elif not is_float(dy):
             check_float(dy, f"{self!r}: expected dy")
         if dy.shape != shape:
             raise ValueError(f"{self!r}: expected dy of the output's shape {shape}, got {dy.shape}")
@@ -171,20 +174,22 @@ class Layer:
             If somebody has put something else there than a float array of this shape.
         """
         value = self.params[name]
-        if getattr(value, "shape", None) != shape or value.dtype.kind != "f":
+        if type(value) is np.ndarray and value.dtype is dtype and value.shape == shape:
+            if value.flags.c_contiguous:
+                return value
+        elif getattr(value, "shape", None) != shape or value.dtype.kind != "f":
             raise ValueError(
                 f'{self!r}: expected params["{name}"] as a float array of shape {shape}, got '
                 + describe(value)
             )
-        if value.dtype is dtype and value.flags.c_contiguous:
-            return value  # type: ignore[no-any-return]
         with np.errstate(over="ignore"):
             return np.asarray(value, dtype, order="C")
 
     def gradient_array(self, name: str, shape: Shape, dtype: np.dtype[Any]) -> Array:
         """Return ``grads[name]`` to be written to; a new array unless the one that is there fits."""
         there = self.grads.get(name)
-        if there is None or there.shape != shape or there.dtype != dtype:
+        fits = there is not None and there.shape == shape and there.dtype == dtype
+        if not fits or not there.flags.c_contiguous or not there.flags.writeable:
             there = self.grads[name] = np.empty(shape, dtype)
         return there
 

@@ -53,6 +53,10 @@ class Elementwise(SpanLayer):
         """Whether the way back needs y."""
         return self.slope_from == "y"
 
+    def needed_rows(self, start: int, stop: int) -> tuple[int, int]:
+        """Return the same rows."""
+        return start, stop
+
     def allocate(self, x: Array, y: Array) -> tuple[Array, ...]:
         """Return what the slope follows from."""
         return (y if self.slope_from == "y" else x,)

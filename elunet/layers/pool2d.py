@@ -52,6 +52,10 @@ class Pool2D(SpanLayer):
         rows, columns = ((side - self.size) // self.stride + 1 for side in (height, width))
         return images, rows, columns, channels
 
+    def needed_rows(self, start: int, stop: int) -> tuple[int, int]:
+        """Return the rows from the first window's first to the last one's last."""
+        return start * self.stride, (stop - 1) * self.stride + self.size
+
     def __repr__(self) -> str:
         stride = "" if self.stride == self.size else f", stride {self.stride}"
         return f"{type(self).__name__}({self.size}x{self.size}{stride})"

@@ -25,11 +25,13 @@ from elunet.layers.base import Layer
 
 __all__ = [
     "PRODUCT",
+    "Pass",
     "SpanLayer",
     "Split",
     "Sum",
     "Task",
     "empty",
+    "even",
     "get_num_threads",
     "new_sums",
     "run",
@@ -58,6 +60,12 @@ class Split(NamedTuple):
 
 
 ANY = Split()
+
+
+def even(share: int, most: int) -> int:
+    """Return the size of blocks, of at most so many images, that split a share evenly."""
+    blocks = -(-share // max(most, 1))
+    return -(-share // max(blocks, 1))
 
 
 class Pass(NamedTuple):
@@ -124,12 +132,16 @@ class SpanLayer(Layer):
         return x_shape
 
     def passes_on(self, train: bool) -> bool:
-        """Return whether y is x itself, in its own shape."""
+        """Return whether y is x itself, in y's shape."""
         return False
 
     def allocate(self, x: Array, y: Array) -> tuple[Array, ...]:
         """Return what both passes share, besides x and y: arrays with a row for each image."""
         return ()
+
+    def needed_rows(self, start: int, stop: int) -> tuple[int, int] | None:
+        """Return which rows of an image some rows of y are made of; None if it is not so simple."""
+        return None
 
     def common(self, x: Array) -> tuple[Any, ...]:
         """Return what `forward_span` needs besides, the same for all images."""
@@ -220,7 +232,34 @@ class SpanLayer(Layer):
         y = x if donated and self.in_place else empty(its.y_shape, its.dtype)
         arrays = self.allocate(x, y)
         self.keep(*arrays)
-        return y, _task(its, self.forward_span, x, y, arrays, self.common(x))
+        others = self.common(x)
+        if its.y_shape[0] == 1 and its.threads > 1 and len(its.y_shape) == 4:
+            task = self.start_rows(its, x, y, arrays, others)
+            if task is not None:
+                return y, task
+        return y, _task(its, self.forward_span, x, y, arrays, others)
+
+    def start_rows(
+        self,
+        its: Pass,
+        x: Array,
+        y: Array,
+        arrays: tuple[Array, ...],
+        others: tuple[Any, ...],
+    ) -> Task | None:
+        """Return the work for one image alone, split over its rows; None if that cannot be.
+
+        Where `needed_rows` says on which rows of x some rows of y depend, they are a span too.
+        """
+        if self.needed_rows(0, 1) is None:
+            return None
+
+        def work(start: int, stop: int, worker: int) -> None:
+            first, last = self.needed_rows(start, stop)  # type: ignore[misc]  # not None
+            rows = [array[:, start:stop] for array in (y, *arrays)]
+            self.forward_span(rows[0] if x is y else x[:, first:last], *rows, *others)
+
+        return Task(work, its.y_shape[1], its.cost, apart=not self.pointwise)
 
     def _known(self, x: Any) -> tuple[Array, Pass]:
         """Return x, checked, and what is known of a pass like this."""
