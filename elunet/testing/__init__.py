@@ -6,7 +6,7 @@
 A check compares a backward pass with numeric differences of the forward pass. If they differ, the
 error says where, by how much, and which kind of slip makes such a difference. `LayerContract` and
 `LossContract` are tests to inherit from, `strategies` (for hypothesis) draws inputs that are safe
-to differentiate at, and `mutants` is a zoo of wrong layers to test checks with.
+to differentiate at. `elunet.teaching` grades checks on a zoo of wrong layers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from elunet.testing._report import CheckResult, GradientCheckError, Row
 from elunet.testing.contract import LayerContract, LossContract
 
 if TYPE_CHECKING:
-    from elunet.testing import mutants as mutants
     from elunet.testing import strategies as strategies
 
 __all__ = [
@@ -44,15 +43,13 @@ __all__ = [
     "spread",
 ]
 
-LATER = ("mutants", "strategies")
-
 
 def __getattr__(name: str) -> Any:
-    """Import `strategies` (and with it hypothesis) and `mutants` at their first use."""
-    if name in LATER:
-        return importlib.import_module(f"elunet.testing.{name}")
+    """Import `strategies`, and with it hypothesis, at its first use."""
+    if name == "strategies":
+        return importlib.import_module("elunet.testing.strategies")
     raise AttributeError(f"module 'elunet.testing' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *LATER})
+    return sorted({*globals(), "strategies"})

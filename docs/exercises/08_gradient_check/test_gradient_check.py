@@ -7,15 +7,16 @@ import inspect
 import gradient_check
 import pytest
 
-from elunet.testing import check_layer, mutants
+from elunet.teaching import grade, mutants
+from elunet.testing import check_layer
 
 
 @functools.cache
 def score():
     """Return what the checker does with the mutants that a gradient check can find."""
     zoo = mutants.layers()
-    findable = mutants.run(check_layer, zoo=zoo).caught
-    return mutants.run(gradient_check.check, zoo=[m for m in zoo if m.name in findable])
+    findable = grade(check_layer, zoo=zoo).caught
+    return grade(gradient_check.check, zoo=[m for m in zoo if m.name in findable])
 
 
 def test_the_code_is_ones_own():

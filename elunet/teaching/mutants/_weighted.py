@@ -9,8 +9,8 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.layers import Conv2D, Linear
-from elunet.testing.mutants import _formulas as formulas
-from elunet.testing.mutants._record import layer_example
+from elunet.teaching.mutants import _formulas as formulas
+from elunet.teaching.mutants._mutant import layer_example
 
 SQUARE = layer_example(4, 4, seed=0, x=(3, 4), formula=formulas.linear)
 WIDE = layer_example(4, 3, seed=0, x=(3, 4), formula=formulas.linear)

@@ -6,8 +6,8 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.layers import BatchNorm, Dropout
-from elunet.testing.mutants import _formulas as formulas
-from elunet.testing.mutants._record import layer_example
+from elunet.teaching.mutants import _formulas as formulas
+from elunet.teaching.mutants._mutant import layer_example
 
 DROPOUT = layer_example(0.5, seed=0, x=(3, 4), formula=formulas.dropout)
 BATCH_NORM = layer_example(

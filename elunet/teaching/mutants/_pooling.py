@@ -6,8 +6,8 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.layers import Add, Flatten, GlobalMeanPool2D, MaxPool2D, MeanPool2D
-from elunet.testing.mutants import _formulas as formulas
-from elunet.testing.mutants._record import layer_example
+from elunet.teaching.mutants import _formulas as formulas
+from elunet.teaching.mutants._mutant import layer_example
 
 
 class TiesToAll(MaxPool2D):

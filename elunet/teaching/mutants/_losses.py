@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from elunet._types import Array
 from elunet.losses import CrossEntropy, MeanAbsoluteError, MeanSquaredError, SoftmaxCrossEntropy
+from elunet.teaching.mutants import _formulas as formulas
+from elunet.teaching.mutants._mutant import Example
 from elunet.testing._inputs import spread
-from elunet.testing.mutants import _formulas as formulas
-from elunet.testing.mutants._record import Example
 
 
 def _logits() -> tuple[Array, Array]:

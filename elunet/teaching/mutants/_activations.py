@@ -6,8 +6,8 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.layers import ELU, LeakyReLU, ReLU, ShiftedReLU, Softmax, Tanh
-from elunet.testing.mutants import _formulas as formulas
-from elunet.testing.mutants._record import layer_example
+from elunet.teaching.mutants import _formulas as formulas
+from elunet.teaching.mutants._mutant import layer_example
 
 ROWS = (3, 4)
 ELU_ROWS = layer_example(x=ROWS, formula=formulas.elu)

@@ -8,8 +8,8 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.optim import SGD, Adam, Parametrized, PerLayer, RMSProp
+from elunet.teaching.mutants._mutant import Example
 from elunet.testing import rules
-from elunet.testing.mutants._record import Example
 
 NAMES = ("first.W", "first.b", "second.W")
 
