@@ -111,8 +111,8 @@ class TestElu11:
             elu11(widths=NARROW, init="he")
 
     @pytest.mark.jit
-    def test_other_picture_sizes(self):
-        """Larger pictures give as many logits; at 32 x 32 the mean is over one pixel, and exact."""
+    def test_other_image_sizes(self):
+        """Larger images give as many logits; at 32 x 32 the mean is over one pixel, and exact."""
         net = elu11(7, widths=NARROW)
         rng = np.random.default_rng(0)
         for side in (32, 64, 70):

@@ -46,17 +46,17 @@ def grade(
     ----------
     checker : callable, class or path
         A function ``checker(layer, x)`` (or ``checker(loss, prediction, target)``, or
-        ``checker(optimizer, rules)``). It reports a bug by raising an error, by returning something
-        false (but not None), or by returning an object whose attribute `ok` is false. If it has a
-        parameter `formula`, it gets the formula of the forward pass by that name.
+        ``checker(optimizer, updates)``). It reports a bug by raising an error, by returning
+        something false (but not None), or by returning an object whose attribute `ok` is false. If
+        it has a parameter `formula`, it gets the formula of the forward pass by that name.
 
         A class of tests, such as a subclass of `LayerContract`: each ``test_...`` method is run,
         with ``make_layer`` and ``make_input`` (``make_loss``, ``make_prediction`` and
-        ``make_target``; ``make_optimizer`` and ``make_rules``) replaced by those of the subject.
+        ``make_target``; ``make_optimizer`` and ``make_updates``) replaced by those of the subject.
         `LayerContract` and `LossContract` themselves get the formula as well.
 
         The path of a file of tests, run by pytest: tests that take `layer`, `x` or `make_layer`
-        (or `loss`, `prediction`, `target`, `make_loss`; `optimizer`, `rules`, `make_optimizer`)
+        (or `loss`, `prediction`, `target`, `make_loss`; `optimizer`, `updates`, `make_optimizer`)
         as an argument get them.
     kind : str
         "layer", "loss" or "optimizer": which part of the zoo.

@@ -60,7 +60,7 @@ class Subject:
         names = {
             "layer": ("layer", "x"),
             "loss": ("loss", "prediction", "target"),
-            "optimizer": ("optimizer", "rules"),
+            "optimizer": ("optimizer", "updates"),
         }[self.mutant.kind]
         made = dict(zip(names, (self.make(), *self.mutant.given()), strict=True))
         return {f"make_{self.mutant.kind}": self.make, **made}

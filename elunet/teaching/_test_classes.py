@@ -12,7 +12,7 @@ from elunet.testing.contract import LayerContract, LossContract
 def judge_by_class(tests: type, subject: Subject) -> Verdict:
     """Run each test method of a class on one subject."""
     fixtures = subject.fixtures()
-    made = list(fixtures)[2:]  # after make_layer and layer: x, or prediction and target, or rules
+    made = list(fixtures)[2:]  # after make_layer and layer: x, or prediction and target, or updates
     places = {f"make_{'input' if name == 'x' else name}": k for k, name in enumerate(made)}
     body: dict[str, Any] = {
         name: (lambda self, k=k: subject.mutant.given()[k]) for name, k in places.items()

@@ -1,12 +1,12 @@
-"""Checks of gradients, for elunet's layers and for anybody's own.
+"""Gradient checks, for elunet's layers and for custom layers of your own.
 
     from elunet.testing import check_layer
     check_layer(MyLayer(), x)
 
 A check compares a backward pass with numeric differences of the forward pass. If they differ, the
-error says where, by how much, and which kind of slip makes such a difference. `LayerContract` and
-`LossContract` are tests to inherit from, `strategies` (for hypothesis) draws inputs that are safe
-to differentiate at. `elunet.teaching` grades checks on a zoo of wrong layers.
+error says where, by how much, and which kind of bug makes such a difference. `LayerContract` and
+`LossContract` are tests to inherit from. `strategies` (for hypothesis) draws inputs at which a
+gradient check is safe. `elunet.teaching` grades checks on a zoo of wrong layers.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from elunet.testing import rules
-from elunet.testing._compare import numeric_gradient
+from elunet.testing import updates
+from elunet.testing._differences import numeric_gradient
 from elunet.testing._functions import check_functions
 from elunet.testing._inputs import spread
 from elunet.testing._layer import check_layer
@@ -39,8 +39,8 @@ __all__ = [
     "check_network",
     "check_optimizer",
     "numeric_gradient",
-    "rules",
     "spread",
+    "updates",
 ]
 
 

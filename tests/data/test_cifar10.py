@@ -381,7 +381,7 @@ REAL = os.environ.get("ELUNET_CIFAR10")
 
 
 @pytest.mark.skipif(not REAL, reason="ELUNET_CIFAR10 does not name a folder with CIFAR-10")
-def test_real_pictures(monkeypatch):
+def test_real_images(monkeypatch):
     monkeypatch.undo()
     (x_train, y_train), (x_test, y_test) = load_cifar10(REAL)
     assert x_train.shape == (50_000, 32, 32, 3)

@@ -125,7 +125,7 @@ def boxes(figure):
 @pytest.mark.parametrize("columns", [None, 1, 2, 5])
 @pytest.mark.parametrize("rule", [R.Backprop, R.DirectFeedbackAlignment, R.DilatedBackprop])
 def test_nothing_covers_anything(rule, columns, elu11):
-    """No box or line leaves the picture, no box lies on another, and texts fit their boxes."""
+    """No box or line leaves the image, no box lies on another, and texts fit their boxes."""
     for net in (elu11, residual(9)):
         figure = network_graph(net, rule(), columns=columns, title="a title of some length")
         page = figure.bbox

@@ -185,21 +185,21 @@ def test_losses_and_optimizers():
 
     assert grade(loss_check, "loss").false_alarms == []
 
-    def one_step(optimizer, rules):
+    def one_step(optimizer, updates):
         class Net:
             def __init__(self):
-                self.arrays = {name: np.ones(3) for name in rules}
+                self.arrays = {name: np.ones(3) for name in updates}
 
             def parameters(self):
                 return dict(self.arrays)
 
             def gradients(self):
-                return {name: np.full(3, 0.1) for name in rules}
+                return {name: np.full(3, 0.1) for name in updates}
 
         net = Net()
         optimizer.step(net)
-        for name, rule in rules.items():
-            np.testing.assert_allclose(net.arrays[name], rule(np.ones(3), np.full(3, 0.1), {}, 1))
+        for name, update in updates.items():
+            np.testing.assert_allclose(net.arrays[name], update(np.ones(3), np.full(3, 0.1), {}, 1))
 
     score = grade(one_step, "optimizer")
     assert score.false_alarms == []

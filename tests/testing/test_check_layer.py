@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from elunet.testing import GradientCheckError, check_layer
-from elunet.testing import _compare as compare
-from elunet.testing import _subject as subject
+from elunet.testing import _contents as contents
+from elunet.testing import _differences as differences
 
 
 @pytest.fixture
@@ -291,7 +291,7 @@ def test_parameters_that_cannot_be_replaced(x):
         def params(self):
             return {"W": np.ones(2)}
 
-    with pytest.raises(TypeError, match=r"expected params\['W'\] to be held in a dict"):
+    with pytest.raises(TypeError, match=r"expected params\['W'\] in a dict"):
         check_layer(Fresh(), x)
 
 
@@ -321,18 +321,18 @@ def test_train_is_passed_on_in_three_ways(x):
 
 
 def test_a_method_without_signature():
-    assert subject.flags(dict.update, True) in ({}, {"train": True})
-    assert subject.flags(type("Odd", (), {"__call__": None, "__signature__": 3})(), True) == {}
+    assert contents.flags(dict.update, True) in ({}, {"train": True})
+    assert contents.flags(type("Odd", (), {"__call__": None, "__signature__": 3})(), True) == {}
 
 
 def test_other_names_for_objects():
-    assert subject.name_of(np.sum) == "sum"
-    assert subject.name_of(Square()) == "Square"
+    assert contents.name_of(np.sum) == "sum"
+    assert contents.name_of(Square()) == "Square"
 
     class Narrow(Dense):
         pass
 
-    assert subject.name_of(Narrow()) == "Narrow (Dense(4))"
+    assert contents.name_of(Narrow()) == "Narrow (Dense(4))"
 
 
 @pytest.mark.parametrize("generator", [None, "new", "old"])
@@ -707,7 +707,7 @@ def test_update_inside_backward(x):
             self.params["W"] = self.params["W"] - 0.1 * self.grads["W"]
 
     fails(Bad(), x, r"backward changed W in place .*leave the update to the optimizer")
-    fails(Rebinding(), x, r"put another array in the place of params\['W'\]")
+    fails(Rebinding(), x, r"the passes replaced params\['W'\] by another array")
 
 
 def test_halves_that_differ_from_the_whole(x):
@@ -804,7 +804,7 @@ def test_what_outlives_a_change_of_the_parameters(x):
                 self.copy = self.source.T.copy()
             return dy @ (self.copy if weight is None else weight.T)
 
-    other = "dx is right at first, but wrong after other arrays were put in the parameters' places"
+    other = "dx is right at first, but wrong after the parameters were replaced by other arrays"
     fails(Copied(), x, other)
     fails(Viewed(), x, other)
     fails(
@@ -962,7 +962,7 @@ def test_a_direction_through_one_kink_blames_nobody(rng):
 
 
 def test_a_direction_that_disagrees_alone(rng, monkeypatch):
-    monkeypatch.setattr(compare.Probe, "locate", lambda self, u: None)
+    monkeypatch.setattr(differences.Probe, "locate", lambda self, u: None)
 
     class Wrong(Square):
         def backward(self, dy):

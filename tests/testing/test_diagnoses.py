@@ -111,7 +111,7 @@ def test_border(x):
     )
 
 
-def test_one_picture_or_channel(x):
+def test_one_image_or_channel(x):
     first, second = np.zeros(x.shape, bool), np.zeros(x.shape, bool)
     first[0], second[..., 1] = True, True
     odd = lambda dx: dx * (1 + x)  # noqa: E731
@@ -248,7 +248,7 @@ class Bias:
         (lambda dy: dy.mean(axis=0).sum(axis=(0, 1)), "averaged over the batch of 3 instead"),
         (
             lambda dy: dy.mean(axis=(1, 2)).sum(axis=0),
-            "averaged over the 30 positions of a picture instead of summed",
+            "averaged over the 30 positions of an image instead of summed",
         ),
         (
             lambda dy: dy.mean(axis=(0, 1, 2)),
@@ -257,7 +257,7 @@ class Bias:
         ),
         (
             lambda dy: dy.sum(axis=(0, 1, 2)) * 30,
-            "multiplied by the number of the 30 positions of a picture",
+            "multiplied by the number of the 30 positions of an image",
         ),
     ],
 )

@@ -20,7 +20,7 @@ class TestConcat(LayerContract):
         return spread((3, 2), np.random.default_rng(0)), spread((3, 4), np.random.default_rng(1))
 
 
-def test_three_pictures():
+def test_three_images():
     """Three inputs of different depths, and one of them twice as deep."""
     x = tuple(spread((2, 3, 3, depth), RNG) for depth in (1, 2, 4))
     y = Concat().forward(x)

@@ -19,7 +19,7 @@ class TestLayerNorm(LayerContract):
         return layer
 
     def make_input(self):
-        """Return a batch of small pictures with four channels."""
+        """Return a batch of small images with four channels."""
         return spread((2, 2, 3, 4), np.random.default_rng(0))
 
     def formula(self, layer, x, train):
@@ -51,7 +51,7 @@ def test_a_shift_of_a_row_does_nothing():
 
 @pytest.mark.parametrize("shape", [(1, 3), (5, 3), (2, 4, 4, 3)])
 def test_gradients_for_any_number_of_axes(shape):
-    """Rows, and pictures."""
+    """Rows, and images."""
     x = spread(shape, np.random.default_rng(2))
     assert len(check_layer(LayerNorm(3), x).arrays) == 3
 

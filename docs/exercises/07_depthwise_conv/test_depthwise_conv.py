@@ -29,7 +29,7 @@ class TestDepthwiseConv(LayerContract):
         return DepthwiseConv2D(2, 3)
 
     def make_input(self):
-        """Return two small pictures."""
+        """Return two small images."""
         return spread((2, 5, 4, 2), np.random.default_rng(0))
 
     def formula(self, layer, x, train):
@@ -47,7 +47,7 @@ def test_sizes_and_strides(size, stride):
 
 
 def test_one_pixel_wanders_through_the_kernel():
-    """A single 1 in the picture leaves the kernel behind, turned around."""
+    """A single 1 in the image leaves the kernel behind, turned around."""
     layer = DepthwiseConv2D(1, 2)
     layer.params["kernel"] = np.array([[[1.0], [2.0]], [[3.0], [4.0]]])
     x = np.zeros((1, 3, 3, 1))

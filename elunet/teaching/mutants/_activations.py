@@ -245,7 +245,7 @@ class UnshiftedSoftmax(Softmax):
 class SoftmaxOverBatch(Softmax):
     """The sum runs over the batch instead of the classes.
 
-    In training: Rows compete with each other. The loss falls during training, and a single picture
+    In training: Rows compete with each other. The loss falls during training, and a single image
     gets probability 1 for every class.
 
     Caught by LayerContract.test_batched_equals_unbatched: a row alone gives another y.

@@ -85,7 +85,7 @@ def mean_pool(layer: Any, x: Array, train: bool) -> Array:
 
 
 def global_mean_pool(layer: Any, x: Array, train: bool) -> Array:
-    """Return each channel's mean over the picture."""
+    """Return each channel's mean over the image."""
     return np.asarray(x.mean(axis=(1, 2)))
 
 

@@ -104,7 +104,7 @@ class ExponentialOverflows(SoftmaxCrossEntropy):
 class NormalizedOverBatch(SoftmaxCrossEntropy):
     """The softmax's sum runs over the batch instead of the classes.
 
-    In training: The network is never asked to compare the classes of one picture. The loss
+    In training: The network is never asked to compare the classes of one image. The loss
     falls a little and stays high, and the accuracy is worse than it could be.
 
     Caught by LossContract.test_mean_over_rows: a row alone has loss 0.

@@ -168,8 +168,8 @@ class Mutant:
     def given(self) -> tuple[Any, ...]:
         """Return what else a checker is given, made new.
 
-        ``(x,)`` for a layer, ``(prediction, target)`` for a loss, ``(rules,)`` for an optimizer.
-        `rules` is a dictionary with each parameter's update rule, as `check_optimizer` takes it.
+        ``(x,)`` for a layer, ``(prediction, target)`` for a loss, ``(updates,)`` for an optimizer.
+        `updates` is a dictionary with each parameter's update rule, as for `check_optimizer`.
         """
         return self.example.given()
 

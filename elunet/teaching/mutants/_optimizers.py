@@ -9,7 +9,7 @@ import numpy as np
 from elunet._types import Array
 from elunet.optim import SGD, Adam, Parametrized, PerLayer, RMSProp
 from elunet.teaching.mutants._mutant import Example
-from elunet.testing import rules
+from elunet.testing import updates
 
 NAMES = ("first.W", "first.b", "second.W")
 
@@ -18,17 +18,20 @@ def _falling(step: float) -> float:
     return 0.1 / (1 + step)
 
 
-def _falling_rule(w: Array, g: Array, state: dict[str, Any], t: int) -> Array:
+def _falling_update(w: Array, g: Array, state: dict[str, Any], t: int) -> Array:
     return np.asarray(w - _falling(t - 1) * g)
 
 
 def _example(
-    rule: rules.Rule, *arguments: Any, bias_rule: rules.Rule | None = None, **keywords: Any
+    update: updates.Update,
+    *arguments: Any,
+    bias_update: updates.Update | None = None,
+    **keywords: Any,
 ) -> Example:
-    """Return an example whose rules are one for weights and one for the bias."""
+    """Return an example with one update rule for weights and one for the bias."""
 
     def given() -> tuple[Any, ...]:
-        return ({name: bias_rule or rule if name[-1] == "b" else rule for name in NAMES},)
+        return ({name: bias_update or update if name[-1] == "b" else update for name in NAMES},)
 
     return Example(arguments, keywords, given)
 
@@ -44,13 +47,13 @@ class _PerLayerExample(Example):
 
 
 def _per_layer_example() -> Example:
-    example = _example(rules.adam(1e-2), bias_rule=rules.sgd(0.1))
+    example = _example(updates.adam(1e-2), bias_update=updates.sgd(0.1))
     return _PerLayerExample((), {}, example.given)
 
 
-DESCENT = _example(rules.sgd(0.1), 0.1)
-MOMENTUM = _example(rules.sgd(0.1, 0.9), 0.1, momentum=0.9)
-ADAM = _example(rules.adam(1e-2), 1e-2)
+DESCENT = _example(updates.sgd(0.1), 0.1)
+MOMENTUM = _example(updates.sgd(0.1, 0.9), 0.1, momentum=0.9)
+ADAM = _example(updates.adam(1e-2), 1e-2)
 
 
 class Uphill(SGD):
@@ -92,7 +95,7 @@ class LateNesterov(SGD):
     Caught by check_optimizer: step 1 is too short.
     """
 
-    example = _example(rules.sgd(0.1, 0.9, nesterov=True), 0.1, momentum=0.9, nesterov=True)
+    example = _example(updates.sgd(0.1, 0.9, nesterov=True), 0.1, momentum=0.9, nesterov=True)
 
     def update(self, w: Array, g: Array, state: dict[str, Array], lr: float) -> None:
         velocity = state["velocity"]
@@ -125,7 +128,7 @@ class DecayedBiases(SGD):
     Caught by check_optimizer: weights are right, the bias is not, if there is one to look at.
     """
 
-    example = _example(rules.sgd(0.1, l2=0.5), 0.1, l2=0.5, bias_rule=rules.sgd(0.1))
+    example = _example(updates.sgd(0.1, l2=0.5), 0.1, l2=0.5, bias_update=updates.sgd(0.1))
 
     def step(self, net: Parametrized, router: Parametrized | None = None) -> None:
         gradients = net.gradients()
@@ -199,7 +202,7 @@ class FirstRateForever(SGD):
     Caught by check_optimizer: step 1 is right, step 2 is too long.
     """
 
-    example = _example(_falling_rule, _falling)
+    example = _example(_falling_update, _falling)
     first: float | None = None
 
     def learning_rate(self) -> float:
@@ -217,7 +220,7 @@ class SquaredDecay(SGD):
     Caught by check_optimizer: weights are wrong, the bias is right.
     """
 
-    example = _example(rules.sgd(0.1, l1=0.5), 0.1, l1=0.5, bias_rule=rules.sgd(0.1))
+    example = _example(updates.sgd(0.1, l1=0.5), 0.1, l1=0.5, bias_update=updates.sgd(0.1))
 
     def _penalize(self, w: Array, g: Array, lr: float) -> None:
         g += self.l1 * w
@@ -229,7 +232,7 @@ class FirstStepCorrection(Adam):
     In training: The first step is right. Around the tenth, steps are twice as long as they should
     be, after some thousand a third as long. The loss falls, and Adam seems to need another rate.
 
-    Caught by check_optimizer: step 1 is right, step 2 is 1.344 x the rule's.
+    Caught by check_optimizer: step 1 is right, step 2 is 1.344 x the update rule's.
     """
 
     example = ADAM
@@ -285,11 +288,11 @@ class DecayThroughMoments(Adam):
     """
 
     example = _example(
-        rules.adam(1e-2, l2=0.5, decoupled=True),
+        updates.adam(1e-2, l2=0.5, decoupled=True),
         1e-2,
         l2=0.5,
         decoupled=True,
-        bias_rule=rules.adam(1e-2),
+        bias_update=updates.adam(1e-2),
     )
 
     def _penalize(self, w: Array, g: Array, lr: float) -> None:
@@ -305,7 +308,7 @@ class SquareOfMean(RMSProp):
     Caught by check_optimizer: step 1 is too long.
     """
 
-    example = _example(rules.rmsprop(1e-2), 1e-2)
+    example = _example(updates.rmsprop(1e-2), 1e-2)
 
     def update(self, w: Array, g: Array, state: dict[str, Array], lr: float) -> None:
         mean = state["square"]

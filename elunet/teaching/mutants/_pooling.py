@@ -14,7 +14,7 @@ class TiesToAll(MaxPool2D):
     """Of equal numbers in a window each gets the whole gradient, not one of them.
 
     In training: Behind a ReLU whole windows are 0, and there the gradient comes down four times.
-    Plain areas of pictures weigh more than they should.
+    Plain areas of images weigh more than they should.
 
     Caught by LayerContract.test_ties: for equal entries the sum of dx is not that of dy.
     """
@@ -74,7 +74,7 @@ class MissingArea(MeanPool2D):
 class MeanOverHeight(GlobalMeanPool2D):
     """The gradient is divided by the height instead of height times width.
 
-    In training: All layers below learn with a rate that is too large by the picture's width.
+    In training: All layers below learn with a rate that is too large by the image's width.
 
     Caught by check_layer: analytic = 5 x numeric, the width.
     """
@@ -93,7 +93,7 @@ class RemembersTheLastCall(GlobalMeanPool2D):
     """A tenth of what forward gave last time is mixed in.
 
     In training: Noise from the batch before; a little like a larger batch. In evaluation the
-    answer depends on which picture came before.
+    answer depends on which image came before.
 
     Caught by check_layer: the same x gives another y after a different x.
     """
@@ -110,7 +110,7 @@ class RemembersTheLastCall(GlobalMeanPool2D):
 
 
 class ColumnsFirstBackward(Flatten):
-    """The gradient is put back into the picture in another order than forward took it out.
+    """The gradient is put back into the image in another order than forward took it out.
 
     In training: Every pixel gets another pixel's gradient. The layers above learn, those below
     do not.
@@ -131,7 +131,7 @@ class ColumnsFirstBackward(Flatten):
 class MemoryOrder(Flatten):
     """Numbers are taken in the order in which they happen to lie in memory.
 
-    In training: Nothing, until a batch comes from a transposed array (a picture turned, channels
+    In training: Nothing, until a batch comes from a transposed array (an image turned, channels
     moved to the end): then the features of that batch are shuffled.
 
     Caught by LayerContract.test_memory_layout: equal arrays give different results.
@@ -141,7 +141,7 @@ class MemoryOrder(Flatten):
 
     def forward(self, x: Array, train: bool = False) -> Array:
         super().forward(x, train)
-        return np.stack([picture.ravel(order="K") for picture in x])
+        return np.stack([image.ravel(order="K") for image in x])
 
 
 class SharedGradient(Add):

@@ -140,8 +140,8 @@ class StatisticsAreConstants(BatchNorm):
 class BatchStatisticsInEvaluation(BatchNorm):
     """Evaluation uses the batch's own mean and variance, too.
 
-    In training: Nothing. The answer for a picture depends on the others in its batch: accuracy
-    changes with the batch size, and one picture alone is nothing but its mean.
+    In training: Nothing. The answer for an image depends on the others in its batch: accuracy
+    changes with the batch size, and one image alone is nothing but its mean.
 
     Caught by LayerContract.test_batched_equals_unbatched: a row alone gives another y.
     """
@@ -178,7 +178,7 @@ class EvaluationMovesAverages(BatchNorm):
     """Evaluation moves the running averages as well.
 
     In training: The test set leaks into the network, a little at each evaluation, and the same
-    picture gets another answer each time.
+    image gets another answer each time.
 
     Caught by LayerContract.test_evaluation_is_repeatable: the same x gives another y.
     """

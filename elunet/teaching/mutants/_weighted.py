@@ -15,7 +15,7 @@ from elunet.teaching.mutants._mutant import layer_example
 SQUARE = layer_example(4, 4, seed=0, x=(3, 4), formula=formulas.linear)
 WIDE = layer_example(4, 3, seed=0, x=(3, 4), formula=formulas.linear)
 ONE_ROW = layer_example(4, 3, seed=0, x=(1, 4), formula=formulas.linear)
-PICTURES = layer_example(2, 3, 3, seed=0, x=(2, 4, 5, 2), formula=formulas.conv2d)
+IMAGES = layer_example(2, 3, 3, seed=0, x=(2, 4, 5, 2), formula=formulas.conv2d)
 STRIDES = layer_example(2, 3, 3, stride=2, seed=0, x=(2, 4, 6, 2), formula=formulas.conv2d)
 
 
@@ -181,7 +181,7 @@ class FlippedKernel(Conv2D):
     Caught by LayerContract.test_known_values: forward and backward agree, on another function.
     """
 
-    example = PICTURES
+    example = IMAGES
 
     def parameter(self, name: str, shape: Any, dtype: Any) -> Array:
         value = super().parameter(name, shape, dtype)
@@ -196,12 +196,12 @@ class FlippedKernel(Conv2D):
 
 
 class PaddingBefore(Conv2D):
-    """Where padding is uneven, the larger half comes before the picture instead of after it.
+    """Where padding is uneven, the larger half comes before the image instead of after it.
 
     In training: Nothing. It shows with weights from a library that pads the other way: all
     features sit one pixel off, and the accuracy drops by a little.
 
-    Caught by LayerContract.test_known_values: forward and backward agree, on a shifted picture.
+    Caught by LayerContract.test_known_values: forward and backward agree, on a shifted image.
     """
 
     example = STRIDES
@@ -212,7 +212,7 @@ class PaddingBefore(Conv2D):
 
 
 def _scatter(layer: Conv2D, dy: Array, W: Array, x: Array, step: int, add: bool) -> Array:
-    """Return dx: each window's gradient, put into the picture `step` pixels from the last one."""
+    """Return dx: each window's gradient, put into the image `step` pixels from the last one."""
     kernel, size = W.shape[:2], x.shape[1:3]
     steps = [math.ceil(side / layer.stride) - 1 for side in size]
     zeros = [
@@ -231,7 +231,7 @@ class ScatterStride(Conv2D):
     """On the way back the windows are put a step of 1 apart, whatever the stride.
 
     In training: Only with strides. The layers below learn from a signal that is squeezed into a
-    corner of the picture.
+    corner of the image.
 
     Caught by check_layer: dx is wrong, and 0 where no window came to lie.
     """
@@ -256,7 +256,7 @@ class ScatterOverwrites(Conv2D):
     Caught by check_layer: dx is wrong wherever more than one window lies.
     """
 
-    example = PICTURES
+    example = IMAGES
 
     def forward(self, x: Array, train: bool = False) -> Array:
         self.x = x
