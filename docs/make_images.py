@@ -1,4 +1,4 @@
-"""Draw the documentation's images, from made shapes and measured runs: `docs/make_images.py`."""
+"""Draw the documentation's figures, from made shapes and measured runs: `docs/make_images.py`."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def rules(name: str, angles: tuple[str, ...]) -> None:
 
 
 def page(name: str, folder: Path) -> None:
-    """Run a page's Python blocks, which save their images, in a folder."""
+    """Run a page's Python blocks, which save their figures, in a folder."""
     text = (DOCS / name).read_text("utf-8")
     code = "\n".join(re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
     with contextlib.chdir(folder):

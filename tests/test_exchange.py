@@ -1,7 +1,7 @@
 """Weights to and from PyTorch and Keras, and networks as ONNX Runtime computes them.
 
 What is written to ONNX is compared with the network for every model and every kind of layer; what
-goes to PyTorch, with modules written here by hand, as somebody would write them.
+goes to PyTorch, with modules written by hand, as users write them.
 """
 
 from __future__ import annotations
@@ -545,9 +545,9 @@ def test_small_numbers_keep_their_digits(tmp_path):
 
 def test_a_graph_whose_paths_have_both_layouts(tmp_path):
     net = eln.Network(seed=0)
-    net.add(ELU(), name="plain")  # channels last, as the input is
+    net.add(ELU(), name="last")  # channels last, as the input is
     net.add(Conv2D(3, 3, 2), inputs="input")  # channels first
-    net.add(Add(), inputs=["plain", "conv1", "input"])
+    net.add(Add(), inputs=["last", "conv1", "input"])
     net.add(Dropout(0.5))
     net.add(MaxPool2D(2), name="pooled")
     net.add(Flatten(), name="output")  # a layer may be called like the file's output

@@ -1,4 +1,4 @@
-"""The package's layout, read from its source: who may import whom, and what stands nowhere.
+"""The package's layout, read from its source: who may import whom, and what is forbidden.
 
 Imports run downwards only. `MAY_IMPORT` says for each part of the package which other parts it may
 know; nothing here imports the package.
@@ -113,7 +113,7 @@ def test_imports_run_downwards(module):
         for other in imported(module)
         if other.split(".")[0] == "elunet" and part(other) not in MAY_IMPORT[mine] | {mine}
     }
-    assert not wrong, f"{module} imports {sorted(wrong)}, which stand above it or beside it"
+    assert not wrong, f"{module} imports {sorted(wrong)}, which are above or next to it"
 
 
 def test_no_circles():

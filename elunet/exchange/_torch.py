@@ -201,7 +201,7 @@ def _entries(
                 ours = f"{node.name}.{key}"
                 if theirs in taken:
                     raise ValueError(
-                        f"{owner}: expected a name of its own for each array, got {theirs} for"
+                        f"{owner}: expected a different name for each array, got {theirs} for"
                         f" {taken[theirs]} and {ours}"
                     )
                 taken[theirs] = ours

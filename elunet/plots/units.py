@@ -219,7 +219,7 @@ def mean_activations(
 
 
 def _by_layer(axes: Axes, place: int, count: int, name: str, layers: UnitMeans) -> None:
-    """Draw each layer's median, with bars beside those of other networks."""
+    """Draw each layer's median, with bars next to those of other networks."""
     low, middle, high = np.array([_quartiles([values]) for values in layers.values()]).T
     x = np.arange(1, len(middle) + 1) + 0.12 * (place - (count - 1) / 2)
     bars = [middle - low, high - middle]

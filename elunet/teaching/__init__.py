@@ -1,8 +1,8 @@
 """For teachers: a zoo of wrong layers, and a grader that runs a student's checks on them.
 
 A check that has never failed has proved little. `mutants` holds layers, losses and optimizers with
-one bug each, of the kind that leaves the loss falling. `grade` runs somebody's gradient check or
-tests on them, mixed with the correct ones, and counts what they catch.
+one bug each, of the kind that leaves the loss falling. `grade` runs a gradient check or tests
+on them and on the correct ones, and counts what they catch.
 
     from elunet.teaching import grade
     from elunet.testing import check_layer

@@ -1,4 +1,4 @@
-"""A call with a time limit: it runs in a thread of its own, which is stopped when time is up."""
+"""A call with a time limit: it runs in a separate thread, which is stopped when time is up."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def call(function: Callable[[], T], seconds: float) -> T:
     Raises
     ------
     TimeIsUp
-        If it takes longer. The function gets a TimeIsUp of its own at its next line of Python. If
+        If it takes longer. A TimeIsUp is raised in the function at its next line of Python. If
         it waits in compiled code, or catches that as well, its thread is left behind; it does not
         keep the process alive.
     """

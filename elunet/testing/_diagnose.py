@@ -151,7 +151,7 @@ def _meaning(k: float, factors: Sequence[Factor]) -> str:
 def _not_finite(e: Evidence) -> str:
     if np.all(np.isfinite(e.numeric)):
         return ""
-    return f"forward is not finite right beside {e.symbol}, at the edge of where it is defined"
+    return f"forward is not finite right next to {e.symbol}, at the edge of its domain"
 
 
 def _silent(e: Evidence) -> str:

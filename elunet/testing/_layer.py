@@ -41,7 +41,7 @@ def check_layer(
     layer : object
         Any object with ``forward(x)`` (or ``forward(x, train)``) and ``backward(dy)``, elunet's or
         your own. Parameters are found in the dicts (or lists) ``params`` and ``grads``, else in
-        attributes with their gradients beside them: W and dW (or d_W, W_grad, grad_W). Layers
+        attributes with attributes for their gradients: W and dW (or d_W, W_grad, grad_W). Layers
         within the layer are found too.
     x : array_like or tuple of array_like
         The input, any shape that the layer takes; a tuple for a layer with several inputs, whose

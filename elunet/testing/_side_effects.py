@@ -48,7 +48,7 @@ def check_forward(run: Runner) -> Array:
     if not np.array_equal(y, first):
         raise run.error(
             "forward changed an earlier result: y is a buffer that is used again; "
-            "return an array of its own"
+            "return a new array"
         )
     if not same(run.forward(run.copies()), first):
         raise run.error(
@@ -59,7 +59,7 @@ def check_forward(run: Runner) -> Array:
 
 
 def moved(arrays: list[Array]) -> list[Array]:
-    """Return other arrays nearby: each entry scaled by a factor of its own, 0.9 to 1.1."""
+    """Return other arrays nearby: each entry scaled by another factor, 0.9 to 1.1."""
     return [v * np.linspace(0.9, 1.1, v.size).reshape(v.shape) for v in arrays]
 
 
@@ -187,7 +187,7 @@ def _check_again(run: Runner, sample: Sample, returned: list[Array], changed: li
         if not same(np.asarray(dx), old):
             raise run.error(
                 f"backward changed an earlier result: d{label} is a buffer that is used again; "
-                "return an array of its own",
+                "return a new array",
                 f"d{label}",
             )
     for parameter, old in zip(sample.parameters, sample.gradients, strict=True):

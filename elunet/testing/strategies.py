@@ -161,7 +161,7 @@ def _pool(draw: st.DrawFn, kind: Any) -> Any:
 
 
 def _batch_norm(draw: st.DrawFn) -> Any:
-    # In a batch of two values y is +-1 whatever x is, and differences show only rounding.
+    # In a batch of two values y is +-1 for any x, and differences show only rounding.
     x = draw(inputs(st.tuples(st.integers(3, 6), st.integers(1, 3)), kinks=()))
     return _layers.BatchNorm(x.shape[-1]), x
 

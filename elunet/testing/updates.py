@@ -78,7 +78,7 @@ def adam(
 
     Examples
     --------
-    >>> update = adam(lr=0.25)  # the first step is lr, whatever the gradient's size
+    >>> update = adam(lr=0.25)  # the first step is lr for any gradient size
     >>> update(np.array([1.0]), np.array([2000.0]), {}, 1).round(6)
     array([0.75])
     """

@@ -1,4 +1,4 @@
-"""pad_crop_flip against a plain loop, and what it promises about its draws."""
+"""pad_crop_flip against a simple loop, and what it promises about its draws."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches cover the data once an epoch, and a run continues from a state to the bit; split."""
+"""Batches cover the data once an epoch, and a run continues from a state bit for bit; split."""
 
 from __future__ import annotations
 
@@ -76,10 +76,10 @@ def test_order_does_not_depend_on_augmentation_nor_on_global_state():
     x, y = images(30)
     np.random.seed(0)  # noqa: NPY002
     before = np.random.get_state()[1].copy()  # noqa: NPY002
-    plain = list(Batches(x, y, 8))
+    expected = list(Batches(x, y, 8))
     augmented = list(Batches(x, y, 8, augment=pad_crop_flip))
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
-    for (xa, ya), (xb, yb) in zip(plain, augmented, strict=True):
+    for (xa, ya), (xb, yb) in zip(expected, augmented, strict=True):
         np.testing.assert_array_equal(ya, yb)
         assert not np.array_equal(xa, xb)
 
@@ -92,10 +92,10 @@ def test_kinds_of_seed(seed):
 
 def test_a_plain_seed_has_a_domain_of_its_own():
     children = np.random.SeedSequence(0).spawn(2)
-    plain = np.arange(100)
-    np.random.default_rng(children[0]).shuffle(plain)
+    expected = np.arange(100)
+    np.random.default_rng(children[0]).shuffle(expected)
     ((_, ours),) = Batches(*numbered(100), 100, seed=0)
-    assert not np.array_equal(ours, plain)
+    assert not np.array_equal(ours, expected)
 
 
 @given(st.integers(0, 11), st.booleans(), st.booleans())

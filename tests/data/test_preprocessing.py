@@ -1,4 +1,4 @@
-"""Preprocessing against plain NumPy in float64, and statistics from the training split only."""
+"""Preprocessing against simple NumPy in float64, and statistics from the training split only."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def test_lines_in_the_gutters_do_not_run_through_boxes():
             assert not any(frame.contains(*point) for point in points), (kind, name, box)
 
 
-def test_long_names_and_layers_of_ones_own():
+def test_long_names_and_custom_layers():
     class Scaled(L.Layer):
         def forward(self, x, train=False):
             return x

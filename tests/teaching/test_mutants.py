@@ -88,7 +88,7 @@ def test_each_is_made_like_the_correct_one(mutant):
 
 @ALL
 def test_each_runs(mutant):
-    """A slip is no crash: whatever catches it has looked at numbers, not at an exception."""
+    """A mutant does not crash: a checker has to look at numbers, not at an exception."""
     thing, given = mutant.make(), mutant.given()
     if mutant.kind == "layer":
         for train in (False, True):
@@ -174,7 +174,7 @@ class Halved(layers.ReLU):
         return super().backward_input(dy) / 2
 
 
-def test_a_mutant_of_ones_own():
+def test_your_own_mutant():
     mutant = mutants.mutant_of(Halved)
     assert (mutant.name, mutant.of, mutant.caught_by) == ("Halved", "ReLU", "check_layer")
     assert grade(check_layer, zoo=[mutant]).points == 1

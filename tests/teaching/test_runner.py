@@ -254,7 +254,7 @@ def test_a_class_of_tests():
     assert score.checker == "TestOfSlopes"
 
 
-def test_a_class_of_ones_own_has_its_own_known_values():
+def test_your_own_class_has_its_own_known_values():
     class Blind(LayerContract):
         """Without a formula."""
 

@@ -65,7 +65,7 @@ class Attributes:
         rng = np.random.default_rng(seed)
         self.W = rng.standard_normal((4, 2)).astype(np.float32)
         self.b = np.zeros(2)
-        self.scale = np.full(2, 3.0)  # a constant, with no gradient beside it
+        self.scale = np.full(2, 3.0)  # a constant, without a gradient
 
     def forward(self, x):
         self.x = x
@@ -946,7 +946,7 @@ def test_very_large_arrays_take_few_entries(rng):
     assert check_layer(Square(), x).rows[0].checked == 20
 
 
-def test_a_direction_across_kinks_blames_nobody(rng):
+def test_a_direction_across_kinks_is_no_error(rng):
     x = rng.standard_normal((60, 50))
     x.flat[:2500] = 0
     row = check_layer(ReLU(), x, entries=20, skip_kinks=True).rows[0]
@@ -954,7 +954,7 @@ def test_a_direction_across_kinks_blames_nobody(rng):
     assert row.kinks > 0
 
 
-def test_a_direction_through_one_kink_blames_nobody(rng):
+def test_a_direction_through_one_kink_is_no_error(rng):
     x = rng.standard_normal((60, 50))
     x[17, 33] = 0
     row = check_layer(ReLU(), x, entries=12).rows[0]

@@ -133,7 +133,7 @@ def test_a_slip_that_only_the_input_shows(rng):
         check_network(net, rng.standard_normal((5, 4)), np.zeros((5, 3)), MSE)
 
 
-def test_a_network_of_ones_own(rng):
+def test_a_custom_network(rng):
     net = Toy()
     W = net.arrays["W"]
     x = rng.standard_normal((5, 3))

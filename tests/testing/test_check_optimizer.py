@@ -32,7 +32,7 @@ class Momentum(Descent):
 
 
 class Adam(Descent):
-    """With the article's slip: 1 - beta in the place of 1 - beta**t."""
+    """With the article's bug: 1 - beta instead of 1 - beta**t."""
 
     def __init__(self, power=lambda t: 1, eps=1e-8):
         self.state, self.t, self.power, self.eps = {}, 0, power, eps
@@ -82,7 +82,7 @@ def test_the_longest_step_of_a_zero_update():
 
 class Sleeper(Descent):
     def step(self, net):
-        """Put new arrays where nobody looks."""
+        """Put new arrays where the network does not look."""
         for name, w in net.parameters().items():
             net.parameters()[name] = w - 0.1
 
@@ -117,7 +117,7 @@ class Broken(Descent):
         (Broken(), updates.sgd(0.1), 1, "became nan, .*\n.*likely cause: the step is not finite"),
     ],
 )
-def test_slips(optimizer, update, step, text):
+def test_bugs(optimizer, update, step, text):
     with pytest.raises(GradientCheckError, match=text) as caught:
         check_optimizer(optimizer, update)
     error = caught.value

@@ -185,7 +185,7 @@ DOUBLE = {"dtypes": (np.float64,)}
         (lambda: HandNorm(4), DOUBLE | BN),
     ],
 )
-def test_anybodys_layers_pass(make, options):
+def test_custom_layers_pass(make, options):
     assert failures(contract_of(make, (5, 4), **options)) == {}
 
 
@@ -377,7 +377,7 @@ def test_training_that_is_another_function():
         getattr(tests(), method)()
 
 
-def test_a_tie_at_a_corner_blames_nobody():
+def test_a_tie_at_a_corner_is_no_error():
     """All of x at ReLU's kink: nothing can be said of the change of all of them."""
 
     class AtZero(LayerContract):

@@ -9,7 +9,7 @@ RNG = np.random.default_rng(0)
 
 
 class TestConcat(LayerContract):
-    """Everything that is asked of any layer."""
+    """The tests for any layer."""
 
     def make_layer(self):
         """Return the layer to test."""
@@ -32,7 +32,7 @@ def test_three_images():
 
 
 def test_gradients_are_cut_at_the_same_places():
-    """Every number of dy comes back, where its input was."""
+    """Every number of dy comes back at the place of its input."""
     layer = Concat()
     layer.forward((np.zeros((1, 2)), np.zeros((1, 3))))
     first, second = layer.backward(np.array([[1.0, 2.0, 3.0, 4.0, 5.0]]))

@@ -9,10 +9,10 @@ from elunet.testing import LayerContract, check_layer, spread
 
 
 class TestLayerNorm(LayerContract):
-    """Everything that is asked of any layer."""
+    """The tests for any layer."""
 
     def make_layer(self):
-        """Return the layer to test, with a gamma and a beta of its own for each channel."""
+        """Return the layer to test, with a different gamma and beta for each channel."""
         layer = LayerNorm(4)
         layer.params["gamma"] = np.array([1.0, 0.5, -2.0, 3.0], np.float32)
         layer.params["beta"] = np.array([0.0, 1.0, 2.0, -1.0], np.float32)
@@ -57,7 +57,7 @@ def test_gradients_for_any_number_of_axes(shape):
 
 
 def test_in_a_network():
-    """It has a name, and its parameters are found."""
+    """It has a name, and the network finds its parameters."""
     net = eln.Sequential([eln.layers.Linear(4, 3), LayerNorm(3), eln.layers.ELU()], seed=0)
     net.backward(np.ones_like(net.forward(np.ones((2, 4)), train=True)))
     assert net.gradients()["layernorm1.gamma"].shape == (3,)

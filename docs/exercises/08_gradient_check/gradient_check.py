@@ -1,4 +1,4 @@
-"""Exercise 8: a gradient check, to be tried on a zoo of wrong layers."""
+"""Exercise 8: a gradient check, to run on a zoo of wrong layers."""
 
 
 def check(layer, x):

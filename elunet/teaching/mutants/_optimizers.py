@@ -37,7 +37,7 @@ def _example(
 
 
 class _PerLayerExample(Example):
-    """Parts are made anew each time: they are lent a state of their own."""
+    """Parts are made new each time, because they keep state."""
 
     def make(self, kind: type) -> Any:
         return kind({"*.W": Adam(1e-2), "*.b": SGD(0.1)})
@@ -89,8 +89,8 @@ class ForgetsVelocity(SGD):
 class LateNesterov(SGD):
     """Nesterov's step looks ahead with the velocity from before this gradient.
 
-    In training: What comes out is plain momentum, to the letter: w - lr (g + mu v_old). It
-    learns, but what was paid for the look ahead brings nothing.
+    In training: This is exactly the usual momentum, w - lr (g + mu v_old). It learns, but the
+    look-ahead has no effect.
 
     Caught by check_optimizer: step 1 is too short.
     """
@@ -123,7 +123,7 @@ class DecayedBiases(SGD):
     """Weight decay applies to biases, gamma and beta as well.
 
     In training: Biases are held near 0, and BatchNorm's gamma with them; with strong decay the
-    network cannot shift its activations. Often hardly to be seen.
+    network cannot shift its activations. Often hard to see.
 
     Caught by check_optimizer: weights are right, the bias is not, if there is one to look at.
     """
@@ -140,8 +140,8 @@ class DecayedBiases(SGD):
 class ScalesGradientInPlace(SGD):
     """The step lr * g is computed in the gradient's own memory.
 
-    In training: Nothing. Whoever reads the gradients afterwards, for their norm or an angle, sees
-    them lr times too small.
+    In training: Nothing. Gradients that are read afterwards, for a norm or an angle, are lr
+    times too small.
 
     Caught by check_optimizer: step changed the gradient in place.
     """
@@ -214,8 +214,8 @@ class FirstRateForever(SGD):
 class SquaredDecay(SGD):
     """The l1 penalty adds l1 * w instead of l1 * sign(w).
 
-    In training: Small weights are hardly pushed at all, so none becomes 0: what comes out is a
-    weak l2 penalty, and a dense network.
+    In training: Small weights are hardly pushed at all, so none becomes 0: the result is a weak
+    l2 penalty, and a dense network.
 
     Caught by check_optimizer: weights are wrong, the bias is right.
     """
@@ -246,8 +246,8 @@ class FirstStepCorrection(Adam):
 class CountsParameters(Adam):
     """The step's number grows with each parameter instead of each step.
 
-    In training: The bias correction is another one for each parameter, and over too early. The
-    first steps of later layers are too short, or too long; after some thousand it hardly shows.
+    In training: Each parameter has another bias correction, and it ends too early. The first
+    steps of later layers are too short, or too long; after some thousand it hardly shows.
 
     Caught by check_optimizer: the first parameter is right, the second is not.
     """
@@ -260,7 +260,7 @@ class CountsParameters(Adam):
 
 
 class EpsInsideRoot(Adam):
-    """Eps stands inside the square root.
+    """Eps is inside the square root.
 
     In training: With the usual 1e-8 it acts like 1e-4: parameters with gradients below that (deep
     layers, rare features) hardly move.
@@ -279,10 +279,10 @@ class EpsInsideRoot(Adam):
 
 
 class DecayThroughMoments(Adam):
-    """Asked for decoupled decay, it adds the penalty to the gradient all the same.
+    """With decoupled=True it still adds the penalty to the gradient.
 
-    In training: The decay is divided by the gradient's size like the gradient: weights with large
-    gradients are hardly decayed. AdamW's better test accuracy does not come.
+    In training: The decay is divided by the gradient's size like the gradient: weights with
+    large gradients are hardly decayed. AdamW's better test accuracy is lost.
 
     Caught by check_optimizer: weights are wrong, the bias is right.
     """
@@ -318,9 +318,9 @@ class SquareOfMean(RMSProp):
 
 
 class ForgetsTheStep(PerLayer):
-    """The parts are lent the state, but not the step's number.
+    """The parts share the state, but not the step's number.
 
-    In training: For the Adam within each step is the first. Its bias correction never ends:
+    In training: For the Adam inside, every step is the first. Its bias correction never ends:
     steps are twice too long at first and a third of their length later. Schedules stand still.
 
     Caught by check_optimizer: step 1 is right, step 2 is not.

@@ -1,4 +1,4 @@
-"""The slips of the article's manual gradients, caught; and elunet's own layers, which pass."""
+"""The checks find the bugs of the article's manual gradients, and elunet's own layers pass."""
 
 import numpy as np
 import pytest
