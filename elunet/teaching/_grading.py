@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from elunet.teaching.mutants._mutant import Mutant
+from elunet.testing._report import aligned
 
 WIDTH = 60
 
@@ -181,11 +182,11 @@ class Score:
         )
 
     def __str__(self) -> str:
-        lines: list[tuple[str, ...]] = [("", "of", "outcome", "the checker said")]
+        lines = [("", "of", "outcome", "the checker said")]
         for result in self.results:
             of = result.of if result.mutant else "correct"
             lines.append((result.name, of, result.outcome, _short(result.message)))
-        return f"{self.summary()}\n{_table(lines)}"
+        return f"{self.summary()}\n{aligned(lines)}"
 
 
 def compare_scores(scores: Mapping[str, Score]) -> str:
@@ -249,11 +250,3 @@ def _short(message: str) -> str:
     """Return the first line, cut where it gets long."""
     line = message.partition("\n")[0]
     return line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..."
-
-
-def _table(lines: list[tuple[str, ...]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )

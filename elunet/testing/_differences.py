@@ -275,8 +275,16 @@ class Probe:
         return place
 
 
-def compare_gradient(target: Target, dy: Array, settings: Settings) -> Row:
+def compare_gradient(owner: str, target: Target, dy: Array, settings: Settings) -> Row:
     """Compare a target's gradient with central differences of <dy, output>.
+
+    Parameters
+    ----------
+    owner : str
+        What is checked, for an error's message.
+    target : Target
+    dy : array
+    settings : Settings
 
     Returns
     -------
@@ -289,6 +297,14 @@ def compare_gradient(target: Target, dy: Array, settings: Settings) -> Row:
         If the gradient has the wrong shape, is not finite, or (unless ``settings.skip_kinks``)
         cannot be compared because the value sits on a kink.
     """
+    try:
+        return _compared(target, dy, settings)
+    except GradientCheckError as error:
+        message = f"{owner}: {error}"
+        raise GradientCheckError(message, error.array, error.index, error.cause) from None
+
+
+def _compared(target: Target, dy: Array, settings: Settings) -> Row:
     _check_form(target)
     probe = Probe(target, dy, settings)
     size = probe.flat.size

@@ -17,21 +17,17 @@ from elunet._types import Array
 from elunet.testing._contents import Parameter
 from elunet.testing._diagnose import Factor, batch_factor
 from elunet.testing._differences import Probe, Settings, Target, compare_gradient
-from elunet.testing._report import GradientCheckError, Row
+from elunet.testing._report import Row
 from elunet.testing._runner import Runner, Sample
 from elunet.testing._side_effects import moved, same
 
 
 def rows_of(run: Runner, sample: Sample, settings: Settings) -> list[Row]:
     """Compare dx and every parameter's gradient with differences; one row for each."""
-    rows = []
-    for target in targets_of(run, sample, run.inputs):
-        try:
-            rows.append(compare_gradient(target, sample.dy, settings))
-        except GradientCheckError as error:
-            raise GradientCheckError(
-                f"{run.name}: {error}", error.array, error.index, error.cause
-            ) from None
+    rows = [
+        compare_gradient(run.name, target, sample.dy, settings)
+        for target in targets_of(run, sample, run.inputs)
+    ]
     if all(row.ok for row in rows):
         return rows
     return _look_closer(run, sample, rows, settings.rng(3))

@@ -147,7 +147,7 @@ def check_network(
             )
         rows = []
         for target in targets:
-            rows.append(_one(name, target, settings))
+            rows.append(compare_gradient(name, target, np.array(1.0), settings))
             for parameter in parameters:
                 parameter.set(parameter.value)
         again = run(value)[0]
@@ -240,7 +240,7 @@ def check_loss(
         _loss_factors(value),
         advice="move the prediction away from it",
     )
-    row = _one(name, checked, settings)
+    row = compare_gradient(name, checked, np.array(1.0), settings)
     notes = []
     if value.ndim and aim is not None and aim.shape[:1] == value.shape[:1]:
         twice = float(loss(np.concatenate([value, value]), np.concatenate([aim, aim]))[0])
@@ -250,15 +250,6 @@ def check_loss(
                 "the batch"
             )
     return conclude(name, [row], notes)
-
-
-def _one(name: str, target: Target, settings: Settings) -> Row:
-    try:
-        return compare_gradient(target, np.array(1.0), settings)
-    except GradientCheckError as error:
-        raise GradientCheckError(
-            f"{name}: {error}", error.array, error.index, error.cause
-        ) from None
 
 
 def _finite_number(name: str, value: Any) -> None:

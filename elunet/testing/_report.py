@@ -95,10 +95,15 @@ def table(rows: Sequence[Row]) -> str:
                 notes,
             ]
         )
-    widths = [max(len(line[i]) for line in [head, *body]) for i in range(len(head))]
+    return aligned([head, *body])
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Return lines of cells as text with aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in [head, *body]
+        for line in lines
     )
 
 

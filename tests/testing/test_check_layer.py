@@ -1,4 +1,4 @@
-"""check_layer itself: what it accepts, what it leaves behind, which bad manners it sees."""
+"""check_layer itself: what it accepts, what it leaves behind, which side effects it finds."""
 
 import copy
 
@@ -459,7 +459,7 @@ def test_arrays_and_lists_written_in_place_are_restored(x):
     assert not hasattr(layer, "x")
 
 
-# -- manners
+# -- side effects
 
 
 def fails(layer, x, text, **options):

@@ -263,7 +263,7 @@ def test_a_kink_of_a_loss():
         check_loss(absolute, np.ones((2, 2)), np.ones((2, 2)))
 
 
-def test_bad_manners_of_a_loss():
+def test_side_effects_of_a_loss():
     p, t = np.ones((2, 2)), np.zeros((2, 2))
     with pytest.raises(GradientCheckError, match=r"changed prediction in place at \[0, 0\]"):
         check_loss(lambda p, t: (np.sum(p.__imul__(2)), 2 * p), p, t)
