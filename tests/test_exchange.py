@@ -57,7 +57,7 @@ def images(shape, dtype=np.float32, seed=0):
 
 
 def scrambled(net, seed=1):
-    """Return the network with biases, BatchNorm and its averages unlike what they begin with."""
+    """Return the network with biases and BatchNorm's arrays changed from their initial values."""
     rng = np.random.default_rng(seed)
     for layer in net:
         for arrays in (layer.params, layer.state):
@@ -100,7 +100,7 @@ def torch():
 
 
 def layers_of_both(torch):
-    """Return the same layers twice, with a Flatten whose order differs and all that follows it."""
+    """Return the same layers twice, with a Flatten whose order differs, and layers after it."""
     nn = torch.nn
     ours = [
         Conv2D(3, 6, (3, 2)),
@@ -613,7 +613,7 @@ class ClippedELU(ELU):
 
 
 def test_subclasses(tmp_path):
-    """One with another backward pass predicts as its base does; one with another forward not."""
+    """A subclass with its own backward predicts like its base; one with its own forward not."""
     check_onnx(eln.Sequential([ArticleELU()]), (3,), tmp_path)
     net = eln.Sequential([ClippedELU()])
     with pytest.raises(ValueError, match="clippedelu1: ELU"):

@@ -243,7 +243,7 @@ def test_split_errors():
 
 
 def test_equal_seeds_draw_different_streams():
-    """What splits, what orders and what makes shapes has nothing to do with one another."""
+    """The generators for splitting, ordering and drawing shapes are independent."""
     drawn = [
         _checks.generators(where, 0, 1)[0].integers(1 << 62)
         for where in ("make_shapes", "split", "Batches")

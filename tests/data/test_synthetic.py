@@ -47,7 +47,7 @@ def test_images_are_colorful_distinct_and_in_range(shapes):
 
 @pytest.mark.parametrize("label", range(10))
 def test_distances(label):
-    """Inside is negative, far outside positive, slopes are at most 1, mirror images the same."""
+    """Inside is negative, far outside positive, slopes are at most 1, mirror images are equal."""
     line = np.linspace(-1.6, 1.6, 161)
     u, v = np.meshgrid(line, line)
     d = synthetic._DISTANCES[label](u, v)

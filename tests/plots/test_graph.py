@@ -1,4 +1,4 @@
-"""The graph has a box for each unit, and an arrow for each way that a signal takes."""
+"""The graph has all boxes, and an arrow for each path of a signal."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def boxes(figure):
 @pytest.mark.parametrize("columns", [None, 1, 2, 5])
 @pytest.mark.parametrize("rule", [R.Backprop, R.DirectFeedbackAlignment, R.DilatedBackprop])
 def test_nothing_covers_anything(rule, columns, elu11):
-    """No box or line leaves the image, no box lies on another, and texts fit their boxes."""
+    """Boxes and lines stay inside the figure, boxes do not overlap, and texts fit their boxes."""
     for net in (elu11, residual(9)):
         figure = network_graph(net, rule(), columns=columns, title="a title of some length")
         page = figure.bbox

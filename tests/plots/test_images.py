@@ -1,4 +1,4 @@
-"""Filters as images, and what the output depends on, without a trace in the network."""
+"""Filters as images, and saliency maps that leave the network unchanged."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_columns_are_checked():
 
 
 def network():
-    """Return a network with all that behaves differently in training, and a skip."""
+    """Return a network with a skip and all layers that behave differently in training."""
     net = eln.Network(seed=0)
     net.add(L.Conv2D(3, 4, 3))
     net.add(L.BatchNorm(4))
@@ -157,7 +157,7 @@ def everything(net):
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_nothing_in_the_network_changes(fails):
-    """Not even between a forward pass and its backward pass, and not where an error comes."""
+    """Not even between a forward pass and its backward pass, nor if there is an error."""
     net, other = network(), network()
     dy = np.ones_like(net.forward(X, train=True))
     other.forward(X, train=True)

@@ -58,7 +58,7 @@ def run(folder):
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
-    """Return what the tests say of the stubs, the solutions, and the solutions with a bug."""
+    """Return the outcomes for the stubs, the solutions, and the solutions with a bug."""
     found = {}
     for kind in ("stub", "solution", "bug"):
         copy = tmp_path_factory.mktemp(kind) / "exercises"
@@ -97,7 +97,7 @@ def test_a_bug_is_found(folder, outcomes):
 
 @EACH
 def test_a_stub_is_its_solution_with_the_work_left_out(folder):
-    """The same names and docstrings, so that nothing has to be guessed."""
+    """The same names and docstrings, so that students need not guess."""
 
     def names(text):
         return re.findall(r"^ *(?:class|def) (?:\w+)|(?<=\"\"\").+", text, re.MULTILINE)

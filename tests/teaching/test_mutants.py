@@ -109,7 +109,7 @@ def test_each_runs(mutant):
 
 @ALL
 def test_each_is_caught_by_what_it_says(mutant):
-    """And those that a check cannot catch say so."""
+    """A mutant that a check cannot catch says so."""
     check, *others = result_of(mutant).values()
     by_check = mutant.caught_by == CHECKS[mutant.kind].__name__
     assert check.outcome == ("caught" if by_check else "missed")
@@ -129,7 +129,7 @@ def test_every_correct_one_passes(kind):
 
 
 def optimizer_list():
-    """Return the optimizers' mutants, which one check catches alone."""
+    """Return the table of the optimizers' mutants."""
     lines = ["| mutant | of | wrong |", "| --- | --- | --- |"]
     return "\n".join([*lines, *(f"| {m.name} | {m.of} | {m.why} |" for m in mutants.optimizers())])
 

@@ -228,7 +228,7 @@ def test_wrong_calls(arguments, error, text):
 
 
 class TestOfSlopes(LayerContract):
-    """A student's class: what it makes is replaced, what it tests stays."""
+    """A student's class: its layer and input are replaced, its tests stay."""
 
     __test__ = False  # not here
 
@@ -267,7 +267,7 @@ def test_your_own_class_has_its_own_known_values():
 
 
 class Plain:
-    """Not derived from anything, with a setup and tests that are skipped."""
+    """Without a base class, with a setup and tests that are skipped."""
 
     def setup_method(self):
         self.layer, self.x = self.make_layer(), self.make_input()

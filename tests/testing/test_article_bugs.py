@@ -22,7 +22,7 @@ def message(layer, x):
 
 
 class ArticleELU(layers.ELU):
-    """The derivative as the article has it: [x > 0] + elu(min(x, 0)) + 1."""
+    """The article's derivative: [x > 0] + elu(min(x, 0)) + 1."""
 
     def forward(self, x, train=False):
         self.x = x
@@ -43,7 +43,7 @@ def test_elu_with_derivative_2_above_0(images):
 
 
 class ArticleMeanPool(layers.MeanPool2D):
-    """Repeats the gradient to all entries of a window, and leaves it at that."""
+    """Repeats the gradient to all entries of a window, without dividing it."""
 
     def backward_input(self, dy):
         return dy.repeat(self.size, axis=1).repeat(self.size, axis=2)

@@ -30,7 +30,7 @@ class Square:
 
 
 class Dense:
-    """With dicts, a train flag and float32 parameters, in the manner of elunet."""
+    """With dicts, a train flag and float32 parameters, like elunet's layers."""
 
     def __init__(self, inputs=4, outputs=2, seed=0):
         rng = np.random.default_rng(seed)
@@ -79,7 +79,7 @@ class Attributes:
 
 
 class Lists:
-    """Parameters in lists, gradients written into the arrays that are there."""
+    """Parameters in lists, gradients written into existing arrays."""
 
     def __init__(self):
         self.params = [np.ones((4, 2), np.float32), np.zeros(2, np.float32)]
@@ -349,7 +349,7 @@ def test_masks_stay(generator, x):
 
 def test_state_stays(x):
     class Running:
-        """Uses its running mean also in training, and moves it at each pass."""
+        """Uses its running mean in training as well, and updates it at each pass."""
 
         def __init__(self):
             self.state = {"mean": np.zeros(4, np.float32)}

@@ -16,7 +16,7 @@ def rng():
 
 
 class Toy:
-    """A network that is none of elunet's: one matrix, arrays in a dict."""
+    """A network without elunet: one matrix, arrays in a dict."""
 
     def __init__(self):
         self.arrays = {"W": np.arange(6.0, dtype=np.float32).reshape(3, 2)}
