@@ -42,7 +42,7 @@ from elunet.train import (
 from elunet.warmup import warmup
 
 if TYPE_CHECKING:
-    from elunet import testing
+    from elunet import teaching, testing
 
 __version__ = "0.1.0"
 
@@ -77,6 +77,7 @@ __all__ = [
     "save",
     "schedules",
     "set_num_threads",
+    "teaching",
     "testing",
     "warmup",
 ]
@@ -84,10 +85,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import what is needed less often at its first use."""
-    if name == "testing":
+    if name in ("teaching", "testing"):
         import importlib
 
-        return importlib.import_module("elunet.testing")
+        return importlib.import_module(f"elunet.{name}")
     raise AttributeError(f"module 'elunet' has no attribute {name!r}")
 
 

@@ -126,7 +126,7 @@ def check_pool():
 
 def check_adam():
     """Compare the optimizer, step by step, with the rule written out."""
-    testing.check_optimizer(UncorrectedAdam(1e-3), testing.rules.adam(1e-3))
+    testing.check_optimizer(UncorrectedAdam(1e-3), testing.updates.adam(1e-3))
 
 
 def check_summed():

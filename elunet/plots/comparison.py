@@ -1,10 +1,10 @@
-"""What a comparison of learning rules found: final accuracies, and how the rates were chosen."""
+"""Plots of `eln.compare`: final accuracies, and how the learning rates were chosen."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from elunet.plots._canvas import BLUE, GRAY, File, canvas, finish, plain, style
+from elunet.plots._canvas import BLUE, GRAY, File, canvas, finish, light_grid, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,7 +19,7 @@ def accuracies(result: Comparison, file: File = None, title: str = "") -> Figure
     ----------
     result : Comparison
     file : path, optional
-        Where to save the picture.
+        Where to save the figure.
     title : str
 
     Returns
@@ -48,18 +48,18 @@ def accuracies(result: Comparison, file: File = None, title: str = "") -> Figure
     axes.set_yticks(range(len(result.rules)), result.rules)
     axes.invert_yaxis()
     axes.set_xlabel("Test accuracy (%): mean with 95 % t-interval, and each seed below it")
-    plain(axes)
+    light_grid(axes)
     return finish(figure, title, file)
 
 
 def sweeps(result: Comparison, file: File = None, title: str = "") -> Figure:
-    """Draw validation accuracy over the learning rate, a line per rule; its choice is circled.
+    """Draw each rule's validation accuracy over the learning rate; the chosen rate is circled.
 
     Parameters
     ----------
     result : Comparison
     file : path, optional
-        Where to save the picture.
+        Where to save the figure.
     title : str
 
     Returns
@@ -91,5 +91,5 @@ def sweeps(result: Comparison, file: File = None, title: str = "") -> Figure:
     axes.set_xlabel("Learning rate (the chosen one is circled)")
     axes.set_ylabel("Validation accuracy (%)")
     figure.legend(loc="outside right center", frameon=False)
-    plain(axes)
+    light_grid(axes)
     return finish(figure, title, file)

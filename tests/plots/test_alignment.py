@@ -1,4 +1,4 @@
-"""Heat maps and lines of angles show what was measured, and say where nothing was."""
+"""Heat maps and lines of angles show what was measured, and mark what was not."""
 
 from __future__ import annotations
 

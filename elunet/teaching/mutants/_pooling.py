@@ -6,15 +6,15 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.layers import Add, Flatten, GlobalMeanPool2D, MaxPool2D, MeanPool2D
-from elunet.testing.mutants import _formulas as formulas
-from elunet.testing.mutants._record import layer_example
+from elunet.teaching.mutants import _formulas as formulas
+from elunet.teaching.mutants._mutant import layer_example
 
 
 class TiesToAll(MaxPool2D):
-    """Of equal numbers in a window each gets the whole gradient, not one of them.
+    """If numbers in a window are equal, each gets the whole gradient, not only one of them.
 
-    In training: Behind a ReLU whole windows are 0, and there the gradient comes down four times.
-    Plain areas of pictures weigh more than they should.
+    In training: After a ReLU whole windows are 0, and there the gradient counts four times.
+    Flat areas of images weigh more than they should.
 
     Caught by LayerContract.test_ties: for equal entries the sum of dx is not that of dy.
     """
@@ -59,8 +59,8 @@ class OverlapOverwritten(MaxPool2D):
 class MissingArea(MeanPool2D):
     """Each pixel gets its window's whole gradient instead of its share, 1 / size^2.
 
-    In training: All layers below learn with a rate four times too large, at each pooling again.
-    Often that just diverges; with a small rate it works.
+    In training: Each pooling makes the learning rate of all layers below four times too large.
+    Often that diverges; with a small rate it works.
 
     Caught by check_layer: analytic = 4 x numeric, the window's area.
     """
@@ -74,7 +74,7 @@ class MissingArea(MeanPool2D):
 class MeanOverHeight(GlobalMeanPool2D):
     """The gradient is divided by the height instead of height times width.
 
-    In training: All layers below learn with a rate that is too large by the picture's width.
+    In training: All layers below learn with a rate that is too large by the image's width.
 
     Caught by check_layer: analytic = 5 x numeric, the width.
     """
@@ -93,7 +93,7 @@ class RemembersTheLastCall(GlobalMeanPool2D):
     """A tenth of what forward gave last time is mixed in.
 
     In training: Noise from the batch before; a little like a larger batch. In evaluation the
-    answer depends on which picture came before.
+    answer depends on which image came before.
 
     Caught by check_layer: the same x gives another y after a different x.
     """
@@ -110,7 +110,7 @@ class RemembersTheLastCall(GlobalMeanPool2D):
 
 
 class ColumnsFirstBackward(Flatten):
-    """The gradient is put back into the picture in another order than forward took it out.
+    """Backward puts the gradient into the image in another order than forward used.
 
     In training: Every pixel gets another pixel's gradient. The layers above learn, those below
     do not.
@@ -129,9 +129,9 @@ class ColumnsFirstBackward(Flatten):
 
 
 class MemoryOrder(Flatten):
-    """Numbers are taken in the order in which they happen to lie in memory.
+    """Numbers are taken in their order in memory.
 
-    In training: Nothing, until a batch comes from a transposed array (a picture turned, channels
+    In training: Nothing, until a batch comes from a transposed array (rotated images, channels
     moved to the end): then the features of that batch are shuffled.
 
     Caught by LayerContract.test_memory_layout: equal arrays give different results.
@@ -141,7 +141,7 @@ class MemoryOrder(Flatten):
 
     def forward(self, x: Array, train: bool = False) -> Array:
         super().forward(x, train)
-        return np.stack([picture.ravel(order="K") for picture in x])
+        return np.stack([image.ravel(order="K") for image in x])
 
 
 class SharedGradient(Add):
@@ -162,8 +162,8 @@ class SharedGradient(Add):
 class AddsInPlace(Add):
     """The sum is written into the first input.
 
-    In training: The first input is often what the layer before has returned and kept, as ELU does
-    its y. Its derivative is then taken at the sum.
+    In training: The first input is often an array that the layer before keeps, such as ELU's y.
+    Its derivative is then computed at the sum.
 
     Caught by check_layer: forward changed x[0] in place.
     """

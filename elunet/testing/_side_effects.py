@@ -1,7 +1,7 @@
-"""A layer's manners: same x, same y; and nothing that it was given or gave away is written to.
+"""Side effects: the same x gives the same y, and no pass writes to arrays that are not its own.
 
-A layer with the right formula may still spoil its neighbors' numbers, or its own of a step later.
-Here the passes are run with copies beside them, and everything is compared afterwards.
+A layer with the right formula may still overwrite its neighbors' numbers, or its own from a step
+before. Here each pass is run next to copies of all arrays, and everything is compared afterwards.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from elunet._types import Array
-from elunet.testing._compare import first_index
+from elunet.testing._contents import Parameter, held_arrays
 from elunet.testing._diagnose import CLOSE
+from elunet.testing._differences import first_index
 from elunet.testing._runner import Runner, Sample
-from elunet.testing._subject import Parameter, held_arrays
 
 
 def same(a: Array, b: Array) -> bool:
@@ -25,14 +25,14 @@ def same(a: Array, b: Array) -> bool:
 
 
 def check_forward(run: Runner) -> Array:
-    """Return a copy of y; forward is deterministic, and leaves alone x and earlier results."""
+    """Return a copy of y; check that forward is deterministic and changes no other array."""
     given = run.copies()
     y = run.forward(given)
     _unchanged(run, given, run.inputs, "forward", run.labels)
     if y.dtype != np.float64:
         raise run.error(
             f"forward returned {y.dtype} for x in float64; expected float64, in which "
-            "differences are exact enough (let x's dtype rule the computation)"
+            "differences are exact enough (compute in x's dtype)"
         )
     if not np.all(np.isfinite(y)):
         index = first_index(~np.isfinite(y))
@@ -42,13 +42,13 @@ def check_forward(run: Runner) -> Array:
     if again.shape != first.shape or not np.allclose(again, first, rtol=1e-12, atol=1e-12):
         raise run.error(
             "forward is not deterministic: the same x gives another y although the random "
-            "state was set back (keep the generator in an attribute, such as self.rng)"
+            "state was restored (keep the generator in an attribute, such as self.rng)"
         )
     run.forward(moved(run.inputs))
     if not np.array_equal(y, first):
         raise run.error(
             "forward changed an earlier result: y is a buffer that is used again; "
-            "return an array of its own"
+            "return a new array"
         )
     if not same(run.forward(run.copies()), first):
         raise run.error(
@@ -59,12 +59,12 @@ def check_forward(run: Runner) -> Array:
 
 
 def moved(arrays: list[Array]) -> list[Array]:
-    """Return other arrays nearby: each entry scaled by a factor of its own, 0.9 to 1.1."""
+    """Return other arrays nearby: each entry scaled by another factor, 0.9 to 1.1."""
     return [v * np.linspace(0.9, 1.1, v.size).reshape(v.shape) for v in arrays]
 
 
 def check_backward(run: Runner, y: Array, dy: Array) -> Sample:
-    """Return what backward gives; it leaves alone x, dy, y, the parameters and what was kept."""
+    """Return what backward gives; check that it changes no array that is not its own."""
     given = run.copies()
     out = run.forward(given)
     values = [parameter.value.copy() for parameter in run.candidates]
@@ -123,11 +123,11 @@ def check_halves(run: Runner, sample: Sample, rng: np.random.Generator) -> None:
     _agree(run, run.send(sample.dy, weight=own.copy()), sample.dxs, text)
     stand_in = rng.standard_normal(own.shape)
     claimed = [np.array(dx) for dx in run.send(sample.dy, weight=stand_in)]
-    weight.place(stand_in)
+    weight.set(stand_in)
     try:
         expected = run.send(sample.dy)
     finally:
-        weight.place(own)
+        weight.set(own)
     text = "backward_input(dy, weight=B) gives another {} than a layer whose W is B"
     _agree(run, claimed, expected, text)
 
@@ -151,7 +151,7 @@ def _unchanged(
 
 
 def _check_views(run: Runner, sample: Sample, dy_given: Array) -> None:
-    """Write to dy, as the layer above may: what was stored must not follow."""
+    """Write to dy, as the layer above may: stored gradients must not change."""
     dy_given += 1.0
     following = [
         parameter
@@ -168,10 +168,10 @@ def _check_views(run: Runner, sample: Sample, dy_given: Array) -> None:
 
 
 def _check_again(run: Runner, sample: Sample, returned: list[Array], changed: list[str]) -> None:
-    """Run backward a second time: it must find all as the first left it."""
+    """Run backward a second time: it must give the same again."""
     try:
         again = [np.array(dx) for dx in run.backward(sample.dy.copy())]
-    except Exception as error:  # a layer may throw away what it kept
+    except Exception as error:  # a layer may drop what it kept
         run.notes.append(f"backward runs once for each forward ({type(error).__name__})")
         return
     for label, dx, old in zip(run.labels, again, sample.dxs, strict=True):
@@ -187,7 +187,7 @@ def _check_again(run: Runner, sample: Sample, returned: list[Array], changed: li
         if not same(np.asarray(dx), old):
             raise run.error(
                 f"backward changed an earlier result: d{label} is a buffer that is used again; "
-                "return an array of its own",
+                "return a new array",
                 f"d{label}",
             )
     for parameter, old in zip(sample.parameters, sample.gradients, strict=True):

@@ -1,8 +1,7 @@
-"""What a mutant is: a class with one slip, the correct class, and an example on which they differ.
+"""What a mutant is: a class with one bug, the correct class, and an example on which they differ.
 
-There is no list of mutants. A mutant is a class that has an `example` and stands in one of the
-zoo's files; its docstring says in three paragraphs what is wrong, how that shows in training, and
-which check catches it.
+There is no list of mutants. A mutant is a class with an `example` in one of the zoo's files. Its
+docstring has three paragraphs: what is wrong, how that shows in training, which check catches it.
 """
 
 from __future__ import annotations
@@ -24,20 +23,27 @@ TRAINING, CAUGHT = "In training: ", "Caught by "
 
 @dataclass(frozen=True)
 class Example:
-    """How a mutant is made, the correct one alike, and what a checker is given besides.
+    """How a mutant and its correct class are made, and what else a checker is given.
 
     Attributes
     ----------
     arguments, keywords
         For the constructor, the mutant's and the correct one's.
     given : callable
-        Returns anew what goes to a checker after the layer (x), the loss (prediction, target) or
-        the optimizer (a rule for each parameter, by name).
+        Returns new arrays for a checker: (x,) for a layer, (prediction, target) for a loss, and
+        for an optimizer a dictionary with the update rule of each parameter.
     formula : callable or None
-        What the correct one computes, in the plainest way: ``formula(layer, x, train)`` or
+        What the correct class computes, written in simple loops: ``formula(layer, x, train)`` or
         ``formula(prediction, target)``.
     contract : mapping
-        Attributes of a contract that the correct one needs, such as rows_apart_in_training.
+        Attributes of a contract that the correct class needs, such as rows_apart_in_training.
+
+    Examples
+    --------
+    >>> from elunet.teaching import mutants
+    >>> example = mutants.layers(of="ELU")[1].example
+    >>> example.arguments, example.given()[0].shape
+    ((0.5,), (3, 4))
     """
 
     arguments: tuple[Any, ...]
@@ -47,11 +53,11 @@ class Example:
     contract: Mapping[str, Any] = field(default_factory=dict)
 
     def make(self, kind: type) -> Any:
-        """Make one."""
+        """Make an object of a class."""
         return kind(*self.arguments, **self.keywords)
 
     def call(self, kind: type) -> str:
-        """Write down how one is made."""
+        """Return the text of the call that makes it."""
         arguments = [getattr(value, "__name__", repr(value)) for value in self.arguments]
         arguments += [f"{name}={value!r}" for name, value in self.keywords.items()]
         return f"{kind.__name__}({', '.join(arguments)})"
@@ -66,7 +72,7 @@ def layer_example(
     contract: Mapping[str, Any] | None = None,
     **keywords: Any,
 ) -> Example:
-    """Return an example whose x has no ties and keeps away from kinks.
+    """Return an example for a layer, with an x that has no ties and keeps away from kinks.
 
     Parameters
     ----------
@@ -82,6 +88,17 @@ def layer_example(
         See `spread`.
     contract : mapping, optional
         See `Example`.
+
+    Returns
+    -------
+    Example
+
+    Examples
+    --------
+    >>> from elunet.teaching import mutants
+    >>> (x,) = mutants.layer_example(x=(2, 3)).given()
+    >>> x.shape, x.dtype
+    ((2, 3), dtype('float64'))
     """
 
     def given() -> tuple[Any, ...]:
@@ -109,14 +126,24 @@ class Mutant:
     in_training : str
         How it shows when a network is trained with it.
     caught_by : str
-        The plainest check that catches it: "check_layer", "LayerContract.test_ties".
+        The simplest check that catches it: "check_layer", "LayerContract.test_ties".
     hint : str
         How that check catches it.
     source : type
         The class; `inspect.getsource` shows it.
     correct_class : type
-        The one that it is a slip of.
+        The class that it is derived from.
     example : Example
+
+    Examples
+    --------
+    >>> from elunet.teaching import mutants
+    >>> print(mutants.layers(of="Add")[0])
+    SharedGradient, a layer (Add)
+      wrong: The gradient is divided among the inputs instead of handed to each in full.
+      in training: Every skip connection halves the gradient. The deeper the network, the less
+        arrives at its first layers, which is what skips should prevent.
+      caught by check_layer: analytic = 1/2 x numeric.
     """
 
     name: str
@@ -131,18 +158,18 @@ class Mutant:
     example: Example = field(repr=False)
 
     def make(self) -> Any:
-        """Return the mutant, new."""
+        """Return a new mutant."""
         return self.example.make(self.source)
 
     def correct(self) -> Any:
-        """Return the correct layer, loss or optimizer, made with the same arguments."""
+        """Return a new correct layer, loss or optimizer, made with the same arguments."""
         return self.example.make(self.correct_class)
 
     def given(self) -> tuple[Any, ...]:
-        """Return what a checker is given besides, new.
+        """Return what else a checker is given, made new.
 
-        ``(x,)`` for a layer, ``(prediction, target)`` for a loss, ``(rules,)`` for an optimizer,
-        where rules has a rule for each parameter, by name, as `check_optimizer` takes them.
+        ``(x,)`` for a layer, ``(prediction, target)`` for a loss, ``(updates,)`` for an optimizer.
+        `updates` is a dictionary with each parameter's update rule, as for `check_optimizer`.
         """
         return self.example.given()
 
@@ -166,7 +193,7 @@ def mutants_in(module: ModuleType, kind: str) -> Iterator[Mutant]:
 
 
 def mutant_of(source: type, kind: str = "layer") -> Mutant:
-    """Return the mutant that a class describes: one of the zoo's, or one of your own.
+    """Return the mutant that a class of your own, or of the zoo, describes.
 
     Parameters
     ----------
@@ -176,6 +203,10 @@ def mutant_of(source: type, kind: str = "layer") -> Mutant:
     kind : str
         "layer", "loss" or "optimizer".
 
+    Returns
+    -------
+    Mutant
+
     Raises
     ------
     TypeError
@@ -184,12 +215,13 @@ def mutant_of(source: type, kind: str = "layer") -> Mutant:
     Examples
     --------
     >>> from elunet.layers import ReLU
-    >>> from elunet.testing import check_layer, mutants
+    >>> from elunet.teaching import grade, mutants
+    >>> from elunet.testing import check_layer
     >>> class Halved(ReLU):
     ...     example = mutants.layer_example(x=(3, 4))
     ...     def backward_input(self, dy):
     ...         return super().backward_input(dy) / 2
-    >>> mutants.run(check_layer, zoo=[mutants.mutant_of(Halved)]).caught
+    >>> grade(check_layer, zoo=[mutants.mutant_of(Halved)]).caught
     ['Halved']
     """
     correct = source.__mro__[1]

@@ -1,9 +1,9 @@
 """Central differences, and the comparison that all checks share.
 
-An entry is compared through <dy, y(v + h) - y(v - h)> / 2h, the outputs subtracted before they are
-summed so that outputs which do not depend on the entry cancel exactly. Arrays with many entries
-are sampled; one random direction through the whole array (<dy, J u> against <gradient, u>) then
-covers the rest, and halving its support finds the entry if it disagrees.
+The numeric gradient of an entry v is <dy, y(v + h) - y(v - h)> / 2h. The outputs are subtracted
+before they are summed, so that outputs which do not depend on v cancel exactly. Of large arrays
+only a sample of entries is compared. One random direction u through the whole array (<dy, J u>
+against <gradient, u>) covers the rest; if it disagrees, bisection finds the entry.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def numeric_gradient(
     f : callable
         ``f(x) -> number``.
     x : array_like
-        Any shape. A writable float64 array is changed in place, one entry at a time, and set
-        back, also if f raises; so f may read x itself (a layer's own weight, say) instead of its
-        argument. Anything else is copied to float64 and stays untouched.
+        Any shape. A writable float64 array is changed in place, one entry at a time, and restored,
+        also if f raises; so f may read x itself (a layer's own weight, say) instead of its
+        argument. Anything else is copied to float64 and stays unchanged.
     eps : float
         Half the distance between the two points.
 
@@ -132,7 +132,7 @@ class Settings:
     seed: int = 0
 
     def rng(self, *purpose: int) -> np.random.Generator:
-        """Return a generator for one purpose, of which no default_rng(seed) is a copy.
+        """Return a generator for one purpose, different from default_rng(seed).
 
         A dy that equals x, drawn from the same seed, would hide errors.
         """
@@ -144,7 +144,7 @@ class Settings:
         Raises
         ------
         TypeError, ValueError
-            If a number is none, or out of its range.
+            If a setting is no number, or out of its range.
         """
         for name in ("eps", "rtol", "atol"):
             number(who, name, getattr(self, name), POSITIVE)
@@ -154,7 +154,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Target:
-    """One array whose gradient is compared, and how the output follows from it."""
+    """One array whose gradient is compared, and the output as a function of it."""
 
     array: str
     """The gradient's name, "dx"."""
@@ -163,7 +163,7 @@ class Target:
     value: Array
     analytic: Array
     output: Callable[[Array], Array]
-    """The layer's output with the value replaced; returns an array of its own."""
+    """The layer's output with the value replaced; returns a new array."""
     factors: Sequence[Factor] = ()
     is_input: bool = True
     advice: str = "move the inputs away from it, e.g. with elunet.testing.strategies.inputs"
@@ -196,7 +196,7 @@ class Probe:
         return 8 * MACHINE * float(np.sqrt(np.sum(moved * moved)))
 
     def entry(self, i: int, eps: float) -> tuple[float, float]:
-        """Numeric derivative by entry i, and the tolerance of a comparison with it."""
+        """Return the numeric derivative by entry i, and the tolerance for comparing with it."""
         v_high, above, v_low, below = self.sides((i, self.step(i, eps)))
         h = float(v_high[i] - v_low[i])
         value = float(np.sum(self.dy * (above - below))) / h
@@ -224,7 +224,7 @@ class Probe:
         return first, close, True
 
     def kink(self, i: int, tolerance: float) -> bool:
-        """Whether the one-sided derivatives differ, and go on differing for a smaller step."""
+        """Whether the one-sided derivatives differ, for a smaller step too."""
         gaps = []
         for eps in (self.settings.eps, self.settings.eps / 10):
             step = self.step(i, eps)
@@ -236,25 +236,25 @@ class Probe:
         """Whether <dy, J u> differs from <gradient, u>, and no kink is the reason."""
         s = self.settings
         u = u / np.sqrt(np.sum(u * u))
-        spread = float(np.sqrt(np.mean(self.analytic[u != 0] ** 2)))
+        typical = float(np.sqrt(np.mean(self.analytic[u != 0] ** 2)))
         scale = max(1.0, float(np.sqrt(np.mean(self.flat**2))))
         for eps in (s.eps, 10 * s.eps, s.eps / 10):
             step = eps * scale
             v_high, above, v_low, below = self.sides(step * u)
             numeric = float(np.sum(self.dy * (above - below))) / (2 * step)
             claimed = float(np.sum(self.analytic * (v_high - v_low))) / (2 * step)
-            size = max(abs(numeric), abs(claimed), spread)
+            size = max(abs(numeric), abs(claimed), typical)
             tolerance = s.atol + s.rtol * size + self.noise(above, below) / (2 * step)
             if abs(numeric - claimed) <= tolerance:
                 return False
             bend = float(np.sum(self.dy * (above - 2 * self.middle + below))) / step
-            # Both one-sided values lie half a bend from the central one: inside it, blame nobody.
+            # Both one-sided values lie half a bend from the central one: inside it is no error.
             if abs(numeric - claimed) <= 0.6 * abs(bend):
                 return False
         return True
 
     def locate(self, u: Array) -> int | None:
-        """Halve the direction's support until one entry is left; None if it got lost."""
+        """Find the wrong entry by bisection; None if the error disappears on the way."""
         low, high = 0, self.flat.size
         while high - low > 1:
             middle = (low + high) // 2
@@ -267,7 +267,7 @@ class Probe:
         return low if self.judge(low)[2] else None
 
     def search(self, rng: np.random.Generator) -> int | None:
-        """Return an entry that is wrong and on no kink, looking along one random direction."""
+        """Return an entry that is wrong and not on a kink, found along one random direction."""
         u = rng.standard_normal(self.flat.size)
         place = self.locate(u) if self.direction_wrong(u) else None
         if place is None or self.kink(place, self.entry(place, self.settings.eps)[1]):
@@ -275,8 +275,16 @@ class Probe:
         return place
 
 
-def compare(target: Target, dy: Array, settings: Settings) -> Row:
+def compare_gradient(owner: str, target: Target, dy: Array, settings: Settings) -> Row:
     """Compare a target's gradient with central differences of <dy, output>.
+
+    Parameters
+    ----------
+    owner : str
+        What is checked, for an error's message.
+    target : Target
+    dy : array
+    settings : Settings
 
     Returns
     -------
@@ -289,11 +297,19 @@ def compare(target: Target, dy: Array, settings: Settings) -> Row:
         If the gradient has the wrong shape, is not finite, or (unless ``settings.skip_kinks``)
         cannot be compared because the value sits on a kink.
     """
+    try:
+        return _compared(target, dy, settings)
+    except GradientCheckError as error:
+        message = f"{owner}: {error}"
+        raise GradientCheckError(message, error.array, error.index, error.cause) from None
+
+
+def _compared(target: Target, dy: Array, settings: Settings) -> Row:
     _check_form(target)
     probe = Probe(target, dy, settings)
     size = probe.flat.size
     rng = settings.rng(1, size)
-    # Entries cost two forward passes each: fewer of them where a pass is long.
+    # Each entry costs two forward passes: fewer entries if a pass is long.
     work = 20_000_000 // (size + dy.size)
     count = min(settings.entries, max(12, work))
     order = rng.permutation(size) if size > count else np.arange(size)
@@ -307,7 +323,7 @@ def compare(target: Target, dy: Array, settings: Settings) -> Row:
             if place is not None:
                 found[place] = probe.judge(place)
     if any(wrong for *_, wrong in found.values()):
-        # More of them, so that a pattern shows.
+        # More entries, so that a pattern shows.
         found |= {int(i): probe.judge(int(i)) for i in order[count : min(2000, max(60, work))]}
     wrong = {i for i, (*_, one) in found.items() if one}
     kinks = {i for i in wrong if probe.kink(i, found[i][1])}

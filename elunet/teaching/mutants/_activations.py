@@ -6,8 +6,8 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.layers import ELU, LeakyReLU, ReLU, ShiftedReLU, Softmax, Tanh
-from elunet.testing.mutants import _formulas as formulas
-from elunet.testing.mutants._record import layer_example
+from elunet.teaching.mutants import _formulas as formulas
+from elunet.teaching.mutants._mutant import layer_example
 
 ROWS = (3, 4)
 ELU_ROWS = layer_example(x=ROWS, formula=formulas.elu)
@@ -17,10 +17,10 @@ SOFTMAX_ROWS = layer_example(x=ROWS, kinks=(), formula=formulas.softmax)
 
 
 class DoubleSlope(ELU):
-    """Above 0 the slope is 2: to 1 for x > 0 comes e^min(x, 0), which is 1 there as well.
+    """Above 0 the slope is 2: e^min(x, 0), which is 1 there, is added to 1.
 
-    In training: Every ELU that is passed doubles the gradient, ten of them make it a thousand
-    times too long. Learning rates that others use diverge; very small ones work.
+    In training: Every ELU doubles the gradient, so ten of them make it a thousand times too
+    long. Usual learning rates diverge; very small ones work.
 
     Caught by check_layer: wrong only where x > 0, there analytic = 2 x numeric.
     """
@@ -75,7 +75,7 @@ class ExponentialEverywhere(ELU):
 
 
 class SignOfGradient(ReLU):
-    """The mask on the way back is made from dy instead of x.
+    """Backward makes the mask from dy instead of x.
 
     In training: Only positive gradients go down, as in some methods of visualization. Units are
     only ever pushed down, and the network learns nothing.
@@ -107,9 +107,9 @@ class InputInPlace(ReLU):
 
 
 class SilentBackward(ReLU):
-    """Backward before any forward pass hands dy through as if nothing were missing.
+    """Backward before any forward pass returns dy, without an error.
 
-    In training: Nothing in a right program. In one that runs its layers in a wrong order there is
+    In training: Nothing in a correct program. One that runs its layers in the wrong order gets
     no error, only a gradient without the mask.
 
     Caught by LayerContract.test_backward_before_forward: an answer where there should be an error.
@@ -127,10 +127,10 @@ class SilentBackward(ReLU):
 
 
 class NoLeakBackward(LeakyReLU):
-    """Forward leaks, backward is the plain ReLU's.
+    """Forward leaks, but backward is ReLU's.
 
     In training: Negative units get no gradient: the network learns like one with ReLU, which
-    hides the difference that one wants to see.
+    hides the difference between the two.
 
     Caught by check_layer: wrong only where x <= 0, there analytic is 0.
     """
@@ -184,10 +184,10 @@ class SlopeOfOutput(Tanh):
 
 
 class OverwritesWhatItKept(Tanh):
-    """Backward saves an array: it squares the kept y in place, which is also what forward returned.
+    """To save memory, backward squares the kept y in place, which forward also returned.
 
-    In training: Nothing in a plain loop. A second backward pass (another loss, a learning rule
-    that compares gradients) starts from spoiled numbers, and so does whoever held y.
+    In training: Nothing in a simple loop. A second backward pass (another loss, a learning rule
+    that compares gradients) gets wrong numbers, and y is wrong for everybody who kept it.
 
     Caught by check_layer: backward changed y, which forward returned.
     """
@@ -204,9 +204,9 @@ class OverwritesWhatItKept(Tanh):
 
 
 class DiagonalOnly(Softmax):
-    """The Jacobian is taken as y (1 - y) on its diagonal and 0 beside it.
+    """The Jacobian is taken as y (1 - y) on its diagonal and 0 elsewhere.
 
-    In training: Raising one logit lowers the other classes' shares, and the gradient does not know
+    In training: Raising one logit lowers the other classes' shares, and the gradient ignores
     it. It still points upwards for the right class, so the loss falls, slowly.
 
     Caught by check_layer: dx is wrong everywhere.
@@ -245,7 +245,7 @@ class UnshiftedSoftmax(Softmax):
 class SoftmaxOverBatch(Softmax):
     """The sum runs over the batch instead of the classes.
 
-    In training: Rows compete with each other. The loss falls during training, and a single picture
+    In training: Rows compete with each other. The loss falls during training, and a single image
     gets probability 1 for every class.
 
     Caught by LayerContract.test_batched_equals_unbatched: a row alone gives another y.

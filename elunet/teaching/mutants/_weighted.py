@@ -9,21 +9,21 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.layers import Conv2D, Linear
-from elunet.testing.mutants import _formulas as formulas
-from elunet.testing.mutants._record import layer_example
+from elunet.teaching.mutants import _formulas as formulas
+from elunet.teaching.mutants._mutant import layer_example
 
 SQUARE = layer_example(4, 4, seed=0, x=(3, 4), formula=formulas.linear)
 WIDE = layer_example(4, 3, seed=0, x=(3, 4), formula=formulas.linear)
 ONE_ROW = layer_example(4, 3, seed=0, x=(1, 4), formula=formulas.linear)
-PICTURES = layer_example(2, 3, 3, seed=0, x=(2, 4, 5, 2), formula=formulas.conv2d)
+IMAGES = layer_example(2, 3, 3, seed=0, x=(2, 4, 5, 2), formula=formulas.conv2d)
 STRIDES = layer_example(2, 3, 3, stride=2, seed=0, x=(2, 4, 6, 2), formula=formulas.conv2d)
 
 
 class TransposedWeight(Linear):
     """The gradient goes down through W instead of its transpose.
 
-    In training: As long as layers are square nothing crashes. The layers below get a wrong
-    signal, as with feedback alignment, and the loss falls all the same, a little more slowly.
+    In training: If layers are square, nothing crashes. The layers below get a wrong signal, as
+    with feedback alignment, and the loss still falls, a little more slowly.
 
     Caught by check_layer: dx is wrong everywhere, dW is right.
     """
@@ -38,7 +38,7 @@ class AveragedBiasGradient(Linear):
     """The bias's gradient is a mean over the batch instead of a sum.
 
     In training: The loss is a mean already, so biases learn N times slower than weights, and
-    slower still in larger batches. The loss falls all the same.
+    even slower in larger batches. The loss still falls.
 
     Caught by check_layer: analytic = 1/3 x numeric, the batch size.
     """
@@ -51,7 +51,7 @@ class AveragedBiasGradient(Linear):
 
 
 class AccumulatedGradient(Linear):
-    """Each backward pass adds to the old gradient, and nobody sets it back to 0.
+    """Each backward pass adds to the old gradient, and nothing resets it to 0.
 
     In training: Each step moves along the sum of all gradients since the start, like a momentum
     of 1. With a very small rate the loss falls, in swings; with the usual ones it diverges.
@@ -69,10 +69,10 @@ class AccumulatedGradient(Linear):
 
 
 class BiasSumInPlace(Linear):
-    """The bias's gradient is summed up in dy's own first row, which another name stands for.
+    """The bias's gradient is summed in dy's first row, in place, through another name.
 
-    In training: Whoever reads dy afterwards finds a first row that is the whole batch's sum:
-    here dx, and with it all layers below. The loss falls a little more slowly.
+    In training: Afterwards dy's first row is the sum over the batch, so dx is wrong, and with
+    it all layers below. The loss falls a little more slowly.
 
     Caught by check_layer: backward changed dy in place.
     """
@@ -108,7 +108,7 @@ class CachedTranspose(Linear):
     """W's transpose is made once and kept for all backward passes.
 
     In training: The first step is right. From then on the layers below get their signal through
-    the initial weights: feedback alignment, unasked. The loss falls a little more slowly.
+    the initial weights: feedback alignment by accident. The loss falls a little more slowly.
 
     Caught by check_layer: dx is right at first, but wrong after the parameters have changed.
     """
@@ -142,7 +142,7 @@ class FirstBatchKept(Linear):
 
 
 class UpdatesInBackward(Linear):
-    """Backward takes a small step itself, besides what the optimizer does.
+    """Backward takes a small step itself, in addition to the optimizer's.
 
     In training: A second, fixed learning rate, without momentum or schedule. Weights move even
     where the optimizer's rate is 0, and evaluation before an update is not what it seems.
@@ -158,9 +158,9 @@ class UpdatesInBackward(Linear):
 
 
 class AlwaysFloat64(Linear):
-    """The result is float64 whatever the input's type.
+    """The result is float64 for any input dtype.
 
-    In training: Nothing is wrong but the clock: from this layer on a float32 network computes in
+    In training: Only the speed is wrong: from this layer on a float32 network computes in
     float64, with twice the memory at half the speed.
 
     Caught by LayerContract.test_dtypes: y is float64 for x in float32.
@@ -175,13 +175,13 @@ class AlwaysFloat64(Linear):
 class FlippedKernel(Conv2D):
     """The kernel is turned by 180 degrees: the convolution of mathematics, not of deep learning.
 
-    In training: Nothing, since the kernel is learned either way. It shows when weights come from
-    another library, or go there: the network then sees noise.
+    In training: Nothing, since the kernel is learned either way. It shows when weights come
+    from another library, or are exported to one: the network then computes noise.
 
     Caught by LayerContract.test_known_values: forward and backward agree, on another function.
     """
 
-    example = PICTURES
+    example = IMAGES
 
     def parameter(self, name: str, shape: Any, dtype: Any) -> Array:
         value = super().parameter(name, shape, dtype)
@@ -196,12 +196,12 @@ class FlippedKernel(Conv2D):
 
 
 class PaddingBefore(Conv2D):
-    """Where padding is uneven, the larger half comes before the picture instead of after it.
+    """Where padding is uneven, the larger half comes before the image instead of after it.
 
     In training: Nothing. It shows with weights from a library that pads the other way: all
     features sit one pixel off, and the accuracy drops by a little.
 
-    Caught by LayerContract.test_known_values: forward and backward agree, on a shifted picture.
+    Caught by LayerContract.test_known_values: forward and backward agree, on a shifted image.
     """
 
     example = STRIDES
@@ -212,7 +212,7 @@ class PaddingBefore(Conv2D):
 
 
 def _scatter(layer: Conv2D, dy: Array, W: Array, x: Array, step: int, add: bool) -> Array:
-    """Return dx: each window's gradient, put into the picture `step` pixels from the last one."""
+    """Return dx: each window's gradient, put into the image `step` pixels from the last one."""
     kernel, size = W.shape[:2], x.shape[1:3]
     steps = [math.ceil(side / layer.stride) - 1 for side in size]
     zeros = [
@@ -228,10 +228,10 @@ def _scatter(layer: Conv2D, dy: Array, W: Array, x: Array, step: int, add: bool)
 
 
 class ScatterStride(Conv2D):
-    """On the way back the windows are put a step of 1 apart, whatever the stride.
+    """Backward places the windows one pixel apart, for any stride.
 
     In training: Only with strides. The layers below learn from a signal that is squeezed into a
-    corner of the picture.
+    corner of the image.
 
     Caught by check_layer: dx is wrong, and 0 where no window came to lie.
     """
@@ -250,13 +250,13 @@ class ScatterStride(Conv2D):
 class ScatterOverwrites(Conv2D):
     """Where windows overlap, the last one's gradient replaces the others' instead of adding up.
 
-    In training: A 3x3 kernel leaves one ninth of the signal. The layers below learn slowly, from
-    one window's opinion.
+    In training: A 3x3 kernel leaves one ninth of the signal. The layers below learn slowly,
+    from one window only.
 
     Caught by check_layer: dx is wrong wherever more than one window lies.
     """
 
-    example = PICTURES
+    example = IMAGES
 
     def forward(self, x: Array, train: bool = False) -> Array:
         self.x = x

@@ -8,8 +8,8 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.optim import SGD, Adam, Parametrized, PerLayer, RMSProp
-from elunet.testing import rules
-from elunet.testing.mutants._record import Example
+from elunet.teaching.mutants._mutant import Example
+from elunet.testing import updates
 
 NAMES = ("first.W", "first.b", "second.W")
 
@@ -18,23 +18,26 @@ def _falling(step: float) -> float:
     return 0.1 / (1 + step)
 
 
-def _falling_rule(w: Array, g: Array, state: dict[str, Any], t: int) -> Array:
+def _falling_update(w: Array, g: Array, state: dict[str, Any], t: int) -> Array:
     return np.asarray(w - _falling(t - 1) * g)
 
 
 def _example(
-    rule: rules.Rule, *arguments: Any, bias_rule: rules.Rule | None = None, **keywords: Any
+    update: updates.Update,
+    *arguments: Any,
+    bias_update: updates.Update | None = None,
+    **keywords: Any,
 ) -> Example:
-    """Return an example whose rules are one for weights and one for the bias."""
+    """Return an example with one update rule for weights and one for the bias."""
 
     def given() -> tuple[Any, ...]:
-        return ({name: bias_rule or rule if name[-1] == "b" else rule for name in NAMES},)
+        return ({name: bias_update or update if name[-1] == "b" else update for name in NAMES},)
 
     return Example(arguments, keywords, given)
 
 
 class _PerLayerExample(Example):
-    """Parts are made anew each time: they are lent a state of their own."""
+    """Parts are made new each time, because they keep state."""
 
     def make(self, kind: type) -> Any:
         return kind({"*.W": Adam(1e-2), "*.b": SGD(0.1)})
@@ -44,13 +47,13 @@ class _PerLayerExample(Example):
 
 
 def _per_layer_example() -> Example:
-    example = _example(rules.adam(1e-2), bias_rule=rules.sgd(0.1))
+    example = _example(updates.adam(1e-2), bias_update=updates.sgd(0.1))
     return _PerLayerExample((), {}, example.given)
 
 
-DESCENT = _example(rules.sgd(0.1), 0.1)
-MOMENTUM = _example(rules.sgd(0.1, 0.9), 0.1, momentum=0.9)
-ADAM = _example(rules.adam(1e-2), 1e-2)
+DESCENT = _example(updates.sgd(0.1), 0.1)
+MOMENTUM = _example(updates.sgd(0.1, 0.9), 0.1, momentum=0.9)
+ADAM = _example(updates.adam(1e-2), 1e-2)
 
 
 class Uphill(SGD):
@@ -86,13 +89,13 @@ class ForgetsVelocity(SGD):
 class LateNesterov(SGD):
     """Nesterov's step looks ahead with the velocity from before this gradient.
 
-    In training: What comes out is plain momentum, to the letter: w - lr (g + mu v_old). It
-    learns, but what was paid for the look ahead brings nothing.
+    In training: This is exactly the usual momentum, w - lr (g + mu v_old). It learns, but the
+    look-ahead has no effect.
 
     Caught by check_optimizer: step 1 is too short.
     """
 
-    example = _example(rules.sgd(0.1, 0.9, nesterov=True), 0.1, momentum=0.9, nesterov=True)
+    example = _example(updates.sgd(0.1, 0.9, nesterov=True), 0.1, momentum=0.9, nesterov=True)
 
     def update(self, w: Array, g: Array, state: dict[str, Array], lr: float) -> None:
         velocity = state["velocity"]
@@ -120,12 +123,12 @@ class DecayedBiases(SGD):
     """Weight decay applies to biases, gamma and beta as well.
 
     In training: Biases are held near 0, and BatchNorm's gamma with them; with strong decay the
-    network cannot shift its activations. Often hardly to be seen.
+    network cannot shift its activations. Often hard to see.
 
     Caught by check_optimizer: weights are right, the bias is not, if there is one to look at.
     """
 
-    example = _example(rules.sgd(0.1, l2=0.5), 0.1, l2=0.5, bias_rule=rules.sgd(0.1))
+    example = _example(updates.sgd(0.1, l2=0.5), 0.1, l2=0.5, bias_update=updates.sgd(0.1))
 
     def step(self, net: Parametrized, router: Parametrized | None = None) -> None:
         gradients = net.gradients()
@@ -137,8 +140,8 @@ class DecayedBiases(SGD):
 class ScalesGradientInPlace(SGD):
     """The step lr * g is computed in the gradient's own memory.
 
-    In training: Nothing. Whoever reads the gradients afterwards, for their norm or an angle, sees
-    them lr times too small.
+    In training: Nothing. Gradients that are read afterwards, for a norm or an angle, are lr
+    times too small.
 
     Caught by check_optimizer: step changed the gradient in place.
     """
@@ -199,7 +202,7 @@ class FirstRateForever(SGD):
     Caught by check_optimizer: step 1 is right, step 2 is too long.
     """
 
-    example = _example(_falling_rule, _falling)
+    example = _example(_falling_update, _falling)
     first: float | None = None
 
     def learning_rate(self) -> float:
@@ -211,13 +214,13 @@ class FirstRateForever(SGD):
 class SquaredDecay(SGD):
     """The l1 penalty adds l1 * w instead of l1 * sign(w).
 
-    In training: Small weights are hardly pushed at all, so none becomes 0: what comes out is a
-    weak l2 penalty, and a dense network.
+    In training: Small weights are hardly pushed at all, so none becomes 0: the result is a weak
+    l2 penalty, and a dense network.
 
     Caught by check_optimizer: weights are wrong, the bias is right.
     """
 
-    example = _example(rules.sgd(0.1, l1=0.5), 0.1, l1=0.5, bias_rule=rules.sgd(0.1))
+    example = _example(updates.sgd(0.1, l1=0.5), 0.1, l1=0.5, bias_update=updates.sgd(0.1))
 
     def _penalize(self, w: Array, g: Array, lr: float) -> None:
         g += self.l1 * w
@@ -229,7 +232,7 @@ class FirstStepCorrection(Adam):
     In training: The first step is right. Around the tenth, steps are twice as long as they should
     be, after some thousand a third as long. The loss falls, and Adam seems to need another rate.
 
-    Caught by check_optimizer: step 1 is right, step 2 is 1.344 x the rule's.
+    Caught by check_optimizer: step 1 is right, step 2 is 1.344 x the update rule's.
     """
 
     example = ADAM
@@ -243,8 +246,8 @@ class FirstStepCorrection(Adam):
 class CountsParameters(Adam):
     """The step's number grows with each parameter instead of each step.
 
-    In training: The bias correction is another one for each parameter, and over too early. The
-    first steps of later layers are too short, or too long; after some thousand it hardly shows.
+    In training: Each parameter has another bias correction, and it ends too early. The first
+    steps of later layers are too short, or too long; after some thousand it hardly shows.
 
     Caught by check_optimizer: the first parameter is right, the second is not.
     """
@@ -257,7 +260,7 @@ class CountsParameters(Adam):
 
 
 class EpsInsideRoot(Adam):
-    """Eps stands inside the square root.
+    """Eps is inside the square root.
 
     In training: With the usual 1e-8 it acts like 1e-4: parameters with gradients below that (deep
     layers, rare features) hardly move.
@@ -276,20 +279,20 @@ class EpsInsideRoot(Adam):
 
 
 class DecayThroughMoments(Adam):
-    """Asked for decoupled decay, it adds the penalty to the gradient all the same.
+    """With decoupled=True it still adds the penalty to the gradient.
 
-    In training: The decay is divided by the gradient's size like the gradient: weights with large
-    gradients are hardly decayed. AdamW's better test accuracy does not come.
+    In training: The decay is divided by the gradient's size like the gradient: weights with
+    large gradients are hardly decayed. AdamW's better test accuracy is lost.
 
     Caught by check_optimizer: weights are wrong, the bias is right.
     """
 
     example = _example(
-        rules.adam(1e-2, l2=0.5, decoupled=True),
+        updates.adam(1e-2, l2=0.5, decoupled=True),
         1e-2,
         l2=0.5,
         decoupled=True,
-        bias_rule=rules.adam(1e-2),
+        bias_update=updates.adam(1e-2),
     )
 
     def _penalize(self, w: Array, g: Array, lr: float) -> None:
@@ -305,7 +308,7 @@ class SquareOfMean(RMSProp):
     Caught by check_optimizer: step 1 is too long.
     """
 
-    example = _example(rules.rmsprop(1e-2), 1e-2)
+    example = _example(updates.rmsprop(1e-2), 1e-2)
 
     def update(self, w: Array, g: Array, state: dict[str, Array], lr: float) -> None:
         mean = state["square"]
@@ -315,9 +318,9 @@ class SquareOfMean(RMSProp):
 
 
 class ForgetsTheStep(PerLayer):
-    """The parts are lent the state, but not the step's number.
+    """The parts share the state, but not the step's number.
 
-    In training: For the Adam within each step is the first. Its bias correction never ends:
+    In training: For the Adam inside, every step is the first. Its bias correction never ends:
     steps are twice too long at first and a third of their length later. Schedules stand still.
 
     Caught by check_optimizer: step 1 is right, step 2 is not.

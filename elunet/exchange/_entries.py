@@ -1,8 +1,8 @@
-"""Where a network keeps its arrays, and how another library lays the same numbers out.
+"""Pairs a network's arrays with another library's names and memory layouts.
 
-Two libraries' arrays differ by the order of their axes at most, after an axis that holds several
-(the rows of a Linear behind Flatten: height, width and channels) has been split. `Layout` is that
-one step and its inverse; a `Slot` is a layout with the place of the array in the network.
+Two libraries' arrays differ at most by the order of their axes, after an axis that combines several
+(the rows of a Linear after Flatten: height, width and channels) has been split. `Layout` is that
+step and its inverse. An `Entry` is one array of the network with its layout and both its names.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class Layout:
     Attributes
     ----------
     ours, theirs : tuple of int
-        The array's shapes here and there.
+        The array's shape in elunet and in the other library.
     split : tuple of int
-        Our shape with composite axes split up.
+        Our shape with composite axes split.
     axes : tuple of int
-        Which axis of `split` comes first, second, and so on, over there.
+        Which axis of `split` is the first, second, and so on, in the other library.
     """
 
     ours: Shape
@@ -38,35 +38,35 @@ class Layout:
     axes: Shape
     theirs: Shape
 
-    def give(self, array: Array) -> Array:
+    def to_theirs(self, array: Array) -> Array:
         """Return a copy in their layout."""
         return np.array(
             array.reshape(self.split).transpose(self.axes).reshape(self.theirs), order="C"
         )
 
-    def take(self, array: Array) -> Array:
-        """Return what they have, in our layout; it may be a view."""
+    def to_ours(self, array: Array) -> Array:
+        """Return their array in our layout; it may be a view."""
         moved = tuple(self.split[axis] for axis in self.axes)
         return array.reshape(moved).transpose(np.argsort(self.axes)).reshape(self.ours)
 
 
 def same(shape: Shape) -> Layout:
-    """Return the layout of an array that both have alike."""
+    """Return the layout of an array that is the same in both."""
     return Layout(shape, shape, tuple(range(len(shape))), shape)
 
 
 @dataclass(frozen=True)
-class Slot:
-    """One array of a network.
+class Entry:
+    """One array of a network, and what it is in the other library.
 
     Attributes
     ----------
     home : dict
         The layer's `params` or `state`.
     key : str
-        Its name in there.
+        Its name in that dict.
     ours, theirs : str
-        What it is called here ("conv1.W") and there ("conv1.weight").
+        Its name in elunet ("conv1.W") and in the other library ("conv1.weight").
     layout : Layout
     """
 
@@ -76,12 +76,12 @@ class Slot:
     theirs: str
     layout: Layout
 
-    def give(self) -> Array:
-        """Return a copy of the array in their layout, in its own dtype."""
-        return self.layout.give(self.home[self.key])
+    def exported(self) -> Array:
+        """Return a copy of the array in their layout and its own dtype."""
+        return self.layout.to_theirs(self.home[self.key])
 
     def difference(self, theirs: Array) -> str:
-        """Say how an array of theirs does not fit; "" if it does."""
+        """Say how their array does not fit; "" if it does."""
         if theirs.shape == self.layout.theirs and theirs.dtype.kind == "f":
             return ""
         return (
@@ -89,34 +89,34 @@ class Slot:
             f" {theirs.dtype} of shape {theirs.shape}"
         )
 
-    def take(self, theirs: Array) -> None:
-        """Put their numbers here, without rounding: an array of float64 makes ours one, too."""
+    def load(self, theirs: Array) -> None:
+        """Load their numbers without rounding: if theirs are float64, ours become float64."""
         ours = self.home[self.key]
         dtype = np.promote_types(ours.dtype, theirs.dtype)
         if dtype == ours.dtype:
-            ours[...] = self.layout.take(theirs)  # so that whoever holds it sees it
+            ours[...] = self.layout.to_ours(theirs)  # in place, for those who hold the array
         else:
-            self.home[self.key] = np.array(self.layout.take(theirs), dtype, order="C")
+            self.home[self.key] = np.array(self.layout.to_ours(theirs), dtype, order="C")
 
 
-def fill(owner: str, what: str, pairs: Sequence[tuple[Slot, Array]], problems: list[str]) -> None:
-    """Put arrays into their slots, if all fit and there were no problems before.
+def fill(owner: str, what: str, pairs: Sequence[tuple[Entry, Array]], problems: list[str]) -> None:
+    """Load arrays into the network, if all fit and no problem was found before.
 
     Raises
     ------
     ValueError
-        Otherwise; it lists all differences, and nothing is changed.
+        Otherwise; it lists all differences, and nothing changes.
     """
-    problems = problems + [text for slot, array in pairs if (text := slot.difference(array))]
+    problems = problems + [text for entry, array in pairs if (text := entry.difference(array))]
     if problems:
         listed = "\n".join(problems)
         raise ValueError(f"{owner}: expected {what} to fit the network, got differences:\n{listed}")
-    for slot, array in pairs:
-        slot.take(array)
+    for entry, array in pairs:
+        entry.load(array)
 
 
 def as_array(value: Any) -> Array:
-    """Return a tensor of PyTorch's, an array or numbers as an array; bfloat16 as float32."""
+    """Return a PyTorch tensor, an array or numbers as an array; bfloat16 becomes float32."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         if str(value.dtype) == "torch.bfloat16":  # which NumPy does not have
@@ -128,8 +128,8 @@ def as_array(value: Any) -> Array:
 def output_shapes(owner: str, net: Network, input_shape: Sequence[int]) -> dict[str, Shape]:
     """Return {name: shape without the batch} of the input and of every layer's output.
 
-    One picture of zeros goes through layers that share our arrays but keep what they keep
-    themselves, so that a backward pass may still follow the network's last forward pass.
+    One image of zeros goes through copies of the layers. They share the network's arrays, but what
+    they keep is their own, so a backward pass may still follow the network's last forward pass.
 
     Raises
     ------

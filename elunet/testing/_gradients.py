@@ -1,8 +1,8 @@
-"""The verdict on a layer's gradients: entry by entry here, and in one direction elsewhere.
+"""A layer's gradients: entry by entry at one x, and along one direction at another.
 
-What a pass gave is compared with differences of further passes. A gradient that is wrong is looked
-at more closely, for a cause; one that is right is tried again after x, and then each parameter, has
-moved: what a layer keeps past its time agrees only where it was kept.
+Each gradient is compared with differences of further forward passes. If it is wrong, a closer look
+finds the cause. If it is right, it is checked again after x and the parameters have changed: a
+value that a layer kept for too long is right only where it was computed.
 """
 
 from __future__ import annotations
@@ -14,31 +14,27 @@ from collections.abc import Callable
 import numpy as np
 
 from elunet._types import Array
-from elunet.testing._compare import Probe, Settings, Target, compare
+from elunet.testing._contents import Parameter
 from elunet.testing._diagnose import Factor, batch_factor
-from elunet.testing._manners import moved, same
-from elunet.testing._report import GradientCheckError, Row
+from elunet.testing._differences import Probe, Settings, Target, compare_gradient
+from elunet.testing._report import Row
 from elunet.testing._runner import Runner, Sample
-from elunet.testing._subject import Parameter
+from elunet.testing._side_effects import moved, same
 
 
 def rows_of(run: Runner, sample: Sample, settings: Settings) -> list[Row]:
     """Compare dx and every parameter's gradient with differences; one row for each."""
-    rows = []
-    for target in targets_of(run, sample, run.inputs):
-        try:
-            rows.append(compare(target, sample.dy, settings))
-        except GradientCheckError as error:
-            raise GradientCheckError(
-                f"{run.name}: {error}", error.array, error.index, error.cause
-            ) from None
+    rows = [
+        compare_gradient(run.name, target, sample.dy, settings)
+        for target in targets_of(run, sample, run.inputs)
+    ]
     if all(row.ok for row in rows):
         return rows
     return _look_closer(run, sample, rows, settings.rng(3))
 
 
 def check_elsewhere(run: Runner, sample: Sample, settings: Settings) -> None:
-    """Check the gradients along a random direction at other x and other parameters."""
+    """Check the gradients along a random direction, for another x and other parameters."""
     rng = settings.rng(5)
     inputs = moved(run.inputs)
     _check_there(run, sample, inputs, settings, rng, "at another x", "what an earlier forward kept")
@@ -48,8 +44,8 @@ def check_elsewhere(run: Runner, sample: Sample, settings: Settings) -> None:
     others = moved([parameter.value for parameter in sample.parameters])
     try:
         for parameter, value in zip(sample.parameters, others, strict=True):
-            parameter.place(value)
-        where = "after other arrays were put in the parameters' places"
+            parameter.set(value)
+        where = "after the parameters were replaced by other arrays"
         _check_there(run, sample, inputs, settings, rng, where, kept)
         for value in others:
             value *= 1.05
@@ -57,7 +53,7 @@ def check_elsewhere(run: Runner, sample: Sample, settings: Settings) -> None:
         _check_there(run, sample, inputs, settings, rng, where, kept)
     finally:
         for parameter in sample.parameters:
-            parameter.place(parameter.value)
+            parameter.set(parameter.value)
 
 
 def _check_there(
@@ -69,7 +65,7 @@ def _check_there(
     where: str,
     kept: str,
 ) -> None:
-    """Take a sample with the parameters as they are now, and compare it along one direction."""
+    """Take a sample with the current parameters, and compare it along one direction."""
     if hasattr(run.layer, "zero_grad"):
         run.layer.zero_grad()
     added = [_is_added_up(run, parameter) for parameter in sample.parameters]
@@ -93,12 +89,12 @@ def _check_there(
 
 
 def _is_added_up(run: Runner, parameter: Parameter) -> bool:
-    """Whether this gradient is not at 0 where the layer's own zero_grad should have put it."""
+    """Whether this gradient is not 0 although the layer's zero_grad was called."""
     return hasattr(run.layer, "zero_grad") and bool(np.any(parameter.gradient()))
 
 
 def targets_of(run: Runner, sample: Sample, inputs: list[Array]) -> list[Target]:
-    """Return what is to be compared, dx first, with the parameters as they are now."""
+    """Return what is to be compared, dx first, with the current parameters."""
     targets = []
     for place, (label, value, dx) in enumerate(zip(run.labels, inputs, sample.dxs, strict=True)):
         factors = _input_factors(run, value, sample.y)
@@ -106,7 +102,7 @@ def targets_of(run: Runner, sample: Sample, inputs: list[Array]) -> list[Target]
         targets.append(Target(f"d{label}", label, value, dx, output, factors))
     factors = _parameter_factors(sample.y)
     for parameter, gradient in zip(sample.parameters, sample.gradients, strict=True):
-        value = parameter.slots[0].get()
+        value = parameter.locations[0].get()
         output = _with_parameter(run, inputs, parameter, value)
         name, symbol = parameter.name, parameter.symbol
         targets.append(Target(name, symbol, value, gradient, output, factors, is_input=False))
@@ -126,11 +122,11 @@ def _with_parameter(
     run: Runner, inputs: list[Array], parameter: Parameter, value: Array
 ) -> Callable[[Array], Array]:
     def output(v: Array) -> Array:
-        parameter.place(v)
+        parameter.set(v)
         try:
             return run.forward([other.copy() for other in inputs]).copy()
         finally:
-            parameter.place(value)
+            parameter.set(value)
 
     return output
 
@@ -175,7 +171,7 @@ def _parameter_factors(y: Array) -> list[Factor]:
     count, positions = len(y), math.prod(y.shape[1:-1])
     factors = [batch_factor(count)]
     for number, what in (
-        (positions, f"the {positions} positions of a picture"),
+        (positions, f"the {positions} positions of an image"),
         (count * positions, f"the batch and its positions ({count} x {positions})"),
     ):
         if number not in [factor.number for factor in factors]:
@@ -192,7 +188,7 @@ def _parameter_factors(y: Array) -> list[Factor]:
 def _look_closer(
     run: Runner, sample: Sample, rows: list[Row], rng: np.random.Generator
 ) -> list[Row]:
-    """Look for causes that show in no pattern: rounding, and a backward not linear in dy."""
+    """Look for causes without a pattern: rounding, and a backward that is not linear in dy."""
     near = [v * (1 + 1e-3 * rng.standard_normal(v.shape)) for v in run.inputs]
     y = run.forward(near)
     if np.any(y != sample.y) and np.array_equal(y, y.astype(np.float32)):

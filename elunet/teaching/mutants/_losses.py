@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from elunet._types import Array
 from elunet.losses import CrossEntropy, MeanAbsoluteError, MeanSquaredError, SoftmaxCrossEntropy
+from elunet.teaching.mutants import _formulas as formulas
+from elunet.teaching.mutants._mutant import Example
 from elunet.testing._inputs import spread
-from elunet.testing.mutants import _formulas as formulas
-from elunet.testing.mutants._record import Example
 
 
 def _logits() -> tuple[Array, Array]:
@@ -71,7 +71,7 @@ class MeanOverClasses(SoftmaxCrossEntropy):
     """The sum is divided by the number of classes instead of rows.
 
     In training: The learning rate is N / C times too large: 10 for a batch of 100 and ten classes.
-    Reported losses cannot be compared with anybody's.
+    Reported losses cannot be compared with other programs'.
 
     Caught by LossContract.test_mean_over_rows: value and gradient agree, but are no mean.
     """
@@ -104,7 +104,7 @@ class ExponentialOverflows(SoftmaxCrossEntropy):
 class NormalizedOverBatch(SoftmaxCrossEntropy):
     """The softmax's sum runs over the batch instead of the classes.
 
-    In training: The network is never asked to compare the classes of one picture. The loss
+    In training: The network is never asked to compare the classes of one image. The loss
     falls a little and stays high, and the accuracy is worse than it could be.
 
     Caught by LossContract.test_mean_over_rows: a row alone has loss 0.
@@ -122,8 +122,8 @@ class NormalizedOverBatch(SoftmaxCrossEntropy):
 class LabelsFromOne(SoftmaxCrossEntropy):
     """Integer labels are read as 1, 2, ... C, so each means the class before; one-hot rows are not.
 
-    In training: The network learns well, the wrong names. The accuracy, which reads labels from 0,
-    is below chance while the loss is low.
+    In training: The network learns well, but the wrong labels. The accuracy, which reads labels
+    from 0, is below chance while the loss is low.
 
     Caught by LossContract.test_labels_are_one_hot_rows: labels and their one-hot rows differ.
     """
@@ -151,7 +151,7 @@ class InBits(SoftmaxCrossEntropy):
 
 
 class GradientForLogits(CrossEntropy):
-    """The prediction is probabilities, the gradient is p - y, that by the logits.
+    """Predictions are probabilities, but p - y is the gradient with respect to logits.
 
     In training: Behind a Softmax layer its Jacobian is applied twice. Where a class is nearly
     certain and wrong, nothing comes through: learning starts late or never.
@@ -167,7 +167,7 @@ class GradientForLogits(CrossEntropy):
 
 
 class LogarithmOfZero(CrossEntropy):
-    """A probability of 0 is not kept from the logarithm.
+    """The logarithm is taken of a probability of 0.
 
     In training: Nothing, until a softmax in float32 rounds the label's probability to 0. Then the
     loss is infinite and the gradient NaN.
@@ -187,7 +187,7 @@ class LogarithmOfZero(CrossEntropy):
 class MissingTwo(MeanSquaredError):
     """The gradient is that of half the squared error.
 
-    In training: The learning rate is half of what it says. Nothing else; that is why it stays.
+    In training: The learning rate is half of what it says. Nothing else, so nobody notices.
 
     Caught by check_loss: analytic = 1/2 x numeric.
     """
@@ -238,7 +238,7 @@ class SpreadTarget(MeanSquaredError):
 class WithoutSign(MeanAbsoluteError):
     """The gradient is the size of the difference, divided by M: the sign is lost.
 
-    In training: All predictions are pushed down, those that are too small as well: the loss falls
+    In training: All predictions are pushed down, even those that are too small: the loss falls
     at first, and then rises without end.
 
     Caught by check_loss: dy is wrong, and never negative.
@@ -254,8 +254,8 @@ class WithoutSign(MeanAbsoluteError):
 class GradientInFloat64(MeanAbsoluteError):
     """Dy is float64 for predictions in float32.
 
-    In training: Nothing is wrong but the clock: from the first layer of the way back on, layers
-    that do not cast compute in float64.
+    In training: Only the speed is wrong: in the backward pass, layers that do not cast compute
+    in float64.
 
     Caught by LossContract.test_form: dy is float64 for a prediction in float32.
     """

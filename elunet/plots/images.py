@@ -1,4 +1,4 @@
-"""Pictures made of a network's numbers: its first filters, and what its output depends on."""
+"""A network's first filters as images, and the pixels that its output depends on."""
 
 from __future__ import annotations
 
@@ -30,34 +30,34 @@ def filters(
     file: File = None,
     title: str = "",
 ) -> Figure:
-    """Draw the first weighted layer's filters as a grid of color pictures.
+    """Draw the first weighted layer's filters as a grid of color images.
 
     Each filter is scaled by its own extremes over all pixels and colors, ``(w - min) / (max -
-    min)``. So colors show a filter's pattern, not its strength, and a weight of 0 has no color of
-    its own. A constant filter is gray, one with a NaN or an infinity gray with a cross.
+    min)``. So colors show a filter's pattern, not its strength, and no color stands for a weight
+    of 0. A constant filter is gray, and one with a NaN or an infinity is gray with a cross.
 
     Parameters
     ----------
     source : Network or array
-        A network, or a W of shape (kh, kw, C, filters), or (inputs, filters) with `shape`. The
-        pictures have C = 1 or 3 colors.
+        A network, or a W of shape (kh, kw, C, filters), or (inputs, filters) with `shape`. C is 1
+        or 3 colors.
     shape : (H, W, C), optional
-        The pictures that a Linear layer sees, which its W does not tell.
+        The shape of a Linear layer's input images, which its W does not contain.
     columns : int, optional
-        Filters in a row, by default about three times as many as rows.
+        Filters in a row, by default about three times the number of rows.
     file : path, optional
-        Where to save the picture; the ending tells the format.
+        Where to save the figure; the ending tells the format.
     title : str
 
     Returns
     -------
     matplotlib.figure.Figure
-        Row by row, in the order of W's last axis.
+        The filters row by row, in the order of W's last axis.
 
     Raises
     ------
     TypeError, ValueError
-        If there is no weighted layer, or its filters are no pictures of 1 or 3 colors.
+        If there is no weighted layer, or its filters do not have 1 or 3 colors.
 
     Examples
     --------
@@ -67,11 +67,11 @@ def filters(
     >>> figure.axes[0].images[0].get_array().shape  # 2 x 8 filters of 80 x 80 dots with frames
     (172, 676, 3)
     """
-    W = _as_pictures(source, shape)
+    W = _as_images(source, shape)
     height, width, _, count = W.shape
     columns = min(count, _columns(W) if columns is None else integer("filters", "columns", columns))
     rows = -(-count // columns)
-    # Weights are squares of `zoom` dots, so that none is cut where the figure is drawn.
+    # Each weight is a square of `zoom` dots, so that all squares are drawn whole.
     zoom = max(1, min((SHEET // columns - FRAME) // width, LARGEST // max(height, width)))
     high, wide = zoom * height + FRAME, zoom * width + FRAME
     sheet = np.ones((rows * high + FRAME, columns * wide + FRAME, 3))  # white between them
@@ -87,7 +87,7 @@ def filters(
 
 
 def _columns(W: Array) -> int:
-    """Return a number of columns near thrice that of rows which leaves few places empty."""
+    """Return a number of columns, near three times that of rows, that leaves few gaps."""
     height, width, _, count = W.shape
     wanted = max(1.0, math.sqrt(3 * count * height / width))
     near = range(max(1, round(0.6 * wanted)), round(1.4 * wanted) + 1)
@@ -95,7 +95,7 @@ def _columns(W: Array) -> int:
 
 
 def _on_its_own(sheet: Array, crosses: list[tuple[float, float]], title: str) -> Figure:
-    """Return a figure of a picture, dot for dot, with crosses on it."""
+    """Return a figure of an image, one dot per pixel, with crosses on it."""
     height, width = (side / DOTS_PER_INCH for side in sheet.shape[:2])
     lines = len(wrapped(title, max(width, 3)).split("\n")) if title else 0
     above = 0.2 * lines + 0.12 * bool(title)
@@ -111,7 +111,7 @@ def _on_its_own(sheet: Array, crosses: list[tuple[float, float]], title: str) ->
     return figure
 
 
-def _as_pictures(source: Network | Array, shape: Shape | None) -> Array:
+def _as_images(source: Network | Array, shape: Shape | None) -> Array:
     """Return W of shape (kh, kw, C, filters) with C of 1 or 3."""
     if isinstance(source, Network):
         weights = [layer.params["W"] for layer in source.layers if layer.weighted]
@@ -129,7 +129,7 @@ def _as_pictures(source: Network | Array, shape: Shape | None) -> Array:
             )
         W = W.reshape(*shape, W.shape[1])
     if W.ndim != 4 or W.shape[2] not in (1, 3) or not W.size:
-        hint = "; of a Linear layer, give the pictures' shape" if W.ndim == 2 else ""
+        hint = "; for a Linear layer, give the images' shape" if W.ndim == 2 else ""
         raise ValueError(
             f"filters: expected W of shape (kh, kw, 1 or 3, filters), got {W.shape}{hint}"
         )
@@ -147,20 +147,20 @@ def _scaled(values: Array) -> tuple[Array, bool]:
 
 
 def input_gradient(net: Network, x: Array, label: Any = None) -> tuple[Array, Array]:
-    """Return d output[label] / dx of each picture, and the labels.
+    """Return d output[label] / dx for each image, and the labels.
 
-    It is the gradient of the network as it is in use: dropout is off, and batch normalization has
-    its running statistics. Nothing in the network changes, not even what an earlier forward pass
-    kept for its backward pass.
+    The gradient is that of evaluation: dropout is off, and batch normalization uses its running
+    statistics. Nothing in the network changes, not even what an earlier forward pass kept for its
+    backward pass.
 
     Parameters
     ----------
     net : Network
-        Whose output is (N, C), one logit per class. If a Softmax layer ends it, the gradient is
+        Its output is (N, C), one logit per class. If its last layer is a Softmax, the gradient is
         that of a probability.
     x : float array (N, ...)
     label : int or array (N,) of integers, optional
-        By default each picture's predicted class.
+        By default each image's predicted class.
 
     Returns
     -------
@@ -184,7 +184,7 @@ def input_gradient(net: Network, x: Array, label: Any = None) -> tuple[Array, Ar
     check_float(x, "input_gradient: expected x")
     if not len(x) or not net.nodes:
         raise ValueError(
-            "input_gradient: expected at least one picture and one layer, got x of shape"
+            "input_gradient: expected at least one image and one layer, got x of shape"
             f" {x.shape} and {len(net)} layers"
         )
     layers, y = _forward_by_hand(net, x)
@@ -205,8 +205,8 @@ def input_gradient(net: Network, x: Array, label: Any = None) -> tuple[Array, Ar
 def _forward_by_hand(net: Network, x: Array) -> tuple[dict[str, Layer], Array]:
     """Return copies of the layers after a forward pass (their arrays are shared), and the output.
 
-    Of a layer called by hand, every forward pass permits a backward pass, also one with
-    train=False, which a network would make it forget.
+    If a layer is called by hand, any forward pass permits a backward pass. In a network the layer
+    would forget a forward pass with train=False.
     """
     values, layers = {INPUT: x}, {}
     for node in net.nodes:
@@ -233,43 +233,43 @@ def saliency(
     net: Network,
     x: Array,
     label: Any = None,
-    pictures: Array | None = None,
+    images: Array | None = None,
     classes: Sequence[str] | None = None,
     file: File = None,
     title: str = "",
 ) -> Figure:
-    """Draw pictures and, below each, how strongly its class's logit depends on each pixel.
+    """Draw saliency maps: how strongly each image's logit depends on each pixel.
 
-    That is ``max over colors of |d logit / dx|``, each map scaled by its own maximum: bright pixels
-    are where a small change changes the logit most. It says nothing of which way, nor of pixels
-    that matter only together. A map without a finite number, or of zeros only, says so.
+    A map is ``max over colors of |d logit / dx|``, scaled by its own maximum. At bright pixels a
+    small change changes the logit most. The map does not show the direction of the change, nor
+    pixels that matter only together. A map without finite numbers, or of zeros only, says so.
 
     Parameters
     ----------
     net : Network
-        See `input_gradient`: it stays as it is, and dropout is off.
+        It does not change, and dropout is off; see `input_gradient`.
     x : float array (N, H, W, C)
-        As the network takes them; C is 1 or 3.
+        The network's input; C is 1 or 3.
     label : int or array (N,) of integers, optional
-        Whose logit; by default each picture's predicted class.
-    pictures : array (N, H, W, C), optional
-        What to show above the maps: uint8, or floats from 0 to 1. By default x, each picture scaled
-        by its own extremes.
+        The class of the logit; by default each image's predicted class.
+    images : array (N, H, W, C), optional
+        The images to show above the maps: uint8, or floats from 0 to 1. By default x, each image
+        scaled by its own extremes.
     classes : sequence of str, optional
         Names of the classes, by default their numbers.
     file : path, optional
-        Where to save the picture; the ending tells the format.
+        Where to save the figure; the ending tells the format.
     title : str
 
     Returns
     -------
     matplotlib.figure.Figure
-        Up to eight pictures in a row.
+        Up to eight images in a row.
 
     Raises
     ------
     TypeError, ValueError
-        If x is no batch of pictures or does not fit the network, or `pictures`, `label` or
+        If x is no batch of images or does not fit the network, or `images`, `label` or
         `classes` do not fit x.
 
     References
@@ -282,7 +282,7 @@ def saliency(
     >>> import elunet as eln
     >>> x, _ = eln.data.make_shapes(3, seed=0)
     >>> net = eln.models.elu11(widths=(8,) * 10)
-    >>> figure = eln.plots.saliency(net, eln.data.standardize(x), pictures=x)
+    >>> figure = eln.plots.saliency(net, eln.data.standardize(x), images=x)
     >>> len(figure.axes)
     6
     """
@@ -291,14 +291,12 @@ def saliency(
             f"saliency: expected x of shape (N, H, W, 1 or 3), got {getattr(x, 'shape', x)!r}"
         )
     if not len(x):
-        raise ValueError("saliency: expected x with at least one picture, got none")
-    if pictures is None:
-        pictures = np.stack([_scaled(one.astype(np.float64))[0] for one in x])
-    pictures = np.asarray(pictures)
-    if pictures.shape != x.shape:
-        raise ValueError(
-            f"saliency: expected pictures of x's shape {x.shape}, got {pictures.shape}"
-        )
+        raise ValueError("saliency: expected x with at least one image, got none")
+    if images is None:
+        images = np.stack([_scaled(one.astype(np.float64))[0] for one in x])
+    images = np.asarray(images)
+    if images.shape != x.shape:
+        raise ValueError(f"saliency: expected images of x's shape {x.shape}, got {images.shape}")
     gradient, chosen = input_gradient(net, x, label)
     names = [str(i) for i in range(int(chosen.max()) + 1)] if classes is None else list(classes)
     if len(names) <= chosen.max():
@@ -312,9 +310,9 @@ def saliency(
     panels = figure.subplots(2 * rows, across, squeeze=False)
     for axes in panels.ravel():
         axes.set_axis_off()
-    for index, (picture, strength) in enumerate(zip(pictures, maps, strict=True)):
+    for index, (image, strength) in enumerate(zip(images, maps, strict=True)):
         above, below = panels[2 * (index // across) : 2 * (index // across) + 2, index % across]
-        above.imshow(picture if picture.shape[2] == 3 else picture[..., 0], cmap="gray")
+        above.imshow(image if image.shape[2] == 3 else image[..., 0], cmap="gray")
         above.set_title(names[chosen[index]], fontsize=9)
         most = strength.max()
         if not np.isfinite(most) or most == 0:

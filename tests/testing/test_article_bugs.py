@@ -1,4 +1,4 @@
-"""The slips of the article's manual gradients, caught; and elunet's own layers, which pass."""
+"""The checks find the bugs of the article's manual gradients, and elunet's own layers pass."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ KINDS = [name for name in layers.__all__ if name not in ("Layer", "Weighted")]
 
 
 @pytest.fixture
-def pictures():
+def images():
     return strategies.spread((2, 6, 4, 3), np.random.default_rng(0))
 
 
@@ -22,7 +22,7 @@ def message(layer, x):
 
 
 class ArticleELU(layers.ELU):
-    """The derivative as the article has it: [x > 0] + elu(min(x, 0)) + 1."""
+    """The article's derivative: [x > 0] + elu(min(x, 0)) + 1."""
 
     def forward(self, x, train=False):
         self.x = x
@@ -32,8 +32,8 @@ class ArticleELU(layers.ELU):
         return dy * ((self.x > 0) + np.expm1(np.minimum(self.x, 0)) + 1)
 
 
-def test_elu_with_derivative_2_above_0(pictures):
-    text = message(ArticleELU(), pictures)
+def test_elu_with_derivative_2_above_0(images):
+    text = message(ArticleELU(), images)
     assert "ArticleELU (ELU" in text
     assert "dx is wrong at 72 of 144 entries" in text
     assert (
@@ -43,14 +43,14 @@ def test_elu_with_derivative_2_above_0(pictures):
 
 
 class ArticleMeanPool(layers.MeanPool2D):
-    """Repeats the gradient to all entries of a window, and leaves it at that."""
+    """Repeats the gradient to all entries of a window, without dividing it."""
 
     def backward_input(self, dy):
         return dy.repeat(self.size, axis=1).repeat(self.size, axis=2)
 
 
-def test_mean_pooling_without_a_quarter(pictures):
-    text = message(ArticleMeanPool(), pictures)
+def test_mean_pooling_without_a_quarter(images):
+    text = message(ArticleMeanPool(), images)
     assert "dx is wrong at 144 of 144 entries" in text
     assert (
         "analytic = 4 x numeric everywhere: a missing factor 1/4, the window's area: mean "
@@ -70,14 +70,14 @@ class AveragedLinear(layers.Linear):
         self.grads["b"] = dy.mean(axis=0)
 
 
-def test_bias_gradient_averaged(pictures):
-    text = message(AveragedConv(3, 2, 3, seed=0), pictures)
+def test_bias_gradient_averaged(images):
+    text = message(AveragedConv(3, 2, 3, seed=0), images)
     assert "grads['b'] is wrong at 2 of 2 entries" in text
     assert (
         "analytic = 1/48 x numeric everywhere: averaged over the batch and its positions (2 x 24) "
         "instead of summed"
     ) in text
-    text = message(AveragedLinear(12, 3, seed=0), pictures.reshape(12, 12))
+    text = message(AveragedLinear(12, 3, seed=0), images.reshape(12, 12))
     assert "grads['b'] is wrong at 3 of 3 entries" in text
     assert "averaged over the batch of 12 instead of summed" in text
 
@@ -88,8 +88,8 @@ class LateDropout(layers.Dropout):
         return super().backward_input(dy)
 
 
-def test_dropout_with_a_new_mask_on_the_way_back(pictures):
-    assert "dx" in message(LateDropout(0.5, seed=0), pictures)
+def test_dropout_with_a_new_mask_on_the_way_back(images):
+    assert "dx" in message(LateDropout(0.5, seed=0), images)
 
 
 class NoMeanTerm(layers.BatchNorm):
@@ -99,9 +99,9 @@ class NoMeanTerm(layers.BatchNorm):
         return gamma * rstd * (dy - x_hat * np.sum(dy * x_hat, axis=(0, 1, 2)) / count)
 
 
-def test_batch_norm_without_the_term_of_the_mean(pictures):
+def test_batch_norm_without_the_term_of_the_mean(images):
     assert "a constant of each channel's own (axis 3): the term that comes through a mean" in (
-        message(NoMeanTerm(3), pictures)
+        message(NoMeanTerm(3), images)
     )
 
 
@@ -119,20 +119,20 @@ def test_layers_pass(kind):
 
 
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0, 5.0])
-def test_elu_passes_for_any_alpha(alpha, pictures):
-    assert check_layer(layers.ELU(alpha), pictures).max_rel_error < 1e-6
+def test_elu_passes_for_any_alpha(alpha, images):
+    assert check_layer(layers.ELU(alpha), images).max_rel_error < 1e-6
 
 
-def test_elu_has_a_kink_unless_alpha_is_1(pictures):
-    pictures[1, 2, 3, 0] = 0
-    check_layer(layers.ELU(1.0), pictures)
+def test_elu_has_a_kink_unless_alpha_is_1(images):
+    images[1, 2, 3, 0] = 0
+    check_layer(layers.ELU(1.0), images)
     with pytest.raises(GradientCheckError, match=r"x\[1, 2, 3, 0\] = 0 sits on a kink"):
-        check_layer(layers.ELU(2.0), pictures)
+        check_layer(layers.ELU(2.0), images)
 
 
-def test_ties_of_max_pooling(pictures):
+def test_ties_of_max_pooling(images):
     with pytest.raises(GradientCheckError, match="sits on a kink or a tie"):
-        check_layer(layers.MaxPool2D(), np.zeros_like(pictures))
+        check_layer(layers.MaxPool2D(), np.zeros_like(images))
 
 
 @pytest.mark.parametrize(
@@ -146,5 +146,5 @@ def test_ties_of_max_pooling(pictures):
     ],
     ids=repr,
 )
-def test_larger_layers_pass(layer, pictures):
-    check_layer(layer, pictures)
+def test_larger_layers_pass(layer, images):
+    check_layer(layer, images)

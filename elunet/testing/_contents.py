@@ -1,8 +1,8 @@
-"""Finding what a layer holds (parts, parameters, random state) and putting all of it back.
+"""Find what a layer holds (parts, parameters, random state), and restore all of it.
 
-A check has to run somebody's layer in float64, many times, and leave no trace. So it looks at the
-object as it is: dicts `params` and `grads`, or attributes such as W and dW; generators; layers
-inside layers. Nothing has to be declared.
+A check runs a layer in float64, many times, and must leave it unchanged. It looks at the object as
+it is: the dicts `params` and `grads`, or attributes such as W and dW; generators; layers inside
+layers. The layer has to declare nothing.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Randomness:
         self._python = random.getstate()
 
     def restore(self) -> None:
-        """Set all of them back."""
+        """Restore all of them."""
         for item, state in self._own:
             _bits(item).state = copy.deepcopy(state)
         np.random.set_state(self._numpy)  # noqa: NPY002
@@ -93,9 +93,9 @@ def _bits(item: Any) -> Any:
 
 
 class Snapshot:
-    """Everything that some parts hold, so that it can be put back.
+    """Everything that some parts hold, so that it can be restored.
 
-    Attributes come back as the same objects, arrays with their contents, dicts and lists with
+    Attributes are restored as the same objects, arrays with their contents, dicts and lists with
     their items.
     """
 
@@ -115,7 +115,7 @@ class Snapshot:
         self._randomness = Randomness(parts)
 
     def restore(self) -> None:
-        """Put everything back."""
+        """Restore everything."""
         for part, own in self._attributes:
             for name in attributes(part).keys() - own.keys():
                 delattr(part, name)
@@ -134,7 +134,7 @@ class Snapshot:
 
 
 class Frozen:
-    """Random state and the `state` arrays alone: what has to be equal before each forward pass."""
+    """The random state and the `state` arrays, which must be equal before each forward pass."""
 
     def __init__(self, parts: Mapping[str, Any]) -> None:
         self._states = [
@@ -145,7 +145,7 @@ class Frozen:
         self._randomness = Randomness(parts)
 
     def restore(self) -> None:
-        """Set them back."""
+        """Restore them."""
         for state, saved in self._states:
             for key, value in saved.items():
                 state[key] = value.copy()
@@ -153,7 +153,7 @@ class Frozen:
 
 
 @dataclass
-class Slot:
+class Location:
     """A place that holds an array: an entry of a dict or list, or an attribute."""
 
     holder: Any
@@ -161,11 +161,11 @@ class Slot:
     is_attribute: bool = False
 
     def get(self) -> Any:
-        """Return what is there."""
+        """Return the array."""
         return getattr(self.holder, self.key) if self.is_attribute else self.holder[self.key]
 
     def set(self, value: Array) -> None:
-        """Put an array there."""
+        """Replace the array."""
         if self.is_attribute:
             object.__setattr__(self.holder, self.key, value)
         else:
@@ -174,47 +174,47 @@ class Slot:
 
 @dataclass(eq=False)
 class Parameter:
-    """A parameter in float64, at every place where the layer holds the original."""
+    """A parameter in float64, in every place where the layer holds the original."""
 
     name: str
     """The gradient's name in messages: "grads['W']", "dW"."""
     symbol: str
     """The parameter's own: "params['W']", "W"."""
     value: Array
-    slots: list[Slot]
+    locations: list[Location]
     gradient: Callable[[], Any]
     """Return the gradient of the last backward pass, None if there is none."""
     listed: bool
     """Whether it comes from `params`, so that a gradient has to be there."""
 
-    def place(self, value: Array) -> None:
-        """Let the layer compute with this value."""
-        for slot in self.slots:
-            slot.set(value)
+    def set(self, value: Array) -> None:
+        """Make the layer compute with this value."""
+        for location in self.locations:
+            location.set(value)
 
 
-def _slots(parts: Mapping[str, Any]) -> dict[int, list[Slot]]:
+def _locations(parts: Mapping[str, Any]) -> dict[int, list[Location]]:
     """Map the id of each real array to the places that hold it."""
-    slots: dict[int, list[Slot]] = {}
+    locations: dict[int, list[Location]] = {}
     seen: set[int] = set()
 
-    def note(value: Any, slot: Slot) -> None:
+    def note(value: Any, location: Location) -> None:
         if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-            slots.setdefault(id(value), []).append(slot)
+            locations.setdefault(id(value), []).append(location)
 
     def enter(holder: Any, depth: int) -> None:
         if depth == 0 or id(holder) in seen or not isinstance(holder, dict | list):
             return
         seen.add(id(holder))
         for key, item in holder.items() if isinstance(holder, dict) else enumerate(holder):
-            note(item, Slot(holder, key))
+            note(item, Location(holder, key))
             enter(item, depth - 1)
 
     for part in parts.values():
         for name, value in attributes(part).items():
-            note(value, Slot(part, name, is_attribute=True))
+            note(value, Location(part, name, is_attribute=True))
             enter(value, 2)
-    return slots
+    return locations
 
 
 def held_arrays(parts: Mapping[str, Any]) -> list[tuple[str, Array, Array]]:
@@ -241,14 +241,14 @@ def _get(holder: Any, key: Any) -> Any:
 
 
 def in_float64(parts: Mapping[str, Any]) -> list[Parameter]:
-    """Put float64 copies in the place of all real arrays that may be parameters.
+    """Replace all real arrays that may be parameters by float64 copies.
 
     The caller holds a `Snapshot`.
 
     Returns
     -------
     list of Parameter
-        Candidates; those from attributes are real ones only if a gradient turns up.
+        Candidates; an attribute is a parameter only if it gets a gradient.
 
     Raises
     ------
@@ -261,7 +261,7 @@ def in_float64(parts: Mapping[str, Any]) -> list[Parameter]:
 
 
 def named_in_float64(parts: Mapping[str, Any], net: Any) -> list[Parameter]:
-    """Do the same with what ``net.parameters()`` names."""
+    """Do the same with the arrays of ``net.parameters()``."""
     pairs = []
     for name, value in net.parameters().items():
         work = np.array(value, dtype=np.float64, order="C")
@@ -271,23 +271,23 @@ def named_in_float64(parts: Mapping[str, Any], net: Any) -> list[Parameter]:
 
 
 def _replace(parts: Mapping[str, Any], pairs: list[tuple[Parameter, Any]]) -> list[Parameter]:
-    slots = _slots(parts)
+    locations = _locations(parts)
     found: dict[int, Parameter] = {}
-    # A gradient written into its old array must keep its precision, one added to it start at 0.
+    # A gradient written into its old array must keep float64; one added to it must start at 0.
     old_gradients = [parameter.gradient() for parameter, _ in pairs]
     for parameter, value in pairs:
-        if id(value) not in slots:
+        if id(value) not in locations:
             raise TypeError(
-                f"expected {parameter.symbol} to be held in a dict or an attribute where another "
-                "array can be put in its place, got one that is made anew at each look"
+                f"expected {parameter.symbol} in a dict or an attribute where another array can "
+                "replace it, got one that is made new at each access"
             )
-        parameter.slots = slots[id(value)]
+        parameter.locations = locations[id(value)]
         found.setdefault(id(value), parameter)
     for parameter in found.values():
-        parameter.place(parameter.value)
+        parameter.set(parameter.value)
     for gradient in old_gradients:
-        for slot in slots.get(id(gradient), ()):
-            slot.set(np.zeros(gradient.shape))
+        for location in locations.get(id(gradient), ()):
+            location.set(np.zeros(gradient.shape))
     return list(found.values())
 
 
@@ -296,7 +296,7 @@ def _named_gradient(net: Any, name: str) -> Any:
 
 
 def candidates(path: str, part: Any) -> Iterator[tuple[Parameter, Any]]:
-    """Yield what `params` lists, or else the part's attributes, with the array as it is now."""
+    """Yield what `params` lists, or else the part's attributes, with the current array."""
     where = f"{path}." if path else ""
     params = getattr(part, "params", None)
     listed = isinstance(params, dict | list) and len(params) > 0
@@ -331,7 +331,7 @@ def _gradient_attribute(part: Any, name: str) -> Any:
 
 
 def flags(method: Callable[..., Any], train: bool) -> dict[str, bool]:
-    """Return the keyword by which a forward method is told of training, if it takes one."""
+    """Return the keyword that tells a forward method about training, if it takes one."""
     try:
         names = inspect.signature(method).parameters
     except (TypeError, ValueError):  # a builtin or a compiled method
@@ -344,7 +344,7 @@ def flags(method: Callable[..., Any], train: bool) -> dict[str, bool]:
 
 
 def name_of(thing: Any) -> str:
-    """Return the repr that a class defines, after the class's name if it lacks that."""
+    """Return the repr that a class defines, with the class's name in front if it lacks that."""
     name = str(getattr(thing, "__name__", type(thing).__name__))
     if getattr(type(thing), "__repr__", None) is object.__repr__ or name != type(thing).__name__:
         return name

@@ -17,8 +17,8 @@ EXERCISES = ROOT / "docs" / "exercises"
 FOLDERS = sorted(path for path in EXERCISES.iterdir() if (path / "task.md").exists())
 EACH = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 
-# One slip for each solution that its tests have to find, besides what the zoo's mutants try.
-SLIPS = {
+# One bug for each solution that its tests have to find, besides the zoo's mutants.
+BUGS = {
     "softplus": ("(1 + np.tanh(self.x / 2)) / 2", "(self.x > 0)"),
     "concat": ("np.cumsum([array.shape[-1] for array in x])[:-1]", "len(x)"),
     "huber": (" / r.size", " / len(r)"),
@@ -58,15 +58,15 @@ def run(folder):
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
-    """Return what the tests say of the stubs, the solutions, and the solutions with a slip."""
+    """Return the outcomes for the stubs, the solutions, and the solutions with a bug."""
     found = {}
-    for kind in ("stub", "solution", "slip"):
+    for kind in ("stub", "solution", "bug"):
         copy = tmp_path_factory.mktemp(kind) / "exercises"
         shutil.copytree(EXERCISES, copy, ignore=shutil.ignore_patterns("__pycache__"))
         for folder in FOLDERS:
             module, solution = module_of(folder), (folder / "solution.py").read_text("utf-8")
-            if kind == "slip":
-                right, wrong = SLIPS[module]
+            if kind == "bug":
+                right, wrong = BUGS[module]
                 assert solution.count(right) == 1, module
                 solution = solution.replace(right, wrong)
             if kind != "stub":
@@ -91,13 +91,13 @@ def test_every_test_passes_on_the_solution(folder, outcomes):
 
 
 @EACH
-def test_a_slip_is_found(folder, outcomes):
-    assert "failed" in outcomes["slip"][module_of(folder)]
+def test_a_bug_is_found(folder, outcomes):
+    assert "failed" in outcomes["bug"][module_of(folder)]
 
 
 @EACH
 def test_a_stub_is_its_solution_with_the_work_left_out(folder):
-    """The same names and docstrings, so that nothing has to be guessed."""
+    """The same names and docstrings, so that students need not guess."""
 
     def names(text):
         return re.findall(r"^ *(?:class|def) (?:\w+)|(?<=\"\"\").+", text, re.MULTILINE)

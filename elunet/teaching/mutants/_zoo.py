@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from elunet.testing.mutants import (
+from elunet.teaching.mutants import (
     _activations,
     _losses,
     _optimizers,
-    _pictures,
+    _pooling,
     _regularizers,
     _weighted,
 )
-from elunet.testing.mutants._record import Mutant, mutants_in
+from elunet.teaching.mutants._mutant import Mutant, mutants_in
 
 
 def layers(of: str | None = None) -> list[Mutant]:
@@ -32,26 +32,75 @@ def layers(of: str | None = None) -> list[Mutant]:
 
     Examples
     --------
-    >>> from elunet.testing import mutants
+    >>> from elunet.teaching import mutants
     >>> [mutant.name for mutant in mutants.layers(of="Add")]
     ['SharedGradient', 'AddsInPlace']
     """
-    files = (_weighted, _activations, _pictures, _regularizers)
+    files = (_weighted, _activations, _pooling, _regularizers)
     return _chosen([m for file in files for m in mutants_in(file, "layer")], of)
 
 
 def losses(of: str | None = None) -> list[Mutant]:
-    """Return the wrong losses; see `layers`."""
+    """Return the wrong losses.
+
+    Parameters
+    ----------
+    of : str, optional
+        Only those of one class, such as "CrossEntropy".
+
+    Returns
+    -------
+    list of Mutant
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+
+    Examples
+    --------
+    >>> from elunet.teaching import mutants
+    >>> [mutant.name for mutant in mutants.losses(of="CrossEntropy")]
+    ['GradientForLogits', 'LogarithmOfZero']
+    """
     return _chosen(list(mutants_in(_losses, "loss")), of)
 
 
 def optimizers(of: str | None = None) -> list[Mutant]:
-    """Return the wrong optimizers; see `layers`."""
+    """Return the wrong optimizers.
+
+    Parameters
+    ----------
+    of : str, optional
+        Only those of one class, such as "Adam".
+
+    Returns
+    -------
+    list of Mutant
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+
+    Examples
+    --------
+    >>> from elunet.teaching import mutants
+    >>> [mutant.name for mutant in mutants.optimizers(of="RMSProp")]
+    ['SquareOfMean']
+    """
     return _chosen(list(mutants_in(_optimizers, "optimizer")), of)
 
 
 def all() -> list[Mutant]:
-    """Return all mutants: layers, losses, optimizers."""
+    """Return all mutants: layers, losses, optimizers.
+
+    Examples
+    --------
+    >>> from elunet.teaching import mutants
+    >>> len(mutants.all()) == len([*mutants.layers(), *mutants.losses(), *mutants.optimizers()])
+    True
+    """
     return [*layers(), *losses(), *optimizers()]
 
 

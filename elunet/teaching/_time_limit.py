@@ -1,13 +1,12 @@
-"""A call with a time limit: in a thread of its own, which is stopped when its time is up."""
+"""A call with a time limit: it runs in a separate thread, which is stopped when time is up."""
 
 from __future__ import annotations
 
 import contextvars
 import ctypes
-import inspect
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -22,8 +21,9 @@ def call(function: Callable[[], T], seconds: float) -> T:
     Raises
     ------
     TimeIsUp
-        If it takes longer. It gets a TimeIsUp of its own at its next line of Python; one that
-        waits in compiled code, or catches that as well, is left behind and keeps no process alive.
+        If it takes longer. A TimeIsUp is raised in the function at its next line of Python. If
+        it waits in compiled code, or catches that as well, its thread is left behind; it does not
+        keep the process alive.
     """
     done: list[T] = []
     errors: list[BaseException] = []
@@ -52,11 +52,3 @@ def _interrupt(thread: threading.Thread) -> None:
     raise_there = getattr(getattr(ctypes, "pythonapi", None), "PyThreadState_SetAsyncExc", None)
     if raise_there is not None and thread.ident is not None:
         raise_there(ctypes.c_ulong(thread.ident), ctypes.py_object(TimeIsUp))
-
-
-def takes(function: Callable[..., Any], name: str) -> bool:
-    """Whether a function has a parameter of this name."""
-    try:
-        return name in inspect.signature(function).parameters
-    except (TypeError, ValueError):  # a builtin or a compiled function
-        return False

@@ -1,4 +1,4 @@
-"""A file of tests as a checker: one pytest session, in which every test meets every subject."""
+"""A file of tests as a checker: one pytest session, in which every test runs on every subject."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from elunet.testing.mutants import _limit
-from elunet.testing.mutants._subject import MOST_HANGS, Subject, Verdict, quiet
+from elunet.teaching._subjects import HUNG, MOST_HANGS, NOT_RUN, Subject, Verdict, run_alone
+from elunet.teaching._time_limit import TimeIsUp
 
 try:
     import pytest
 except ImportError as error:
-    raise ImportError("run: a file of tests needs pytest: pip install elunet[test]") from error
+    raise ImportError("grade: a file of tests needs pytest: pip install elunet[test]") from error
 
 SWITCHED_OFF = (
     "cacheprovider",
@@ -62,9 +62,8 @@ class _Plugin:
         self.run.add(subject.id)
         arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
         try:
-            with quiet():
-                _limit.call(lambda: pyfuncitem.obj(**arguments), self.seconds)
-        except _limit.TimeIsUp:
+            run_alone(lambda: pyfuncitem.obj(**arguments), self.seconds)
+        except TimeIsUp:
             self.hung.add(subject.id)
             if len(self.hung) >= MOST_HANGS:
                 pyfuncitem.session.shouldstop = "too many tests hang"
@@ -81,17 +80,17 @@ class _Plugin:
             self.failures[subject.id][item.originalname] = text[0] if text else ""
         return report
 
-    def verdicts(self) -> Iterator[Verdict | str]:
+    def verdicts(self) -> Iterator[Verdict]:
         """Yield a verdict for each subject."""
         for subject in self.subjects:
             failures = self.failures[subject.id]
             if subject.id in self.hung:
-                yield "hung"
+                yield HUNG
             elif subject.id not in self.run and not failures:
-                yield "not run"
+                yield NOT_RUN
             else:
-                lines = [f"{test}: {text}" for test, text in failures.items()]
-                yield bool(failures), "\n".join(lines), tuple(failures)
+                said = "\n".join(f"{test}: {text}" for test, text in failures.items())
+                yield Verdict(bool(failures), said, tuple(failures))
 
 
 def _subject_of(item: Any) -> Subject | None:
@@ -107,10 +106,10 @@ def _fixture(name: str) -> Any:
     return pytest.fixture(name=name)(value)
 
 
-def judge_by_file(path: Path, subjects: list[Subject], seconds: float) -> list[Verdict | str]:
-    """Return what the tests of a file say of each subject."""
+def judge_by_file(path: Path, subjects: list[Subject], seconds: float) -> list[Verdict]:
+    """Run the tests of a file on each subject."""
     if not path.is_file():
-        raise ValueError(f"run: expected the path of a file of tests, got {str(path)!r}")
+        raise ValueError(f"grade: expected the path of a file of tests, got {str(path)!r}")
     names = subjects[0].fixtures()
     plugin = type("Plugin", (_Plugin,), {f"the_{name}": _fixture(name) for name in names})(
         subjects, seconds
@@ -118,7 +117,7 @@ def judge_by_file(path: Path, subjects: list[Subject], seconds: float) -> list[V
     _forget(path)
     printed = io.StringIO()
     with tempfile.TemporaryDirectory() as folder:
-        settings = Path(folder, "pytest.ini")  # none of those that lie around the file
+        settings = Path(folder, "pytest.ini")  # so that none near the file is read
         settings.write_text("[pytest]\n")
         options = [f"-pno:{name}" for name in SWITCHED_OFF]
         options += ["-q", "-s", "--import-mode=importlib", f"-c{settings}", f"--rootdir={folder}"]
@@ -132,7 +131,7 @@ def judge_by_file(path: Path, subjects: list[Subject], seconds: float) -> list[V
     _forget(path)
     if not plugin.run and not any(plugin.failures.values()):
         raise ValueError(
-            f"run: expected tests in {path.name} that take {' or '.join(names)} as an argument; "
+            f"grade: expected tests in {path.name} that take {' or '.join(names)} as an argument; "
             f"pytest says:\n{printed.getvalue().strip()}"
         )
     return list(plugin.verdicts())

@@ -1,4 +1,4 @@
-"""Wrong Dropout and BatchNorm layers: those that train in one way and work in another."""
+"""Wrong Dropout and BatchNorm layers, which differ in training and evaluation."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.layers import BatchNorm, Dropout
-from elunet.testing.mutants import _formulas as formulas
-from elunet.testing.mutants._record import layer_example
+from elunet.teaching.mutants import _formulas as formulas
+from elunet.teaching.mutants._mutant import layer_example
 
 DROPOUT = layer_example(0.5, seed=0, x=(3, 4), formula=formulas.dropout)
 BATCH_NORM = layer_example(
@@ -20,7 +20,7 @@ BATCH_NORM = layer_example(
 
 
 class NewMaskBackward(Dropout):
-    """The way back draws a mask of its own.
+    """Backward draws a new mask.
 
     In training: Units that were off get a gradient, and half of those that were on get none.
     With a small rate the loss falls slowly, otherwise it diverges.
@@ -36,7 +36,7 @@ class NewMaskBackward(Dropout):
 
 
 class Unscaled(Dropout):
-    """What is left is not scaled by 1 / (1 - rate).
+    """The remaining units are not scaled by 1 / (1 - rate).
 
     In training: In evaluation all units are on, and every sum is twice what the next layer has
     learned to expect. Training looks fine, the test accuracy is poor.
@@ -57,7 +57,7 @@ class Unscaled(Dropout):
 class AlwaysDropping(Dropout):
     """Units are switched off in evaluation as well.
 
-    In training: Nothing. The test accuracy is lower than it should be, and another one each time
+    In training: Nothing. The test accuracy is lower than it should be, and different each time
     it is measured.
 
     Caught by LayerContract.test_evaluation_is_repeatable: the same x gives another y.
@@ -70,7 +70,7 @@ class AlwaysDropping(Dropout):
 
 
 class SameMaskEachTime(Dropout):
-    """The generator is made anew, with the same seed, in each forward pass.
+    """Each forward pass makes a new generator with the same seed.
 
     In training: The same units are off in every step: the network is just smaller, and nothing
     is regularized. In evaluation it meets units that were never trained.
@@ -93,10 +93,10 @@ def _normalized(x: Array, eps: float) -> tuple[Array, Array]:
 
 
 class MeanIsConstant(BatchNorm):
-    """The gradient leaves out that the batch's mean depends on x.
+    """The gradient ignores that the batch's mean depends on x.
 
-    In training: A bias before the normalization gets a gradient, though subtracting the mean
-    undoes whatever it does, and drifts off. The loss falls a little more slowly.
+    In training: A bias before the normalization gets a gradient and drifts, although
+    subtracting the mean removes its effect. The loss falls a little more slowly.
 
     Caught by check_layer: off by a constant of each channel's own.
     """
@@ -116,9 +116,9 @@ class MeanIsConstant(BatchNorm):
 
 
 class StatisticsAreConstants(BatchNorm):
-    """Mean and variance are both taken as constants on the way back.
+    """Backward treats mean and variance as constants.
 
-    In training: Weights are pushed along directions that normalization undoes, their length and
+    In training: Weights are pushed in directions that normalization undoes: their length and
     their bias. The loss falls a little more slowly.
 
     Caught by check_layer: dx is wrong everywhere in training, and right in evaluation.
@@ -140,8 +140,8 @@ class StatisticsAreConstants(BatchNorm):
 class BatchStatisticsInEvaluation(BatchNorm):
     """Evaluation uses the batch's own mean and variance, too.
 
-    In training: Nothing. The answer for a picture depends on the others in its batch: accuracy
-    changes with the batch size, and one picture alone is nothing but its mean.
+    In training: Nothing. The answer for an image depends on the others in its batch: accuracy
+    changes with the batch size, and a single image is normalized by itself.
 
     Caught by LayerContract.test_batched_equals_unbatched: a row alone gives another y.
     """
@@ -162,7 +162,7 @@ class VarianceNeverMoves(BatchNorm):
     In training: Nothing. In evaluation each channel is scaled as if its variance were 1; the test
     loss is far above the training loss, as if the network had overfitted.
 
-    Caught by LayerContract.test_training_agrees_with_evaluation: evaluation is scaled otherwise.
+    Caught by LayerContract.test_training_agrees_with_evaluation: evaluation has another scale.
     """
 
     example = BATCH_NORM
@@ -178,7 +178,7 @@ class EvaluationMovesAverages(BatchNorm):
     """Evaluation moves the running averages as well.
 
     In training: The test set leaks into the network, a little at each evaluation, and the same
-    picture gets another answer each time.
+    image gets another answer each time.
 
     Caught by LayerContract.test_evaluation_is_repeatable: the same x gives another y.
     """

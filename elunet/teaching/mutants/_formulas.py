@@ -1,6 +1,6 @@
-"""What the correct layers and losses compute, in plain loops: known values for the zoo's examples.
+"""What the correct layers and losses compute, in simple loops: known values for the zoo's examples.
 
-Each is written from the definition, not from the layer's code, and for forward alone.
+Each is written from the definition, not from the layer's code, and computes only the forward pass.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def mean_pool(layer: Any, x: Array, train: bool) -> Array:
 
 
 def global_mean_pool(layer: Any, x: Array, train: bool) -> Array:
-    """Return each channel's mean over the picture."""
+    """Return each channel's mean over the image."""
     return np.asarray(x.mean(axis=(1, 2)))
 
 

@@ -1,4 +1,4 @@
-"""Filters as pictures, and what the output depends on, without a trace in the network."""
+"""Filters as images, and saliency maps that leave the network unchanged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from elunet.plots import filters, input_gradient, saliency
 
 
 def tiles(figure, count, columns, height, width):
-    """Return each filter's picture, one number per weight and color."""
+    """Return each filter's image, one number per weight and color."""
     sheet = figure.axes[0].images[0].get_array()
     rows = -(-count // columns)
     high, wide = (sheet.shape[0] - 4) // rows, (sheet.shape[1] - 4) // columns
@@ -33,7 +33,7 @@ def test_each_filter_is_scaled_by_its_own_extremes(tmp_path):
     assert (tmp_path / "f.png").exists()
 
 
-def test_the_saved_picture_has_a_dot_for_a_dot(tmp_path):
+def test_the_saved_image_has_a_dot_for_a_dot(tmp_path):
     import matplotlib.image
 
     figure = filters(np.random.default_rng(0).normal(size=(5, 5, 3, 16)), file=tmp_path / "f.png")
@@ -63,12 +63,12 @@ def test_constant_filters_are_gray_and_broken_ones_crossed():
     assert not filters(W[..., :2]).axes[0].lines
 
 
-def test_a_linear_layer_needs_the_pictures_shape():
+def test_a_linear_layer_needs_the_images_shape():
     net = eln.Sequential([L.Flatten(), L.Linear(12, 2)], seed=0)
     first, _ = tiles(filters(net, (2, 2, 3), columns=2), 2, 2, 2, 2)
     w = net["linear1"].params["W"][:, 0].reshape(2, 2, 3)
     np.testing.assert_allclose(first, (w - w.min()) / np.ptp(w), atol=1e-6)
-    with pytest.raises(ValueError, match="give the pictures' shape"):
+    with pytest.raises(ValueError, match="give the images' shape"):
         filters(net)
     with pytest.raises(ValueError, match="of 12 numbers, got .2, 2, 1"):
         filters(net, (2, 2, 1))
@@ -103,7 +103,7 @@ def test_columns_are_checked():
 
 
 def network():
-    """Return a network with all that behaves differently in training, and a skip."""
+    """Return a network with a skip and all layers that behave differently in training."""
     net = eln.Network(seed=0)
     net.add(L.Conv2D(3, 4, 3))
     net.add(L.BatchNorm(4))
@@ -157,7 +157,7 @@ def everything(net):
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_nothing_in_the_network_changes(fails):
-    """Not even between a forward pass and its backward pass, and not where an error comes."""
+    """Not even between a forward pass and its backward pass, nor if there is an error."""
     net, other = network(), network()
     dy = np.ones_like(net.forward(X, train=True))
     other.forward(X, train=True)
@@ -192,7 +192,7 @@ def test_saliency_is_the_largest_slope_of_a_pixel(tmp_path):
     assert (tmp_path / "s.png").exists()
 
 
-def test_gray_pictures_and_pictures_scaled_by_default():
+def test_gray_images_and_images_scaled_by_default():
     net = eln.Sequential([L.Flatten(), L.Linear(9, 2)], seed=0)
     x = np.random.default_rng(0).normal(size=(1, 3, 3, 1))
     above, below = saliency(net, x).axes
@@ -222,8 +222,8 @@ def test_maps_without_numbers_say_so():
     [
         ({"x": np.zeros((2, 12))}, ValueError, r"1 or 3\), got \(2, 12\)"),
         ({"x": np.zeros((2, 4, 4, 2))}, ValueError, r"1 or 3\), got \(2, 4, 4, 2\)"),
-        ({"x": X[:0]}, ValueError, "at least one picture"),
-        ({"x": X, "pictures": X[:1]}, ValueError, r"pictures of x's shape \(3, 4, 4, 3\)"),
+        ({"x": X[:0]}, ValueError, "at least one image"),
+        ({"x": X, "images": X[:1]}, ValueError, r"images of x's shape \(3, 4, 4, 3\)"),
         ({"x": X, "label": 5}, ValueError, "label from 0 to 4, got 5 at index 0"),
         ({"x": X, "label": 1.0}, TypeError, "label as integers, got float64"),
         ({"x": X, "label": [0, 1]}, ValueError, "expected 3 of label, got 2"),

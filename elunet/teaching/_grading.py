@@ -1,7 +1,7 @@
-"""What a checker is worth: which mutants it caught, and which correct ones it turned away.
+"""What a checker is worth: which mutants it caught, and which correct objects it rejected.
 
-A mutant counts only if the checker lets the correct one pass that it was made from. So one that
-turns away everything gets nothing, as does one that lets everything pass.
+A mutant counts only if the checker accepts the correct layer that the mutant was made from. So a
+checker that rejects everything gets no points, like one that accepts everything.
 """
 
 from __future__ import annotations
@@ -10,31 +10,39 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from elunet.testing.mutants._record import Mutant
+from elunet.teaching.mutants._mutant import Mutant
+from elunet.testing._report import aligned
 
 WIDTH = 60
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a checker said of one subject, a mutant or a correct one.
+    """What a checker said of one subject, a mutant or a correct layer, loss or optimizer.
 
     Attributes
     ----------
     name : str
-        The mutant's name, or the correct one's.
+        The mutant's name, or how the correct one is made.
     of : str
         The correct class's name.
     mutant : Mutant or None
         None for a correct one.
     outcome : str
-        For a mutant "caught", "missed", or "not counted" (it was caught, but the correct one was
-        turned away as well); for a correct one "accepted" or "turned away"; for either "hung", or
-        "not run" after too many have hung.
+        For a mutant: "caught", "missed", or "not counted" (caught, but the correct one was rejected
+        as well). For a correct one: "accepted" or "rejected". For either: "hung", or "not run"
+        after too many have hung.
     message : str
-        What the checker said, as far as it said something.
+        What the checker said, if anything.
     tests : tuple of str
-        Names of the tests that failed, where the checker is a class or a file of tests.
+        Names of the tests that failed, if the checker is a class or a file of tests.
+
+    Examples
+    --------
+    >>> from elunet.teaching import grade, mutants
+    >>> from elunet.testing import check_layer
+    >>> grade(check_layer, zoo=mutants.layers(of="ELU")).mutants[2].outcome
+    'missed'
     """
 
     name: str
@@ -50,14 +58,14 @@ class Result:
         return int(self.outcome == "caught")
 
     def explain(self) -> str:
-        """Say what happened and, of a mutant, what is wrong with it."""
+        """Say what happened and, for a mutant that was missed, what is wrong with it."""
         lines = [self.message] if self.message else []
         if self.mutant is None:
             if self.outcome != "accepted":
                 lines.insert(0, f"{self.name} is correct, and was not accepted.")
             return "\n".join(lines) or f"{self.name} is correct."
         if self.outcome == "not counted":
-            lines.append(f"Caught, but the correct {self.of} is turned away as well.")
+            lines.append(f"Caught, but the correct {self.of} is rejected as well.")
         if self.outcome in ("missed", "hung", "not run"):
             lines += [
                 self.mutant.why,
@@ -75,6 +83,14 @@ class Score:
     ----------
     checker : str
     results : tuple of Result
+
+    Examples
+    --------
+    >>> from elunet.teaching import grade, mutants
+    >>> from elunet.testing import check_layer
+    >>> score = grade(check_layer, zoo=mutants.layers(of="ELU"))
+    >>> score.points, score.max_points, score.false_alarms
+    (2, 3, [])
     """
 
     checker: str
@@ -82,17 +98,17 @@ class Score:
 
     @property
     def mutants(self) -> list[Result]:
-        """The results that are of mutants."""
+        """The results for mutants, without those for correct ones."""
         return [result for result in self.results if result.mutant is not None]
 
     @property
     def caught(self) -> list[str]:
-        """Names of the mutants that were caught, and count."""
+        """Names of the mutants that were caught and count."""
         return [result.name for result in self.mutants if result.points]
 
     @property
     def missed(self) -> list[str]:
-        """Names of the mutants that were not caught, or do not count."""
+        """Names of the mutants that were not caught or do not count."""
         return [result.name for result in self.mutants if not result.points]
 
     @property
@@ -102,25 +118,23 @@ class Score:
 
     @property
     def points(self) -> int:
-        """Mutants that were caught, and whose correct one was accepted."""
+        """How many mutants were caught and count."""
         return sum(result.points for result in self.results)
 
     @property
     def max_points(self) -> int:
-        """Mutants in all."""
+        """How many mutants there are."""
         return len(self.mutants)
 
     def of_tests(self, wanted: Callable[[str], bool]) -> Score:
-        """Return the score as if only the tests had been there whose names are wanted.
+        """Return the score of some of the tests only: those whose names are wanted.
 
         For a checker that is a class or a file of tests.
         """
         results = []
         for result in self.results:
             tests = tuple(filter(wanted, result.tests))
-            outcomes = (
-                ("accepted", "turned away") if result.mutant is None else ("missed", "caught")
-            )
+            outcomes = ("accepted", "rejected") if result.mutant is None else ("missed", "caught")
             outcome = outcomes[bool(tests)]
             results.append(replace(result, tests=tests, outcome=outcome, message=""))
         return Score(self.checker, tuple(results))
@@ -128,9 +142,8 @@ class Score:
     def to_json(self, points: float | None = None) -> str:
         """Return the results in the format of Gradescope's results.json.
 
-        One test for each subject, with "name", "score", "max_score", "status" and "output"; a
-        mutant's max_score is its share of the points, a correct one's is 0. Other graders can be
-        served from the same keys.
+        One test for each mutant and each correct one, with "name", "score", "max_score", "status"
+        and "output". A mutant's max_score is its share of the points, a correct one's is 0.
 
         Parameters
         ----------
@@ -165,36 +178,52 @@ class Score:
         correct = len(self.results) - len(self.mutants)
         return (
             f"{self.checker}: {self.points} of {self.max_points} mutants caught, "
-            f"{alarms} of {correct} correct ones turned away"
+            f"{alarms} of {correct} correct ones rejected"
         )
 
     def __str__(self) -> str:
-        lines: list[tuple[str, ...]] = [("", "of", "outcome", "the checker said")]
+        lines = [("", "of", "outcome", "the checker said")]
         for result in self.results:
             of = result.of if result.mutant else "correct"
             lines.append((result.name, of, result.outcome, _short(result.message)))
-        return f"{self.summary()}\n{_table(lines)}"
+        return f"{self.summary()}\n{aligned(lines)}"
 
 
-def compare(scores: Mapping[str, Score]) -> str:
-    """Return a table of which checker catches which mutant, and who is the only one, as Markdown.
+def compare_scores(scores: Mapping[str, Score]) -> str:
+    """Return a Markdown table of which checker catches which mutant.
 
-    A cell names the tests that caught the mutant, or says "yes". It is bold where nothing else
-    did, and a list below the table names these mutants.
+    A cell names the tests that caught the mutant, or says "yes". It is bold if no other checker
+    caught it; a list below the table names these mutants.
 
     Parameters
     ----------
     scores : mapping of str to Score
-        Of the same mutants, by the name that the column is to have.
+        The scores by the title of their column. All are for the same mutants.
+
+    Returns
+    -------
+    str
 
     Raises
     ------
     ValueError
         If the scores are not of the same mutants.
+
+    Examples
+    --------
+    >>> from elunet.teaching import compare_scores, grade, mutants
+    >>> from elunet.testing import check_layer
+    >>> print(compare_scores({"check_layer": grade(check_layer, zoo=mutants.layers(of="Add"))}))
+    | mutant | of | check_layer |
+    | --- | --- | --- |
+    | SharedGradient | Add | **yes** |
+    | AddsInPlace | Add | **yes** |
+    <BLANKLINE>
+    - caught by check_layer alone: SharedGradient, AddsInPlace
     """
     names = [[result.name for result in score.mutants] for score in scores.values()]
     if not names or any(other != names[0] for other in names):
-        raise ValueError("compare: expected scores of the same mutants, in the same order")
+        raise ValueError("compare_scores: expected scores of the same mutants, in the same order")
     lines = [["mutant", "of", *scores], ["---"] * (len(scores) + 2)]
     only: dict[str, list[str]] = {**{label: [] for label in scores}, "nothing": []}
     for results in zip(*(score.mutants for score in scores.values()), strict=True):
@@ -221,11 +250,3 @@ def _short(message: str) -> str:
     """Return the first line, cut where it gets long."""
     line = message.partition("\n")[0]
     return line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..."
-
-
-def _table(lines: list[tuple[str, ...]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )

@@ -1,8 +1,8 @@
-"""Update rules written out, one function each, to hold an optimizer against.
+"""Update rules of the usual optimizers, one function each, to check an optimizer with.
 
-A rule is ``rule(w, g, state, t) -> new w``: the parameter, its gradient, a dict of the rule's own
-for this parameter (empty at first), and the step's number from 1. The makers below return such a
-rule; they are written for reading, not for speed.
+An update rule is ``update(w, g, state, t) -> new w``: the parameter, its gradient, a dict for what
+it remembers of this parameter (empty at first), and the step's number from 1. The functions below
+return one. They are written for reading, not for speed.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import numpy as np
 
 from elunet._types import Array
 
-Rule = Callable[[Array, Array, dict[str, Any], int], Array]
+Update = Callable[[Array, Array, dict[str, Any], int], Array]
 
 
 def sgd(
     lr: float, momentum: float = 0.0, nesterov: bool = False, l2: float = 0.0, l1: float = 0.0
-) -> Rule:
+) -> Update:
     """Gradient descent: ``v = momentum v + g; w - lr v``, or ``w - lr (g + momentum v)``.
 
     Parameters
@@ -33,21 +33,21 @@ def sgd(
     Returns
     -------
     callable
-        The rule.
+        The update rule.
 
     Examples
     --------
-    >>> rule = sgd(lr=0.1)
-    >>> rule(np.array([1.0]), np.array([2.0]), {}, 1)
+    >>> update = sgd(lr=0.1)
+    >>> update(np.array([1.0]), np.array([2.0]), {}, 1)
     array([0.8])
     """
 
-    def rule(w: Array, g: Array, state: dict[str, Any], t: int) -> Array:
+    def update(w: Array, g: Array, state: dict[str, Any], t: int) -> Array:
         g = _penalized(w, g, l2, l1)
         v = state["v"] = momentum * state.get("v", 0.0) + g
         return np.asarray(w - lr * (g + momentum * v if nesterov else v))
 
-    return rule
+    return update
 
 
 def adam(
@@ -58,7 +58,7 @@ def adam(
     l2: float = 0.0,
     l1: float = 0.0,
     decoupled: bool = False,
-) -> Rule:
+) -> Update:
     """Adam (arXiv:1412.6980), with ``decoupled`` AdamW (arXiv:1711.05101).
 
     ``m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;``
@@ -68,22 +68,22 @@ def adam(
     ----------
     lr, beta1, beta2, eps : float
     l2, l1 : float
-        ``l2 w + l1 sign(w)`` is added to g, or if decoupled, lr times it taken from w.
+        ``l2 w + l1 sign(w)`` is added to g, or if decoupled, lr times it is subtracted from w.
     decoupled : bool
 
     Returns
     -------
     callable
-        The rule.
+        The update rule.
 
     Examples
     --------
-    >>> rule = adam(lr=0.25)  # the first step is lr, whatever the gradient's size
-    >>> rule(np.array([1.0]), np.array([2000.0]), {}, 1).round(6)
+    >>> update = adam(lr=0.25)  # the first step is lr for any gradient size
+    >>> update(np.array([1.0]), np.array([2000.0]), {}, 1).round(6)
     array([0.75])
     """
 
-    def rule(w: Array, g: Array, state: dict[str, Any], t: int) -> Array:
+    def update(w: Array, g: Array, state: dict[str, Any], t: int) -> Array:
         decay = lr * _penalized(w, 0.0 * g, l2, l1) if decoupled else 0.0
         g = g if decoupled else _penalized(w, g, l2, l1)
         m = state["m"] = beta1 * state.get("m", 0.0) + (1 - beta1) * g
@@ -91,12 +91,12 @@ def adam(
         step = m / (1 - beta1**t) / (np.sqrt(v / (1 - beta2**t)) + eps)
         return np.asarray(w - decay - lr * step)
 
-    return rule
+    return update
 
 
 def rmsprop(
     lr: float, rho: float = 0.9, eps: float = 1e-8, l2: float = 0.0, l1: float = 0.0
-) -> Rule:
+) -> Update:
     """RMSProp: ``v = rho v + (1 - rho) g^2; w - lr g / (sqrt(v) + eps)``.
 
     Parameters
@@ -108,21 +108,21 @@ def rmsprop(
     Returns
     -------
     callable
-        The rule.
+        The update rule.
 
     Examples
     --------
-    >>> rule = rmsprop(lr=0.125, rho=0.75)  # v = g^2 / 4, so the first step is 2 lr
-    >>> rule(np.array([1.0]), np.array([2000.0]), {}, 1).round(6)
+    >>> update = rmsprop(lr=0.125, rho=0.75)  # v = g^2 / 4, so the first step is 2 lr
+    >>> update(np.array([1.0]), np.array([2000.0]), {}, 1).round(6)
     array([0.75])
     """
 
-    def rule(w: Array, g: Array, state: dict[str, Any], t: int) -> Array:
+    def update(w: Array, g: Array, state: dict[str, Any], t: int) -> Array:
         g = _penalized(w, g, l2, l1)
         v = state["v"] = rho * state.get("v", 0.0) + (1 - rho) * g**2
         return np.asarray(w - lr * g / (np.sqrt(v) + eps))
 
-    return rule
+    return update
 
 
 def _penalized(w: Array, g: Array, l2: float, l1: float) -> Array:
