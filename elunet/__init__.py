@@ -13,21 +13,20 @@ from typing import TYPE_CHECKING, Any
 from elunet import (
     data,
     exchange,
+    experiments,
     init,
     layers,
     losses,
-    metrics,
     models,
     optim,
     plots,
-    recipes,
     routers,
     schedules,
 )
-from elunet.checkpoint import load, save
-from elunet.comparison import Comparison, compare
+from elunet.experiments import Comparison, compare, recipes
 from elunet.network import Network, Sequential
 from elunet.parallel import get_num_threads, set_num_threads
+from elunet.storage.weights import load, save
 from elunet.train import (
     Callback,
     Checkpoints,
@@ -63,12 +62,12 @@ __all__ = [
     "data",
     "evaluate",
     "exchange",
+    "experiments",
     "get_num_threads",
     "init",
     "layers",
     "load",
     "losses",
-    "metrics",
     "models",
     "optim",
     "plots",

@@ -25,13 +25,13 @@ import numpy as np
 
 import elunet as eln
 from elunet import testing
-from elunet.checkpoint import write_atomically
+from elunet.experiments.recipes import RECIPES
 from elunet.layers import ELU, Conv2D, Layer, MeanPool2D
 from elunet.losses import SoftmaxCrossEntropy
 from elunet.models import ARTICLE_WIDTHS
 from elunet.optim import Adam, Optimizer, PerLayer
-from elunet.recipes import RECIPES
 from elunet.routers import DilatedBackprop, Router
+from elunet.storage.weights import write_atomically
 
 Split = tuple[np.ndarray, np.ndarray]
 

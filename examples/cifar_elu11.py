@@ -29,8 +29,8 @@ import numba
 import numpy as np
 
 import elunet as eln
-from elunet.checkpoint import write_atomically
-from elunet.recipes import RECIPES, Recipe
+from elunet.experiments.recipes import RECIPES, Recipe
+from elunet.storage.weights import write_atomically
 from elunet.train import runs
 
 Split = tuple[np.ndarray, np.ndarray]

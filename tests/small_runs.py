@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import elunet as eln
-from elunet.checkpoint import network_arrays
+from elunet.storage.weights import network_arrays
 from elunet.train import runs as saved_runs
 
 TIMES = ("seconds", "pictures_per_s")

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import elunet as eln
+from elunet.experiments.recipes import RECIPES
 from elunet.layers import ELU, MeanPool2D
-from elunet.recipes import RECIPES
 from elunet.routers import DilatedBackprop
 from elunet.testing import GradientCheckError
 

@@ -37,13 +37,11 @@ MAY_IMPORT = {
     "data": COMPUTE,
     "models": NETWORK | {"network"},
     "warmup": NETWORK | {"network", "losses"},
-    "checkpoint": LEARNING,
-    "exchange": NETWORK | {"network", "checkpoint"},
-    "train": LEARNING | {"checkpoint", "data", "_display"},
-    "metrics": LEARNING | {"checkpoint", "train"},
-    "plots": GROUND | {"train", "network", "layers", "metrics", "routers"},
-    "recipes": LEARNING | {"data", "models", "train"},
-    "comparison": LEARNING | {"checkpoint", "data", "metrics", "models", "train"},
+    "storage": GROUND | {"network"},
+    "exchange": NETWORK | {"network", "storage"},
+    "train": LEARNING | {"storage", "data", "_display"},
+    "experiments": LEARNING | {"storage", "data", "models", "train"},
+    "plots": GROUND | {"train", "network", "layers", "experiments", "routers"},
     "testing": LEARNING,
 }
 

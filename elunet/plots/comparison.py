@@ -9,7 +9,7 @@ from elunet.plots._canvas import BLUE, GRAY, File, canvas, finish, plain, style
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from elunet.comparison import Comparison
+    from elunet.experiments.comparison import Comparison
 
 
 def accuracies(result: Comparison, file: File = None, title: str = "") -> Figure:
@@ -30,7 +30,7 @@ def accuracies(result: Comparison, file: File = None, title: str = "") -> Figure
     --------
     >>> from pathlib import Path
     >>> import elunet as eln
-    >>> from elunet.comparison import Run
+    >>> from elunet.experiments import Run
     >>> run = Run("final", "fa", 0.1, 0, 1.2, 0.55, 0.5, 0.52, 0, 9.0)
     >>> result = eln.Comparison(("fa",), (0.1,), [run], Path())
     >>> len(eln.plots.accuracies(result).axes)
@@ -71,7 +71,7 @@ def sweeps(result: Comparison, file: File = None, title: str = "") -> Figure:
     --------
     >>> from pathlib import Path
     >>> import elunet as eln
-    >>> from elunet.comparison import Run
+    >>> from elunet.experiments import Run
     >>> run = Run("sweep", "fa", 0.1, 0, 1.2, 0.55, 0.5, 0.52, 0, 9.0)
     >>> result = eln.Comparison(("fa",), (0.1,), [run], Path())
     >>> len(eln.plots.sweeps(result).axes)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from elunet._checks import choice, integer, number
 from elunet._types import Array
-from elunet.checkpoint import sweep
 from elunet.network import Tap
+from elunet.storage.weights import sweep
 from elunet.train.folders import prepare
 from elunet.train.history import COLUMNS, Epoch
 

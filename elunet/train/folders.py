@@ -6,7 +6,7 @@ import os
 import secrets
 from pathlib import Path
 
-from elunet.checkpoint import sweep, write_atomically
+from elunet.storage.weights import sweep, write_atomically
 
 LATEST, PREVIOUS, BEST = (f"{name}.safetensors" for name in ("latest", "previous", "best"))
 TRIAL = "trial"

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, SupportsIndex, overload
 
 from elunet import _display
-from elunet.checkpoint import write_atomically
+from elunet.storage.weights import write_atomically
 
 
 @dataclass(frozen=True)

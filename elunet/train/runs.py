@@ -23,8 +23,8 @@ import numba
 import numpy as np
 
 from elunet._types import Array
-from elunet.checkpoint import NONSENSE, decode, encode, fitting, network_arrays
 from elunet.parallel import get_num_threads
+from elunet.storage.weights import NONSENSE, decode, encode, fitting, network_arrays
 from elunet.train.callbacks import Callback
 from elunet.train.evaluation import Mean
 from elunet.train.folders import LATEST, PREVIOUS, find

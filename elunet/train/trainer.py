@@ -21,12 +21,12 @@ import numpy as np
 
 from elunet._checks import integer
 from elunet._types import Array, Seed
-from elunet.checkpoint import NONSENSE
 from elunet.data import Batches
 from elunet.losses import Loss
 from elunet.network import Network, Tap
 from elunet.optim import Optimizer
 from elunet.routers import Backprop, Router
+from elunet.storage.weights import NONSENSE
 from elunet.train import folders, runs
 from elunet.train.callbacks import Callback, Checkpoints, together
 from elunet.train.evaluation import Mean, accuracy, evaluate

@@ -19,10 +19,10 @@ import numpy as np
 
 from elunet._checks import integer, number
 from elunet._types import Array
-from elunet.checkpoint import write_atomically
 from elunet.kernels.products import inner_products
 from elunet.network import Network, Tap
 from elunet.routers import Backprop, Router
+from elunet.storage.weights import write_atomically
 from elunet.train import Callback, Trainer
 
 QUANTITIES = ("gradient", "delta", "weight")
@@ -175,7 +175,7 @@ class AngleLog(Callback):
     Examples
     --------
     >>> import elunet as eln
-    >>> log = eln.metrics.AngleLog("angles.csv", every=50, null=0)
+    >>> log = eln.experiments.AngleLog("angles.csv", every=50, null=0)
     """
 
     def __init__(

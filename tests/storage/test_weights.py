@@ -11,7 +11,7 @@ import pytest
 import safetensors.numpy
 
 import elunet as eln
-from elunet import checkpoint
+from elunet.storage import weights as checkpoint
 
 
 def network(seed: int = 0, channels: int = 3) -> eln.Sequential:

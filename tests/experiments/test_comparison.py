@@ -9,7 +9,7 @@ import pytest
 
 import elunet as eln
 from elunet import routers
-from elunet.comparison import SWEEP_SEED, Comparison, Run
+from elunet.experiments.comparison import SWEEP_SEED, Comparison, Run
 
 RULES = {"backprop": lambda seed: routers.Backprop(), "fa": routers.FeedbackAlignment}
 L = eln.layers
@@ -82,7 +82,7 @@ def test_rules_start_from_the_same_weights_and_see_the_same_order(result, data, 
 
 
 def test_the_last_layer_alone_learns_alone(data):
-    from elunet.comparison import _baselines
+    from elunet.experiments.comparison import _baselines
 
     entry = _baselines(network, data[0])["last layer only"]
     assert entry.frozen

@@ -336,7 +336,7 @@ def test_a_history_from_before_spikes_were_counted(blobs, tmp_path):
 
 
 def test_published_histories_can_be_read():
-    files = list(Path(__file__).parents[1].glob("docs/data/*-history.csv"))
+    files = list(Path(__file__).parents[2].glob("docs/data/*-history.csv"))
     assert files
     for file in files:
         assert len(eln.History.from_csv(file)) > 0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import elunet as eln
 from elunet import routers
-from elunet.metrics import (
+from elunet.experiments.alignment import (
     AngleLog,
     alignments,
     angle,

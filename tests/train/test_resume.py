@@ -17,8 +17,8 @@ from small_runs import Stop, assert_equal_runs, blobs, build, everything, rows
 
 import elunet as eln
 from elunet import optim as O
-from elunet.checkpoint import decode, encode
-from elunet.recipes import DropoutRamp
+from elunet.experiments.recipes import DropoutRamp
+from elunet.storage.weights import decode, encode
 from elunet.train import runs
 
 X, Y = blobs()
@@ -651,7 +651,7 @@ def test_a_second_sigterm_ends_the_process(tmp_path):
         "        print('still here', flush=True)\n"
         "runs.build(callbacks=[Twice()]).fit(runs.blobs())\n"
     )
-    folder = os.path.dirname(__file__)
+    folder = os.path.dirname(os.path.dirname(__file__))
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([folder, os.path.dirname(folder)])}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
     assert done.returncode == -signal.SIGTERM, done.stderr

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import elunet as eln
-from elunet.recipes import RECIPES, DropoutRamp
+from elunet.experiments.recipes import RECIPES, DropoutRamp
 
 
 @pytest.fixture(scope="module")

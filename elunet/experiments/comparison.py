@@ -27,12 +27,12 @@ import numpy as np
 from elunet import models
 from elunet._checks import integer, number
 from elunet._types import Array
-from elunet.checkpoint import write_atomically
+from elunet.experiments.alignment import Alignment, AngleLog, read_angles, t_interval
 from elunet.losses import Loss, SoftmaxCrossEntropy
-from elunet.metrics import Alignment, AngleLog, read_angles, t_interval
 from elunet.network import Network
 from elunet.optim import SGD, Optimizer, PerLayer
 from elunet.routers import Backprop, Router
+from elunet.storage.weights import write_atomically
 from elunet.train import Data, DivergenceError, HistoryFile, Trainer, evaluate
 from elunet.train.history import History
 

@@ -1,0 +1,29 @@
+"""Experiments: recipes of runs, learning rules side by side, and how to measure them."""
+
+from elunet.experiments import recipes
+from elunet.experiments.alignment import (
+    Alignment,
+    AngleLog,
+    alignments,
+    angle,
+    read_angles,
+    t_interval,
+    t_quantile,
+    write_angles,
+)
+from elunet.experiments.comparison import Comparison, Run, compare
+
+__all__ = [
+    "Alignment",
+    "AngleLog",
+    "Comparison",
+    "Run",
+    "alignments",
+    "angle",
+    "compare",
+    "read_angles",
+    "recipes",
+    "t_interval",
+    "t_quantile",
+    "write_angles",
+]
