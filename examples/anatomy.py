@@ -31,7 +31,7 @@ from elunet.losses import SoftmaxCrossEntropy
 from elunet.models import ARTICLE_WIDTHS
 from elunet.optim import Adam, Optimizer, PerLayer
 from elunet.routers import DilatedBackprop, Router
-from elunet.storage.weights import write_atomically
+from elunet.storage.files import write_atomically
 
 Split = tuple[np.ndarray, np.ndarray]
 

@@ -30,7 +30,7 @@ import numpy as np
 
 import elunet as eln
 from elunet.experiments.recipes import RECIPES, Recipe
-from elunet.storage.weights import write_atomically
+from elunet.storage.files import write_atomically
 from elunet.train import runs
 
 Split = tuple[np.ndarray, np.ndarray]

@@ -21,7 +21,7 @@ import numpy as np
 
 import elunet as eln
 from elunet import routers
-from elunet.storage.weights import write_atomically
+from elunet.storage.files import write_atomically
 
 Split = tuple[np.ndarray, np.ndarray]
 

@@ -33,7 +33,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def rows(file: Path) -> list[dict[str, str]]:
-    times = ("seconds", "pictures_per_s")
+    times = ("seconds", "images_per_s")
     with open(file, newline="") as stream:
         return [
             {key: cell for key, cell in row.items() if key not in times}

@@ -126,6 +126,14 @@ def test_networks_and_routers_know_no_concrete_layer(module):
 
 
 @MODULES
+def test_of_storage_only_weights_knows_networks(module):
+    if part(module) == "storage" and module != "elunet.storage.weights":
+        assert {part(other) for other in imported(module)} & MAY_IMPORT.keys() <= GROUND | {
+            "storage"
+        }
+
+
+@MODULES
 def test_every_module_opens_with_its_idea(module):
     text = ast.get_docstring(TREES[module])
     assert text, f"{module} has no opening docstring"

@@ -37,7 +37,7 @@ from elunet.layers import (
     Tanh,
 )
 from elunet.network import INPUT, Network
-from elunet.storage.weights import write_atomically
+from elunet.storage.files import write_atomically
 
 OPSET = 17
 OUTPUT = "output"

@@ -7,17 +7,16 @@ from elunet.experiments.alignment import (
     alignments,
     angle,
     read_angles,
-    t_interval,
-    t_quantile,
     write_angles,
 )
-from elunet.experiments.comparison import Comparison, Run, compare
+from elunet.experiments.comparison import Comparison, Trial, compare
+from elunet.experiments.statistics import t_interval, t_quantile
 
 __all__ = [
     "Alignment",
     "AngleLog",
     "Comparison",
-    "Run",
+    "Trial",
     "alignments",
     "angle",
     "compare",

@@ -269,9 +269,7 @@ def _chosen(owner: str, rows: Rows, quantity: str) -> list[Alignment]:
     every = list(rows)
     for row in every:
         if not isinstance(row, Alignment):
-            raise TypeError(
-                f"{owner}: expected rows of elunet.experiments.Alignment, got {row!r}"
-            )
+            raise TypeError(f"{owner}: expected rows of elunet.experiments.Alignment, got {row!r}")
     found = [row for row in every if row.quantity == quantity]
     if not found:
         there = sorted({row.quantity for row in every})

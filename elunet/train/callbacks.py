@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from elunet._checks import choice, integer, number
 from elunet._types import Array
 from elunet.network import Tap
-from elunet.storage.weights import sweep
+from elunet.storage.files import sweep
 from elunet.train.folders import prepare
 from elunet.train.history import COLUMNS, Epoch
 
@@ -84,7 +84,7 @@ class Callback:
         return None
 
     def restore(self, state: Any) -> None:
-        """Go back to a `state`; a ValueError if it is none."""
+        """Go back to a `state`; raise a ValueError and change nothing if it is none."""
 
 
 class HistoryFile(Callback):
@@ -201,6 +201,11 @@ class Checkpoints(Callback):
         sign = -1.0 if self.best.endswith("loss") else 1.0
         *before, last = (sign * value for value in trainer.history.column(self.best))
         return last == last and all(not last <= value for value in before)
+
+
+def stateful(callbacks: Sequence[Callback]) -> list[Callback]:
+    """Return the callbacks that have a state."""
+    return [one for one in callbacks if type(one).state is not Callback.state]
 
 
 def together(taps: Sequence[Tap | None]) -> Tap | None:

@@ -46,7 +46,7 @@ class Progress:
         if mean is not None:
             loss, hits = mean.values
             accuracy = "" if math.isnan(hits) else f"accuracy {hits:.3f}, "
-            self._bar.set_postfix_str(f"loss {loss:.3f}, {accuracy}{speed:.0f} pictures/s", False)
+            self._bar.set_postfix_str(f"loss {loss:.3f}, {accuracy}{speed:.0f} images/s", False)
             self._bar.update()
 
     def write(self, text: str) -> None:

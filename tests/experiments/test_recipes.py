@@ -84,7 +84,7 @@ def test_case_e_mixes_two_optimizers():
     x = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype(np.float32)
     net.backward(net.forward(x, train=True))
     optimizer.step(net)
-    slots = {name: set(state) for name, state in optimizer.state.items()}
+    slots = {name: set(state) for name, state in optimizer.buffers.items()}
     assert slots["conv1.W"] == slots["conv11.W"] == {"velocity"}
     assert slots["conv2.W"] == slots["conv10.W"] == {"m", "v"}
     optimizer.epoch = 25
