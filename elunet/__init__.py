@@ -35,6 +35,7 @@ from elunet.train import (
     History,
     HistoryFile,
     Interrupted,
+    Job,
     Trainer,
     evaluate,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "History",
     "HistoryFile",
     "Interrupted",
+    "Job",
     "Network",
     "Sequential",
     "Trainer",

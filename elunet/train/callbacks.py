@@ -87,6 +87,36 @@ class Callback:
         """Go back to a `state`; raise a ValueError and change nothing if it is none."""
 
 
+class Report(Callback):
+    """Prints a line after each epoch: losses, accuracies, speed, and loss spikes if there were any.
+
+    Parameters
+    ----------
+    epochs : int
+        Length of the run.
+    validation : str, default "validation"
+        What to call the second split.
+
+    Examples
+    --------
+    >>> import elunet as eln
+    >>> callbacks = [eln.train.Report(15, "test")]  # for a Trainer
+    """
+
+    def __init__(self, epochs: int, validation: str = "validation") -> None:
+        self.epochs, self.validation = epochs, validation
+
+    def on_epoch_end(self, trainer: Trainer, row: Epoch) -> None:
+        """Print the line."""
+        spikes = f"  {row.spikes} loss spikes" if row.spikes else ""
+        trainer.log(
+            f"epoch {row.epoch:3d}/{self.epochs}"
+            f"  train loss {row.train_loss:.4f} accuracy {row.train_accuracy:.4f}"
+            f"  {self.validation} loss {row.validation_loss:.4f}"
+            f" accuracy {row.validation_accuracy:.4f}  {row.images_per_s:.0f} images/s{spikes}"
+        )
+
+
 class HistoryFile(Callback):
     """Keeps a CSV file of the history up to date, epoch by epoch.
 
