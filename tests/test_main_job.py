@@ -11,7 +11,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import elunet as eln
@@ -166,19 +165,6 @@ def test_a_run_that_was_cut_before_its_first_checkpoint_begins_anew(tmp_path, ca
     assert "no checkpoint yet; beginning from the start" in capsys.readouterr().out
 
 
-def test_a_new_run_moves_the_old_ones_checkpoints_aside(tmp_path, capsys):
-    eln.Job(tmp_path).begin()
-    assert capsys.readouterr().out == ""
-    for number in (1, 2):
-        (tmp_path / "history.csv").write_text("")
-        (tmp_path / "checkpoints" / "latest.safetensors").write_text(str(number))
-        eln.Job(tmp_path).begin()
-        assert "will be replaced; its checkpoints are in" in capsys.readouterr().out
-        assert list((tmp_path / "checkpoints").iterdir()) == []
-        kept = tmp_path / "checkpoints-before" / "latest.safetensors"
-        assert kept.read_text() == str(number)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -229,13 +215,3 @@ def test_the_quick_recipe_learns_real_pictures_fast(cifar10, tmp_path):
     summary = json.loads((tmp_path / "runs" / "elu11" / "summary.json").read_text())
     assert summary["steps"] == 40
     assert summary["test_accuracy"] > 0.15
-
-
-def test_history_that_cannot_be_written_does_not_end_a_run(tmp_path, monkeypatch, capsys):
-    (tmp_path / "history.csv").mkdir()  # as a table that another program holds
-    net = eln.Sequential([eln.layers.Linear(2, 2)], seed=0)
-    trainer = eln.Trainer(net, eln.losses.SoftmaxCrossEntropy(), eln.optim.SGD(0.1))
-    data = np.ones((4, 2), np.float32), np.zeros(4, int)
-    eln.Job(tmp_path).train(trainer, data, data, epochs=1)
-    assert "could not write history or curves this time" in capsys.readouterr().out
-    assert (tmp_path / "weights.safetensors").exists()
