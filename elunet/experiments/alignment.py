@@ -37,16 +37,16 @@ class Alignment:
     layer : str
         A weighted layer's name.
     quantity : "gradient", "delta" or "weight"
-        Between what the angle is: the rule's and backprop's gradient of W; the signals that arrive
-        at the layer's output, dL/dz; the matrix B through which the rule sends down, and W.
+        What the angle is between: the rule's and backprop's gradients of W; their signals at the
+        layer's output, dL/dz; the rule's matrix B, through which it sends down, and W.
     angle : float
-        In degrees, from 0 to 180: below 90, a small enough step along the rule's gradient lowers
-        the loss. NaN where it means nothing: where either array vanishes, or the rule has no B.
+        In degrees, from 0 to 180. Below 90, a small enough step along the rule's gradient lowers
+        the loss. NaN if either array vanishes, or the rule has no B.
     norm_ratio : float
-        The rule's Euclidean norm over backprop's; NaN where either array vanishes.
+        The rule's Euclidean norm over backprop's; NaN if either array vanishes.
     null_low, null_high : float
-        The least and the greatest angle with the rule's random matrices drawn anew, NaN if it was
-        not measured or nothing is random. An angle inside says nothing of alignment.
+        The null band: the smallest and the largest angle with redrawn random matrices; NaN if it
+        was not measured, or nothing is random. An angle inside is no sign of alignment.
 
     Examples
     --------
@@ -112,9 +112,9 @@ def alignments(
     target : array, optional
         For rules that send the targets.
     null : int, default 20
-        How often the rule's random matrices are drawn anew for the null band; 0 leaves it out.
+        How often the rule's random matrices are redrawn for the null band; 0 leaves it out.
     epoch, step : int
-        Put into the rows.
+        For the rows.
 
     Returns
     -------
@@ -152,7 +152,7 @@ class AngleLog(Callback):
     Parameters
     ----------
     file : path, optional
-        Brought up to date at the end of each epoch and of the run.
+        Written at the end of each epoch and of the run.
     every : int, default 100
         Steps from one measurement to the next; the first is before the first step.
     null : int, default 20
@@ -183,7 +183,7 @@ class AngleLog(Callback):
         self._measurement: _Measurement | None = None
 
     def on_backward(self, trainer: Trainer, dy: Array, target: Array) -> Tap | None:
-        """Run backpropagation, if it is time to, and look on at the rule's signals."""
+        """Run backpropagation if a measurement is due, and watch the rule's signals."""
         if trainer.optimizer.steps % self.every:
             return None
         self._measurement = _Measurement(trainer.net, dy, target, self.null)
@@ -201,7 +201,7 @@ class AngleLog(Callback):
         self._write()
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """Write the rows so far, also of a run that was cut."""
+        """Write the rows so far, also if the run was interrupted."""
         self._write()
 
     def state(self) -> Any:
@@ -221,7 +221,7 @@ class AngleLog(Callback):
 
 
 def write_angles(rows: Iterable[Alignment], file: str | os.PathLike[str]) -> None:
-    """Write measured angles to a CSV file, replaced at once; its numbers read back the same.
+    """Write measured angles to a CSV file, atomically; numbers read back the same.
 
     Parameters
     ----------
@@ -288,7 +288,7 @@ class _Measurement:
             self.deltas[name] = _angle_and_ratio(delta, self.signals[name])
 
     def rows(self, router: Router, epoch: int, step: int) -> list[Alignment]:
-        """Return all angles, after the rule's backward pass, whose gradients stay as they are."""
+        """Return all angles after the rule's backward pass; its gradients stay as they are."""
         found = self._measured(router)
         band: dict[tuple[str, str], list[float]] = {key: [] for key in found}
         if router.is_random and self.null:
@@ -332,6 +332,6 @@ def _angle_and_ratio(a: Array, b: Array) -> tuple[float, float]:
 
 
 def _extremes(angles: Sequence[float]) -> tuple[float, float]:
-    """Return the least and the greatest of the angles that mean something."""
+    """Return the smallest and the largest of the angles that are not NaN."""
     real = [value for value in angles if not math.isnan(value)]
     return (min(real), max(real)) if real else (math.nan, math.nan)

@@ -87,7 +87,7 @@ class Comparison:
     Attributes
     ----------
     rules : tuple of str
-        In the order in which they were given, the baselines last; the first is the reference.
+        In the order given, the baselines last; the first is the reference.
     rates : tuple of float
     trials : list of Trial
     folder : Path
@@ -113,6 +113,8 @@ class Comparison:
         ------
         OSError
             If there is none.
+        ValueError
+            If its table is damaged.
         """
         shared = json.loads((Path(folder) / SETTINGS).read_text("utf-8"))
         trials = tables.read("Comparison.read", Path(folder) / TRIALS, Trial)
@@ -148,18 +150,17 @@ class Comparison:
         return t_interval([trial.test_accuracy for trial in self.of(rule)])
 
     def difference(self, rule: str, reference: str | None = None) -> tuple[float, float]:
-        """Return the mean over seeds of a rule's accuracy minus the reference's, and half its
-        95 % t-interval.
+        """Return a rule's mean accuracy minus the reference's, and half the 95 % t-interval.
 
-        Both trials of a pair share seed, initial weights and order, so what they have in common
-        cancels. With many rules some intervals exclude 0 by chance.
-        """  # noqa: D205
+        Trials are paired by seed: a pair shares initial weights and order, and the variation that
+        these cause cancels. With many rules, some intervals exclude 0 by chance.
+        """
         others = self.of(self.rules[0] if reference is None else reference)
         pairs = zip(self.of(rule), others, strict=True)
         return t_interval([trial.test_accuracy - other.test_accuracy for trial, other in pairs])
 
     def histories(self, rule: str) -> list[History]:
-        """Return the final trials' histories by seed, of all that completed an epoch."""
+        """Return the histories of the final trials that completed an epoch, by seed."""
         files = [self.folder / _file("history", rule, trial.seed) for trial in self.of(rule)]
         return [History.from_csv(file) for file in files if file.exists()]
 
@@ -203,17 +204,18 @@ def compare(
     null: int = 20,
     log: Callable[[str], None] | None = print,
 ) -> Comparison:
-    """Train the same networks under several learning rules and compare what they reach.
+    """Train the same networks with several learning rules and compare their accuracies.
 
-    First each rule trains once with each learning rate; the rate of the best validation accuracy
-    then trains with each seed. A call that was interrupted continues after its last complete trial.
+    First each rule trains once with each learning rate; then, with the rate of the best validation
+    accuracy, once with each seed. A call that was interrupted continues after the last complete
+    trial.
 
     Parameters
     ----------
     network : callable
         ``network(seed) -> Network``.
     rules : dict of {name: callable}
-        ``rule(seed) -> Router``; the first is the one that others are compared with.
+        ``rule(seed) -> Router``; the first is the reference for the others.
     train, validation, test : (x, y)
         x float of shape (n, ...), y integer labels.
     rates : sequence of float
@@ -221,19 +223,19 @@ def compare(
     epochs : int
         Of each trial.
     folder : path
-        Takes settings.json, trials.csv, and each final trial's history and angles.
+        For settings.json, trials.csv, and each final trial's history and angles.
     seeds : int, default 5
         Final trials of each rule, with seeds 0, 1, ...
     optimizer : callable, optional
-        ``optimizer(rate) -> Optimizer``, by default SGD with momentum 0.9. A repetition with
-        another one under the same name cannot be told apart: use another folder.
+        ``optimizer(rate) -> Optimizer``, by default SGD with momentum 0.9. One with the same repr
+        and another rule needs another folder.
     loss : Loss, optional
         `SoftmaxCrossEntropy` by default.
     batch_size : int, default 100
     baselines : bool, default True
-        Whether to add "last layer only" (the network's own features, frozen as they were drawn), a
-        "linear" classifier on the pixels and a "shallow" network with one hidden layer of 128, all
-        by backpropagation.
+        Whether to add "last layer only" (on the network's frozen initial features), a "linear"
+        classifier on the pixels and a "shallow" network with one hidden layer of 128 units, all
+        trained by backpropagation.
     angles_every : int, default 0
         Steps between two measurements of angles in the final trials; 0 measures none.
     null : int, default 20
@@ -268,7 +270,7 @@ def compare(
     ...     result = eln.compare(
     ...         lambda seed: eln.models.mlp(widths=(8,), seed=seed),
     ...         rules,
-    ...         *(data, data, data),  # in earnest three different ones
+    ...         *(data, data, data),  # in a real comparison three different splits
     ...         rates=(0.001, 0.01),
     ...         epochs=1,
     ...         seeds=2,

@@ -146,7 +146,7 @@ class Recipe:
 
 
 class DropoutRamp(Callback):
-    """Scales all dropout rates over a run: little at first, when a network learns fastest.
+    """Scales all dropout rates over a run, from a small factor to a larger one.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ class DropoutRamp(Callback):
         self._full: dict[str, float] = {}
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """Set the rates of the epoch that a resumed run is in the middle of."""
+        """Set the rates of the current epoch; a resumed run may be in the middle of it."""
         self.on_epoch_start(trainer, len(trainer.history))
 
     def on_epoch_start(self, trainer: Trainer, epoch: int) -> None:
@@ -184,7 +184,7 @@ class DropoutRamp(Callback):
             layer.rate = factor * self._full.setdefault(name, layer.rate)
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """Give every layer its own rate back."""
+        """Restore every layer's own rate."""
         for name, layer in _dropouts(trainer.net):
             layer.rate = self._full.pop(name, layer.rate)
 
@@ -255,14 +255,14 @@ def whiten(train: Array, test: Array) -> tuple[Array, Array]:
 
 
 def _quick_network(seed: Seed) -> Network:
-    """Start gently: He's weights would begin at a loss of 11 here, these begin at log 10."""
+    """Return ELU-11 with an initial loss of log 10; with He's weights it would be 11."""
     net = models.elu11(seed=seed, init=LeCun())
     net["conv11"].params["W"] *= np.float32(0.1)
     return net
 
 
 def _quick_optimizer(epochs: int, steps_per_epoch: int) -> Optimizer:
-    """Go up to a large learning rate and down once; clipping keeps the first steps in bounds."""
+    """Return SGD with one cycle up to a large learning rate; clipping bounds the first steps."""
     schedule = OneCycle(0.1, epochs * steps_per_epoch, warmup=0.12)
     return SGD(schedule, momentum=0.9, nesterov=True, l2=0.0005, clip_norm=2.0)
 
@@ -273,7 +273,7 @@ def _is_short(epochs: int) -> bool:
 
 
 def _paper_optimizer(epochs: int, steps_per_epoch: int) -> Optimizer:
-    """Use the paper's schedule, its 165,000 steps scaled to the run's length, or one cycle."""
+    """Return SGD with the paper's schedule, scaled from 165,000 steps; in short runs one cycle."""
     total = epochs * steps_per_epoch
     if _is_short(epochs):
         return SGD(OneCycle(0.05, total), momentum=0.9, l2=0.0005, clip_norm=2.0)
@@ -288,7 +288,7 @@ def _case_d_optimizer(epochs: int, steps_per_epoch: int) -> Optimizer:
 
 
 def _case_e_optimizer(epochs: int, steps_per_epoch: int) -> Optimizer:
-    """Use momentum on odd convolutions and Adam on even ones, as the article did."""
+    """Return the article's: momentum on odd convolutions and Adam on even ones."""
     rates = PiecewiseConstant({0: 1e-4, 25: 8e-5, 50: 4e-5, 100: 2e-5}, per="epoch")
     momentum, adam = SGD(rates, momentum=0.9, l2=2e-4), Adam(rates, l2=2e-4)
     return PerLayer({f"conv{k}.*": momentum if k % 2 else adam for k in range(1, 12)})

@@ -50,7 +50,7 @@ def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, flo
     Parameters
     ----------
     values : sequence of float
-        Of one value alone the half-width is NaN.
+        The half-width of a single value is NaN.
     level : float, default 0.95
 
     Raises

@@ -24,15 +24,14 @@ def save(net: Network, file: str | os.PathLike[str]) -> None:
     ----------
     net : Network
     file : path
-        Replaced only once the new file is complete. Names are those of `Network.parameters`
-        ("conv1.W"), and "batchnorm1.running_mean" for layer state.
+        Replaced once the new file is complete.
 
     Raises
     ------
     ValueError
-        If a parameter holds a NaN or an infinity; a good file is not overwritten by it.
+        If a parameter holds a NaN or an infinity; the old file stays.
     OSError
-        If the file cannot be written; what was there stays.
+        If the file cannot be written; the old one stays.
 
     Examples
     --------
@@ -55,16 +54,16 @@ def load(net: Network, file: str | os.PathLike[str]) -> None:
     net : Network
         Changed only if everything fits.
     file : path
-        Written by `save`, or a whole run's (`Trainer.save`, `Checkpoints`). Also one that another
-        framework wrote, if names and shapes fit; it has no SHA-256 of ours, so there damage is
-        noticed only if the format or the numbers' range is hurt.
+        Written by `save`, or a whole run's (`Trainer.save`, `Checkpoints`). Also another
+        framework's, if names and shapes fit; it has no SHA-256, so damage is noticed only if it
+        breaks the format or makes a number infinite.
 
     Raises
     ------
     ValueError
-        If the file is no safetensors file, if a newer elunet wrote it, if it is damaged or holds a
-        NaN or an infinity, or if names, shapes or kinds of numbers differ from the network's; the
-        message lists how.
+        If the file is not a safetensors file, or a newer elunet wrote it, or it is damaged or holds
+        a NaN or an infinity, or names, shapes or kinds of numbers differ from the network's; the
+        message lists the differences.
     OSError
         If it cannot be read.
 
@@ -87,7 +86,7 @@ def load(net: Network, file: str | os.PathLike[str]) -> None:
 
 
 def network_arrays(net: Network) -> dict[str, Array]:
-    """Return all that is saved of a network: the live arrays by name."""
+    """Return all arrays that are saved of a network, by name; not copies."""
     state = {
         f"{node.name}.{key}": value for node in net.nodes for key, value in node.layer.state.items()
     }
@@ -101,7 +100,7 @@ def fitting(
     found: Mapping[str, Array],
     cast: bool = True,
 ) -> dict[str, Array]:
-    """Return the arrays of a file for a network's, in the network's dtypes if `cast`.
+    """Return a file's arrays if they fit a network's, in the network's dtypes if `cast`.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """The training loop.
 
 `Trainer.fit` is the loop that one would write by hand: forward, loss, router, optimizer, batch
-after batch. Around it: a validation at the end of each epoch, a progress bar, callbacks, a stop
-that names the layer where a run turned into NaN, and a way to go on with a run that was cut.
+after batch. Around it are a validation at the end of each epoch, a progress bar, callbacks, an
+error that names the layer where numbers stopped being finite, and `resume` for interrupted runs.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class Trainer:
     progress : bool, optional
         Whether to show a progress bar on standard error; by default if that is a terminal.
     debug : bool, default False
-        Whether to look at every layer's output and signal in each step, and stop at the first that
-        is not finite. Without it loss, gradients and weights are looked at.
+        Whether to check every layer's output and signal in each step, and stop at the first that
+        is not finite. Without it, loss, gradients and weights are checked.
     settings : mapping, optional
         How the run was set up, as plain data for JSON: kept in its checkpoints, and compared by
         `resume`.
@@ -154,23 +154,23 @@ class Trainer:
     ) -> History:
         """Train for some epochs and return the history.
 
-        A second call with the same array objects goes on where the first ended: `fit` of 1 epoch
-        and then of 2 is `fit` of 3. With others, a new view of the same data among them, the order
-        of the batches begins anew; keep `Batches` to go on then.
+        A second call with the same array objects continues: `fit` of 1 epoch and then of 2 equals
+        `fit` of 3. With other objects, even views of the same data, the order of the batches
+        begins anew; pass the same `Batches` to continue.
 
-        After `resume`, and after an `Interrupted` in the same process, it is the call that was cut
-        which is taken up again: with the same arguments it does what is left of it, which after a
-        complete run is nothing.
+        After `resume`, and after an `Interrupted` in the same process, a call with the same
+        arguments does what is left of the call that was interrupted. After a complete run that is
+        nothing.
 
-        While it runs in the main thread, the first SIGINT (Ctrl-C) or SIGTERM ends it after the
-        step, or the batch of a validation, at which it is; a second one at once.
+        In the main thread, the first SIGINT (Ctrl-C) or SIGTERM ends the run after the current
+        step or validation batch; a second one ends it at once.
 
         Parameters
         ----------
         train : (x, y) or Batches
             `Batches` bring their own batch size, augmentation and seed.
         validation : (x, y), optional
-            Looked at after each epoch.
+            Evaluated after each epoch.
         epochs : int, default 1
 
         Raises
@@ -179,9 +179,9 @@ class Trainer:
             If an argument is of another kind than it should be, or the data are not those of the
             run that was resumed.
         DivergenceError
-            If loss, gradients or weights are no longer finite; `history` holds the epochs before.
+            If loss, gradients or weights are not finite; `history` holds the epochs before.
         Interrupted
-            If a signal asked to leave.
+            If a signal ended the run.
         """
         integer("Trainer.fit", "epochs", epochs)
         batches = self._batches_of(train)
@@ -225,8 +225,8 @@ class Trainer:
         Parameters
         ----------
         path : path
-            A file; or a folder that is there, for ``latest.safetensors`` in it, the one before
-            becoming ``previous.safetensors``. Replaced only once the new file is complete.
+            A file; or an existing folder, for ``latest.safetensors`` in it, whose last version
+            becomes ``previous.safetensors``. A file is replaced once the new one is complete.
         best : bool, default False
             Whether to write the folder's ``best.safetensors`` as well.
 
@@ -238,14 +238,14 @@ class Trainer:
         Raises
         ------
         DivergenceError
-            If weights, or what optimizer and rule remember, are not finite; a good file is not
-            overwritten by them.
+            If weights, or the optimizer's or the rule's arrays, are not finite; no good file is
+            overwritten then.
         RuntimeError
             In the middle of a step.
         TypeError
-            If a state is not made of texts, numbers and arrays.
+            If a state is no plain data.
         OSError
-            If the file cannot be written; what was there stays.
+            If the file cannot be written; the old one stays.
         """
         if not self._between_steps:
             raise RuntimeError(
@@ -264,32 +264,32 @@ class Trainer:
         return self.checkpoint
 
     def resume(self, path: str | os.PathLike[str], allow: Collection[str] = ()) -> None:
-        """Go back to a saved run; the next `fit`, with the same arguments, goes on with it.
+        """Restore a saved run; the next `fit`, with the same arguments, continues it.
 
-        The trainer has to be built as it was. It is changed only if everything fits; whether the
-        data are the same is seen by `fit`, before its first step.
+        The trainer has to be built as it was. It changes only if everything fits. `fit` checks
+        before its first step whether the data are the same.
 
         Parameters
         ----------
         path : path
-            A file of `save`, or a folder that has one.
+            A file of `save`, or a folder with one.
         allow : collection of str
-            What may differ from the saved run, on purpose: the first words of the differences that
-            are listed otherwise, such as "optimizer", "settings", "train" (the data) or "threads".
+            What may differ from the saved run, by the first word of the difference that would be
+            listed: "optimizer", "settings", "train" (the data), "threads" and so on.
 
         Raises
         ------
         ValueError
-            If it is no checkpoint of a run, a damaged one, or one of another run; the message lists
-            the differences.
+            If it is not a run's checkpoint, or damaged, or of another run; the message lists the
+            differences.
         OSError
             If it cannot be read.
 
         Warns
         -----
         RuntimeWarning
-            If other versions of Python, NumPy, numba or elunet saved it, or another number of
-            threads: the run goes on, but bits may differ.
+            If Python, NumPy, numba or elunet have other versions, or the number of threads is
+            another: results may then differ in the last bits.
         """
         file, tree = checkpoint.read(path)
         versions = checkpoint.check(self, file, tree, allow)
