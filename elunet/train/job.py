@@ -154,7 +154,7 @@ class Job:
         ----------
         trainer : Trainer
             Set up as for the saved run if there is one; only settings, versions and threads may
-            differ (see `differences`). The job adds its callbacks.
+            differ (see `differences`).
         train, test : (x, y)
         epochs : int
             Of the whole run.
@@ -177,12 +177,15 @@ class Job:
         if not self._begun:
             self.begin()
         begin = time.perf_counter()
-        files = _Files(self.folder, draw)
-        trainer.callbacks += [files, Checkpoints(self.folder / CHECKPOINTS, **checkpoints)]
         if self.saved is not None:
             self._take_up(trainer, self.saved)
-        before = trainer.seconds
-        trainer.fit(train, test, epochs)
+        before, files = trainer.seconds, _Files(self.folder, draw)
+        own = [files, Checkpoints(self.folder / CHECKPOINTS, **checkpoints)]
+        trainer.callbacks += own
+        try:
+            trainer.fit(train, test, epochs)
+        finally:
+            trainer.callbacks = [each for each in trainer.callbacks if each not in own]
         if not (self.folder / WEIGHTS).exists():  # resumed from elsewhere, or interrupted late
             files.on_epoch_end(trainer, trainer.history[-1])
         seconds = before + time.perf_counter() - begin
