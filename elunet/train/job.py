@@ -126,15 +126,16 @@ class Job:
         """
         self._begun = True
         checkpoints, earlier = self.folder / CHECKPOINTS, self.folder / EARLIER
+        if not (checkpoints.exists() or (self.folder / HISTORY).exists()):
+            checkpoints.mkdir(parents=True)
+            return
+        kept = ""
         if checkpoints.exists() and any(checkpoints.iterdir()):
             shutil.rmtree(earlier, ignore_errors=True)
             checkpoints.rename(earlier)
             kept = f"; its checkpoints are in {earlier} now"
-        else:
-            kept = ""
-        if kept or checkpoints.exists() or (self.folder / HISTORY).exists():
-            self.log(f"the run that is in {self.folder} will be replaced{kept}")
-        checkpoints.mkdir(parents=True, exist_ok=True)
+        self.log(f"the run that is in {self.folder} will be replaced{kept}")
+        checkpoints.mkdir(exist_ok=True)
         for name in (SUMMARY, WEIGHTS):
             (self.folder / name).unlink(missing_ok=True)
 
