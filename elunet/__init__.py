@@ -13,21 +13,20 @@ from typing import TYPE_CHECKING, Any
 from elunet import (
     data,
     exchange,
+    experiments,
     init,
     layers,
     losses,
-    metrics,
     models,
     optim,
     plots,
-    recipes,
     routers,
     schedules,
 )
-from elunet.checkpoint import load, save
-from elunet.comparison import Comparison, compare
-from elunet.network import Network, Sequential
 from elunet.engine.threads import get_num_threads, set_num_threads
+from elunet.experiments import Comparison, compare, recipes
+from elunet.network import Network, Sequential
+from elunet.storage.weights import load, save
 from elunet.train import (
     Callback,
     Checkpoints,
@@ -36,6 +35,7 @@ from elunet.train import (
     History,
     HistoryFile,
     Interrupted,
+    Job,
     Trainer,
     evaluate,
 )
@@ -55,6 +55,7 @@ __all__ = [
     "History",
     "HistoryFile",
     "Interrupted",
+    "Job",
     "Network",
     "Sequential",
     "Trainer",
@@ -63,12 +64,12 @@ __all__ = [
     "data",
     "evaluate",
     "exchange",
+    "experiments",
     "get_num_threads",
     "init",
     "layers",
     "load",
     "losses",
-    "metrics",
     "models",
     "optim",
     "plots",

@@ -61,6 +61,20 @@ def integer(owner: str, name: str, value: object, least: int = 1) -> int:
     return int(value)
 
 
+def count(owner: str, name: str, value: object) -> int:
+    """Return ``value`` as an int if it is one that can have been counted: in [0, 2^53).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not.
+    """
+    counted = integer(owner, name, value, 0)
+    if counted >= 1 << 53:
+        raise ValueError(f"{owner}: expected {name} below 2^53, got {counted:#x}")
+    return counted
+
+
 def seed(owner: str, value: Seed) -> Seed:
     """Return ``value`` if it is a seed: an integer of at least 0, SeedSequence, Generator or None.
 

@@ -368,7 +368,11 @@ class Network:
                         else:
                             queue.finish()
                             down = self._sent(layer, delta, send, stand_in)
-                        if len(inputs) == 1 and inputs[0] not in signals and type(down) is not tuple:
+                        if (
+                            len(inputs) == 1
+                            and inputs[0] not in signals
+                            and type(down) is not tuple
+                        ):
                             signals[inputs[0]] = down
                         else:
                             self._deliver(queue, signals, node, down)

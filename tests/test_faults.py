@@ -26,8 +26,8 @@ from small_runs import Stop, assert_equal_runs, blobs, build, everything
 import elunet as eln
 from elunet import layers as L
 from elunet import optim as O
-from elunet.checkpoint import network_arrays
 from elunet.data import cifar10, load_cifar10
+from elunet.storage.weights import network_arrays
 
 TESTS = Path(__file__).parent
 RNG = np.random.default_rng(0)

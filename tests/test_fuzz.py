@@ -31,8 +31,9 @@ from small_runs import Stop, blobs, build, everything
 import elunet as eln
 from elunet import layers as L
 from elunet import losses
-from elunet.checkpoint import decode, encode, network_arrays
 from elunet.data import cifar10, load_cifar10
+from elunet.storage.archive import decode, encode
+from elunet.storage.weights import network_arrays
 from elunet.testing import check_layer, strategies
 
 EXAMPLES = int(os.environ.get("ELUNET_FUZZ", 0))

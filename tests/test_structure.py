@@ -15,18 +15,17 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "elunet"
 
-GROUND = {"_types", "_checks"}
-COMPUTE = GROUND | {"workspace", "parallel", "deferred", "kernels"}
+GROUND = {"_types", "_checks", "_quiet"}
+COMPUTE = GROUND | {"kernels", "engine"}
 NETWORK = COMPUTE | {"init", "layers", "_display"}
 LEARNING = NETWORK | {"network", "routers", "losses", "optim", "schedules"}
 MAY_IMPORT = {
     "_types": set(),
     "_checks": {"_types"},
+    "_quiet": set(),
     "_display": set(),
-    "workspace": GROUND,
-    "parallel": GROUND,
-    "deferred": GROUND | {"parallel", "workspace"},
     "kernels": GROUND,
+    "engine": GROUND | {"kernels"},
     "init": GROUND,
     "layers": COMPUTE | {"init", "_display"},
     "network": NETWORK,
@@ -37,13 +36,11 @@ MAY_IMPORT = {
     "data": COMPUTE,
     "models": NETWORK | {"network"},
     "warmup": NETWORK | {"network", "losses"},
-    "checkpoint": LEARNING,
-    "exchange": NETWORK | {"network", "checkpoint"},
-    "train": LEARNING | {"checkpoint", "data", "_display"},
-    "metrics": LEARNING | {"checkpoint", "train"},
-    "plots": GROUND | {"train", "network", "layers", "metrics", "routers"},
-    "recipes": LEARNING | {"data", "models", "train"},
-    "comparison": LEARNING | {"checkpoint", "data", "metrics", "models", "train"},
+    "storage": GROUND | {"network"},
+    "exchange": NETWORK | {"network", "storage"},
+    "train": LEARNING | {"storage", "data", "_display"},
+    "experiments": LEARNING | {"storage", "data", "models", "train"},
+    "plots": GROUND | {"train", "network", "layers", "experiments", "routers"},
     "testing": LEARNING,
     "teaching": LEARNING | {"testing"},
 }
@@ -125,7 +122,28 @@ def test_no_circles():
 def test_networks_and_routers_know_no_concrete_layer(module):
     if part(module) in ("network", "routers"):
         layers = {other for other in imported(module) if part(other) == "layers"}
-        assert layers <= {"elunet.layers.base"}
+        assert layers <= {"elunet.layers.base", "elunet.layers.spans"}
+
+
+@MODULES
+def test_one_file_of_the_layers_knows_the_engine(module):
+    if part(module) == "layers" and module != "elunet.layers.spans":
+        assert not {other for other in imported(module) if part(other) == "engine"}
+
+
+@MODULES
+def test_the_engine_knows_arrays_and_callables_only(module):
+    if part(module) == "engine":
+        known = {part(other) for other in imported(module) if other.startswith("elunet")}
+        assert known <= {"_types", "_checks", "_quiet", "kernels", "engine"}
+
+
+@MODULES
+def test_of_storage_only_weights_knows_networks(module):
+    if part(module) == "storage" and module != "elunet.storage.weights":
+        assert {part(other) for other in imported(module)} & MAY_IMPORT.keys() <= GROUND | {
+            "storage"
+        }
 
 
 @MODULES

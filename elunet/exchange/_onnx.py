@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from elunet._types import Array, Shape
-from elunet.checkpoint import write_atomically
 from elunet.exchange._entries import output_shapes
 from elunet.layers import (
     ELU,
@@ -38,6 +37,7 @@ from elunet.layers import (
     Tanh,
 )
 from elunet.network import INPUT, Network
+from elunet.storage.files import write_atomically
 
 OPSET = 17
 OUTPUT = "output"

@@ -78,7 +78,9 @@ class Im2col:
 
         def work(start: int, stop: int, worker: int) -> None:
             band = replace(
-                windows, out=(stop - start, windows.out[1]), top=windows.top - start * windows.stride
+                windows,
+                out=(stop - start, windows.out[1]),
+                top=windows.top - start * windows.stride,
             )
             self.forward_span(x, y[:, start:stop], kernel, b, band)
 

@@ -15,7 +15,19 @@ from elunet._types import Array
 from elunet.kernels.sums import add_rows
 from elunet.kernels.winograd import gather_tiles, matrices, scatter_tiles
 from elunet.layers._windows import Windows
-from elunet.layers.spans import Pass, Split, Sum, Task, empty, even, new_sums, run, scratch, total, workers_for
+from elunet.layers.spans import (
+    Pass,
+    Split,
+    Sum,
+    Task,
+    empty,
+    even,
+    new_sums,
+    run,
+    scratch,
+    total,
+    workers_for,
+)
 
 TILES = 64  # that are taken at a time: few enough for the cache, enough for a fast product
 SIDE = 4  # outputs of a tile, in each direction

@@ -19,6 +19,7 @@ from elunet._types import Array, Seed, Shape
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
+
 class Layer:
     """Base class of all layers; a new layer is one file with one subclass.
 

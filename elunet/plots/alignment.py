@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elunet._checks import choice, number
-from elunet.metrics import QUANTITIES, Alignment
+from elunet.experiments.alignment import QUANTITIES, Alignment
 from elunet.plots._canvas import GRAY, File, canvas, finish, light_grid, some_markers, style
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def angles(
 
     Parameters
     ----------
-    rows : iterable of elunet.metrics.Alignment
+    rows : iterable of elunet.experiments.Alignment
         The rows of one run.
     quantity : "gradient", "delta" or "weight", default "gradient"
         Rows of other quantities are left out.
@@ -74,7 +74,7 @@ def angles(
     Examples
     --------
     >>> import elunet as eln
-    >>> from elunet.metrics import Alignment
+    >>> from elunet.experiments import Alignment
     >>> row = Alignment(0, 0, "conv1", "gradient", 85.0, 1.0, 88.0, 92.0)
     >>> eln.plots.angles([row]).axes[0].get_yticklabels()
     [Text(0, 0, 'conv1')]
@@ -162,7 +162,7 @@ def angle_curves(
 
     Parameters
     ----------
-    rows : iterable of elunet.metrics.Alignment, or a dict of several
+    rows : iterable of elunet.experiments.Alignment, or a dict of several
         The rows of one run, or ``{"FA": rows, "DFA": rows}`` for several runs; each band has its
         line's color.
     quantity : "gradient", "delta" or "weight", default "gradient"
@@ -187,7 +187,7 @@ def angle_curves(
     Examples
     --------
     >>> import elunet as eln
-    >>> from elunet.metrics import Alignment
+    >>> from elunet.experiments import Alignment
     >>> row = Alignment(0, 0, "conv1", "gradient", 85.0, 1.0, 88.0, 92.0)
     >>> eln.plots.angle_curves([row]).axes[0].get_title()
     'conv1'
@@ -269,7 +269,7 @@ def _chosen(owner: str, rows: Rows, quantity: str) -> list[Alignment]:
     every = list(rows)
     for row in every:
         if not isinstance(row, Alignment):
-            raise TypeError(f"{owner}: expected rows of elunet.metrics.Alignment, got {row!r}")
+            raise TypeError(f"{owner}: expected rows of elunet.experiments.Alignment, got {row!r}")
     found = [row for row in every if row.quantity == quantity]
     if not found:
         there = sorted({row.quantity for row in every})

@@ -9,7 +9,7 @@ import numpy as np
 
 from elunet._checks import choice
 from elunet._types import Array
-from elunet.metrics import t_quantile
+from elunet.experiments.statistics import t_quantile
 from elunet.plots._canvas import (
     BLUE,
     VERMILION,

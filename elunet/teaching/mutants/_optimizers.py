@@ -171,9 +171,9 @@ class KeepsTheGradient(SGD):
         gradients = net.gradients()
         for name, w in net.parameters().items():
             g = gradients[name]
-            old = self.state.get(name)
+            old = self.buffers.get(name)
             velocity = g if old is None else self.momentum * old["velocity"] + g
-            self.state[name] = {"velocity": velocity}
+            self.buffers[name] = {"velocity": velocity}
             w -= self.learning_rate() * velocity
 
 
@@ -330,4 +330,4 @@ class ForgetsTheStep(PerLayer):
 
     def _lend(self) -> None:
         for part in self.optimizers.values():
-            part.state, part.epoch = self.state, self.epoch
+            part.buffers, part.epoch = self.buffers, self.epoch

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import stat
-import sys
-
 import numpy as np
 import pytest
 import safetensors.numpy
 
 import elunet as eln
-from elunet import checkpoint
+from elunet.storage.weights import network_arrays
 
 
 def network(seed: int = 0, channels: int = 3) -> eln.Sequential:
@@ -86,39 +82,12 @@ def test_non_finite_weights_do_not_replace_good_ones(tmp_path):
     assert file.read_bytes() == good
 
 
-@pytest.mark.parametrize("broken", ["fsync", "replace"])
-def test_a_failing_disk_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, broken):
-    file = tmp_path / "x"
-    eln.save(network(0), file)
-    good = file.read_bytes()
-
-    def fail(*arguments):
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(os, broken, fail)
-    with pytest.raises(OSError, match="No space left"):
-        eln.save(network(1), file)
-    assert file.read_bytes() == good
-    assert os.listdir(tmp_path) == ["x"]
-
-
-def test_what_reads_back_differently_is_not_kept(tmp_path, monkeypatch):
-    file = tmp_path / "x"
-    file.write_bytes(b"old")
-    monkeypatch.setattr(checkpoint.Path, "read_bytes", lambda self: b"garbled")
-    with pytest.raises(OSError, match="does not read back the same"):
-        checkpoint.write_atomically(file, b"new")
-    monkeypatch.undo()
-    assert file.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["x"]
-
-
 def refused(file, message):
     net = network(1)
-    before = {name: value.copy() for name, value in checkpoint.network_arrays(net).items()}
+    before = {name: value.copy() for name, value in network_arrays(net).items()}
     with pytest.raises(ValueError, match=message):
         eln.load(net, file)
-    for name, value in checkpoint.network_arrays(net).items():
+    for name, value in network_arrays(net).items():
         np.testing.assert_array_equal(value, before[name])
 
 
@@ -148,16 +117,14 @@ def test_a_flipped_bit_of_the_header_never_loads_other_numbers(tmp_path):
         except ValueError:
             refusals += 1
         else:
-            for name, value in checkpoint.network_arrays(net).items():
-                np.testing.assert_array_equal(checkpoint.network_arrays(other)[name], value)
+            for name, value in network_arrays(net).items():
+                np.testing.assert_array_equal(network_arrays(other)[name], value)
     assert refusals > 0.8 * place
 
 
 def test_a_newer_version_is_told_apart(tmp_path):
     file = tmp_path / "x"
-    safetensors.numpy.save_file(
-        checkpoint.network_arrays(network()), file, {"elunet": "2 of another kind"}
-    )
+    safetensors.numpy.save_file(network_arrays(network()), file, {"elunet": "2 of another kind"})
     refused(file, "of version 1 or older, got version 2: a newer version of elunet wrote it")
 
 
@@ -171,7 +138,7 @@ def test_a_lost_mark_does_not_make_it_another_frameworks(tmp_path):
 @pytest.mark.parametrize("about", ["", "1", "1 sha256:", "1 sha256:" + "0" * 64, "x sha256:1"])
 def test_metadata_that_do_not_agree(tmp_path, about):
     file = tmp_path / "x"
-    safetensors.numpy.save_file(checkpoint.network_arrays(network()), file, {"elunet": about})
+    safetensors.numpy.save_file(network_arrays(network()), file, {"elunet": about})
     refused(file, "the file is damaged")
 
 
@@ -184,28 +151,15 @@ def test_equal_networks_give_equal_files(tmp_path):
 @pytest.mark.parametrize("about", [None, {"format": "pt"}])
 def test_another_frameworks_file_loads(tmp_path, about):
     net, other, file = network(), network(1), tmp_path / "x"
-    safetensors.numpy.save_file(checkpoint.network_arrays(net), file, about)
+    safetensors.numpy.save_file(network_arrays(net), file, about)
     eln.load(other, file)
-    for name, value in checkpoint.network_arrays(net).items():
-        np.testing.assert_array_equal(checkpoint.network_arrays(other)[name], value)
+    for name, value in network_arrays(net).items():
+        np.testing.assert_array_equal(network_arrays(other)[name], value)
 
 
 @pytest.mark.parametrize("value", [np.nan, -np.inf, 1e300])
 def test_non_finite_values_are_refused(tmp_path, value):
-    arrays, file = checkpoint.network_arrays(network()), tmp_path / "x"
+    arrays, file = network_arrays(network()), tmp_path / "x"
     arrays["linear1.b"] = np.full(3, value)  # 1e300 is infinite in float32
     safetensors.numpy.save_file(arrays, file)
     refused(file, r"expected finite values in .*x, got a NaN or an infinity in linear1\.b")
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="permissions are others there")
-def test_the_file_is_as_readable_as_any_new_one(tmp_path):
-    (tmp_path / "plain").write_text("")
-    checkpoint.write_atomically(tmp_path / "x", b"content")
-    modes = {stat.S_IMODE(os.stat(tmp_path / name).st_mode) for name in ("plain", "x")}
-    assert len(modes) == 1
-
-
-def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"existing folder to write net in, got .*none$"):
-        eln.save(network(), tmp_path / "none" / "net")

@@ -1,28 +1,26 @@
-"""How far a learning rule points from backpropagation, layer by layer, and how sure a mean is.
+"""Alignment: the angle between a learning rule's gradient and backpropagation's, layer by layer.
 
-Backpropagation runs first, on the same forward pass; then the rule, and what both leave behind is
-compared. Angles mean little without knowing what no alignment at all would give: the null band is
-that, the same measurement with the rule's random matrices drawn anew.
+Backpropagation runs first, then the rule, on the same forward pass, and their gradients and signals
+are compared. An angle means little without its null band: the range of angles that the rule gives
+with other random matrices, so without any alignment.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from elunet._checks import integer, number
+from elunet._checks import integer
 from elunet._types import Array
-from elunet.checkpoint import write_atomically
 from elunet.kernels.products import inner_products
 from elunet.network import Network, Tap
 from elunet.routers import Backprop, Router
+from elunet.storage import tables
 from elunet.train import Callback, Trainer
 
 QUANTITIES = ("gradient", "delta", "weight")
@@ -39,16 +37,16 @@ class Alignment:
     layer : str
         A weighted layer's name.
     quantity : "gradient", "delta" or "weight"
-        Between what the angle is: the rule's and backprop's gradient of W; the signals that arrive
-        at the layer's output, dL/dz; the matrix B through which the rule sends down, and W.
+        What the angle is between: the rule's and backprop's gradients of W; their signals at the
+        layer's output, dL/dz; the rule's matrix B, through which it sends down, and W.
     angle : float
-        In degrees, from 0 to 180: below 90, a small enough step along the rule's gradient lowers
-        the loss. NaN where it means nothing: where either array vanishes, or the rule has no B.
+        In degrees, from 0 to 180. Below 90, a small enough step along the rule's gradient lowers
+        the loss. NaN if either array vanishes, or the rule has no B.
     norm_ratio : float
-        The rule's Euclidean norm over backprop's; NaN where either array vanishes.
+        The rule's Euclidean norm over backprop's; NaN if either array vanishes.
     null_low, null_high : float
-        The least and the greatest angle with the rule's random matrices drawn anew, NaN if it was
-        not measured or nothing is random. An angle inside says nothing of alignment.
+        The null band: the smallest and the largest angle with redrawn random matrices; NaN if it
+        was not measured, or nothing is random. An angle inside is no sign of alignment.
 
     Examples
     --------
@@ -64,9 +62,6 @@ class Alignment:
     norm_ratio: float
     null_low: float = math.nan
     null_high: float = math.nan
-
-
-COLUMNS = tuple(field.name for field in fields(Alignment))
 
 
 def angle(a: Array, b: Array) -> float:
@@ -88,7 +83,7 @@ def angle(a: Array, b: Array) -> float:
     >>> round(angle(np.array([1.0, 0.0]), np.array([1.0, 1.0])), 6)
     45.0
     """
-    return _compare(a, b)[0]
+    return _angle_and_ratio(a, b)[0]
 
 
 def alignments(
@@ -117,9 +112,9 @@ def alignments(
     target : array, optional
         For rules that send the targets.
     null : int, default 20
-        How often the rule's random matrices are drawn anew for the null band; 0 leaves it out.
+        How often the rule's random matrices are redrawn for the null band; 0 leaves it out.
     epoch, step : int
-        Put into the rows.
+        For the rows.
 
     Returns
     -------
@@ -143,9 +138,9 @@ def alignments(
     >>> [(row.quantity, row.angle < 0.01) for row in rows if row.layer == "linear2"]
     [('gradient', True), ('delta', True), ('weight', False)]
     """
-    comparison = _Comparison(net, dy, target, null)
-    router.backward(net, dy, target, comparison.tap)
-    return comparison.rows(router, epoch, step)
+    measurement = _Measurement(net, dy, target, null)
+    router.backward(net, dy, target, measurement.tap)
+    return measurement.rows(router, epoch, step)
 
 
 class AngleLog(Callback):
@@ -157,7 +152,7 @@ class AngleLog(Callback):
     Parameters
     ----------
     file : path, optional
-        Brought up to date at the end of each epoch and of the run.
+        Written at the end of each epoch and of the run.
     every : int, default 100
         Steps from one measurement to the next; the first is before the first step.
     null : int, default 20
@@ -175,7 +170,7 @@ class AngleLog(Callback):
     Examples
     --------
     >>> import elunet as eln
-    >>> log = eln.metrics.AngleLog("angles.csv", every=50, null=0)
+    >>> log = eln.experiments.AngleLog("angles.csv", every=50, null=0)
     """
 
     def __init__(
@@ -185,28 +180,28 @@ class AngleLog(Callback):
         self.every = integer("AngleLog", "every", every)
         self.null = integer("AngleLog", "null", null, 0)
         self.rows: list[Alignment] = []
-        self._comparison: _Comparison | None = None
+        self._measurement: _Measurement | None = None
 
     def on_backward(self, trainer: Trainer, dy: Array, target: Array) -> Tap | None:
-        """Run backpropagation, if it is time to, and look on at the rule's signals."""
+        """Run backpropagation if a measurement is due, and watch the rule's signals."""
         if trainer.optimizer.steps % self.every:
             return None
-        self._comparison = _Comparison(trainer.net, dy, target, self.null)
-        return self._comparison.tap
+        self._measurement = _Measurement(trainer.net, dy, target, self.null)
+        return self._measurement.tap
 
     def on_gradients(self, trainer: Trainer) -> None:
         """Compare the gradients."""
-        if self._comparison is not None:
+        if self._measurement is not None:
             epoch, step = len(trainer.history), trainer.optimizer.steps
-            self.rows += self._comparison.rows(trainer.router, epoch, step)
-            self._comparison = None
+            self.rows += self._measurement.rows(trainer.router, epoch, step)
+            self._measurement = None
 
     def on_epoch_end(self, trainer: Trainer, row: Any) -> None:
         """Write the rows so far."""
         self._write()
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """Write the rows so far, also of a run that was cut."""
+        """Write the rows so far, also if the run was interrupted."""
         self._write()
 
     def state(self) -> Any:
@@ -226,7 +221,7 @@ class AngleLog(Callback):
 
 
 def write_angles(rows: Iterable[Alignment], file: str | os.PathLike[str]) -> None:
-    """Write measured angles to a CSV file, replaced at once; its numbers read back the same.
+    """Write measured angles to a CSV file, atomically; numbers read back the same.
 
     Parameters
     ----------
@@ -242,11 +237,7 @@ def write_angles(rows: Iterable[Alignment], file: str | os.PathLike[str]) -> Non
     ...     read_angles(folder + "/angles.csv") == [row]
     True
     """
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    write_atomically(file, stream.getvalue().encode())
+    tables.write(file, Alignment, rows)
 
 
 def read_angles(file: str | os.PathLike[str]) -> list[Alignment]:
@@ -273,87 +264,10 @@ def read_angles(file: str | os.PathLike[str]) -> list[Alignment]:
     ...     read_angles(folder + "/angles.csv")
     []
     """
-    with open(file, newline="", encoding="utf-8") as stream:
-        reader = csv.DictReader(stream)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ValueError(
-                f"read_angles: expected {file} with columns {COLUMNS}, got {reader.fieldnames}"
-            )
-        kinds = {"epoch": int, "step": int, "layer": str, "quantity": str}
-        try:
-            return [
-                Alignment(**{name: kinds.get(name, float)(row[name]) for name in COLUMNS})
-                for row in reader
-            ]
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"read_angles: expected numbers in line {reader.line_num} of {file}: {error}"
-            ) from error
+    return tables.read("read_angles", file, Alignment)
 
 
-def t_quantile(degrees: int, level: float = 0.95) -> float:
-    """Return the t for which Student's distribution has the probability `level` in [-t, t].
-
-    Parameters
-    ----------
-    degrees : int
-        Degrees of freedom, at least 1.
-    level : float, default 0.95
-        In (0, 1).
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range.
-
-    References
-    ----------
-    Abramowitz, Stegun, "Handbook of Mathematical Functions", 1964, 26.7.3 and 26.7.4: for integer
-    degrees of freedom the probability is a finite sum, inverted here by bisection.
-
-    Examples
-    --------
-    >>> round(t_quantile(4), 3)
-    2.776
-    """
-    degrees = integer("t_quantile", "degrees", degrees)
-    level = number("t_quantile", "level", level, "(0, 1)")
-    low, high = 0.0, math.pi / 2  # of theta = atan(t / sqrt(degrees))
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _inside(middle, degrees) < level else (low, middle)
-    return math.sqrt(degrees) * math.tan(low)
-
-
-def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """Return the mean of independent values and half the width of its t-interval.
-
-    Parameters
-    ----------
-    values : sequence of float
-        Of one value alone the half-width is NaN.
-    level : float, default 0.95
-
-    Raises
-    ------
-    ValueError
-        If there is no value.
-
-    Examples
-    --------
-    >>> mean, half = t_interval([1.0, 2.0, 3.0])
-    >>> round(mean, 3), round(half, 3)
-    (2.0, 2.484)
-    """
-    if not len(values):
-        raise ValueError("t_interval: expected at least one value, got none")
-    n, mean = len(values), float(np.mean(values))
-    if n == 1:
-        return mean, math.nan
-    return mean, t_quantile(n - 1, level) * float(np.std(values, ddof=1)) / math.sqrt(n)
-
-
-class _Comparison:
+class _Measurement:
     """Backpropagation's gradients and signals of one forward pass, and a rule's beside them."""
 
     def __init__(self, net: Network, dy: Array, target: Array | None, null: int) -> None:
@@ -371,10 +285,10 @@ class _Comparison:
     def tap(self, name: str, delta: Array) -> None:
         """Compare a signal of the rule's with backpropagation's."""
         if name in self.signals:
-            self.deltas[name] = _compare(delta, self.signals[name])
+            self.deltas[name] = _angle_and_ratio(delta, self.signals[name])
 
     def rows(self, router: Router, epoch: int, step: int) -> list[Alignment]:
-        """Return all angles, after the rule's backward pass, whose gradients stay as they are."""
+        """Return all angles after the rule's backward pass; its gradients stay as they are."""
         found = self._measured(router)
         band: dict[tuple[str, str], list[float]] = {key: [] for key in found}
         if router.is_random and self.null:
@@ -396,16 +310,16 @@ class _Comparison:
         found = {}
         for name in self.names:
             layer = self.net[name]
-            found[name, "gradient"] = _compare(layer.grads["W"], self.gradients[name])
+            found[name, "gradient"] = _angle_and_ratio(layer.grads["W"], self.gradients[name])
             if name in self.deltas:
                 found[name, "delta"] = self.deltas[name]
             B = router.feedback_weight(self.net, name)
             if B is not None:
-                found[name, "weight"] = _compare(B, layer.params["W"])
+                found[name, "weight"] = _angle_and_ratio(B, layer.params["W"])
         return found
 
 
-def _compare(a: Array, b: Array) -> tuple[float, float]:
+def _angle_and_ratio(a: Array, b: Array) -> tuple[float, float]:
     """Return the angle in degrees and the ratio of the norms, NaN where either vanishes."""
     if np.shape(a) != np.shape(b):
         raise ValueError(f"angle: expected arrays of one shape, got {np.shape(a)}, {np.shape(b)}")
@@ -418,17 +332,6 @@ def _compare(a: Array, b: Array) -> tuple[float, float]:
 
 
 def _extremes(angles: Sequence[float]) -> tuple[float, float]:
-    """Return the least and the greatest of the angles that mean something."""
+    """Return the smallest and the largest of the angles that are not NaN."""
     real = [value for value in angles if not math.isnan(value)]
     return (min(real), max(real)) if real else (math.nan, math.nan)
-
-
-def _inside(theta: float, degrees: int) -> float:
-    """Return P(|T| <= sqrt(degrees) tan(theta)) for integer degrees of freedom."""
-    odd, cosine = degrees % 2, math.cos(theta)
-    term, total = (cosine if odd else 1.0), 0.0
-    for power in range(odd, degrees - 1, 2):
-        total += term
-        term *= cosine**2 * (power + 1) / (power + 2)
-    total *= math.sin(theta)
-    return 2 / math.pi * (theta + total) if odd else total

@@ -47,7 +47,7 @@ def test_it_learns_and_records(blobs):
     assert history[-1].validation_accuracy > 0.95
     assert history[-1].train_loss < history[0].train_loss / 2
     assert all(row.penalty > 0 and row.learning_rate == 0.1 for row in history)
-    assert all(row.seconds > 0 and row.pictures_per_s > 0 for row in history)
+    assert all(row.seconds > 0 and row.images_per_s > 0 for row in history)
 
 
 def test_training_figures_are_means_over_pictures_not_batches(blobs):
@@ -68,7 +68,7 @@ def test_equal_runs_are_equal_to_the_bit_and_seeds_differ(blobs):
             seed=seed, augment=lambda x, rng: x + rng.normal(0, 0.01, x.shape).astype("f")
         )
         trainer.fit(blobs, blobs, epochs=2)
-        times = {"seconds", "pictures_per_s"}
+        times = {"seconds", "images_per_s"}
         rows = [[getattr(row, c) for c in COLUMNS if c not in times] for row in trainer.history]
         return trainer.net.parameters()["linear2.W"], rows
 
@@ -330,13 +330,13 @@ def test_history_reads_back_exactly(blobs, tmp_path):
 def test_a_history_from_before_spikes_were_counted(blobs, tmp_path):
     history = make().fit(blobs, blobs, epochs=2)
     lines = history.to_text().splitlines()
-    assert lines[0].endswith(",pictures_per_s,spikes")
+    assert lines[0].endswith(",images_per_s,spikes")
     (tmp_path / "old.csv").write_text("\n".join(line.rpartition(",")[0] for line in lines) + "\n")
     assert eln.History.from_csv(tmp_path / "old.csv") == history
 
 
 def test_published_histories_can_be_read():
-    files = list(Path(__file__).parents[1].glob("docs/data/*-history.csv"))
+    files = list(Path(__file__).parents[2].glob("docs/data/*-history.csv"))
     assert files
     for file in files:
         assert len(eln.History.from_csv(file)) > 0
@@ -371,7 +371,7 @@ def test_lines_go_above_the_bar(blobs, capsys):
 def test_progress_shows_when_wanted_and_is_quiet_elsewhere(blobs, capsys):
     make(progress=True).fit(blobs, epochs=2)
     shown = capsys.readouterr().err
-    for text in ("compiling kernels", "epoch 2/2", "loss", "accuracy", "pictures/s", "14/14"):
+    for text in ("compiling kernels", "epoch 2/2", "loss", "accuracy", "images/s", "14/14"):
         assert text in shown
     make().fit(blobs, epochs=1)
     assert capsys.readouterr().err == ""

@@ -1,43 +1,40 @@
-"""Learning rules side by side, so that the comparison can be believed.
+"""Learning rules side by side, in a comparison that is fair by construction.
 
-Every rule gets the same networks, initial weights and order of the data, the same grid of learning
-rates and as many steps. The rate is chosen on a validation split with a seed of its own; the test
-split is looked at once per final run. Several seeds give paired differences with intervals, and
-baselines say what a score is worth: a rule that does not beat the last layer alone, on frozen
-random features, has taught the hidden layers nothing.
+Every rule gets the same networks, initial weights, order of the data, grid of learning rates and
+number of steps. The rate is chosen on a validation split with a seed of its own; the test split is
+used once per final trial. Several seeds give paired differences with intervals. Baselines say what
+a score is worth: a rule that does not beat the last layer alone, on frozen random features, has
+taught the hidden layers nothing.
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
 import json
 import math
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from elunet import models
 from elunet._checks import integer, number
-from elunet._types import Array
-from elunet.checkpoint import write_atomically
+from elunet.experiments.alignment import Alignment, AngleLog, read_angles
+from elunet.experiments.statistics import t_interval
 from elunet.losses import Loss, SoftmaxCrossEntropy
-from elunet.metrics import Alignment, AngleLog, read_angles, t_interval
 from elunet.network import Network
 from elunet.optim import SGD, Optimizer, PerLayer
 from elunet.routers import Backprop, Router
+from elunet.storage import settings, tables
+from elunet.storage.fingerprints import sha256
 from elunet.train import Data, DivergenceError, HistoryFile, Trainer, evaluate
 from elunet.train.history import History
 
-SWEEP_SEED = 1000  # the rate is chosen with weights and an order that no final run has
-SETTINGS, RUNS = "settings.json", "runs.csv"
+SWEEP_SEED = 1000  # the rate is chosen with weights and an order that no final trial has
+SETTINGS, TRIALS = "settings.json", "trials.csv"
 LAST_LAYER, LINEAR, SHALLOW = "last layer only", "linear", "shallow"
 
 MakeNetwork = Callable[[int], Network]
@@ -46,7 +43,7 @@ MakeOptimizer = Callable[[float], Optimizer]
 
 
 @dataclass(frozen=True)
-class Run:
+class Trial:
     """One training of a comparison.
 
     Attributes
@@ -62,12 +59,12 @@ class Run:
     validation_accuracy, test_accuracy : float
         Of the last epoch; the test split is not looked at in a sweep (NaN).
     diverged : int
-        1 if loss or weights became infinite or NaN. Such a run's accuracies are those of guessing.
+        1 if loss or weights became infinite or NaN; the accuracies are then those of guessing.
     seconds : float
 
     Examples
     --------
-    >>> Run("final", "fa", 0.1, 0, 1.2, 0.55, 0.5, 0.52, 0, 9.0).rate
+    >>> Trial("final", "fa", 0.1, 0, 1.2, 0.55, 0.5, 0.52, 0, 9.0).rate
     0.1
     """
 
@@ -90,22 +87,22 @@ class Comparison:
     Attributes
     ----------
     rules : tuple of str
-        In the order in which they were given, the baselines last; the first is the reference.
+        In the order given, the baselines last; the first is the reference.
     rates : tuple of float
-    runs : list of Run
+    trials : list of Trial
     folder : Path
-        Where each final run's history and angles are.
+        Where each final trial's history and angles are.
 
     Examples
     --------
-    >>> run = Run("final", "fa", 0.1, 0, 1.2, 0.55, 0.5, 0.52, 0, 9.0)
-    >>> Comparison(("fa",), (0.1,), [run], Path()).accuracy("fa")[0]
+    >>> trial = Trial("final", "fa", 0.1, 0, 1.2, 0.55, 0.5, 0.52, 0, 9.0)
+    >>> Comparison(("fa",), (0.1,), [trial], Path()).accuracy("fa")[0]
     0.52
     """
 
     rules: tuple[str, ...]
     rates: tuple[float, ...]
-    runs: list[Run]
+    trials: list[Trial]
     folder: Path
 
     @classmethod
@@ -116,15 +113,17 @@ class Comparison:
         ------
         OSError
             If there is none.
+        ValueError
+            If its table is damaged.
         """
-        settings = json.loads((Path(folder) / SETTINGS).read_text("utf-8"))
-        runs = _read_runs(Path(folder) / RUNS)
-        return cls(tuple(settings["rules"]), tuple(settings["rates"]), runs, Path(folder))
+        shared = json.loads((Path(folder) / SETTINGS).read_text("utf-8"))
+        trials = tables.read("Comparison.read", Path(folder) / TRIALS, Trial)
+        return cls(tuple(shared["rules"]), tuple(shared["rates"]), trials, Path(folder))
 
-    def of(self, rule: str, stage: str = "final") -> list[Run]:
-        """Return a rule's runs of one stage, in order of seed and rate."""
-        found = [run for run in self.runs if (run.rule, run.stage) == (rule, stage)]
-        return sorted(found, key=lambda run: (run.seed, run.rate))
+    def of(self, rule: str, stage: str = "final") -> list[Trial]:
+        """Return a rule's trials of one stage, in order of seed and rate."""
+        found = [trial for trial in self.trials if (trial.rule, trial.stage) == (rule, stage)]
+        return sorted(found, key=lambda trial: (trial.seed, trial.rate))
 
     @cached_property
     def best_rates(self) -> dict[str, float]:
@@ -133,7 +132,7 @@ class Comparison:
 
     @property
     def warnings(self) -> list[str]:
-        """What weakens the comparison: best rates at the grid's edge, final runs that diverged."""
+        """What weakens the comparison: best rates at the grid's edge, diverged final trials."""
         found = []
         for rule, rate in self.best_rates.items():
             if rate in (min(self.rates), max(self.rates)):
@@ -141,33 +140,32 @@ class Comparison:
                     f"{rule}: the best learning rate, {rate:g}, lies at the edge of the grid; a"
                     " better one may lie beyond"
                 )
-            diverged = sum(run.diverged for run in self.of(rule))
+            diverged = sum(trial.diverged for trial in self.of(rule))
             if diverged:
-                found.append(f"{rule}: {diverged} of {len(self.of(rule))} final runs diverged")
+                found.append(f"{rule}: {diverged} of {len(self.of(rule))} final trials diverged")
         return found
 
     def accuracy(self, rule: str) -> tuple[float, float]:
         """Return the mean test accuracy and half its 95 % t-interval, as fractions."""
-        return t_interval([run.test_accuracy for run in self.of(rule)])
+        return t_interval([trial.test_accuracy for trial in self.of(rule)])
 
     def difference(self, rule: str, reference: str | None = None) -> tuple[float, float]:
-        """Return the mean over seeds of a rule's accuracy minus the reference's, and half its
-        95 % t-interval.
+        """Return a rule's mean accuracy minus the reference's, and half the 95 % t-interval.
 
-        Both runs of a pair share seed, initial weights and order, so what they have in common
-        cancels. With many rules some intervals exclude 0 by chance.
-        """  # noqa: D205
+        Trials are paired by seed: a pair shares initial weights and order, and the variation that
+        these cause cancels. With many rules, some intervals exclude 0 by chance.
+        """
         others = self.of(self.rules[0] if reference is None else reference)
         pairs = zip(self.of(rule), others, strict=True)
-        return t_interval([run.test_accuracy - other.test_accuracy for run, other in pairs])
+        return t_interval([trial.test_accuracy - other.test_accuracy for trial, other in pairs])
 
     def histories(self, rule: str) -> list[History]:
-        """Return the final runs' histories by seed, of all that completed an epoch."""
-        files = [self.folder / _file("history", rule, run.seed) for run in self.of(rule)]
+        """Return the histories of the final trials that completed an epoch, by seed."""
+        files = [self.folder / _file("history", rule, trial.seed) for trial in self.of(rule)]
         return [History.from_csv(file) for file in files if file.exists()]
 
     def angles(self, rule: str, seed: int = 0) -> list[Alignment]:
-        """Return a final run's angles to backpropagation, [] if they were not measured."""
+        """Return a final trial's angles to backpropagation, [] if they were not measured."""
         file = self.folder / _file("angles", rule, seed)
         return read_angles(file) if file.exists() else []
 
@@ -178,7 +176,7 @@ class Comparison:
             "|---|---|---|---|---|",
         ]
         for rule in self.rules:
-            train = 100 * float(np.mean([run.train_accuracy for run in self.of(rule)]))
+            train = 100 * float(np.mean([trial.train_accuracy for trial in self.of(rule)]))
             minus = _percent(*self.difference(rule)) if rule != self.rules[0] else ""
             accuracy = _percent(*self.accuracy(rule))
             rows.append(
@@ -206,43 +204,44 @@ def compare(
     null: int = 20,
     log: Callable[[str], None] | None = print,
 ) -> Comparison:
-    """Train the same networks under several learning rules and compare what they reach.
+    """Train the same networks with several learning rules and compare their accuracies.
 
-    First each rule trains once with each learning rate; the rate of the best validation accuracy
-    then trains with each seed. A call that was cut goes on where it was, run by run.
+    First each rule trains once with each learning rate; then, with the rate of the best validation
+    accuracy, once with each seed. A call that was interrupted continues after the last complete
+    trial.
 
     Parameters
     ----------
     network : callable
         ``network(seed) -> Network``.
     rules : dict of {name: callable}
-        ``rule(seed) -> Router``; the first is the one that others are compared with.
+        ``rule(seed) -> Router``; the first is the reference for the others.
     train, validation, test : (x, y)
         x float of shape (n, ...), y integer labels.
     rates : sequence of float
         The grid of learning rates.
     epochs : int
-        Of each run.
+        Of each trial.
     folder : path
-        Takes settings.json, runs.csv, and each final run's history and angles.
+        For settings.json, trials.csv, and each final trial's history and angles.
     seeds : int, default 5
-        Final runs of each rule, with seeds 0, 1, ...
+        Final trials of each rule, with seeds 0, 1, ...
     optimizer : callable, optional
-        ``optimizer(rate) -> Optimizer``, by default SGD with momentum 0.9. A repetition with
-        another one under the same name cannot be told apart: use another folder.
+        ``optimizer(rate) -> Optimizer``, by default SGD with momentum 0.9. One with the same repr
+        and another rule needs another folder.
     loss : Loss, optional
         `SoftmaxCrossEntropy` by default.
     batch_size : int, default 100
     baselines : bool, default True
-        Whether to add "last layer only" (the network's own features, frozen as they were drawn), a
-        "linear" classifier on the pixels and a "shallow" network with one hidden layer of 128, all
-        by backpropagation.
+        Whether to add "last layer only" (on the network's frozen initial features), a "linear"
+        classifier on the pixels and a "shallow" network with one hidden layer of 128 units, all
+        trained by backpropagation.
     angles_every : int, default 0
-        Steps between two measurements of angles in the final runs; 0 measures none.
+        Steps between two measurements of angles in the final trials; 0 measures none.
     null : int, default 20
         Draws for the angles' null band.
     log : callable, optional
-        Takes a line of text per run.
+        Takes a line of text per trial.
 
     Returns
     -------
@@ -257,7 +256,7 @@ def compare(
     Warns
     -----
     UserWarning
-        If a best rate lies at the grid's edge, or a final run diverged.
+        If a best rate lies at the grid's edge, or a final trial diverged.
 
     Examples
     --------
@@ -271,7 +270,7 @@ def compare(
     ...     result = eln.compare(
     ...         lambda seed: eln.models.mlp(widths=(8,), seed=seed),
     ...         rules,
-    ...         *(data, data, data),  # in earnest three different ones
+    ...         *(data, data, data),  # in a real comparison three different splits
     ...         rates=(0.001, 0.01),
     ...         epochs=1,
     ...         seeds=2,
@@ -312,12 +311,12 @@ def compare(
     bench.open(rates)
     best = {}
     for name in entries:
-        sweep = [bench.run("sweep", name, rate, SWEEP_SEED, log) for rate in rates]
+        sweep = [bench.trial("sweep", name, rate, SWEEP_SEED, log) for rate in rates]
         best[name] = _best(sweep)
     for seed in range(seeds):
         for name in entries:
-            bench.run("final", name, best[name], seed, log)
-    comparison = Comparison(tuple(entries), rates, list(bench.runs.values()), bench.folder)
+            bench.trial("final", name, best[name], seed, log)
+    comparison = Comparison(tuple(entries), rates, list(bench.trials.values()), bench.folder)
     for text in comparison.warnings:
         warnings.warn(f"compare: {text}", stacklevel=2)
     return comparison
@@ -348,7 +347,7 @@ def _baselines(network: MakeNetwork, train: Data) -> dict[str, _Entry]:
 
 @dataclass
 class _Bench:
-    """Where runs are made and kept."""
+    """What all trials of a comparison share, and the table of those that are complete."""
 
     entries: dict[str, _Entry]
     data: tuple[Data, Data, Data]
@@ -361,10 +360,10 @@ class _Bench:
     folder: Path
 
     def open(self, rates: Sequence[float]) -> None:
-        """Read what is done already, if it belongs to this comparison."""
-        settings = {
+        """Read the table of complete trials, if the folder belongs to this comparison."""
+        shared = {
             "rules": {name: _describe(entry) for name, entry in self.entries.items()},
-            "data": [_fingerprint(*split) for split in self.data],
+            "data": [f"{len(x)} examples, sha256 {sha256(x, y)[:16]}" for x, y in self.data],
             "rates": list(rates),
             "epochs": self.epochs,
             "optimizer": repr(self.optimizer(rates[0])),
@@ -373,36 +372,31 @@ class _Bench:
             "angles_every": self.angles_every,
             "null": self.null,
         }
-        self.folder.mkdir(parents=True, exist_ok=True)
-        file = self.folder / SETTINGS
-        if file.exists():
-            there = json.loads(file.read_text("utf-8"))
-            other = [key for key in settings if there.get(key) != settings[key]]
-            if other:
-                raise ValueError(
-                    f"compare: expected {self.folder} empty or with the same comparison, got one"
-                    f" with other {', '.join(other)} (settings.json); use another folder"
-                )
-        write_atomically(file, (json.dumps(settings, indent=1) + "\n").encode())
-        self.table = self.folder / RUNS
-        self.runs = {_key(run): run for run in _read_runs(self.table)}
+        if different := settings.claim(self.folder / SETTINGS, shared):
+            raise ValueError(
+                f"compare: expected {self.folder} empty or with the same comparison, got one"
+                f" with other {', '.join(different)} (settings.json); use another folder"
+            )
+        self.table = self.folder / TRIALS
+        done = tables.read("compare", self.table, Trial) if self.table.exists() else []
+        self.trials = {(each.stage, each.rule, each.rate, each.seed): each for each in done}
 
-    def run(
+    def trial(
         self, stage: str, rule: str, rate: float, seed: int, log: Callable[[str], None] | None
-    ) -> Run:
-        """Return a run that was made before, or make it."""
+    ) -> Trial:
+        """Return a trial from the table, or train it."""
         key = stage, rule, rate, seed
-        if key not in self.runs:
-            run = self.runs[key] = self._train(*key)
-            write_atomically(self.table, _to_csv(self.runs.values()))
+        if key not in self.trials:
+            trial = self.trials[key] = self._train(*key)
+            tables.write(self.table, Trial, self.trials.values())
             if log is not None:
-                score = run.validation_accuracy if stage == "sweep" else run.test_accuracy
+                score = trial.validation_accuracy if stage == "sweep" else trial.test_accuracy
                 split = "validation" if stage == "sweep" else "test"
-                end = "diverged" if run.diverged else f"{split} {100 * score:.2f} %"
-                log(f"{stage} {rule}, rate {rate:g}, seed {seed}: {end}, {run.seconds:.1f} s")
-        return self.runs[key]
+                end = "diverged" if trial.diverged else f"{split} {100 * score:.2f} %"
+                log(f"{stage} {rule}, rate {rate:g}, seed {seed}: {end}, {trial.seconds:.1f} s")
+        return self.trials[key]
 
-    def _train(self, stage: str, rule: str, rate: float, seed: int) -> Run:
+    def _train(self, stage: str, rule: str, rate: float, seed: int) -> Trial:
         entry, (train, validation, test) = self.entries[rule], self.data
         net = entry.network(seed)
         optimizer = self.optimizer(rate)
@@ -426,78 +420,32 @@ class _Bench:
         guess = 1 / int(net.predict(test[0][:1]).shape[-1])
         try:
             row = trainer.fit(train, validation, self.epochs)[-1]
+            scores = row.train_loss, row.train_accuracy, row.validation_accuracy
+            tested = math.nan
+            if stage == "final":
+                tested = evaluate(net, *test, self.loss, self.batch_size)[1]
+            diverged = 0
         except DivergenceError:
-            seconds = sum(trainer.history.column("seconds"))
-            return Run(stage, rule, rate, seed, math.nan, guess, guess, guess, 1, seconds)
-        score = math.nan
-        if stage == "final":
-            score = evaluate(net, *test, self.loss, self.batch_size)[1]
+            scores, tested, diverged = (math.nan, guess, guess), guess, 1
         seconds = sum(trainer.history.column("seconds"))
-        return Run(
-            stage,
-            rule,
-            rate,
-            seed,
-            row.train_loss,
-            row.train_accuracy,
-            row.validation_accuracy,
-            score,
-            0,
-            seconds,
-        )
+        return Trial(stage, rule, rate, seed, *scores, tested, diverged, seconds)
 
 
-def _best(sweep: Sequence[Run]) -> float:
-    """Return the rate of the best validation accuracy, of equals the smaller; never a diverged one
-    if another is there.
-    """  # noqa: D205
-    return max(sweep, key=lambda run: (-run.diverged, run.validation_accuracy, -run.rate)).rate
+def _best(sweep: Sequence[Trial]) -> float:
+    """Return the rate with the best validation accuracy: not diverged if possible, then smaller."""
+    best = max(sweep, key=lambda each: (-each.diverged, each.validation_accuracy, -each.rate))
+    return best.rate
 
 
 def _describe(entry: _Entry) -> str:
     """Return what an entry trains, as text that differs where the training would."""
     text = f"{entry.network(0)!r} {entry.router(0)!r} frozen={entry.frozen}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16] + f" {entry.router(0)!r}"
-
-
-def _fingerprint(x: Array, y: Array) -> str:
-    digest = hashlib.sha256(f"{x.shape} {x.dtype} {y.shape}".encode())
-    for array in (x, y):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return f"{len(x)} examples, sha256 {digest.hexdigest()[:16]}"
-
-
-def _key(run: Run) -> tuple[str, str, float, int]:
-    return run.stage, run.rule, run.rate, run.seed
+    return f"{sha256(text)[:16]} {entry.router(0)!r}"
 
 
 def _file(kind: str, rule: str, seed: int) -> str:
     plain = "".join(letter if letter.isalnum() else "-" for letter in rule)
     return f"{kind}-{plain}-{seed}.csv"
-
-
-def _read_runs(file: Path) -> list[Run]:
-    """Read runs.csv, [] if there is none yet."""
-    if not file.exists():
-        return []
-    texts = {"stage": str, "rule": str, "seed": int, "diverged": int}
-    kinds: dict[str, Callable[[str], Any]] = {
-        field.name: texts.get(field.name, float) for field in fields(Run)
-    }
-    with open(file, newline="", encoding="utf-8") as stream:
-        return [
-            Run(**{name: kind(row[name]) for name, kind in kinds.items()})
-            for row in csv.DictReader(stream)
-        ]
-
-
-def _to_csv(runs: Any) -> bytes:
-    stream = io.StringIO()
-    columns = [field.name for field in fields(Run)]
-    writer = csv.DictWriter(stream, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(run) for run in runs)
-    return stream.getvalue().encode()
 
 
 def _percent(mean: float, half: float) -> str:

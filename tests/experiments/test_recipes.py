@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import elunet as eln
-from elunet.recipes import RECIPES, DropoutRamp
+from elunet.experiments.recipes import RECIPES, DropoutRamp
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +86,7 @@ def test_case_e_mixes_two_optimizers():
     x = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype(np.float32)
     net.backward(net.forward(x, train=True))
     optimizer.step(net)
-    slots = {name: set(state) for name, state in optimizer.state.items()}
+    slots = {name: set(state) for name, state in optimizer.buffers.items()}
     assert slots["conv1.W"] == slots["conv11.W"] == {"velocity"}
     assert slots["conv2.W"] == slots["conv10.W"] == {"m", "v"}
     optimizer.epoch = 25
@@ -94,19 +96,33 @@ def test_case_e_mixes_two_optimizers():
 @pytest.mark.parametrize("case", ["a", "b", "c", "d", "e"])
 def test_every_case_takes_a_step(case):
     recipe = RECIPES[case]
-    trainer = eln.Trainer(
-        recipe.network(0),
-        eln.losses.SoftmaxCrossEntropy(),
-        recipe.optimizer(1, 1),
-        recipe.router(0),
-        batch_size=2,
-    )
-    x, y = eln.data.make_shapes(2)
-    (x, _) = recipe.prepare(x, x)
+    train, _ = recipe.prepared(eln.data.make_shapes(2), eln.data.make_shapes(2))
+    trainer = recipe.trainer(2, epochs=1)
     before = {name: value.copy() for name, value in trainer.net.parameters().items()}
-    trainer.fit((x, y))
+    trainer.fit(train)
     for name, value in trainer.net.parameters().items():
         assert not np.array_equal(value, before[name]), name
+
+
+def test_a_trainer_is_the_recipes():
+    recipe = RECIPES["e"]
+    log = eln.Callback()
+    trainer = recipe.trainer(250, epochs=4, seed=7, callbacks=[log], progress=False)
+    assert recipe.steps(250) == 3
+    assert repr(trainer.net) == repr(recipe.network(7))
+    assert repr(trainer.router) == repr(recipe.router(7))
+    assert (trainer.batch_size, trainer.seed, trainer.augment) == (100, 7, None)
+    assert isinstance(trainer.optimizer, eln.optim.PerLayer)
+    assert trainer.callbacks == [log]
+    quick = RECIPES["quick"].trainer(250)
+    assert quick.optimizer.lr.total == 15 * 3
+    assert [type(one).__name__ for one in quick.callbacks] == ["DropoutRamp"]
+    assert quick.augment is eln.data.pad_crop_flip
+
+
+def test_an_epochs_time_is_estimated():
+    small = replace(RECIPES["d"], network=lambda seed: eln.models.elu11(widths=(2,) * 10, seed=0))
+    assert 0 < small.seconds_per_epoch(200, 100) < 60
 
 
 def test_dropout_ramps_between_its_ends():

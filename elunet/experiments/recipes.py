@@ -1,13 +1,16 @@
 """The training recipes of the paper and of the article, as data, side by side.
 
-A recipe says everything about a run but the data and the seed: the network, how pictures are
-prepared, the optimizer with its schedule, and the learning rule.
+A recipe says everything about a run but the data and the seed: the network, how images are
+prepared, the loss, the optimizer with its schedule, and the learning rule. `Recipe.trainer` puts
+them together; `dataclasses.replace` changes one of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,11 +20,12 @@ from elunet._types import Array, Seed
 from elunet.data import ZCA, global_contrast_normalize, minmax, pad_crop_flip, standardize
 from elunet.init import LeCun, Uniform
 from elunet.layers import Dropout
+from elunet.losses import Loss, SoftmaxCrossEntropy
 from elunet.network import Network
 from elunet.optim import SGD, Adam, Optimizer, PerLayer
 from elunet.routers import Backprop, DilatedBackprop, FeedbackAlignment, Router
 from elunet.schedules import OneCycle, PiecewiseConstant
-from elunet.train import Callback, Trainer
+from elunet.train import Callback, Data, Trainer
 
 Augment = Callable[[Array, np.random.Generator], Array]
 
@@ -30,6 +34,8 @@ Augment = Callable[[Array, np.random.Generator], Array]
 class Recipe:
     """How to train a network; see `RECIPES`.
 
+    The test data serve as validation data.
+
     Attributes
     ----------
     about : str
@@ -37,17 +43,19 @@ class Recipe:
     network : callable
         ``network(seed) -> Network``.
     prepare : callable
-        ``prepare(train, test) -> (train, test)``: uint8 pictures to float32, fitted on the first.
+        ``prepare(train, test) -> (train, test)``: uint8 images to float32, fitted on the first.
     optimizer : callable
         ``optimizer(epochs, steps_per_epoch) -> Optimizer``; schedules fit the run's length.
     epochs : int
-        The default, in the paper's and the article's cases what they trained for.
+        The default; in the paper's and the article's cases, theirs.
     router : callable
         ``router(seed) -> Router``.
     augment : callable or None
     callbacks : callable
         ``callbacks(epochs) -> list of Callback``.
     batch_size : int
+    loss : callable
+        ``loss() -> Loss``.
 
     Examples
     --------
@@ -55,6 +63,10 @@ class Recipe:
     >>> recipe = eln.recipes.RECIPES["d"]
     >>> len(recipe.network(0)), recipe.epochs, recipe.batch_size
     (27, 200, 100)
+    >>> train, test = recipe.prepared(eln.data.make_shapes(4), eln.data.make_shapes(2))
+    >>> trainer = recipe.trainer(len(train[0]), epochs=1, seed=0)
+    >>> len(trainer.fit(train, test, epochs=1))
+    1
     """
 
     about: str
@@ -66,10 +78,75 @@ class Recipe:
     augment: Augment | None = None
     callbacks: Callable[[int], list[Callback]] = lambda epochs: []
     batch_size: int = 100
+    loss: Callable[[], Loss] = SoftmaxCrossEntropy
+
+    def prepared(self, train: Data, test: Data) -> tuple[Data, Data]:
+        """Return both splits (x, y) with prepared images."""
+        x_train, x_test = self.prepare(train[0], test[0])
+        return (x_train, train[1]), (x_test, test[1])
+
+    def steps(self, examples: int) -> int:
+        """Return the number of steps in an epoch over so many examples."""
+        return -(-examples // self.batch_size)
+
+    def trainer(
+        self,
+        examples: int,
+        epochs: int | None = None,
+        seed: int = 0,
+        callbacks: Sequence[Callback] = (),
+        **options: Any,
+    ) -> Trainer:
+        """Return a trainer that is ready to fit prepared data.
+
+        Parameters
+        ----------
+        examples : int
+            Training examples; with `epochs` they give the run's length, for schedules.
+        epochs : int, optional
+            The recipe's by default.
+        seed : int, default 0
+            Of weights, rule, order and augmentation.
+        callbacks : sequence of Callback
+            Added to the recipe's own.
+        options
+            More arguments of `Trainer`.
+        """
+        epochs = self.epochs if epochs is None else epochs
+        return Trainer(
+            self.network(seed),
+            self.loss(),
+            self.optimizer(epochs, self.steps(examples)),
+            self.router(seed),
+            batch_size=self.batch_size,
+            augment=self.augment,
+            callbacks=[*self.callbacks(epochs), *callbacks],
+            seed=seed,
+            **options,
+        )
+
+    def seconds_per_epoch(self, examples: int, test_examples: int) -> float:
+        """Estimate an epoch's time from three steps on blank images; they compile the kernels."""
+        net, optimizer = self.network(0), self.optimizer(1, 1)
+        loss, router = self.loss(), self.router(0)
+        x = np.zeros((self.batch_size, 32, 32, 3), np.float32)
+        y = np.zeros(len(x), int)
+        train_times, test_times = [], []
+        for _ in range(3):
+            begin = time.perf_counter()
+            _, dy = loss(net.forward(x, train=True), y)
+            router.backward(net, dy, y)
+            optimizer.step(net, router)
+            train_times.append(time.perf_counter() - begin)
+            begin = time.perf_counter()
+            net.forward(x)
+            test_times.append(time.perf_counter() - begin)
+        batches = test_examples / self.batch_size
+        return self.steps(examples) * min(train_times) + batches * min(test_times)
 
 
 class DropoutRamp(Callback):
-    """Scales all dropout rates over a run: little at first, when a network learns fastest.
+    """Scales all dropout rates over a run, from a small factor to a larger one.
 
     Parameters
     ----------
@@ -96,7 +173,7 @@ class DropoutRamp(Callback):
         self._full: dict[str, float] = {}
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """Set the rates of the epoch that a resumed run is in the middle of."""
+        """Set the rates of the current epoch; a resumed run may be in the middle of it."""
         self.on_epoch_start(trainer, len(trainer.history))
 
     def on_epoch_start(self, trainer: Trainer, epoch: int) -> None:
@@ -107,7 +184,7 @@ class DropoutRamp(Callback):
             layer.rate = factor * self._full.setdefault(name, layer.rate)
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """Give every layer its own rate back."""
+        """Restore every layer's own rate."""
         for name, layer in _dropouts(trainer.net):
             layer.rate = self._full.pop(name, layer.rate)
 
@@ -122,7 +199,7 @@ def scale(train: Array, test: Array) -> tuple[Array, Array]:
     Parameters
     ----------
     train, test : array of uint8, (N, H, W, C)
-        The splits; what is fitted, is fitted on the first.
+        The splits.
 
     Examples
     --------
@@ -142,7 +219,7 @@ def center(train: Array, test: Array) -> tuple[Array, Array]:
     Parameters
     ----------
     train, test : array of uint8, (N, H, W, C)
-        The splits; what is fitted, is fitted on the first.
+        The splits.
 
     Examples
     --------
@@ -162,7 +239,7 @@ def whiten(train: Array, test: Array) -> tuple[Array, Array]:
     Parameters
     ----------
     train, test : array of uint8, (N, H, W, C)
-        The splits; what is fitted, is fitted on the first.
+        The splits.
 
     Examples
     --------
@@ -178,14 +255,14 @@ def whiten(train: Array, test: Array) -> tuple[Array, Array]:
 
 
 def _quick_network(seed: Seed) -> Network:
-    """Start gently: He's weights would begin at a loss of 11 here, these begin at log 10."""
+    """Return ELU-11 with an initial loss of log 10; with He's weights it would be 11."""
     net = models.elu11(seed=seed, init=LeCun())
     net["conv11"].params["W"] *= np.float32(0.1)
     return net
 
 
 def _quick_optimizer(epochs: int, steps_per_epoch: int) -> Optimizer:
-    """Go up to a large learning rate and down once; clipping keeps the first steps in bounds."""
+    """Return SGD with one cycle up to a large learning rate; clipping bounds the first steps."""
     schedule = OneCycle(0.1, epochs * steps_per_epoch, warmup=0.12)
     return SGD(schedule, momentum=0.9, nesterov=True, l2=0.0005, clip_norm=2.0)
 
@@ -196,7 +273,7 @@ def _is_short(epochs: int) -> bool:
 
 
 def _paper_optimizer(epochs: int, steps_per_epoch: int) -> Optimizer:
-    """Use the paper's schedule, its 165,000 steps scaled to the run's length, or one cycle."""
+    """Return SGD with the paper's schedule, scaled from 165,000 steps; in short runs one cycle."""
     total = epochs * steps_per_epoch
     if _is_short(epochs):
         return SGD(OneCycle(0.05, total), momentum=0.9, l2=0.0005, clip_norm=2.0)
@@ -211,7 +288,7 @@ def _case_d_optimizer(epochs: int, steps_per_epoch: int) -> Optimizer:
 
 
 def _case_e_optimizer(epochs: int, steps_per_epoch: int) -> Optimizer:
-    """Use momentum on odd convolutions and Adam on even ones, as the article did."""
+    """Return the article's: momentum on odd convolutions and Adam on even ones."""
     rates = PiecewiseConstant({0: 1e-4, 25: 8e-5, 50: 4e-5, 100: 2e-5}, per="epoch")
     momentum, adam = SGD(rates, momentum=0.9, l2=2e-4), Adam(rates, l2=2e-4)
     return PerLayer({f"conv{k}.*": momentum if k % 2 else adam for k in range(1, 12)})

@@ -9,7 +9,7 @@ import pytest
 
 import elunet as eln
 from elunet import routers
-from elunet.comparison import SWEEP_SEED, Comparison, Run
+from elunet.experiments.comparison import SWEEP_SEED, Comparison, Trial
 
 RULES = {"backprop": lambda seed: routers.Backprop(), "fa": routers.FeedbackAlignment}
 L = eln.layers
@@ -52,7 +52,7 @@ def test_every_rule_and_baseline_has_its_runs(result):
         assert [run.seed for run in result.of(rule)] == [0, 1]
         assert {run.rate for run in result.of(rule)} == {result.best_rates[rule]}
         assert len(result.histories(rule)) == 2
-    assert all(math.isnan(run.test_accuracy) for run in result.runs if run.stage == "sweep")
+    assert all(math.isnan(run.test_accuracy) for run in result.trials if run.stage == "sweep")
 
 
 def test_a_final_run_is_a_training_that_one_could_have_made_by_hand(result, data):
@@ -82,7 +82,7 @@ def test_rules_start_from_the_same_weights_and_see_the_same_order(result, data, 
 
 
 def test_the_last_layer_alone_learns_alone(data):
-    from elunet.comparison import _baselines
+    from elunet.experiments.comparison import _baselines
 
     entry = _baselines(network, data[0])["last layer only"]
     assert entry.frozen
@@ -129,8 +129,8 @@ def test_a_cut_comparison_goes_on(result, data, monkeypatch, tmp_path):
             break
         except (CutError, pytest.fail.Exception):
             continue
-    assert len(made) == len(result.runs)
-    plain = [[run.__dict__ | {"seconds": 0} for run in c.runs] for c in (again, result)]
+    assert len(made) == len(result.trials)
+    plain = [[run.__dict__ | {"seconds": 0} for run in c.trials] for c in (again, result)]
     assert str(plain[0]) == str(plain[1])
     assert again.table() == result.table()
 
@@ -157,7 +157,7 @@ def test_more_seeds_can_be_added(result, data, tmp_path):
 
 
 def run(rule, rate, seed, score, stage="final", diverged=0):
-    return Run(stage, rule, rate, seed, 1.0, 0.5, score, score, diverged, 1.0)
+    return Trial(stage, rule, rate, seed, 1.0, 0.5, score, score, diverged, 1.0)
 
 
 def test_statistics_are_those_of_paired_differences(tmp_path):
@@ -183,7 +183,7 @@ def test_the_choice_prefers_runs_that_did_not_diverge_and_smaller_rates(tmp_path
     ]
     found = Comparison(("a",), rates, runs, tmp_path)
     assert found.best_rates == {"a": 0.01}
-    assert found.warnings[1] == "a: 1 of 1 final runs diverged"
+    assert found.warnings[1] == "a: 1 of 1 final trials diverged"
 
 
 def test_a_run_that_diverges_counts_as_guessing(data, tmp_path):
@@ -193,7 +193,7 @@ def test_a_run_that_diverges_counts_as_guessing(data, tmp_path):
         )
     assert [(run.diverged, run.test_accuracy) for run in found.of("backprop")] == [(1, 1 / 3)] * 2
     assert found.histories("backprop") == []
-    assert "2 of 2 final runs diverged" in found.table()
+    assert "2 of 2 final trials diverged" in found.table()
 
 
 @pytest.mark.parametrize(

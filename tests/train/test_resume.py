@@ -17,9 +17,9 @@ from small_runs import Stop, assert_equal_runs, blobs, build, everything, rows
 
 import elunet as eln
 from elunet import optim as O
-from elunet.checkpoint import decode, encode
-from elunet.recipes import DropoutRamp
-from elunet.train import runs
+from elunet.experiments.recipes import DropoutRamp
+from elunet.storage.archive import decode, encode
+from elunet.train import about
 
 X, Y = blobs()
 TEST = X[:20], Y[:20]
@@ -356,23 +356,6 @@ def test_a_state_that_is_no_plain_data(tmp_path, state):
     assert os.listdir(tmp_path) == []
 
 
-def test_plain_data_come_back():
-    data = {
-        "none": None,
-        "numbers": [1, -(2**100), 0.1, math.inf, -math.inf, True],
-        "nested": {"a.b": np.arange(3), "a": {"b": np.float32([[1.5]])}, "": []},
-        "numpy": [np.int64(3), np.float64(2.5), np.bool_(False)],
-    }
-    arrays = {}
-    plain = json.loads(json.dumps(runs.pack(data, arrays), allow_nan=False))
-    back = runs.unpack(plain, arrays)
-    assert back["numbers"] == data["numbers"]
-    assert back["numpy"] == [3, 2.5, False]
-    np.testing.assert_array_equal(back["nested"]["a.b"], [0, 1, 2])
-    assert back["nested"]["a"]["b"].dtype == np.float32
-    assert math.isnan(runs.unpack(runs.pack(math.nan, {}), {}))
-
-
 # What does not fit
 
 
@@ -395,19 +378,19 @@ def refused(path, message, kind=ValueError, **options):
 
 
 def test_all_differences_are_listed(tmp_path):
-    saved(tmp_path, recipe={"case": "a", "limit": 200})
+    saved(tmp_path, settings={"case": "a", "limit": 200})
     text = refused(
         tmp_path,
         "expected the trainer of .*latest.safetensors, got differences:",
         optimizer=lambda: O.SGD(0.1),
         seed=4,
-        recipe={"case": "a", "limit": None},
+        settings={"case": "a", "limit": None},
         batch_size=10,
     )
     assert "optimizer: expected Adam(lr=0.01" in text
     assert "got SGD(lr=0.1" in text
     assert "  seed: expected 0, got 4" in text
-    assert "  recipe limit: expected 200, got None" in text
+    assert "  settings limit: expected 200, got None" in text
     assert "  batch_size: expected 20, got 10" in text
     assert "case" not in text
 
@@ -496,20 +479,22 @@ def edited(file, change):
         lambda tree, arrays: tree.update(optimizer=None),
         lambda tree, arrays: tree["optimizer"].update(steps=-1),
         lambda tree, arrays: tree["optimizer"].update(steps="7"),
-        lambda tree, arrays: tree["optimizer"]["state"].popitem(),
-        lambda tree, arrays: tree["optimizer"]["state"]["conv1.W"].update(m={"$array": "none"}),
-        lambda tree, arrays: tree["optimizer"]["state"].update({"conv1.W": {"m": 1, "v": 2}}),
-        lambda tree, arrays: arrays.update({".optimizer.state.conv1.W.m": np.float32([1, 2])}),
-        lambda tree, arrays: arrays[".optimizer.state.conv1.W.m"].fill(np.nan),
+        lambda tree, arrays: tree["optimizer"]["buffers"].popitem(),
+        lambda tree, arrays: tree["optimizer"]["buffers"]["conv1.W"].update(m={"$array": "none"}),
+        lambda tree, arrays: tree["optimizer"]["buffers"].update({"conv1.W": {"m": 1, "v": 2}}),
+        lambda tree, arrays: arrays.update({".optimizer.buffers.conv1.W.m": np.float32([1, 2])}),
+        lambda tree, arrays: arrays[".optimizer.buffers.conv1.W.m"].fill(np.nan),
         lambda tree, arrays: arrays["conv1.W"].fill(np.inf),
         lambda tree, arrays: arrays.pop("conv1.W"),
         lambda tree, arrays: arrays.update(more=np.zeros(3)),
-        lambda tree, arrays: tree["generators"].pop("dropout1"),
-        lambda tree, arrays: tree["generators"].update(dropout1={"bit_generator": "MT19937"}),
-        lambda tree, arrays: tree.update(history="epoch\n1"),
-        lambda tree, arrays: tree["run"].update(mean=[1, 2]),
-        lambda tree, arrays: tree["run"].pop("begun"),
-        lambda tree, arrays: tree["run"].update(losses="much"),
+        lambda tree, arrays: tree["layers"]["generators"].pop("dropout1"),
+        lambda tree, arrays: tree["layers"]["generators"].update(
+            dropout1={"bit_generator": "MT19937"}
+        ),
+        lambda tree, arrays: tree["position"].update(history="epoch\n1"),
+        lambda tree, arrays: tree["position"].update(mean=[1, 2]),
+        lambda tree, arrays: tree["position"].pop("begun"),
+        lambda tree, arrays: tree["position"].update(losses="much"),
         lambda tree, arrays: tree.update(setup=3),
         lambda tree, arrays: tree.update(callbacks=[["Counter", {}]]),
         lambda tree, arrays: tree.update(kind="walk"),
@@ -519,6 +504,12 @@ def test_a_checkpoint_that_makes_no_sense(tmp_path, change):
     file = saved(tmp_path)
     edited(file, change)
     refused(file, "Trainer.resume: ")
+
+
+def test_another_format_is_told_apart(tmp_path):
+    file = saved(tmp_path)
+    edited(file, lambda tree, arrays: tree.pop("format"))
+    refused(file, "of format 2, got 1: another version of elunet wrote it; elunet.load can read")
 
 
 def test_deep_json_is_refused(tmp_path):
@@ -539,26 +530,26 @@ def test_broken_batches_are_told_by_fit(tmp_path):
 
 def test_other_versions_are_warned_of(tmp_path):
     file = saved(tmp_path)
-    edited(file, lambda tree, arrays: tree["made"].update(numpy="1.0", threads=77))
+    edited(file, lambda tree, arrays: tree["versions"].update(numpy="1.0", threads=77))
     with pytest.warns(RuntimeWarning, match=r"made with numpy 1\.0, here .*; threads 77, here"):
         build().resume(file)
     build().resume(file, allow=["numpy", "threads"])
 
 
 def test_what_a_checkpoint_says_of_itself(tmp_path):
-    saved(tmp_path, recipe={"case": "d", "seed": 3})
-    found = runs.about(tmp_path)
-    assert found["recipe"] == {"case": "d", "seed": 3}
-    assert (found["step"], found["epochs"]) == (7, 1)
-    assert found["setup"]["loss"] == "SoftmaxCrossEntropy()"
-    assert found["made"]["numpy"] == np.__version__
-    assert rows(found["history"]) == rows(whole().history[:1])
+    saved(tmp_path, settings={"case": "d", "seed": 3})
+    found = about(tmp_path)
+    assert found.settings == {"case": "d", "seed": 3}
+    assert (found.step, len(found.history)) == (7, 1)
+    assert found.setup["loss"] == "SoftmaxCrossEntropy()"
+    assert found.versions["numpy"] == np.__version__
+    assert rows(found.history) == rows(whole().history[:1])
 
 
-def test_a_recipe_is_plain_data():
-    with pytest.raises(TypeError, match="Trainer: expected recipe as plain data for JSON"):
-        build(recipe={"x": object()})
-    assert build(recipe={"sizes": (1, 2)}).recipe == {"sizes": [1, 2]}
+def test_settings_are_plain_data():
+    with pytest.raises(TypeError, match="Trainer: expected settings as plain data for JSON"):
+        build(settings={"x": object()})
+    assert build(settings={"sizes": (1, 2)}).settings == {"sizes": [1, 2]}
 
 
 def test_functions_are_told_apart_by_name_not_by_address(tmp_path):
@@ -573,7 +564,7 @@ def test_functions_are_told_apart_by_name_not_by_address(tmp_path):
 
     file = saved(tmp_path, optimizer=make)
     build(optimizer=make).resume(file)
-    assert "0x" not in json.dumps(runs.about(file)["setup"])
+    assert "0x" not in json.dumps(about(file).setup)
 
 
 # Signals
@@ -651,7 +642,7 @@ def test_a_second_sigterm_ends_the_process(tmp_path):
         "        print('still here', flush=True)\n"
         "runs.build(callbacks=[Twice()]).fit(runs.blobs())\n"
     )
-    folder = os.path.dirname(__file__)
+    folder = os.path.dirname(os.path.dirname(__file__))
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([folder, os.path.dirname(folder)])}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
     assert done.returncode == -signal.SIGTERM, done.stderr
