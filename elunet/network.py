@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -262,7 +261,7 @@ class Network:
             self.shapes = shapes
             if train:
                 self._output = y.shape, y.dtype
-        return y
+        return y  # type: ignore[no-any-return]
 
     def __call__(self, x: Array) -> Array:
         """Return ``forward(x)``."""

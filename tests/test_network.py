@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 import elunet as eln
 from elunet import layers as L
 from elunet.engine import threads as parallel
+from elunet.engine.memory import Workspace
 from elunet.network import multiply_adds
 from elunet.testing import check_network
-from elunet.engine.memory import Workspace
 
 
 def batch(n=4, side=6, dtype=np.float32, seed=0):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -142,6 +142,6 @@ def output_shapes(owner: str, net: Network, input_shape: Sequence[int]) -> dict[
         )
     shape = tuple(integer(owner, "input_shape", size) for size in input_shape)
     twin = copy.copy(net)
-    twin.nodes = [replace(node, layer=copy.copy(node.layer)) for node in net.nodes]
+    twin.nodes = [node._replace(layer=copy.copy(node.layer)) for node in net.nodes]
     twin.forward(np.zeros((1, *shape), np.float32))
     return {name: shape[1:] for name, shape in twin.shapes.items()}

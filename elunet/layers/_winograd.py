@@ -25,7 +25,6 @@ from elunet.layers.spans import (
     new_sums,
     run,
     scratch,
-    total,
     workers_for,
 )
 

@@ -187,10 +187,14 @@ class Layer:
             return np.asarray(value, dtype, order="C")
 
     def gradient_array(self, name: str, shape: Shape, dtype: np.dtype[Any]) -> Array:
-        """Return ``grads[name]`` to be written to; a new array unless the one that is there fits."""
+        """Return ``grads[name]`` to be written to; a new array unless the one there fits."""
         there = self.grads.get(name)
-        fits = there is not None and there.shape == shape and there.dtype == dtype
-        if not fits or not there.flags.c_contiguous or not there.flags.writeable:
+        if (
+            there is None
+            or there.shape != shape
+            or there.dtype != dtype
+            or not (there.flags.c_contiguous and there.flags.writeable)
+        ):
             there = self.grads[name] = np.empty(shape, dtype)
         return there
 

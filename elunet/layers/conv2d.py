@@ -102,7 +102,7 @@ class Conv2D(Weighted, spans=True):
         """Return what the windows and the way of computing depend on."""
         return self.kernel_size, self.stride, self._around, self.algorithm
 
-    def check(self, x: Any) -> Array:
+    def check(self, x: Array) -> Array:
         """Return x, of shape (N, H, W, C_in), with room for a window."""
         hint = "; arrays are (N, H, W, C)" if _looks_like_nchw(x, self.in_channels) else ""
         x = self.check_input(x, ("N", "H", "W", self.in_channels), hint)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from elunet._types import Array, Shape
@@ -26,7 +24,7 @@ class GlobalMeanPool2D(SpanLayer, spans=True):
     array([[7.5]])
     """
 
-    def check(self, x: Any) -> Array:
+    def check(self, x: Array) -> Array:
         """Return x, of shape (N, H, W, C) with H, W > 0."""
         x = self.check_input(x, ("N", "H", "W", "C"))
         if x.shape[1] * x.shape[2] == 0:

@@ -52,7 +52,7 @@ class LeakyReLU(Elementwise, spans=True):
         dy *= self._slopes(y)
 
     def _slopes(self, x: Array) -> Array:
-        return np.where(x > 0, x.dtype.type(1), x.dtype.type(self.slope))
+        return np.asarray(np.where(x > 0, x.dtype.type(1), x.dtype.type(self.slope)))
 
     def __repr__(self) -> str:
         return f"LeakyReLU(slope={self.slope:g})"

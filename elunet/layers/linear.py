@@ -57,7 +57,7 @@ class Linear(Weighted, spans=True):
         self.out_features = integer("Linear", "out_features", out_features)
         super().__init__((self.in_features, self.out_features), bias, init, seed)
 
-    def check(self, x: Any) -> Array:
+    def check(self, x: Array) -> Array:
         """Return x, of shape (N, in_features)."""
         return self.check_input(x, ("N", self.in_features))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from elunet._checks import integer
 from elunet._types import Array, Shape
 from elunet.layers.spans import SpanLayer
@@ -36,7 +34,7 @@ class Pool2D(SpanLayer):
         """Return what the output's shape depends on."""
         return self.size, self.stride
 
-    def check(self, x: Any) -> Array:
+    def check(self, x: Array) -> Array:
         """Return x, of shape (N, H, W, C) with room for a window."""
         x = self.check_input(x, ("N", "H", "W", "C"))
         if min(x.shape[1:3]) < self.size:

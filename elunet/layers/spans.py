@@ -119,7 +119,7 @@ class SpanLayer(Layer):
 
     # What a layer defines.
 
-    def check(self, x: Any) -> Array:
+    def check(self, x: Array) -> Array:
         """Return x C-contiguous, after checking that it fits."""
         return self.check_input(x, ("N", ...))
 
@@ -187,7 +187,7 @@ class SpanLayer(Layer):
 
     # The passes, run at once.
 
-    def forward(self, x: Any, train: bool = False) -> Any:
+    def forward(self, x: Array, train: bool = False) -> Array:
         """Return y, and keep what the backward pass needs."""
         y, task = self.start_forward(x, train)
         if task is not None:
@@ -199,7 +199,7 @@ class SpanLayer(Layer):
         if self.params:
             queue.do(self.start_gradient(dy))
 
-    def backward_input(self, dy: Any) -> Any:
+    def backward_input(self, dy: Array) -> Array:
         """Return dx, of x's shape."""
         return self.run_backward(dy)
 
@@ -261,7 +261,7 @@ class SpanLayer(Layer):
 
         return Task(work, its.y_shape[1], its.cost, apart=not self.pointwise)
 
-    def _known(self, x: Any) -> tuple[Array, Pass]:
+    def _known(self, x: Array) -> tuple[Array, Pass]:
         """Return x, checked, and what is known of a pass like this."""
         its, settings, threads = self._pass, self.settings(), get_num_threads()
         if (
@@ -301,7 +301,7 @@ class SpanLayer(Layer):
         dx = dy if donated and self.in_place else empty(its.x_shape, its.dtype)
         return dx, _task(its, self.backward_span, dy, dx, arrays, others)
 
-    def checked(self, dy: Any) -> tuple[Array, Pass]:
+    def checked(self, dy: Array) -> tuple[Array, Pass]:
         """Return dy, checked, and what is known of the pass to which it belongs."""
         its = self._pass
         if its is None:
@@ -356,4 +356,4 @@ def starts(layer: Layer) -> bool:
     passes = kind.__dict__.get("_passes")
     if not passes or not PASSES.isdisjoint(layer.__dict__):
         return False
-    return passes == (kind.forward, kind.backward, kind.backward_params, kind.backward_input)
+    return bool(passes == (kind.forward, kind.backward, kind.backward_params, kind.backward_input))

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import elunet as eln
+from elunet import layers as L
+from elunet import routers as R
 from elunet.engine import plan, queue
 from elunet.engine import threads as workers
 from elunet.engine.plan import Backward, Forward, Stage
-from elunet import layers as L
-from elunet import routers as R
 from elunet.layers.spans import starts
 
 
