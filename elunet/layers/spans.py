@@ -100,6 +100,23 @@ class SpanLayer(Layer):
     `forward_span` and `backward_span`; with parameters, `gradient_span`. In a network, the passes
     of such layers are run together. A subclass that does not say ``spans=True``, and a layer one of
     whose passes was replaced, are run as every layer is: pass by pass.
+
+    Examples
+    --------
+    The mean of each image's pixels taken off:
+
+    >>> import numpy as np
+    >>> import elunet as eln
+    >>> class Centered(eln.layers.SpanLayer, spans=True):
+    ...     def forward_span(self, x, y):
+    ...         np.subtract(x, x.mean(axis=(1, 2), keepdims=True), out=y)
+    ...
+    ...     def backward_span(self, dy, dx):
+    ...         self.forward_span(dy, dx)
+    >>> eln.testing.check_layer(Centered(), np.arange(12.0).reshape(1, 2, 2, 3))
+    Centered(): ok
+    array  max abs error  max rel error  entries checked
+    dx     ...            ...            12 of 12
     """
 
     in_place: bool = False
