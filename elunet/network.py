@@ -236,10 +236,8 @@ class Network:
                     name, layer, inputs, _ = node
                     if turn.starts:
                         donated = inputs[0] in owned
-                        y, task = layer.start_forward(values[inputs[0]], train, donated)
-                        if task is not None:
-                            queue.add(task)
-                        if turn.donates and (donated or task is not None):
+                        y = layer.start_forward(queue, values[inputs[0]], train, donated)
+                        if turn.donates and (donated or not layer.passed_on):
                             owned.add(name)
                     else:
                         queue.finish()
@@ -351,7 +349,7 @@ class Network:
                         tap(name, delta)
                         node = self.nodes[turn.stage]
                     if turn.starts and layer.params:
-                        queue.add(layer.start_gradient(delta))
+                        layer.start_gradient(queue, delta)
                     elif layer.params:
                         queue.finish()
                         layer.backward_params(delta)
@@ -359,10 +357,8 @@ class Network:
                         donated = name in owned
                         stand_in = weight(layer) if weight is not None and layer.weighted else None
                         if turn.starts and not (send is not None and layer.weighted):
-                            down, task = layer.start_backward(delta, stand_in, donated)
-                            if task is not None:
-                                queue.add(task)
-                            if unseen and (donated or task is not None):
+                            down = layer.start_backward(queue, delta, stand_in, donated)
+                            if unseen and (donated or not layer.passed_on):
                                 owned.update(inputs)
                         else:
                             queue.finish()

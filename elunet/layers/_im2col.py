@@ -18,10 +18,9 @@ from elunet.kernels.columns import col2im, col2im_planes, im2col, im2col_planes
 from elunet.kernels.sums import add_rows, add_to_rows
 from elunet.layers._windows import Windows
 from elunet.layers.spans import (
-    Pass,
+    Queue,
     Split,
     Sum,
-    Task,
     even,
     new_sums,
     scratch,
@@ -66,14 +65,12 @@ class Im2col:
         if b is not None:
             add_to_rows(rows, b)
 
-    def start_rows(
-        self, its: Pass, x: Array, y: Array, kernel: Array, b: Array | None
-    ) -> Task | None:
-        """Return the work for one image alone, split over the rows of its output."""
+    def start_rows(self, queue: Queue, x: Array, y: Array, kernel: Array, b: Array | None) -> bool:
+        """Put off the work for one image alone, split over the rows of its output."""
         rows, windows = y.shape[1], self.windows
         workers = workers_for(rows, windows.cost)
         if workers == 1:
-            return None
+            return False
         per_row = windows.out[1] * windows.width * self.dtype.itemsize
 
         def work(start: int, stop: int, worker: int) -> None:
@@ -85,7 +82,8 @@ class Im2col:
             self.forward_span(x, y[:, start:stop], kernel, b, band)
 
         block = even(-(-rows // workers), BLOCK // per_row)
-        return Task(work, rows, its.cost, workers, block, apart=not self.direct)
+        queue.add(work, rows, windows.cost, workers, block, apart=not self.direct)
+        return True
 
     def gradient_span(self, x: Array, dy: Array, dW: Sum, db: Array | None) -> None:
         """Add ``dW = columns^T dy`` and, if there is a bias, db: the sum of dy's rows."""

@@ -16,10 +16,9 @@ from elunet.kernels.sums import add_rows
 from elunet.kernels.winograd import gather_tiles, matrices, scatter_tiles
 from elunet.layers._windows import Windows
 from elunet.layers.spans import (
-    Pass,
+    Queue,
     Split,
     Sum,
-    Task,
     empty,
     even,
     new_sums,
@@ -89,11 +88,9 @@ class Winograd:
         y[...] = 0 if b is None else b
         scatter_tiles(M, self.A, self.side, 0, 0, y)
 
-    def start_rows(
-        self, its: Pass, x: Array, y: Array, kernel: Array, b: Array | None
-    ) -> Task | None:
-        """Return None: tiles are rows of several places."""
-        return None
+    def start_rows(self, queue: Queue, x: Array, y: Array, kernel: Array, b: Array | None) -> bool:
+        """Return False: tiles are several rows."""
+        return False
 
     def gradient_span(self, x: Array, dy: Array, dU: Sum, db: Array | None) -> None:
         """Add ``dU = V^T dM`` with dM = A dy A^T, and the bias's gradient."""

@@ -19,7 +19,7 @@ from elunet.init import Initializer
 from elunet.layers._im2col import Im2col
 from elunet.layers._windows import Windows
 from elunet.layers._winograd import KERNELS, Winograd, pays
-from elunet.layers.spans import Pass, Split, Sum, Task, get_num_threads
+from elunet.layers.spans import Pass, Queue, Split, Sum, get_num_threads
 from elunet.layers.weighted import Weighted
 
 Padding = str | int | tuple[int, int]
@@ -125,14 +125,15 @@ class Conv2D(Weighted, spans=True):
 
     def start_rows(
         self,
+        queue: Queue,
         its: Pass,
         x: Array,
         y: Array,
         arrays: tuple[Array, ...],
         others: tuple[Any, ...],
-    ) -> Task | None:
-        """Return the work for one image alone, split over its rows."""
-        return self.way.start_rows(its, x, y, *others)
+    ) -> bool:
+        """Put off the work for one image alone, split over its rows, if the way can do that."""
+        return self.way.start_rows(queue, x, y, *others)
 
     def forward_span(self, x: Array, y: Array, kernel: Array, b: Array | None) -> None:
         """Write y: each window times W, plus b."""

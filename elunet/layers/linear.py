@@ -10,7 +10,7 @@ from elunet._checks import integer
 from elunet._types import Array, Seed, Shape
 from elunet.init import Initializer
 from elunet.kernels.sums import add_rows, add_to_rows
-from elunet.layers.spans import PRODUCT, Split, Task, workers_for
+from elunet.layers.spans import PRODUCT, Queue, Split, workers_for
 from elunet.layers.weighted import Weighted
 
 ROWS = 64  # that each worker has at least: fewer are faster than to bring it all of W
@@ -86,8 +86,8 @@ class Linear(Weighted, spans=True):
         workers = workers_for(rows // ROWS, self.cost(x_shape, ()))
         return Split(workers, -(-rows // workers))
 
-    def start_gradient(self, dy: Array) -> Task:
-        """Return the work that writes ``dW = x^T dy``, and db, the sum of dy's rows.
+    def start_gradient(self, queue: Queue, dy: Array) -> None:
+        """Put off the work that writes ``dW = x^T dy``, and db, the sum of dy's rows.
 
         It is split over W's rows, so that nothing has to be added up.
         """
@@ -105,7 +105,7 @@ class Linear(Weighted, spans=True):
                 add_rows(dy, db)
                 self.store_gradient("b", db, its.dtype)
 
-        return Task(work, self.in_features, its.cost, workers, last=True)
+        queue.add_last(work, self.in_features, its.cost, workers)
 
     def __repr__(self) -> str:
         return f"Linear({self.in_features}->{self.out_features})"

@@ -16,9 +16,8 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from elunet._types import Array, Shape
-from elunet.engine import queue
 from elunet.engine.memory import empty, scratch
-from elunet.engine.queue import Task
+from elunet.engine.queue import Queue, over
 from elunet.engine.sums import Sum, new_sums, total
 from elunet.engine.threads import PRODUCT, get_num_threads, run, workers_for
 from elunet.layers.base import Layer
@@ -26,10 +25,10 @@ from elunet.layers.base import Layer
 __all__ = [
     "PRODUCT",
     "Pass",
+    "Queue",
     "SpanLayer",
     "Split",
     "Sum",
-    "Task",
     "empty",
     "even",
     "get_num_threads",
@@ -127,7 +126,7 @@ class SpanLayer(Layer):
 
     _passes: ClassVar[tuple[Callable[..., Any], ...]] = ()
     _pass: Pass | None = None  # of the last forward pass
-    _passed_on = False  # whether its y was x itself
+    passed_on = False  # whether its y was x itself
 
     def __init_subclass__(cls, spans: bool = False, **rest: Any) -> None:
         super().__init_subclass__(**rest)
@@ -206,15 +205,17 @@ class SpanLayer(Layer):
 
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return y, and keep what the backward pass needs."""
-        y, task = self.start_forward(x, train)
-        if task is not None:
-            queue.do(task)
+        queue = Queue()
+        y = self.start_forward(queue, x, train)
+        queue.finish()
         return y
 
     def backward_params(self, dy: Any) -> None:
         """Fill `grads`; a layer without parameters has nothing to do."""
         if self.params:
-            queue.do(self.start_gradient(dy))
+            queue = Queue()
+            self.start_gradient(queue, dy)
+            queue.finish()
 
     def backward_input(self, dy: Array) -> Array:
         """Return dx, of x's shape."""
@@ -222,61 +223,62 @@ class SpanLayer(Layer):
 
     def run_backward(self, dy: Array, weight: Array | None = None) -> Array:
         """Return dx; `weight` may stand in for W."""
-        dx, task = self.start_backward(dy, weight)
-        if task is not None:
-            queue.do(task)
+        queue = Queue()
+        dx = self.start_backward(queue, dy, weight)
+        queue.finish()
         return dx
 
-    # The passes, started: what they return is not computed before the task has been done.
+    # The passes, started: what they return is not computed before the queue has been finished.
 
     def start_forward(
-        self, x: Array, train: bool = False, donated: bool = False
-    ) -> tuple[Array, Task | None]:
-        """Return y and the work that writes it; None where there is none.
+        self, queue: Queue, x: Array, train: bool = False, donated: bool = False
+    ) -> Array:
+        """Return y, and put off the work that writes it.
 
         Parameters
         ----------
+        queue : Queue
         x : array
         train : bool
         donated : bool
             Whether y may be written over x.
         """
         x, its = self._known(x)
-        self._passed_on = self.passes_on(train)
-        if self._passed_on:
+        self.passed_on = self.passes_on(train)
+        if self.passed_on:
             self.keep()
-            return x.reshape(its.y_shape), None
+            return x.reshape(its.y_shape)
         y = x if donated and self.in_place else empty(its.y_shape, its.dtype)
         arrays = self.allocate(x, y)
         self.keep(*arrays)
         others = self.common(x)
-        if its.y_shape[0] == 1 and its.threads > 1 and len(its.y_shape) == 4:
-            task = self.start_rows(its, x, y, arrays, others)
-            if task is not None:
-                return y, task
-        return y, _task(its, self.forward_span, x, y, arrays, others)
+        if its.y_shape[0] > 1 or not self.start_rows(queue, its, x, y, arrays, others):
+            _start(queue, its, self.forward_span, x, y, arrays, others)
+        return y
 
     def start_rows(
         self,
+        queue: Queue,
         its: Pass,
         x: Array,
         y: Array,
         arrays: tuple[Array, ...],
         others: tuple[Any, ...],
-    ) -> Task | None:
-        """Return the work for one image alone, split over its rows; None if that cannot be.
+    ) -> bool:
+        """Put off the work for one image alone, split over its rows; False if that cannot be.
 
         Where `needed_rows` says on which rows of x some rows of y depend, they are a span too.
         """
-        if self.needed_rows(0, 1) is None:
-            return None
+        if its.threads == 1 or len(its.y_shape) != 4 or self.needed_rows(0, 1) is None:
+            return False
 
         def work(start: int, stop: int, worker: int) -> None:
             first, last = self.needed_rows(start, stop)  # type: ignore[misc]  # not None
             rows = [array[:, start:stop] for array in (y, *arrays)]
             self.forward_span(rows[0] if x is y else x[:, first:last], *rows, *others)
 
-        return Task(work, its.y_shape[1], its.cost, apart=not self.pointwise)
+        queue.add(work, its.y_shape[1], its.cost, apart=not self.pointwise)
+        return True
 
     def _known(self, x: Array) -> tuple[Array, Pass]:
         """Return x, checked, and what is known of a pass like this."""
@@ -299,12 +301,13 @@ class SpanLayer(Layer):
         return x, its
 
     def start_backward(
-        self, dy: Array, weight: Array | None = None, donated: bool = False
-    ) -> tuple[Array, Task | None]:
-        """Return dx and the work that writes it; None where there is none.
+        self, queue: Queue, dy: Array, weight: Array | None = None, donated: bool = False
+    ) -> Array:
+        """Return dx, and put off the work that writes it.
 
         Parameters
         ----------
+        queue : Queue
         dy : array
         weight : array, optional
             Stands in for W.
@@ -313,10 +316,11 @@ class SpanLayer(Layer):
         """
         arrays, others = self.carried(weight)
         dy, its = self.checked(dy)
-        if self._passed_on:
-            return dy.reshape(its.x_shape), None
+        if self.passed_on:
+            return dy.reshape(its.x_shape)
         dx = dy if donated and self.in_place else empty(its.x_shape, its.dtype)
-        return dx, _task(its, self.backward_span, dy, dx, arrays, others)
+        _start(queue, its, self.backward_span, dy, dx, arrays, others)
+        return dx
 
     def checked(self, dy: Array) -> tuple[Array, Pass]:
         """Return dy, checked, and what is known of the pass to which it belongs."""
@@ -325,8 +329,8 @@ class SpanLayer(Layer):
             raise RuntimeError(f"{self!r}: expected a forward pass of its own to have come first")
         return self.check_gradient(dy, its.y_shape, its.dtype), its
 
-    def start_gradient(self, dy: Array) -> Task:
-        """Return the work that fills `grads`."""
+    def start_gradient(self, queue: Queue, dy: Array) -> None:
+        """Put off the work that fills `grads`."""
         x = self.recall()[0]
         dy, its = self.checked(dy)
         dtype, (workers, block) = its.dtype, its.split
@@ -341,22 +345,24 @@ class SpanLayer(Layer):
             if "b" in self.params:
                 self.store_gradient("b", db.sum(axis=0), dtype)
 
-        return Task(work, len(x), its.cost, workers, block, after)
+        queue.add(work, len(x), its.cost, workers, block, after)
 
 
-def _task(
+def _start(
+    queue: Queue,
     its: Pass,
     function: Callable[..., None],
     source: Array,
     target: Array,
     arrays: tuple[Array, ...],
     others: tuple[Any, ...],
-) -> Task:
+) -> None:
+    """Put off a call of the function with spans of arrays, then with the others whole."""
     if target is source:
-        work = queue.over(partial(_in_place, function), (target, *arrays), *others)
+        work = over(partial(_in_place, function), (target, *arrays), *others)
     else:
-        work = queue.over(function, (source, target, *arrays), *others)
-    return Task(work, len(target), its.cost, *its.split)
+        work = over(function, (source, target, *arrays), *others)
+    queue.add(work, len(target), its.cost, *its.split)
 
 
 def _in_place(function: Callable[..., None], array: Array, *rest: Any) -> None:

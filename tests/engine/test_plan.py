@@ -446,7 +446,7 @@ def test_each_piece_of_work_gets_each_picture_once_and_in_order(works, count, th
                         log[n].append(index)
 
             shares = workers.workers_for(count) if block else 0
-            line.add(queue.Task(work, count, cost * queue.ENOUGH / 2, shares, block))
+            line.add(work, count, cost * queue.ENOUGH / 2, shares, block)
         line.finish()
         line.finish()  # has nothing left to do
     finally:
@@ -457,16 +457,41 @@ def test_each_piece_of_work_gets_each_picture_once_and_in_order(works, count, th
 def test_what_waits_for_all_others():
     done = []
 
-    def task(name, last=False, after=None):
-        return queue.Task(lambda *span: done.append((name, *span)), 4, 1.0, 1, 0, after, last)
+    def work(name):
+        return lambda *span: done.append((name, *span))
 
     line = queue.Queue()
-    line.add(task("gradient", last=True))
-    line.add(task("first", after=lambda: done.append("sum")))
-    line.add(task("second"))
+    line.add_last(work("gradient"), 4, 1.0, 1)
+    line.add(work("first"), 4, 1.0, 1, after=lambda: done.append("sum"))
+    line.add(work("second"), 4, 1.0, 1)
     assert done == []
     line.finish()
     assert done == [("first", 0, 4, 0), ("second", 0, 4, 0), "sum", ("gradient", 0, 4, 0)]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_the_last_pieces_are_shared_out_evenly(threads):
+    eln.set_num_threads(threads)
+    done = []
+    line = queue.Queue()
+    for name, cost, among in (("a", 5.0, 1), ("b", 12.0, 3), ("c", 4.0, 1), ("d", 4.0, 1)):
+        line.add_last(lambda *span, name=name: done.append((name, *span)), 6, cost * 1e6, among)
+    line.finish()
+    assert sorted(done) == [
+        ("a", 0, 6, 0),
+        *(("b", 2 * part, 2 * part + 2, part) for part in range(3)),
+        ("c", 0, 6, 0),
+        ("d", 0, 6, 0),
+    ]
+
+
+def test_work_that_needs_more_than_its_own_items_waits():
+    done = []
+    line = queue.Queue()
+    line.add(lambda *span: done.append(("rows", *span)), 4, 1.0, 2, 1)
+    line.add(lambda *span: done.append(("windows", *span)), 4, 1.0, 2, 1, apart=True)
+    line.finish()
+    assert [name for name, *_ in done] == ["rows"] * 4 + ["windows"] * 4
 
 
 def test_fewer_meetings(monkeypatch):
