@@ -12,6 +12,8 @@ faster.
 from __future__ import annotations
 
 import argparse
+import os
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,7 +22,7 @@ import startup
 from _common import Row, available_cores, command_line, print_table, write_csv
 from measure import QUICK, Plan, installed, measure
 from peers import ELUNET
-from works import GROUPS, WORKS, Work
+from works import ELU11, GROUPS, WORKS, Work
 
 START = "startup"
 MEMORY_WANTED = 1.0
@@ -43,14 +45,10 @@ def summary(work: Work, rows: Sequence[Row]) -> Row:
     }
 
 
-def memory(work: Work, rows: Sequence[Row]) -> Row | None:
-    """Return the line of a training's peak memory, if it was measured."""
+def memory(work: Work, rows: Sequence[Row]) -> Row:
+    """Return the line of a training's peak memory: elunet against the least of the others."""
     ours, others = split(rows)
-    least = min(
-        (row for row in others if row["peak_MB"]), key=lambda row: row["peak_MB"], default=None
-    )
-    if ours["peak_MB"] is None or work.network.name != "ELU-11" or work.phase != "train":
-        return None
+    least = min(others, key=lambda row: row["peak_MB"], default=None)
     ratio = least["peak_MB"] / ours["peak_MB"] if least else None
     return {
         "memory": work.key,
@@ -79,26 +77,32 @@ def met(ratio: float | None, wanted: float | None, hoped: float | None) -> str:
 
 
 def chosen(only: str) -> tuple[list[list[Work]], bool]:
-    """Return the works whose keys begin with one of the texts, and whether to measure the start."""
-    texts = [text.strip() for text in only.split(",") if text.strip()]
+    """Return the works that are named, by keys or their beginnings, and whether START is."""
+    texts = [text.strip() for text in only.split(",") if text.strip()] or [""]
+    keys = [*WORKS, START]
     for text in texts:
-        if not any(key.startswith(text) for key in [*WORKS, START]):
-            raise SystemExit(f"--only: expected beginnings of {', '.join([*WORKS, START])}")
-    begins = tuple(texts) or ("",)
-    groups = [[work for work in group if work.key.startswith(begins)] for group in GROUPS]
-    return [group for group in groups if group], START.startswith(begins)
+        if not any(key.startswith(text) for key in keys):
+            raise SystemExit(f"--only: expected {', '.join(keys)} or their beginnings, got {text}")
+
+    def named(key: str) -> bool:
+        return any(text == key or (text not in keys and key.startswith(text)) for text in texts)
+
+    groups = [[work for work in group if named(work.key)] for group in GROUPS]
+    return [group for group in groups if group], named(START)
 
 
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--only", default="", metavar="PART[,PART]", help="works, by beginnings")
+    parser.add_argument(
+        "--only", default="", metavar="PART[,PART]", help="works, or the beginnings of their names"
+    )
     parser.add_argument("--quick", action="store_true", help="one process each, few rounds")
     parser.add_argument("--processes", type=int, help="fresh processes of each library")
     parser.add_argument("--threads", type=int, default=available_cores())
     parser.add_argument("--csv", help="file to write all rows to")
     options = parser.parse_args()
-    plan = replace(Plan(threads=options.threads), **(QUICK if options.quick else {}))
+    plan = replace(QUICK if options.quick else Plan(), threads=options.threads)
     if options.processes:
         plan = replace(plan, processes=options.processes)
     groups, start = chosen(options.only)
@@ -109,19 +113,20 @@ def main() -> None:
 
     rows: list[Row] = []
     about: dict[str, str] = {}
-    times: list[Row] = []
-    memories: list[Row] = []
-    for group in groups:
-        new, loaded = measure(group, peers, plan)
-        rows += new
-        about |= loaded
-        for work in group:
-            mine = [row for row in new if row["work"] == work.key]
-            times.append(summary(work, mine))
-            line = memory(work, mine)
-            memories += [line] if line else []
-        keys = ", ".join(work.key for work in group)
-        print(f"{time.perf_counter() - begin:5.0f} s: {keys}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder  # compiled once, and not by an earlier run
+        for group in groups:
+            new, loaded = measure(group, peers, plan)
+            rows += new
+            about |= loaded
+            keys = ", ".join(work.key for work in group)
+            print(f"{time.perf_counter() - begin:5.0f} s: {keys}", flush=True)
+    times, memories = [], []
+    for work in (work for group in groups for work in group):
+        mine = [row for row in rows if row["work"] == work.key]
+        times.append(summary(work, mine))
+        if work.network is ELU11 and any(row["peak_MB"] for row in mine if work.phase == "train"):
+            memories.append(memory(work, mine))
     starts: list[Row] = []
     if start:
         starts, loaded = startup.measure(2 if options.quick else 5, 1, 100)

@@ -9,8 +9,9 @@ process that is not in turn waits for a line on its input, and there is a pause 
 that its threads have gone to sleep.
 
 All that is done `processes` times with fresh processes. A time is the median over the processes of
-the median over the turns in each. A library that took more than `HOPELESS` times as long as the
-best one in its first process is not started again for this work: its row says "processes 1".
+the median over the turns in each. A library that takes more than `HOPELESS` times as long as the
+best one in its first turns has no more of them in this process, and if that is so at the end of the
+process, it is not started again for this work: its row says "processes 1".
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from peers import ELUNET, PEERS, Built, Peer
 from works import WORKS, Work
 
 HOPELESS = 1.5
+LEAST_TURNS = 2
 LONG = 0.5  # seconds of a step that needs no other one before it
 QUIET = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -62,7 +64,7 @@ class Plan:
     """
 
     processes: int = 3
-    rounds: int = 5
+    rounds: int = 4
     warmup: int = 2
     settle: float = 0.12
     counted: float = 0.1
@@ -70,7 +72,7 @@ class Plan:
     threads: int = field(default_factory=available_cores)
 
 
-QUICK = {"processes": 1, "rounds": 2, "warmup": 1, "settle": 0.05, "counted": 0.05}
+QUICK = Plan(processes=1, rounds=2, warmup=1, settle=0.05, counted=0.05)
 
 
 def installed() -> tuple[list[Peer], list[str]]:
@@ -152,8 +154,8 @@ def measure(
         for work in group:
             ready = _prepare(work, children, pairs, plan, say, hopeless, about)
             seconds: dict[Peer, list[float]] = {peer: [] for peer in ready}
-            for _ in range(plan.rounds):
-                for peer in ready:
+            for turn in range(plan.rounds):
+                for peer in _left(ready, seconds) if turn >= LEAST_TURNS else ready:
                     time.sleep(plan.pause)
                     request = {"settle": plan.settle, "counted": plan.counted}
                     seconds[peer].append(children[peer].ask(**request)["seconds"])
@@ -163,7 +165,8 @@ def measure(
                 peak = children[peer].ask(peak=True)["peak"]
                 if work is group[0] and peak is not None:
                     peaks.setdefault(key, []).append(peak)
-            hopeless |= _hopeless(work, ready, medians)
+            left = _left(ready, {peer: medians[work.key, peer.label] for peer in ready})
+            hopeless |= {(work.key, peer.label) for peer in ready if peer not in left}
         for child in children.values():
             child.end()
     rows = []
@@ -175,13 +178,13 @@ def measure(
     return rows, about
 
 
-def _hopeless(
-    work: Work, peers: Sequence[Peer], medians: dict[tuple[str, str], list[float]]
-) -> set[tuple[str, str]]:
-    """Return who is so much slower than the best that one process has shown it."""
-    keys = [(work.key, peer.label) for peer in peers if peer.module != "ours"]
-    best = min((medians[key][0] for key in keys), default=0.0)
-    return {key for key in keys if medians[key][0] > HOPELESS * best}
+def _left(peers: Sequence[Peer], seconds: dict[Peer, list[float]]) -> list[Peer]:
+    """Return elunet and those whose times so far are not hopeless beside the best other one's."""
+    others = {
+        peer: statistics.median(seconds[peer]) for peer in peers if peer.module != ELUNET.module
+    }
+    best = min(others.values(), default=0.0)
+    return [peer for peer in peers if others.get(peer, 0.0) <= HOPELESS * best]
 
 
 def _prepare(

@@ -15,7 +15,7 @@ from works import Network, Work, data, feedback, weights
 from peers import Built
 
 
-class AlignedConv2D(keras.layers.Conv2D):
+class AlignedConv2D(keras.layers.Conv2D):  # type: ignore[misc]
     """A convolution whose gradient goes down through a fixed B."""
 
     B: Any

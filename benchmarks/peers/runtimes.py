@@ -14,7 +14,9 @@ from peers import Built
 
 def onnx_model(network: Network, batch: int) -> bytes:
     """Return the described network in ONNX's format, for one size of batch; dropout is nothing."""
-    nodes, constants, last = [], [], "input"
+    nodes: list[Any] = []
+    constants: list[Any] = []
+    last = "input"
     arrays = iter(weights(network))
     image: tuple[int, ...] = ()  # what was flattened, if the next thing is a dense layer on it
 
