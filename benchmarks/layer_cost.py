@@ -202,6 +202,7 @@ def main() -> None:
         f"float32, {options.threads} threads, the least of {options.repeat} repeats of"
         f" {options.calls} calls"
     )
+    about["us"] = "microseconds for one layer, of the optimizer for one parameter"
     for name, text in about.items():
         print(f"{name}: {text}")
     print()
