@@ -160,7 +160,10 @@ class SpanLayer(Layer):
         return None
 
     def common(self, x: Array) -> tuple[Any, ...]:
-        """Return what `forward_span` needs besides, the same for all images."""
+        """Return what `forward_span` needs besides, the same for all images.
+
+        A layer with parameters keeps here what `start_gradient` and `carried` need, x first.
+        """
         return ()
 
     def carried(self, weight: Array | None) -> tuple[tuple[Array, ...], tuple[Any, ...]]:
@@ -250,7 +253,8 @@ class SpanLayer(Layer):
             return x.reshape(its.y_shape)
         y = x if donated and self.in_place else empty(its.y_shape, its.dtype)
         arrays = self.allocate(x, y)
-        self.keep(*arrays)
+        if not self.params:
+            self.keep(*arrays)
         others = self.common(x)
         if its.y_shape[0] > 1 or not self.start_rows(queue, its, x, y, arrays, others):
             _start(queue, its, self.forward_span, x, y, arrays, others)
