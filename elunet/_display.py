@@ -69,6 +69,24 @@ def history(rows: Sequence[Any]) -> str:
     return _titled("History", title) + table
 
 
+def text_table(rows: Sequence[Sequence[str]], numbers: int) -> str:
+    """Return rows of text: a head, what it is about, and a total between two lines.
+
+    Text is aligned to the left, the last columns, which are `numbers`, to the right.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    texts = len(widths) - numbers
+    lines = [
+        "  ".join(
+            cell.ljust(width) if place < texts else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    rule = "-" * max(map(len, lines))
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], texts: int) -> str:
     """Return an HTML table; the first columns are text, the others numbers."""
     if not rows:

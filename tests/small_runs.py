@@ -16,7 +16,7 @@ TIMES = ("seconds", "images_per_s")
 
 
 def blobs(count: int = 90) -> tuple[np.ndarray, np.ndarray]:
-    """Return small pictures of three kinds."""
+    """Return small images of three kinds."""
     rng = np.random.default_rng(3)
     y = rng.integers(0, 3, count)
     centers = rng.normal(0, 1, (3, 6, 6, 2))

@@ -34,7 +34,7 @@ anatomy = load_example()
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def images():
     return eln.data.make_shapes(120, seed=0)
 
 
@@ -68,9 +68,9 @@ def test_showing_the_checks_prints_every_message(capsys):
 
 
 @pytest.mark.parametrize("case", ["b", "c", "d", "e"])
-def test_without_slips_a_run_is_the_recipe_s_own_to_the_bit(case, pictures):
+def test_without_slips_a_run_is_the_recipe_s_own_to_the_bit(case, images):
     recipe = RECIPES[case]
-    train, _ = recipe.prepared(pictures, pictures)
+    train, _ = recipe.prepared(images, images)
     slipless = anatomy.recipe_of(anatomy.Setup(case=case), anatomy.Slips())
     own, assembled = recipe.trainer(120, 1, seed=3), slipless.trainer(120, 1, seed=3)
     for trainer in (own, assembled):
@@ -126,8 +126,8 @@ def test_in_the_long_run_the_slip_makes_adam_s_steps_a_third():
     np.testing.assert_allclose(weights[1] / weights[0], 10 / math.sqrt(1000), rtol=2e-3)
 
 
-def test_a_narrow_network_s_signals_keep_their_size(pictures):
-    x, _ = RECIPES["e"].prepare(pictures[0][:10], pictures[0][:1])
+def test_a_narrow_network_s_signals_keep_their_size(images):
+    x, _ = RECIPES["e"].prepare(images[0][:10], images[0][:1])
     sizes = []
     for width in (1.0, 0.25):
         outputs = {}
@@ -167,11 +167,11 @@ def test_a_grid_is_written_and_gone_on_with(tmp_path, capsys):
         anatomy.main([*SMALL[:-2], "with-nothing", *out])
 
 
-def test_a_run_that_breaks_is_a_result(pictures):
+def test_a_run_that_breaks_is_a_result(images):
     setup = anatomy.Setup(case="e", width=0.25, epochs=5)
-    x, _ = RECIPES["e"].prepare(pictures[0], pictures[0][:1])
+    x, _ = RECIPES["e"].prepare(images[0], images[0][:1])
     with np.errstate(all="ignore"):
-        points = anatomy.run(setup, "all", 0, (x, pictures[1]), (x[:50], pictures[1][:50]))
+        points = anatomy.run(setup, "all", 0, (x, images[1]), (x[:50], images[1][:50]))
     assert points[-1].stopped
     assert "| all | NaN after step" in anatomy.table(points)
 

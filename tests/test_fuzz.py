@@ -685,7 +685,7 @@ def _watched():
 
 @pytest.fixture(name="tiny", scope="module")
 def _tiny():
-    """Two pictures a file, and whatever archive comes is the official one."""
+    """Two images a file, and whatever archive comes is the official one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cifar10, "_RECORDS", 2)
         patch.setattr(cifar10, "_LARGEST_PICKLE", 8000)

@@ -124,7 +124,7 @@ class Layer:
         x : float32 or float64 array
         shape : tuple
             What is expected of each axis: a number; a name such as "N" where any size will do; and
-            at most once ``...``, for any number of axes. ``("N", "H", "W", 3)`` are pictures of
+            at most once ``...``, for any number of axes. ``("N", "H", "W", 3)`` are images of
             three channels, ``("N", ..., 3)`` arrays whose last axis is 3.
         hint : str, optional
             Ends the message about a wrong shape.
@@ -253,5 +253,5 @@ def check_float(x: Any, expected: str) -> None:
     if not isinstance(x, np.ndarray):
         raise TypeError(f"{expected} as a NumPy array, got {type(x).__name__}")
     if x.dtype not in FLOATS:
-        hint = "; pictures go through eln.data.standardize first" if x.dtype == np.uint8 else ""
+        hint = "; images go through eln.data.standardize first" if x.dtype == np.uint8 else ""
         raise TypeError(f"{expected} of dtype float32 or float64, got {x.dtype}{hint}")

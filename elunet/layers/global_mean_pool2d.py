@@ -1,4 +1,4 @@
-"""Mean pooling over whole pictures."""
+"""Mean pooling over whole images."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from elunet.layers.spans import SpanLayer
 
 
 class GlobalMeanPool2D(SpanLayer, spans=True):
-    """Each channel's mean over the whole picture: (N, H, W, C) becomes (N, C).
+    """Each channel's mean over the whole image: (N, H, W, C) becomes (N, C).
 
     Raises
     ------
     ValueError
-        In `forward`, if the picture has no pixel.
+        In `forward`, if the image has no pixel.
 
     Examples
     --------

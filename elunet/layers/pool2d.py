@@ -1,4 +1,4 @@
-"""What max and mean pooling share: square windows that lie inside the picture."""
+"""What max and mean pooling share: square windows that lie inside the image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Pool2D(SpanLayer):
     Raises
     ------
     TypeError, ValueError
-        If `size` or `stride` is not an integer of at least 1; in `forward`, if the picture is
+        If `size` or `stride` is not an integer of at least 1; in `forward`, if the image is
         smaller than a window.
     """
 

@@ -34,6 +34,7 @@ __all__ = [
     "get_num_threads",
     "new_sums",
     "run",
+    "runner",
     "scratch",
     "starts",
     "total",
@@ -371,6 +372,38 @@ def _start(
 
 def _in_place(function: Callable[..., None], array: Array, *rest: Any) -> None:
     function(array, array, *rest)
+
+
+class Whole:
+    """Any layer, run pass by pass: the work before is done first, and its own at once."""
+
+    passed_on = True
+    keeps_output = False
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+
+    def start_forward(self, queue: Queue, x: Any, train: bool, donated: bool) -> Any:
+        """Return y."""
+        queue.finish()
+        return self.layer.forward(x, train)
+
+    def start_gradient(self, queue: Queue, dy: Array) -> None:
+        """Fill the layer's grads."""
+        queue.finish()
+        self.layer.backward_params(dy)
+
+    def start_backward(self, queue: Queue, dy: Array, weight: Array | None, donated: bool) -> Any:
+        """Return dx, or a tuple with one for each input."""
+        queue.finish()
+        if weight is None:
+            return self.layer.backward_input(dy)
+        return self.layer.backward_input(dy, weight=weight)  # type: ignore[call-arg]
+
+
+def runner(layer: Layer) -> SpanLayer | Whole:
+    """Return what a network calls to start a layer's passes."""
+    return layer if isinstance(layer, SpanLayer) and starts(layer) else Whole(layer)
 
 
 def starts(layer: Layer) -> bool:

@@ -136,7 +136,7 @@ METHODS = [
 
 
 def large():
-    """Return so many pictures that a second thread is woken, and memory is used again."""
+    """Return so many images that a second thread is woken, and memory is used again."""
     return images(64, 16)
 
 
@@ -328,12 +328,12 @@ def test_the_turns_of_a_forward_pass():
         stage("add", "skip", "pool", starts=False),
     ]
     assert plan.forward(stages, looked_at=False) == (
-        Forward(0, True, True, ("input",)),
-        Forward(1, True, False, ("conv",)),
-        Forward(2, False, False, ("elu",)),
-        Forward(3, True, False, ("mine",)),  # two take it
-        Forward(4, True, True, ()),
-        Forward(5, False, False, ("pool", "skip")),
+        Forward(0, True, ("input",)),
+        Forward(1, False, ("conv",)),
+        Forward(2, False, ("elu",)),
+        Forward(3, False, ("mine",)),  # two take it
+        Forward(4, True, ()),
+        Forward(5, False, ("pool", "skip")),
     )
     assert not any(turn.donates for turn in plan.forward(stages, looked_at=True))
     with pytest.raises(ValueError, match="got conv, which nothing takes"):
@@ -349,8 +349,8 @@ def test_the_turns_of_a_backward_pass():
     ]
     assert plan.backward(stages, to_input=False) == (
         Backward(3, True, True),
-        Backward(2, False, True),
-        Backward(1, True, False),
+        Backward(2, True, False),
+        Backward(1, False, True),
     )
     assert plan.backward(stages, to_input=True)[2:] == (
         Backward(1, True, True),
@@ -430,8 +430,8 @@ def test_what_a_skip_takes_too_is_not_written_over():
     threads=st.integers(1, 3),
 )
 @settings(max_examples=200)
-def test_each_piece_of_work_gets_each_picture_once_and_in_order(works, count, threads):
-    """Whatever is queued: a picture goes through the pieces in the order in which they came."""
+def test_each_piece_of_work_gets_each_image_once_and_in_order(works, count, threads):
+    """Whatever is queued: an image goes through the pieces in the order in which they came."""
     before = eln.get_num_threads()
     eln.set_num_threads(threads)
     try:

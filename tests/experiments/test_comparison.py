@@ -21,7 +21,7 @@ def network(seed):
 
 @pytest.fixture(scope="module")
 def data():
-    """Three clouds of 2 x 2 "pictures": to train on, to choose on, to test on."""
+    """Three clouds of 2 x 2 "images": to train on, to choose on, to test on."""
     rng = np.random.default_rng(0)
     centers = rng.normal(0, 3, (3, 2, 2, 1))
     y = rng.integers(0, 3, 150)

@@ -1,4 +1,4 @@
-"""The recipes hold what their sources say, and prepare pictures as they say."""
+"""The recipes hold what their sources say, and prepare images as they say."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from elunet.experiments.recipes import RECIPES, DropoutRamp
 
 
 @pytest.fixture(scope="module")
-def pictures() -> tuple[np.ndarray, np.ndarray]:
+def images() -> tuple[np.ndarray, np.ndarray]:
     return eln.data.make_shapes(40, seed=0)[0], eln.data.make_shapes(10, seed=1)[0]
 
 
 @pytest.mark.parametrize("name", ["quick", "a", "d"])
-def test_pictures_become_float32(name, pictures):
-    train, test = RECIPES[name].prepare(*pictures)
+def test_pictures_become_float32(name, images):
+    train, test = RECIPES[name].prepare(*images)
     assert train.dtype == test.dtype == np.float32
-    assert train.shape == pictures[0].shape
+    assert train.shape == images[0].shape
     if name == "quick":
         np.testing.assert_allclose(train.mean(axis=(0, 1, 2)), 0, atol=1e-4)
         np.testing.assert_allclose(train.std(axis=(0, 1, 2)), 1, atol=1e-4)

@@ -66,7 +66,7 @@ def test_col2im_is_the_transpose_of_im2col(dtype, case, seed):
     assert (columns * c).sum() == (x * dx).sum()
 
 
-def test_no_pictures():
+def test_no_images():
     x, columns = np.ones((0, 4, 4, 2)), np.ones((0, 2, 2, 3, 3, 2))
     im2col(x, (3, 3), 1, 0, 0, columns)
     col2im(columns, 1, 0, 0, x)
