@@ -161,11 +161,12 @@ class SpanLayer(Layer):
         return None
 
     def common(self, x: Array) -> tuple[Any, ...]:
-        """Return what `forward_span` needs besides, the same for all images.
-
-        A layer with parameters keeps here what `start_gradient` and `carried` need, x first.
-        """
+        """Return what `forward_span` needs besides, the same for all images."""
         return ()
+
+    def remember(self, x: Array, arrays: tuple[Array, ...]) -> None:
+        """Keep what the way back needs: by default what `allocate` returned."""
+        self.keep(*arrays)
 
     def carried(self, weight: Array | None) -> tuple[tuple[Array, ...], tuple[Any, ...]]:
         """Return what `backward_span` needs: arrays with a row for each image, and the rest."""
@@ -254,8 +255,7 @@ class SpanLayer(Layer):
             return x.reshape(its.y_shape)
         y = x if donated and self.in_place else empty(its.y_shape, its.dtype)
         arrays = self.allocate(x, y)
-        if not self.params:
-            self.keep(*arrays)
+        self.remember(x, arrays)
         others = self.common(x)
         if its.y_shape[0] > 1 or not self.start_rows(queue, its, x, y, arrays, others):
             _start(queue, its, self.forward_span, x, y, arrays, others)

@@ -60,11 +60,13 @@ class Weighted(SpanLayer):
             self.params["b"] = np.zeros(self.shape[-1], np.float32)
 
     def common(self, x: Array) -> tuple[Any, ...]:
-        """Return W and b for x's dtype; keep x and W."""
-        W = self.parameter("W", self.shape, x.dtype)
+        """Return W and b in x's dtype."""
         b = self.parameter("b", self.shape[-1:], x.dtype) if self.bias else None
-        self.keep(x, W)
-        return W, b
+        return self.parameter("W", self.shape, x.dtype), b
+
+    def remember(self, x: Array, arrays: tuple[Array, ...]) -> None:
+        """Keep x, for the gradient, and W, for the way down."""
+        self.keep(x, self.parameter("W", self.shape, x.dtype))
 
     def backward_input(self, dy: Array, weight: Array | None = None) -> Array:
         """Return dL/dx, or what `weight`, of W's shape, would send down in its place."""
