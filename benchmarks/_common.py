@@ -1,6 +1,6 @@
 """What the benchmarks share: who is measured where, medians, tables and CSV files.
 
-Nothing here imports NumPy, elunet or PyTorch at the top: the process that only asks others to
+Nothing here imports NumPy or any other library at the top: the process that only asks others to
 measure stays small, and a child that measures one library never loads another.
 """
 
@@ -18,6 +18,11 @@ from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
+
+LIBRARIES = (
+    *("numpy", "numba", "elunet", "torch", "tensorflow", "keras", "jax"),
+    *("openvino", "onnx", "onnxruntime"),
+)
 
 
 def available_cores() -> int:
@@ -47,7 +52,7 @@ def versions() -> dict[str, str]:
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": f"{cpu_model()}, {available_cores()} cores available",
     }
-    for name in ("numpy", "numba", "elunet", "torch", "onnxruntime"):
+    for name in LIBRARIES:
         if name in sys.modules:
             found[name] = str(sys.modules[name].__version__)
     if "numpy" in sys.modules:
@@ -95,7 +100,7 @@ def print_table(rows: Sequence[Row]) -> None:
     """Print rows with equal keys as a table: text to the left, numbers to the right."""
     cells = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
-    texts = [isinstance(value, str) for value in rows[0].values()]
+    texts = [any(isinstance(row[name], str) for row in rows) for name in rows[0]]
     for line in cells:
         parts = zip(line, widths, texts, strict=True)
         print("  ".join(c.ljust(w) if text else c.rjust(w) for c, w, text in parts).rstrip())

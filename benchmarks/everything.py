@@ -1,96 +1,156 @@
-"""The whole table of what elunet is meant to reach, from one command; a few minutes.
+"""The whole table of what elunet is meant to reach, from one command.
 
-ELU-11 against PyTorch and ONNX Runtime, the article's case d, feedback alignment on case b's
-network, two threads against one, batches from 32 to 400, peak memory, imports and first steps.
-Each part is one that `train_step.py` or `startup.py` measures by itself; their openings say how.
+    python benchmarks/everything.py
+    python benchmarks/everything.py --only mlp,lenet-train --quick
+
+Every work of `works.py` in every library that is installed, each in processes of its own that take
+turns (`measure.py` says how); peak memory while ELU-11 is trained; imports and first steps
+(`startup.py`). The ratio is the best other library's time divided by elunet's: above 1 elunet is
+faster.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import tempfile
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import startup
 from _common import Row, available_cores, command_line, print_table, write_csv
-from _steps import Setting
-from train_step import CHANNELS_LAST, COMPILE, ELUNET, NCHW, ONNX, TOGETHER, measure
+from measure import QUICK, Plan, installed, measure
+from peers import ELUNET
+from works import ELU11, GROUPS, WORKS, Work
 
-BATCHES = (32, 200, 400)  # besides 100
-ONE_THREAD = "ELU-11, train step, 1 thread"
-START = "imports and first steps"
+START = "startup"
+MEMORY_WANTED = 1.0
 
 
-def best(rows: list[Row], name: str) -> Row:
-    """Return a line of the summary: elunet against the fastest of the others."""
-    ours, others = rows[0], [row for row in rows[1:] if "elunet" not in row["library"]]
-    line: Row = {"what": name, "elunet_ms": ours["median_ms"], "elunet_MB": ours["peak_MB"]}
-    if not others:
-        return line | dict.fromkeys(("best_other", "other_ms", "faster", "other_MB", "memory"))
-    other = min(others, key=lambda row: row["times_elunet"])
-    least = [row["peak_MB"] for row in others if row["peak_MB"]]
-    return line | {
-        "best_other": other["library"],
-        "other_ms": other["median_ms"],
-        "faster": other["times_elunet"],
-        "other_MB": min(least, default=None),
-        "memory": ours["peak_MB"] / min(least) if least else None,
+def summary(work: Work, rows: Sequence[Row]) -> Row:
+    """Return the line of a work: elunet against the best of the others."""
+    ours, others = split(rows)
+    best = min(others, key=lambda row: row["median_ms"], default=None)
+    ratio = best["median_ms"] / ours["median_ms"] if best else None
+    return {
+        "work": work.key,
+        "elunet_ms": ours["median_ms"],
+        "images_per_s": ours["images_per_s"],
+        "best_other": best["library"] if best else "",
+        "other_ms": best["median_ms"] if best else None,
+        "ratio": ratio,
+        "wanted": work.wanted,
+        "met": met(ratio, work.wanted, work.hoped),
     }
+
+
+def memory(work: Work, rows: Sequence[Row]) -> Row:
+    """Return the line of a training's peak memory: elunet against the least of the others."""
+    ours, others = split(rows)
+    least = min(others, key=lambda row: row["peak_MB"], default=None)
+    ratio = least["peak_MB"] / ours["peak_MB"] if least else None
+    return {
+        "memory": work.key,
+        "elunet_MB": ours["peak_MB"],
+        "least_other": least["library"] if least else "",
+        "other_MB": least["peak_MB"] if least else None,
+        "ratio": ratio,
+        "wanted": MEMORY_WANTED,
+        "met": met(ratio, MEMORY_WANTED, None),
+    }
+
+
+def split(rows: Sequence[Row]) -> tuple[Row, list[Row]]:
+    """Return elunet's row and those of the other libraries."""
+    (ours,) = (row for row in rows if row["library"] == ELUNET.label)
+    return ours, [row for row in rows if ELUNET.label not in row["library"]]
+
+
+def met(ratio: float | None, wanted: float | None, hoped: float | None) -> str:
+    """Say whether a ratio is what is wanted."""
+    if ratio is None or wanted is None:
+        return ""
+    if hoped is not None and ratio >= hoped:
+        return f"yes, {hoped:g} too"
+    return "yes" if ratio >= wanted else "NO"
+
+
+def chosen(only: str) -> tuple[list[list[Work]], bool]:
+    """Return the works that are named, by keys or their beginnings, and whether START is."""
+    texts = [text.strip() for text in only.split(",") if text.strip()] or [""]
+    keys = [*WORKS, START]
+    for text in texts:
+        if not any(key.startswith(text) for key in keys):
+            raise SystemExit(f"--only: expected {', '.join(keys)} or their beginnings, got {text}")
+
+    def named(key: str) -> bool:
+        return any(text == key or (text not in keys and key.startswith(text)) for text in texts)
+
+    groups = [[work for work in group if named(work.key)] for group in GROUPS]
+    return [group for group in groups if group], named(START)
 
 
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--repeat", type=int, default=12, help="rounds (default 12)")
+    parser.add_argument(
+        "--only", default="", metavar="PART[,PART]", help="works, or the beginnings of their names"
+    )
+    parser.add_argument("--quick", action="store_true", help="one process each, few rounds")
+    parser.add_argument("--processes", type=int, help="fresh processes of each library")
     parser.add_argument("--threads", type=int, default=available_cores())
-    parser.add_argument("--batch", type=int, help="one batch size in place of 32 to 400")
-    parser.add_argument("--only", default="", help="only the parts whose name contains this text")
     parser.add_argument("--csv", help="file to write all rows to")
     options = parser.parse_args()
-    base = Setting(batch=options.batch or 100, threads=options.threads)
-    eager = [ELUNET, NCHW, CHANNELS_LAST]
-    train = f"ELU-11, train step, batch {base.batch}"
-    plan = [
-        (train, base, [ELUNET, TOGETHER, NCHW, CHANNELS_LAST, COMPILE]),
-        ("ELU-11, inference", replace(base, phase="inference"), [*eager, COMPILE, ONNX]),
-        ("case d, train step", replace(base, case="d"), [*eager, COMPILE]),
-        ("case b's net, FA, train step", replace(base, case="b"), [*eager, COMPILE]),
-        (ONE_THREAD, replace(base, threads=1), [ELUNET, CHANNELS_LAST]),
-    ]
-    for batch in () if options.batch else BATCHES:
-        name = f"ELU-11, train step, batch {batch}"
-        plan.append((name, replace(base, batch=batch), [ELUNET, CHANNELS_LAST, COMPILE]))
+    plan = replace(QUICK if options.quick else Plan(), threads=options.threads)
+    if options.processes:
+        plan = replace(plan, processes=options.processes)
+    groups, start = chosen(options.only)
+    peers, lines = installed()
+    for text in lines:
+        print(text)
+    begin = time.perf_counter()
+
     rows: list[Row] = []
-    summary: list[Row] = []
     about: dict[str, str] = {}
-    for name, setting, libraries in plan:
-        if options.only not in name:
-            continue
-        repeat = max(1, min(options.repeat, 1200 // setting.batch))
-        new, loaded = measure(setting, libraries, repeat, warmup=min(2, options.repeat))
-        rows += new
-        about |= loaded
-        summary.append(best(new, name))
-        print(f"{name}: done", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder  # compiled once, and not by an earlier run
+        for group in groups:
+            new, loaded = measure(group, peers, plan)
+            rows += new
+            about |= loaded
+            keys = ", ".join(work.key for work in group)
+            print(f"{time.perf_counter() - begin:5.0f} s: {keys}", flush=True)
+    times, memories = [], []
+    for work in (work for group in groups for work in group):
+        mine = [row for row in rows if row["work"] == work.key]
+        times.append(summary(work, mine))
+        if work.network is ELU11 and any(row["peak_MB"] for row in mine if work.phase == "train"):
+            memories.append(memory(work, mine))
     starts: list[Row] = []
-    if options.only in START:
-        starts, loaded = startup.measure(min(5, options.repeat), 1, base.batch)
+    if start:
+        starts, loaded = startup.measure(2 if options.quick else 5, 1, 100)
         about |= loaded
+    about["setting"] = (
+        f"float32, {plan.threads} threads, {plan.processes} processes of each library,"
+        f" {plan.rounds} turns each"
+    )
 
     print()
     for key, value in about.items():
         print(f"{key}: {value}")
-    print("times_elunet is the median over rounds of time / elunet's time in the same round\n")
-    if rows:
-        print_table(rows)
-        print("\nAgainst the fastest of the others, and the one with the least memory:\n")
-        print_table(summary)
-    times = {line["what"]: line["elunet_ms"] for line in summary}
-    if times.keys() >= {train, ONE_THREAD}:
-        ratio = times[ONE_THREAD] / times[train]
-        print(f"\n{base.threads} threads against one: {ratio:.2f}")
-    if starts:
-        print()
-        print_table(starts)
+    for table in (rows, times, memories, starts):
+        if table:
+            print()
+            print_table(table)
+    missed = [line for line in (*times, *memories) if line["met"] == "NO"]
+    if times:
+        print("\nratio: the best other library's time, or the least memory, divided by elunet's")
+    for line in missed:
+        name = line.get("work") or f"memory of {line['memory']}"
+        print(f"missed: {name}: {line['ratio']:.2f} where {line['wanted']:g} is wanted")
+    if times and not missed:
+        print("nothing is missed")
     if options.csv and rows:
         write_csv(options.csv, command_line(__file__), about, rows)
 

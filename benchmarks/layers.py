@@ -23,12 +23,14 @@ from typing import Any
 
 import numpy as np
 from _common import Row, available_cores, command_line, print_table, versions, write_csv
-from _steps import elunet_net, pictures, torch_parts
+from peers.ours import network
+from works import CASE_B, CASE_D, ELU11, Network, Work, data
 
 import elunet as eln
-from elunet import deferred, parallel
+from elunet.engine.threads import run
 from elunet.network import multiply_adds
 
+CASES = {"elu11": ELU11, "b": CASE_B, "d": CASE_D}
 METHODS = ("forward", "backward_params", "backward_input")
 
 
@@ -40,17 +42,15 @@ class Clocks:
         self.now: dict[tuple[str, str], float] = defaultdict(float)
 
     def timed(self, name: str, method: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the call, with a clock around it."""
+        """Return the call, with a clock around it; a layer that has it is run pass by pass."""
 
-        @deferred.deferrable if deferred.is_deferrable(call) else lambda run: run
-        def run(*arguments: Any, **named: Any) -> Any:
+        def timed(*arguments: Any, **named: Any) -> Any:
             begin = time.perf_counter()
             result = call(*arguments, **named)
-            deferred.finish()
             self.now[name, method] += time.perf_counter() - begin
             return result
 
-        return run
+        return timed
 
     def finish(self, keep: bool) -> None:
         """End a step, and forget it unless `keep`."""
@@ -76,20 +76,23 @@ def sgemm_rate(seconds: float = 1.0) -> float:
     times = []
     while sum(times) < seconds:
         begin = time.perf_counter()
-        parallel.run(work, len(a), eln.get_num_threads())
+        run(work, len(a), eln.get_num_threads())
         times.append(time.perf_counter() - begin)
     return 2 * a.size * b.shape[1] / statistics.median(times) / 1e9
 
 
-def torch_layers(case: str, batch: int, threads: int, repeat: int) -> list[tuple[float, float]]:
+def torch_layers(
+    described: Network, x: Any, threads: int, repeat: int
+) -> list[tuple[float, float]]:
     """Return each PyTorch module's forward and backward milliseconds, without the last Flatten."""
     import torch
+    from peers.pytorch import modules
 
     torch.set_num_threads(threads)
-    x = torch.from_numpy(pictures(batch)[0].transpose(0, 3, 1, 2).copy())
+    x = torch.from_numpy(x.transpose(0, 3, 1, 2).copy())
     x = x.to(memory_format=torch.channels_last)
     times = []
-    for place, part in enumerate(torch_parts(case)[:-1]):
+    for place, part in enumerate(modules(described)[:-1]):
         part.to(memory_format=torch.channels_last)
         if hasattr(part, "inplace"):
             part.inplace = False  # autograd forbids it on what it was given
@@ -113,7 +116,7 @@ def torch_layers(case: str, batch: int, threads: int, repeat: int) -> list[tuple
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--case", choices=["elu11", "b", "d"], default="elu11")
+    parser.add_argument("--case", choices=list(CASES), default="elu11")
     parser.add_argument("--batch", type=int, default=100)
     parser.add_argument("--repeat", type=int, default=20)
     parser.add_argument("--threads", type=int, default=available_cores())
@@ -121,8 +124,9 @@ def main() -> None:
     parser.add_argument("--csv", help="file to write")
     options = parser.parse_args()
     eln.set_num_threads(options.threads)
-    net = elunet_net(options.case)
-    x, y = pictures(options.batch)
+    described = CASES[options.case]
+    net = network(described)
+    x, y = data(Work("", described, "train", options.batch))
 
     shapes: dict[str, tuple[int, ...]] = {}
     net.forward(x[:1], tap=lambda name, output: shapes.update({name: output.shape}))
@@ -157,7 +161,7 @@ def main() -> None:
         rows.append(row)
     sgemm = sgemm_rate()
     if options.torch:
-        theirs = torch_layers(options.case, options.batch, options.threads, options.repeat)
+        theirs = torch_layers(described, x, options.threads, options.repeat)
         for row, (forward, backward) in zip(rows, [*theirs, (None, None)], strict=True):
             row["torch_forward_ms"], row["torch_backward_ms"] = forward, backward
     total = clocks.median_ms("step", "total") or 0.0

@@ -1,8 +1,9 @@
 """What a user waits for: `import elunet`, and the first train step with a cold and a warm cache.
 
-Every time is taken in a fresh process. Imports alternate with those of NumPy and PyTorch, after one
-round that fills the system's file cache and is not counted. For the first step of ELU-11 numba's
-cache lies in a new folder: empty at first (every kernel is compiled), then as that run left it.
+Every time is taken in a fresh process. Imports alternate with those of the other libraries, after
+one round that fills the system's file cache and is not counted. For the first step of ELU-11
+numba's cache lies in a new folder: empty at first (every kernel is compiled), then as that run left
+it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import time
 from importlib.util import find_spec
 
 from _common import Row, command_line, print_table, spread, versions, write_csv
+
+OTHERS = ("torch", "tensorflow", "jax", "openvino", "onnxruntime")
 
 IMPORT = """
 import time
@@ -47,7 +50,7 @@ def first_steps(batch: int) -> None:
     y = rng.integers(0, 10, batch)
     for name in ("first step", "second step", "third step"):
         begin = time.perf_counter()
-        router.backward(net, loss(net.forward(x, train=True), y)[1])
+        router.backward(net, loss(net.forward(x, train=True), y)[1], release=True)
         optimizer.step(net, router)
         seconds[name] = time.perf_counter() - begin
     print(json.dumps({"seconds": seconds, "versions": versions()}))
@@ -56,10 +59,11 @@ def first_steps(batch: int) -> None:
 def measure(repeat: int, cold: int, batch: int) -> tuple[list[Row], dict[str, str]]:
     """Return a row for each import and each first step, and the versions."""
     times: dict[str, list[float]] = {"import numpy": [], "import numba": [], "import elunet": []}
-    if find_spec("torch") is None:
-        print("PyTorch is not installed: no time for it (pip install torch)")
-    else:
-        times["import torch"] = []
+    for module in OTHERS:
+        if find_spec(module) is None:
+            print(f"{module} is not installed: no time for its import")
+        else:
+            times[f"import {module}"] = []
     for turn in range(repeat + 1):
         for name, values in times.items():
             seconds = time_import(name.removeprefix("import "))

@@ -51,8 +51,8 @@ def train(options: argparse.Namespace, variant: str, seed: int) -> Iterator[Row]
     seconds = 0.0
     for epoch in range(options.epochs):
         begin = time.perf_counter()
-        for step, (pictures, labels) in enumerate(batches, start=epoch * steps):
-            learn(epoch, pictures, labels, rate(recipe, options, steps, step))
+        for step, (images, labels) in enumerate(batches, start=epoch * steps):
+            learn(epoch, images, labels, rate(recipe, options, steps, step))
         seconds += time.perf_counter() - begin
         starts = range(0, len(x_test), 100)
         answers = np.concatenate([predict(x_test[i : i + 100]).argmax(axis=1) for i in starts])
@@ -94,14 +94,15 @@ def torch_learner(
 ) -> tuple[Callable[..., None], Callable[[Any], Any]]:
     """Return the same of PyTorch, from the same initial weights."""
     import torch
-    from _steps import torch_parts
+    from peers.pytorch import modules
     from torch import nn
+    from works import ELU11
 
     import elunet as eln
 
     torch.set_num_threads(options.threads)
     torch.manual_seed(seed)
-    twin: Any = nn.Sequential(*torch_parts("elu11"))
+    twin: Any = nn.Sequential(*modules(ELU11))
     arrays = list(eln.exchange.to_torch(net).values())
     for parameter, array in zip(twin.parameters(), arrays, strict=True):
         parameter.data = torch.as_tensor(array)
@@ -145,7 +146,7 @@ def main() -> None:
     """Train each variant in a process of its own and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="CIFAR-10's folder")
-    parser.add_argument("--limit", type=int, default=50_000, help="pictures to train on")
+    parser.add_argument("--limit", type=int, default=50_000, help="images to train on")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--variants", default=",".join(VARIANTS), help="with commas")

@@ -2,7 +2,7 @@
 
 Sphinx checks what it resolves itself. This reads the pages as a browser would, so it also sees what
 themes and extensions add: every link within the site, to a file and to a place in it, and every
-picture without a text in its place. Links to other sites are left alone.
+image without a text in its place. Links to other sites are left alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 
 class Page(HTMLParser):
-    """A page's places, its links, and its pictures without an alternative text."""
+    """A page's places, its links, and its images without an alternative text."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Page(HTMLParser):
 
 
 def problems(root: Path) -> list[str]:
-    """Return a line for each dead link and each picture without words."""
+    """Return a line for each dead link and each image without words."""
     pages = {
         file.resolve(): Page(file.read_text("utf-8"))
         for file in root.rglob("*.html")
@@ -42,7 +42,7 @@ def problems(root: Path) -> list[str]:
     found = [] if pages else [f"no page in {root}"]
     for file, page in pages.items():
         name = file.relative_to(root.resolve()).as_posix()
-        found += [f"{name}: no words for the picture {picture}" for picture in page.wordless]
+        found += [f"{name}: no words for the image {image}" for image in page.wordless]
         for link in page.links:
             parts = urlsplit(link)
             if parts.scheme or parts.netloc:

@@ -34,7 +34,7 @@ myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
 myst_heading_anchors = 3
 
 # Notebooks run in their folder and in this very Python, with this very elunet, whatever else is
-# installed for Jupyter; a picture is an output and not a window.
+# installed for Jupyter; a figure is an output and not a window.
 os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
 os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
 os.environ["PYTHONPATH"] = os.pathsep.join(
@@ -51,8 +51,8 @@ nb_output_stderr = "warn"  # which fails the build: nobody should have to read p
 # What a cell prints arrives in pieces. nbclient joins them as they are; myst-nb's own setting for
 # that, nb_merge_streams, would put empty lines between them.
 notebooks.executenb = functools.partial(nbclient.execute, coalesce_streams=True)
-nb_code_prompt_show = "The code of this picture"
-nb_code_prompt_hide = "The code of this picture"
+nb_code_prompt_show = "The code of this figure"
+nb_code_prompt_hide = "The code of this figure"
 
 copybutton_selector = "div.highlight-python pre, div.highlight-ipython3 pre, div.highlight-py pre,"
 copybutton_selector += " div.highlight-sh pre, div.highlight-pycon pre, div.doctest pre"

@@ -118,7 +118,7 @@ def linear() -> list[Drawing]:
 
 
 def conv2d() -> list[Drawing]:
-    label = "A window of the picture becomes a row of the matrix that im2col makes"
+    label = "A window of the image becomes a row of the matrix that im2col makes"
     d = Drawing(650, 212, f"{label}; times W it is one pixel of the output")
     inside = lambda i, j: 0.45 if 1 <= i <= 3 and 2 <= j <= 4 else 0.06  # noqa: E731
     d.grid(6, 36, [[""] * 6 for _ in range(5)], A, 22, inside)
@@ -234,7 +234,7 @@ def batch_norm() -> list[Drawing]:
 
 
 def flatten_and_add() -> list[Drawing]:
-    flat = Drawing(300, 110, "Flatten: the rows of a picture one after the other")
+    flat = Drawing(300, 110, "Flatten: the rows of an image one after the other")
     flat.text(150, 14, "Flatten")
     flat.grid(6, 34, [["1", "2"], ["3", "4"], ["5", "6"]], A, 24)
     flat.arrow([(66, 62), (100, 62)])

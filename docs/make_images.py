@@ -1,4 +1,4 @@
-"""Draw the documentation's pictures, from made shapes and measured runs: `docs/make_images.py`."""
+"""Draw the documentation's figures, from made shapes and measured runs: `docs/make_images.py`."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def shapes(file: Path) -> None:
     figure = Figure(figsize=(8.4, 6.1), dpi=110, layout="constrained")
     axes = figure.subplots(10, 1)
     for label, (row, name) in enumerate(zip(axes, eln.data.SHAPE_CLASSES, strict=True)):
-        pictures = x[y == label][:COLUMNS]
-        framed = np.pad(pictures, ((0, 0), (0, 0), (1, 1), (0, 0)), constant_values=255)
+        images = x[y == label][:COLUMNS]
+        framed = np.pad(images, ((0, 0), (0, 0), (1, 1), (0, 0)), constant_values=255)
         row.imshow(np.concatenate(list(framed), axis=1), interpolation="nearest")
         row.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=11)
         row.set(xticks=[], yticks=[])
@@ -59,7 +59,7 @@ def rules(name: str, angles: tuple[str, ...]) -> None:
 
 
 def page(name: str, folder: Path) -> None:
-    """Run a page's Python blocks, which save their pictures, in a folder."""
+    """Run a page's Python blocks, which save their figures, in a folder."""
     text = (DOCS / name).read_text("utf-8")
     code = "\n".join(re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
     with contextlib.chdir(folder):

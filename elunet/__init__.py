@@ -13,21 +13,20 @@ from typing import TYPE_CHECKING, Any
 from elunet import (
     data,
     exchange,
+    experiments,
     init,
     layers,
     losses,
-    metrics,
     models,
     optim,
     plots,
-    recipes,
     routers,
     schedules,
 )
-from elunet.checkpoint import load, save
-from elunet.comparison import Comparison, compare
-from elunet.network import Network, Sequential
 from elunet.engine.threads import get_num_threads, set_num_threads
+from elunet.experiments import Comparison, compare, recipes
+from elunet.network import Network, Sequential
+from elunet.storage.weights import load, save
 from elunet.train import (
     Callback,
     Checkpoints,
@@ -36,13 +35,14 @@ from elunet.train import (
     History,
     HistoryFile,
     Interrupted,
+    Job,
     Trainer,
     evaluate,
 )
 from elunet.warmup import warmup
 
 if TYPE_CHECKING:
-    from elunet import testing
+    from elunet import teaching, testing
 
 __version__ = "0.1.0"
 
@@ -55,6 +55,7 @@ __all__ = [
     "History",
     "HistoryFile",
     "Interrupted",
+    "Job",
     "Network",
     "Sequential",
     "Trainer",
@@ -63,12 +64,12 @@ __all__ = [
     "data",
     "evaluate",
     "exchange",
+    "experiments",
     "get_num_threads",
     "init",
     "layers",
     "load",
     "losses",
-    "metrics",
     "models",
     "optim",
     "plots",
@@ -77,6 +78,7 @@ __all__ = [
     "save",
     "schedules",
     "set_num_threads",
+    "teaching",
     "testing",
     "warmup",
 ]
@@ -84,10 +86,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import what is needed less often at its first use."""
-    if name == "testing":
+    if name in ("teaching", "testing"):
         import importlib
 
-        return importlib.import_module("elunet.testing")
+        return importlib.import_module(f"elunet.{name}")
     raise AttributeError(f"module 'elunet' has no attribute {name!r}")
 
 

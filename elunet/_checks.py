@@ -1,6 +1,6 @@
-"""Checks of plain arguments, with one form of message everywhere.
+"""Argument checks, with the same form of message everywhere.
 
-An error names who complains, which argument, what was expected and what came:
+An error names the class or function, the argument, what was expected and what was given:
 ``SGD: expected momentum in [0, 1), got 1.5``.
 """
 
@@ -19,19 +19,19 @@ def number(owner: str, name: str, value: object, interval: str = "(-inf, inf)") 
     Parameters
     ----------
     owner, name : str
-        Who asks, and for which argument; both go into the message.
+        The class or function, and its argument, for the message.
     value : object
-        What came.
+        What was given.
     interval : str
-        In the usual notation, ``"[0, 1)"``. An open end at infinity, as in the default,
-        admits finite numbers only. NaN lies in no interval.
+        In the usual notation, ``"[0, 1)"``. An open end at infinity, as in the default, allows
+        only finite numbers. NaN is in no interval.
 
     Raises
     ------
     TypeError
-        If ``value`` is not a real number (``True`` is none, nor is an array).
+        If ``value`` is not a real number (``True`` and arrays are not).
     ValueError
-        If it lies outside.
+        If it is outside the interval.
     """
     if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(f"{owner}: expected {name} to be a number in {interval}, got {value!r}")
@@ -50,7 +50,7 @@ def integer(owner: str, name: str, value: object, least: int = 1) -> int:
     Raises
     ------
     TypeError
-        If ``value`` is not an integer (``True`` is none).
+        If ``value`` is not an integer (``True`` is not).
     ValueError
         If it is smaller.
     """
@@ -59,6 +59,20 @@ def integer(owner: str, name: str, value: object, least: int = 1) -> int:
     if value < least:
         raise ValueError(f"{owner}: expected {name} of at least {least}, got {value}")
     return int(value)
+
+
+def count(owner: str, name: str, value: object) -> int:
+    """Return ``value`` as an int if it is one that can have been counted: in [0, 2^53).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not.
+    """
+    counted = integer(owner, name, value, 0)
+    if counted >= 1 << 53:
+        raise ValueError(f"{owner}: expected {name} below 2^53, got {counted:#x}")
+    return counted
 
 
 def seed(owner: str, value: Seed) -> Seed:

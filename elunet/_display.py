@@ -1,7 +1,7 @@
-"""What notebooks show of networks, layers and histories: HTML tables, kept out of their own files.
+"""HTML tables of networks, layers and histories, for notebooks.
 
-Nothing here sets a color but the rules between rows, a gray that both light and dark pages bear; a
-long table scrolls in its own box. What comes from users (names, reprs) is escaped.
+The only color is the gray of the lines between rows, which suits light and dark pages. A long table
+scrolls in its own box. Text from users (names, reprs) is escaped.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ LONGEST = 80  # characters of a layer's own text
 EPOCHS = 5  # last rows of a history
 
 BOX = "max-height:26em;overflow:auto;width:fit-content;max-width:100%"
-RULE = "border:0;border-bottom:1px solid rgba(128,128,128,.35)"
-CELL = f"padding:.15em .6em;white-space:nowrap;{RULE}"
+LINE = "border:0;border-bottom:1px solid rgba(128,128,128,.35)"
+CELL = f"padding:.15em .6em;white-space:nowrap;{LINE}"
 
 LEFT, RIGHT = "left", "right"
 
@@ -69,6 +69,24 @@ def history(rows: Sequence[Any]) -> str:
     return _titled("History", title) + table
 
 
+def text_table(rows: Sequence[Sequence[str]], numbers: int) -> str:
+    """Return rows of text: a head, what it is about, and a total between two lines.
+
+    Text is aligned to the left, the last columns, which are `numbers`, to the right.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    texts = len(widths) - numbers
+    lines = [
+        "  ".join(
+            cell.ljust(width) if place < texts else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    rule = "-" * max(map(len, lines))
+    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+
+
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], texts: int) -> str:
     """Return an HTML table; the first columns are text, the others numbers."""
     if not rows:
@@ -96,7 +114,7 @@ def _titled(kind: str, about: str) -> str:
 
 
 def _short(one: Any) -> str:
-    """Return a layer's repr on one line, cut where it is long."""
+    """Return a layer's repr on one line, cut if it is long."""
     text = " ".join(repr(one).split())
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
 

@@ -14,4 +14,4 @@ Shape = tuple[int, ...]
 """An array's shape."""
 
 Seed = int | np.random.SeedSequence | np.random.Generator | None
-"""What every random thing accepts as its seed; None draws a fresh one."""
+"""What everything random accepts as its seed; None draws a new one."""

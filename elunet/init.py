@@ -1,9 +1,9 @@
-"""Initial weights: a callable ``init(rng, shape)`` that gives a new array.
+"""Initial weights: a callable ``init(rng, shape)`` that returns a new array.
 
-A layer keeps the scale of what passes through it if its weights' variance is one over the number
-of summands. He, Glorot and LeCun differ in which summands they count (forward, or forward and
-backward) and in whether they make up for the half that a ReLU cuts off.
-The last axis of a weight is its outputs, the one before it its inputs, all others a kernel's
+A layer keeps the scale of its signals if the variance of its weights is one over the number of
+summands. He, Glorot and LeCun differ in the summands that they count (forward, or forward and
+backward), and in whether they compensate for the half that a ReLU cuts off.
+The last axis of a weight is its outputs, the one before its inputs, and all others are a kernel's
 window; that holds for Linear's (in, out) and Conv2D's (kh, kw, C_in, C_out).
 """
 
@@ -22,7 +22,7 @@ from elunet._types import Array, Shape
 __all__ = ["Constant", "Glorot", "He", "Initializer", "LeCun", "Normal", "Uniform", "fans"]
 
 Initializer = Callable[[np.random.Generator, Shape], Array]
-"""Anything called as ``init(rng, shape)`` that gives a float64 array; the layer casts it."""
+"""A callable ``init(rng, shape)`` that returns a float64 array; the layer casts it."""
 
 
 def fans(shape: Shape) -> tuple[int, int]:
@@ -76,8 +76,8 @@ class _Scaled(ABC):
 class He(_Scaled):
     """Variance 2 / fan_in: keeps the scale of activations under ReLU-like functions.
 
-    The factor 2 makes up for the half of the inputs that a ReLU sets to zero. The ELU paper
-    uses it too.
+    The factor 2 compensates for the half of the inputs that a ReLU sets to zero. The ELU paper
+    uses it as well.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ class LeCun(_Scaled):
 
 @dataclass(frozen=True)
 class Normal:
-    """N(mean, std^2), whatever the shape.
+    """N(mean, std^2), for any shape.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ class Normal:
 
 @dataclass(frozen=True)
 class Uniform:
-    """U(low, high), whatever the shape.
+    """U(low, high), for any shape.
 
     Parameters
     ----------

@@ -1,9 +1,8 @@
 """The networks of the paper and of the article, and two small ones, each in a few lines.
 
 All return logits of shape (N, classes). The order is convolution, ELU, pooling, dropout; the last
-weighted layer has no activation after it. The large ones are made for pictures of 32 x 32, of which
-five poolings leave one pixel; of larger ones more remain, and the logits are the mean over them,
-which is the pixel itself if there is one.
+weighted layer has no activation after it. The large networks are made for images of 32 x 32, where
+five poolings leave one pixel. For larger images more pixels remain, and the logits are their mean.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from elunet.layers import (
 from elunet.network import Sequential
 
 Stack = Sequence[tuple[int, int]]
-"""The convolutions of one stack, as (units, kernel size)."""
+"""The convolutions of one stack, as (output channels, kernel size)."""
 
 POOLED_STACKS = 5  # 32 -> 16 -> 8 -> 4 -> 2 -> 1 pixel
 
@@ -66,18 +65,18 @@ def elu11(
     init: Initializer | None = None,
     alpha: float = 1.0,
 ) -> Sequential:
-    """Return the paper's 11-layer network (section 4.2) for 32 x 32 x 3 pictures.
+    """Return the paper's 11-layer network (section 4.2) for 32 x 32 x 3 images.
 
     Parameters
     ----------
     classes : int, default 10
     pool : "max" or "mean", default "max"
     widths : sequence of 10 int
-        Units of the ten convolutions before the classifier.
+        Output channels of the ten convolutions before the classifier.
     seed : int, SeedSequence or None, default 0
         Of the weights and the dropout masks.
     dropout : sequence of 6 float
-        Rate after each of the six stacks; a rate of 0 puts no layer there.
+        Rate after each of the six stacks; a rate of 0 adds no layer.
     bias : bool, default True
     init : Initializer, optional
         He's normal distribution by default, as in the paper.
@@ -104,8 +103,8 @@ def elu11(
         raise ValueError(
             f"elu11: expected 10 widths and 6 dropout rates, got {len(widths)} and {len(dropout)}"
         )
-    units = iter(widths)
-    stacks = [[(next(units), kernel) for kernel in kernels] for kernels in ELU11_KERNELS]
+    channels = iter(widths)
+    stacks = [[(next(channels), kernel) for kernel in kernels] for kernels in ELU11_KERNELS]
     return _stacked("elu11", stacks, classes, pool, dropout, bias, init, alpha, seed)
 
 
@@ -117,8 +116,8 @@ def elu18(
 ) -> Sequential:
     """Return the paper's larger network (section 4.3), with 39 million parameters.
 
-    The paper's list, called 18 layers there, has 19 convolutions with the classifier. It is too
-    large to train on a laptop, but it builds and takes steps.
+    The paper calls it 18 layers; its list has 19 convolutions, with the classifier. It is too large
+    to train on a laptop, but it can be built and takes steps.
 
     Parameters
     ----------
@@ -154,8 +153,8 @@ def article_case(case: str, seed: Seed = 0, classes: int = 10) -> Sequential:
     Parameters
     ----------
     case : "a", "b", "c", "d" or "e"
-        Case a is ELU-11 with max pooling and dropout; the others have mean pooling, no dropout and
-        other widths (d and e the same ones).
+        Case a is ELU-11 with max pooling and dropout. The others have mean pooling, no dropout and
+        other widths (the same in d and e).
     seed : int, SeedSequence or None, default 0
     classes : int, default 10
 
@@ -193,13 +192,13 @@ def small_cnn(
     """Return a small convolutional network for experiments with learning rules.
 
     Three 3x3 convolutions, each with ELU and 2x2 max pooling, and a linear classifier: the error
-    passes three layers on its way down. Of 32 x 32 x 3 pictures it takes 2.8 million multiply-adds.
+    passes three layers on its way down. A 32 x 32 x 3 image takes 2.8 million multiply-adds.
 
     Parameters
     ----------
     classes : int, default 10
     widths : sequence of 3 int
-        Units of the convolutions.
+        Output channels of the convolutions.
     seed : int, SeedSequence or None, default 0
     init : Initializer, optional
         LeCun's normal distribution by default, which suits ELU's scale near 0.
@@ -219,8 +218,8 @@ def small_cnn(
         raise ValueError(f"small_cnn: expected 3 widths, got {len(widths)}")
     init = LeCun() if init is None else init
     layers: list[Layer] = []
-    for inputs, units in pairwise((3, *widths)):
-        layers += [Conv2D(inputs, units, 3, init=init), ELU(), MaxPool2D()]
+    for inputs, outputs in pairwise((3, *widths)):
+        layers += [Conv2D(inputs, outputs, 3, init=init), ELU(), MaxPool2D()]
     return Sequential([*layers, Flatten(), Linear(16 * widths[-1], classes, init=init)], seed=seed)
 
 
@@ -231,15 +230,15 @@ def mlp(
     seed: Seed = 0,
     init: Initializer | None = None,
 ) -> Sequential:
-    """Return a multilayer perceptron with ELU, for pictures or vectors of `inputs` numbers.
+    """Return a multilayer perceptron with ELU, for images or vectors of `inputs` numbers.
 
     Parameters
     ----------
     classes : int, default 10
     inputs : int, default 3072
-        Numbers in one example: 32 * 32 * 3 for the usual pictures, which it flattens.
+        Numbers in one example: 32 * 32 * 3 for the usual images, which are flattened.
     widths : sequence of int
-        Units of the hidden layers; none makes a linear classifier.
+        Units of each hidden layer; an empty sequence makes a linear classifier.
     seed : int, SeedSequence or None, default 0
     init : Initializer, optional
         LeCun's normal distribution by default.
@@ -280,9 +279,9 @@ def _stacked(
     layers: list[Layer] = []
     channels = 3
     for place, (stack, rate) in enumerate(zip(stacks, dropout, strict=True)):
-        for units, kernel_size in stack:
-            layers += [Conv2D(channels, units, kernel_size, bias=bias, init=init), ELU(alpha)]
-            channels = units
+        for outputs, kernel_size in stack:
+            layers += [Conv2D(channels, outputs, kernel_size, bias=bias, init=init), ELU(alpha)]
+            channels = outputs
         if place < POOLED_STACKS:
             layers.append(MaxPool2D() if pool == "max" else MeanPool2D())
         if rate != 0:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ import numpy as np
 from elunet import _display
 from elunet._checks import integer
 from elunet._checks import seed as checked_seed
+from elunet._quiet import quiet
 from elunet._types import Array, Seed, Shape
 from elunet.engine import plan
 from elunet.engine.memory import Workspace, using
@@ -25,7 +25,7 @@ from elunet.engine.plan import Stage
 from elunet.engine.queue import Queue
 from elunet.engine.threads import single_threaded_blas
 from elunet.layers.base import Layer, check_float
-from elunet.layers.spans import starts
+from elunet.layers.spans import runner, starts
 
 INPUT = "input"
 
@@ -52,12 +52,17 @@ class Node(NamedTuple):
 
 
 class _Running:
-    """Draw on a network's memory, with BLAS on one thread, if no other thread is in there."""
+    """A pass through a network, by one thread: its queue, its memory, BLAS on one thread.
+
+    An error gets the name and place of the layer that is at work, the one of `node`.
+    """
+
+    node: Node | None = None
 
     def __init__(self, net: Network) -> None:
         self.net, self.using = net, using(net._workspace)
 
-    def __enter__(self) -> Queue:
+    def __enter__(self) -> _Running:
         if not self.net._workspace.take():
             raise RuntimeError(
                 f"{type(self.net).__name__}: a network runs in one thread at a time, and another"
@@ -65,12 +70,22 @@ class _Running:
             )
         self.using.__enter__()
         single_threaded_blas.__enter__()
-        return Queue()
+        self.queue = Queue()
+        return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         single_threaded_blas.__exit__()
         self.using.__exit__()
         self.net._workspace.leave()
+        if self.node is not None and isinstance(error, TypeError | ValueError):
+            node, place = self.node, self.net.nodes.index(self.node) + 1
+            where = f"layer {place} of {len(self.net)}, after {', '.join(node.inputs)}"
+            text = f"{node.name} ({where}): {error}"
+            try:
+                named: Exception = type(error)(text)
+            except Exception:  # its class is made from other things than a text
+                named = TypeError(text) if isinstance(error, TypeError) else ValueError(text)
+            raise named from error
 
 
 class Network:
@@ -227,42 +242,32 @@ class Network:
         values: dict[str, Array] = {INPUT: x}
         shapes = {INPUT: x.shape}
         owned = set[str]()  # whose outputs only the layer that takes them will look at
-        node = None  # the one whose layer is at work
-        with _Running(self) as queue:
+        with _Running(self) as its:
             self.release()  # so that the last pass's memory can be lent again
-            turns = self._turns(plan.forward, train, tap is not None)
-            try:
-                for turn in turns:
-                    node = self.nodes[turn.stage]
-                    name, layer, inputs, _ = node
-                    if turn.starts:
-                        donated = inputs[0] in owned
-                        y, task = layer.start_forward(values[inputs[0]], train, donated)
-                        if task is not None:
-                            queue.add(task)
-                        if turn.donates and (donated or task is not None):
-                            owned.add(name)
-                    else:
-                        queue.finish()
-                        taken = tuple(values[source] for source in inputs)
-                        y = layer.forward(taken if len(taken) > 1 else taken[0], train)
-                        del taken
-                    node = None
-                    if not train:
-                        layer.forget()
-                    values[name], shapes[name] = y, y.shape
-                    if tap is not None:
-                        queue.finish()
-                        tap(name, y)
-                    for source in turn.last:
-                        del values[source]
-            except (TypeError, ValueError) as error:
-                raise self._named(error, node) from error
-            queue.finish()
+            for node, runner, turn in self._turns(plan.forward, train, tap is not None):
+                name, layer, inputs, _ = its.node = node
+                taken: Any = values[inputs[0]]
+                if len(inputs) > 1:
+                    taken = tuple([values[source] for source in inputs])
+                donated = inputs[0] in owned
+                y = runner.start_forward(its.queue, taken, train, donated)
+                its.node = None
+                if turn.donates and (donated or not runner.passed_on):
+                    owned.add(name)
+                if not train:
+                    layer.forget()
+                values[name], shapes[name] = y, y.shape
+                if tap is not None:
+                    its.queue.finish()
+                    tap(name, y)
+                del taken  # so that the memory of what nobody needs can be lent again
+                for source in turn.last:
+                    del values[source]
+            its.queue.finish()
             self.shapes = shapes
             if train:
                 self._output = y.shape, y.dtype
-        return y
+        return y  # type: ignore[no-any-return]
 
     def __call__(self, x: Array) -> Array:
         """Return ``forward(x)``."""
@@ -331,64 +336,44 @@ class Network:
         TypeError, ValueError
             If dy does not fit, or a layer raised one; the message names the layer and its place.
         """
-        node = None  # the one whose layer, or the rule for it, is at work
-        with _Running(self) as queue:
+        with _Running(self) as its:
             dy = self._check_gradient(dy)
             signals = {self.nodes[-1].name: dy}
             owned = set[str]()  # at whose outputs nobody else will look at the signal
             unseen = tap is None and arrive is None
             del dy
-            try:
-                for turn in self._turns(plan.backward, to_input):
-                    node = self.nodes[turn.stage]
-                    name, layer, inputs, _ = node
-                    delta = signals.pop(name)
-                    if arrive is not None:
-                        queue.finish()
-                        delta = arrive(layer, delta)
-                    if tap is not None:
-                        queue.finish()
-                        node = None
-                        tap(name, delta)
-                        node = self.nodes[turn.stage]
-                    if turn.starts and layer.params:
-                        queue.add(layer.start_gradient(delta))
-                    elif layer.params:
-                        queue.finish()
-                        layer.backward_params(delta)
-                    if turn.sends:
-                        donated = name in owned
-                        stand_in = weight(layer) if weight is not None and layer.weighted else None
-                        if turn.starts and not (send is not None and layer.weighted):
-                            down, task = layer.start_backward(delta, stand_in, donated)
-                            if task is not None:
-                                queue.add(task)
-                            if unseen and (donated or task is not None):
-                                owned.update(inputs)
-                        else:
-                            queue.finish()
-                            down = self._sent(layer, delta, send, stand_in)
-                        self._deliver(queue, signals, node, down)
-                        del down
-                    node = None
-                    if release:
-                        layer.forget()
-                    del delta  # so that its memory can be lent again
-            except (TypeError, ValueError) as error:
-                raise self._named(error, node) from error
-            queue.finish()
+            for node, runner, turn in self._turns(plan.backward, to_input):
+                name, layer, inputs, _ = its.node = node
+                delta = signals.pop(name)
+                if arrive is not None:
+                    its.queue.finish()
+                    delta = arrive(layer, delta)
+                if tap is not None:
+                    its.queue.finish()
+                    its.node = None
+                    tap(name, delta)
+                    its.node = node
+                if layer.params:
+                    runner.start_gradient(its.queue, delta)
+                if turn.sends and send is not None and layer.weighted:
+                    its.queue.finish()
+                    self._deliver(its.queue, signals, node, send(layer, delta))
+                elif turn.sends:
+                    other = weight(layer) if weight is not None and layer.weighted else None
+                    donated = name in owned
+                    down = runner.start_backward(its.queue, delta, other, donated)
+                    if turn.donates and unseen and (donated or not runner.passed_on):
+                        owned.update(inputs)
+                    self._deliver(its.queue, signals, node, down)
+                    del down
+                its.node = None
+                if release:
+                    layer.forget()
+                del delta  # so that its memory can be lent again
+            its.queue.finish()
             if release:
                 self.release()
         return signals.get(INPUT)
-
-    @staticmethod
-    def _sent(layer: Layer, dy: Array, send: Send | None, weight: Array | None) -> Any:
-        """Return what a layer sends down, everything before being done."""
-        if send is not None and layer.weighted:
-            return send(layer, dy)
-        if weight is not None:
-            return layer.backward_input(dy, weight=weight)  # type: ignore[call-arg]
-        return layer.backward_input(dy)
 
     @staticmethod
     def _deliver(queue: Queue, signals: dict[str, Array], node: Node, down: Any) -> None:
@@ -402,8 +387,7 @@ class Network:
         for source, share in zip(node.inputs, shares, strict=True):
             if source in signals:
                 queue.finish()
-                with np.errstate(over="ignore", invalid="ignore"):  # as layers do
-                    share = signals[source] + share
+                share = _sum(signals[source], share)
             signals[source] = share
 
     def _turns(self, make: Callable[..., Any], *key: bool) -> Any:
@@ -413,30 +397,16 @@ class Network:
         if found is None:
             if not self.nodes:
                 raise RuntimeError("Network: expected at least one layer, got none; use add(layer)")
-            training = make is plan.backward or key[0]
+            runners = [runner(node.layer) for node in self.nodes]
+            kept = make is plan.backward or key[0]
             stages = [
-                Stage(
-                    name=node.name,
-                    inputs=node.inputs,
-                    starts=its,
-                    keeps_output=training and its and node.layer.keeps_output,  # type: ignore[attr-defined]
-                    learns=node.learns,
-                )
-                for node, its in zip(self.nodes, started, strict=True)
+                Stage(node.name, node.inputs, its, kept and its and run.keeps_output, node.learns)
+                for node, its, run in zip(self.nodes, started, runners, strict=True)
             ]
-            found = self._plans[make, key, started] = make(stages, key[-1])
+            turns = make(stages, key[-1])
+            found = [(self.nodes[turn.stage], runners[turn.stage], turn) for turn in turns]
+            self._plans[make, key, started] = found
         return found
-
-    def _named(self, error: Exception, node: Node | None) -> Exception:
-        """Return the error with the layer's name and place, if a layer raised it."""
-        if node is None:
-            return error
-        place = f"layer {self.nodes.index(node) + 1} of {len(self)}, after {', '.join(node.inputs)}"
-        text = f"{node.name} ({place}): {error}"
-        try:
-            return type(error)(text)
-        except Exception:  # its class is made from other things than a text
-            return TypeError(text) if isinstance(error, TypeError) else ValueError(text)
 
     def release(self) -> None:
         """Let go of all that the last forward pass kept, so that none can go back through it."""
@@ -461,14 +431,14 @@ class Network:
         }
 
     def summary(self, input_shape: Shape) -> str:
-        """Return a table of layers, output shapes, parameters and multiply-adds per picture.
+        """Return a table of layers, output shapes, parameters and multiply-adds per image.
 
         A backward pass may still follow the forward pass before.
 
         Parameters
         ----------
         input_shape : tuple of int
-            One picture's shape, without the batch: (32, 32, 3).
+            One image's shape, without the batch: (32, 32, 3).
         """
         rows = [("layer", "kind", "takes", "output shape", "parameters", "multiply-adds")]
         totals = [0, 0]
@@ -483,13 +453,11 @@ class Network:
             rows.append((name, repr(node.layer), takes, shape, f"{params:,}", f"{adds:,}"))
 
         twin = copy.copy(self)  # with shallow copies of the layers: ours keep what they kept
+        twin._plans = {}
         twin.nodes = [node._replace(layer=copy.copy(node.layer)) for node in self.nodes]
         twin.forward(np.zeros((1, *input_shape), np.float32), tap=note)
         rows.append(("total", "", "", "", f"{totals[0]:,}", f"{totals[1]:,}"))
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        lines = [_line(row, widths) for row in rows]
-        rule = "-" * max(map(len, lines))
-        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+        return _display.text_table(rows, numbers=2)
 
     def __repr__(self) -> str:
         lines = [
@@ -567,10 +535,16 @@ class Sequential(Network):
 
 
 def multiply_adds(layer: Layer, output_shape: Shape) -> int:
-    """Return a weighted layer's multiply-adds per picture: W is used once at each position."""
+    """Return a weighted layer's multiply-adds per image: W is used once at each position."""
     if not layer.weighted:
         return 0
     return int(layer.params["W"].size * math.prod(output_shape[1:-1]))
+
+
+@quiet
+def _sum(a: Array, b: Array) -> Array:
+    total: Array = a + b
+    return total
 
 
 def _child(seed: Seed, place: int) -> np.random.SeedSequence:
@@ -580,10 +554,3 @@ def _child(seed: Seed, place: int) -> np.random.SeedSequence:
     parent = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
     key = (*parent.spawn_key, place)
     return np.random.SeedSequence(parent.entropy, spawn_key=key)
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Align text to the left and numbers, the last two columns, to the right."""
-    text = [cell.ljust(width) for cell, width in zip(cells[:-2], widths[:-2], strict=True)]
-    numbers = [cell.rjust(width) for cell, width in zip(cells[-2:], widths[-2:], strict=True)]
-    return "  ".join(text + numbers).rstrip()

@@ -1,8 +1,8 @@
-"""Schedules: a value, most often a learning rate, as a function of time.
+"""Schedules: a value, usually a learning rate, as a function of time.
 
-A schedule is called with a time t and gives a float; it remembers nothing, so a resumed run
-cannot lose its place. Whether t counts optimizer steps or epochs is the schedule's ``per``, which
-whoever calls it reads. Past a schedule's end the last value stays.
+A schedule is called with a time t and returns a float. It has no state, so a resumed run cannot
+lose its place. Its ``per`` tells the caller whether t counts optimizer steps or epochs. After a
+schedule's end the last value stays.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Constant", "Cosine", "InverseTime", "OneCycle", "PiecewiseConstant",
 
 @dataclass(frozen=True)
 class Schedule(ABC):
-    """Base of all schedules; one of one's own overrides `value_at`.
+    """Base class of all schedules; a custom schedule overrides `value_at`.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class Constant(Schedule):
 
 @dataclass(frozen=True)
 class PiecewiseConstant(Schedule):
-    """A value from each given time on, until the next.
+    """A constant value between given times.
 
     Parameters
     ----------
@@ -119,13 +119,13 @@ class PiecewiseConstant(Schedule):
         object.__setattr__(self, "values", dict(sorted(self.values.items())))
 
     def value_at(self, t: float) -> float:
-        """Return the value whose time came last."""
+        """Return the value of the last time that is not after t."""
         return list(self.values.values())[bisect_right(list(self.values), t) - 1]
 
 
 @dataclass(frozen=True)
 class OneCycle(Schedule):
-    """Up to a peak and down again, once: large rates in the middle of a short run.
+    """Up to a peak and down again, once, with large rates in the middle of a short run.
 
     From ``start_factor * peak`` at 0 up to ``peak`` at ``warmup * total``, and down to
     ``final_factor * peak`` at ``total``.
@@ -141,7 +141,7 @@ class OneCycle(Schedule):
     start_factor, final_factor : float
         Start and end as parts of the peak, in [0, 1].
     anneal : {"linear", "cosine"}
-        Straight ways up and down, or half waves of a cosine.
+        Straight lines up and down, or half waves of a cosine.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Compiling the kernels before they are needed."""
+"""`warmup`: compile the kernels before they are needed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from elunet.optim import SGD, Adam, RMSProp
 def warmup(dtype: type = np.float32) -> None:
     """Compile every kernel for one dtype, or load it from numba's cache.
 
-    Without it a kernel is compiled when it is first needed: a few seconds, once per machine.
+    Otherwise each kernel is compiled at its first use: a few seconds in all, once per machine.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def warmup(dtype: type = np.float32) -> None:
     Raises
     ------
     ValueError
-        If `dtype` is another.
+        If `dtype` is neither.
 
     Examples
     --------

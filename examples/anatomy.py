@@ -12,31 +12,26 @@ shows what finds it. A run that is finished is kept in --out, and the same comma
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 import elunet as eln
 from elunet import testing
-from elunet.checkpoint import write_atomically
+from elunet.experiments.recipes import RECIPES, Recipe
 from elunet.layers import ELU, Conv2D, Layer, MeanPool2D
 from elunet.losses import SoftmaxCrossEntropy
 from elunet.models import ARTICLE_WIDTHS
 from elunet.optim import Adam, Optimizer, PerLayer
-from elunet.recipes import RECIPES
 from elunet.routers import DilatedBackprop, Router
-
-Split = tuple[np.ndarray, np.ndarray]
+from elunet.storage import settings, tables
+from elunet.train import Data
 
 POINTS = 25  # of a run's curve of training losses
-# What is done if the command line does not say: made pictures in two minutes, or a case as it is.
+# What is done if the command line does not say: made images in two minutes, or a case as it is.
 SYNTHETIC = {"case": "d", "width": 0.25, "rate": 10.0, "limit": 5000, "epochs": 2}
 GIVEN = {"case": "b", "width": 1.0, "rate": 1.0, "epochs": 1}
 
@@ -84,7 +79,7 @@ class SummedCrossEntropy(SoftmaxCrossEntropy):
 class BareConstant(DilatedBackprop):
     """Slip 5, in case c: to what arrives at the first layer's output, the bare rate is added.
 
-    Nothing is multiplied with it: every number of every picture gets the same constant.
+    Nothing is multiplied with it: every number of every image gets the same constant.
     """
 
     def begin(self, net, dy, target):
@@ -126,7 +121,7 @@ def check_pool():
 
 def check_adam():
     """Compare the optimizer, step by step, with the rule written out."""
-    testing.check_optimizer(UncorrectedAdam(1e-3), testing.rules.adam(1e-3))
+    testing.check_optimizer(UncorrectedAdam(1e-3), testing.updates.adam(1e-3))
 
 
 def check_summed():
@@ -206,25 +201,28 @@ def variants(case: str) -> dict[str, Slips]:
     }
 
 
-def trainer_of(setup: Setup, slips: Slips, seed: int, steps: int, **more: Any) -> eln.Trainer:
-    """Assemble a run: the recipe's own parts, but for those that a switch replaces."""
-    recipe = RECIPES[setup.case]
-    net = recipe.network(seed) if setup.width == 1 else narrow(setup.case, setup.width, seed)
-    layers = [slipped(layer, slips) for layer in net.layers]
-    if slips.logits:
-        layers.insert(-1, slipped(ELU(), slips))  # before the mean over the one pixel that is left
-    router = recipe.router(seed)
-    if slips.constant:
-        router = BareConstant(router.dilation, router.proportion, router.decay)
-    return eln.Trainer(
-        eln.Sequential(layers, seed=seed),
-        SummedCrossEntropy() if slips.summed else SoftmaxCrossEntropy(),
-        optimizer_of(recipe.optimizer(setup.epochs, steps), slips, setup.rate),
-        router,
-        batch_size=recipe.batch_size,
-        seed=seed,
-        **more,
-    )
+def recipe_of(setup: Setup, slips: Slips) -> Recipe:
+    """Return the case's recipe, with those of its parts replaced that a switch asks for."""
+    own = RECIPES[setup.case]
+
+    def network(seed: int) -> eln.Network:
+        net = own.network(seed) if setup.width == 1 else narrow(setup.case, setup.width, seed)
+        layers = [slipped(layer, slips) for layer in net.layers]
+        if slips.logits:
+            layers.insert(-1, slipped(ELU(), slips))  # before the mean over the last single pixel
+        return eln.Sequential(layers, seed=seed)
+
+    def router(seed: int) -> Router:
+        right = own.router(seed)
+        if not slips.constant:
+            return right
+        return BareConstant(right.dilation, right.proportion, right.decay)
+
+    def optimizer(epochs: int, steps: int) -> Optimizer:
+        return optimizer_of(own.optimizer(epochs, steps), slips, setup.rate)
+
+    loss = SummedCrossEntropy if slips.summed else own.loss
+    return replace(own, network=network, loss=loss, router=router, optimizer=optimizer)
 
 
 def slipped(layer: Layer, slips: Slips) -> Layer:
@@ -323,12 +321,11 @@ class Losses(eln.Callback):
         self.recent = []
 
 
-def run(setup: Setup, variant: str, seed: int, train: Split, test: Split) -> list[Point]:
+def run(setup: Setup, variant: str, seed: int, train: Data, test: Data) -> list[Point]:
     """Train one variant and return its points; one that breaks ends where it broke."""
-    steps = -(-len(train[0]) // RECIPES[setup.case].batch_size)
-    losses = Losses(variant, seed, max(1, steps * setup.epochs // POINTS))
-    slips = variants(setup.case)[variant]
-    trainer = trainer_of(setup, slips, seed, steps, callbacks=[losses], progress=False)
+    recipe, count = recipe_of(setup, variants(setup.case)[variant]), len(train[0])
+    losses = Losses(variant, seed, max(1, recipe.steps(count) * setup.epochs // POINTS))
+    trainer = recipe.trainer(count, setup.epochs, seed, [losses], progress=False)
     try:
         trainer.fit(train, test, setup.epochs)
     except eln.DivergenceError as error:
@@ -346,11 +343,11 @@ def run_all(setup: Setup, names: list[str], seeds: int, out: Path) -> list[Point
         train, test = load(setup)
     for name, seed in missing:
         points = run(setup, name, seed, train, test)
-        write(folder / f"{name}-{seed}.csv", points)
+        tables.write(folder / f"{name}-{seed}.csv", Point, points)
         print(f"seed {seed}  {name:16s}  {words(points[-1])}", flush=True)
     order = list(variants(setup.case))
     files = [file for name in order for file in sorted(folder.glob(f"{name}-[0-9]*.csv"))]
-    return [point for file in files for point in read(file)]
+    return [point for file in files for point in tables.read("anatomy", file, Point)]
 
 
 def words(last: Point) -> str:
@@ -363,47 +360,17 @@ def words(last: Point) -> str:
     )
 
 
-def load(setup: Setup) -> tuple[Split, Split]:
-    """Return (train, test), pictures prepared as the recipe says."""
+def load(setup: Setup) -> tuple[Data, Data]:
+    """Return (train, test), with images prepared as the recipe says."""
     if setup.data == "synthetic":
         train, test = eln.data.make_shapes(5000, seed=0), eln.data.make_shapes(1000, seed=1)
     else:
         train, test = eln.data.load_cifar10(setup.data)
     n = setup.limit
-    x_train, x_test = RECIPES[setup.case].prepare(train[0][:n], test[0][:n])
-    return (x_train, train[1][:n]), (x_test, test[1][:n])
+    return RECIPES[setup.case].prepared((train[0][:n], train[1][:n]), (test[0][:n], test[1][:n]))
 
 
-# Files, table and picture -------------------------------------------------------------------------
-
-
-def write(file: Path, points: list[Point]) -> None:
-    """Write points as CSV."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [f.name for f in fields(Point)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(point) for point in points)
-    write_atomically(file, text.getvalue().encode())
-
-
-def read(file: Path) -> list[Point]:
-    """Read points from CSV."""
-
-    def number(text: str) -> float | None:
-        return float(text) if text else None
-
-    with open(file, newline="", encoding="utf-8") as stream:
-        return [
-            Point(
-                row["variant"],
-                int(row["seed"]),
-                int(row["step"]),
-                float(row["train_loss"]),
-                *(number(row[name]) for name in ("train_accuracy", "test_loss", "test_accuracy")),
-                row["stopped"],
-            )
-            for row in csv.DictReader(stream)
-        ]
+# Table and plot -----------------------------------------------------------------------------------
 
 
 def table(points: list[Point]) -> str:
@@ -415,7 +382,7 @@ def table(points: list[Point]) -> str:
         cells = ["", "", ""]
         if whole:
             columns = ("train_loss", "test_loss", "test_accuracy")
-            cells = [spread([getattr(end, column) for end in whole]) for column in columns]
+            cells = [mean_and_range([getattr(end, column) for end in whole]) for column in columns]
         if broken := [str(end.step) for end in ends if end.stopped]:
             note = "NaN after step " + " and ".join(broken)
             cells[0] = f"{note}; else {cells[0]}" if whole else note
@@ -423,13 +390,13 @@ def table(points: list[Point]) -> str:
     return "\n".join(lines)
 
 
-def spread(values: list[float]) -> str:
+def mean_and_range(values: list[float]) -> str:
     """Return "mean (lowest to highest)", or the value if there is one."""
     mean = f"{np.mean(values):.3f}"
     return mean if len(values) == 1 else f"{mean} ({min(values):.3f} to {max(values):.3f})"
 
 
-def picture(points: list[Point], title: str, file: Path) -> None:
+def plot(points: list[Point], title: str, file: Path) -> None:
     """Draw the training losses: slips added to the correct run, and taken from the one with all."""
     from matplotlib.figure import Figure
 
@@ -495,20 +462,16 @@ def main(arguments: list[str] | None = None) -> None:
     names = options.variants or list(known)
     if unknown := [name for name in names if name not in known]:
         sys.exit(f"--variants: expected names among {', '.join(known)}, got {', '.join(unknown)}")
-    keep_setup(setup, options.out / "setup.json")
+    file = options.out / "setup.json"
+    if different := settings.claim(file, asdict(setup)):
+        listed = ", ".join(
+            f"{name} {there}, not {here}" for name, (there, here) in different.items()
+        )
+        sys.exit(f"{file} is of another grid, of {listed}; use another --out")
     points = run_all(setup, names, options.seeds, options.out)
-    write(options.out / "anatomy.csv", points)
-    picture(points, options.title or str(setup), options.out / "anatomy.png")
+    tables.write(options.out / "anatomy.csv", Point, points)
+    plot(points, options.title or str(setup), options.out / "anatomy.png")
     print(f"\n{table(points)}\n\nfiles: {options.out / 'anatomy.csv'}, anatomy.png, runs/")
-
-
-def keep_setup(setup: Setup, file: Path) -> None:
-    """Write down what the folder's runs share; leave if it holds others."""
-    content = asdict(setup)
-    if file.exists() and (there := json.loads(file.read_text("utf-8"))) != content:
-        sys.exit(f"{file} is of another grid, {there}; expected {content}, or another --out")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(file, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -522,15 +485,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--data",
         default="synthetic",
         metavar="synthetic|DIR",
-        help="made pictures (default; then case d, narrow, at 10 times the rate), or CIFAR-10",
+        help="made images (default; then case d, narrow, at 10 times the rate), or CIFAR-10",
     )
     parser.add_argument("--epochs", type=positive, metavar="N", help="default: 1")
-    parser.add_argument("--limit", type=positive, metavar="N", help="at most N pictures of a split")
+    parser.add_argument("--limit", type=positive, metavar="N", help="at most N images of a split")
     parser.add_argument("--rate", type=float, metavar="FACTOR", help="on the learning rates")
     parser.add_argument("--width", type=float, metavar="FACTOR", help="on the units")
     parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="default: 1")
     parser.add_argument("--variants", nargs="+", metavar="NAME", help="default: all of the grid")
-    parser.add_argument("--title", default="", help="of the picture")
+    parser.add_argument("--title", default="", help="of the plot")
     parser.add_argument("--threads", type=positive, default=1, metavar="N", help="default: 1")
     parser.add_argument("--out", type=Path, default=Path("runs/anatomy"), metavar="DIR")
     options = parser.parse_args(arguments)

@@ -5,8 +5,8 @@
     python examples/compare_rules.py --net elu11 --rules backprop,fa,dfa --out runs/rules-elu11
 
 Each rule trains once with each learning rate of a grid; the best on a validation split then trains
-with several seeds. It ends with a table, and pictures of accuracies, sweeps, curves and angles. The
-same command goes on where an earlier one was cut.
+with several seeds. It ends with a table, and plots of accuracies, sweeps, curves and angles. If it
+is interrupted, the same command continues it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,10 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 import elunet as eln
 from elunet import routers
-from elunet.checkpoint import write_atomically
-
-Split = tuple[np.ndarray, np.ndarray]
+from elunet.storage.files import write_atomically
+from elunet.train import Data
 
 NETWORKS: dict[str, Callable[[int], eln.Network]] = {
     "cnn": lambda seed: eln.models.small_cnn(seed=seed),
@@ -54,9 +51,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", "compare:")  # the table says it
     begin = time.perf_counter()
     train, validation, test = splits(options.data, options.limit)
-    print(
-        f"{len(train[0])} pictures to train on, {len(validation[0])} to choose the rate, ", end=""
-    )
+    print(f"{len(train[0])} images to train on, {len(validation[0])} to choose the rate, ", end="")
     print(f"{len(test[0])} to test on; {len(options.rules)} rules and 3 baselines")
     result = eln.compare(
         NETWORKS[options.net],
@@ -73,10 +68,10 @@ def main() -> None:
         null=options.null,
         log=lambda text: print(text, flush=True),
     )
-    pictures(result, options.out)
+    plot(result, options.out)
     write_atomically(options.out / "table.md", (result.table() + "\n").encode())
     print(result.table())
-    print(f"{time.perf_counter() - begin:.0f} s; tables and pictures are in {options.out}")
+    print(f"{time.perf_counter() - begin:.0f} s; tables and plots are in {options.out}")
 
 
 def parse() -> argparse.Namespace:
@@ -84,7 +79,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--net", choices=NETWORKS, default="cnn")
     parser.add_argument("--data", default="synthetic", help="synthetic, or CIFAR-10's folder")
-    parser.add_argument("--limit", type=int, default=2000, help="pictures to train on")
+    parser.add_argument("--limit", type=int, default=2000, help="images to train on")
     parser.add_argument("--rules", default=",".join(list(RULES)[:7]), help="names, with commas")
     parser.add_argument("--rates", type=floats, default=RATES, help="numbers, with commas")
     parser.add_argument("--epochs", type=int, default=4)
@@ -110,21 +105,21 @@ def floats(text: str) -> tuple[float, ...]:
     return tuple(float(part) for part in text.split(","))
 
 
-def splits(data: str, limit: int) -> tuple[Split, Split, Split]:
-    """Return training, validation and test pictures, standardized; validation has a fifth more."""
+def splits(data: str, limit: int) -> tuple[Data, Data, Data]:
+    """Return standardized splits for training, validation (a fifth as many images) and test."""
     held_out = limit // 5
     if data == "synthetic":
-        pictures, labels = eln.data.make_shapes(limit + held_out, seed=0)
+        images, labels = eln.data.make_shapes(limit + held_out, seed=0)
         test = eln.data.make_shapes(2000, seed=1)
     else:
-        (pictures, labels), test = eln.data.load_cifar10(data)
-        pictures, labels = pictures[: limit + held_out], labels[: limit + held_out]
-    train, validation = (pictures[:limit], labels[:limit]), (pictures[limit:], labels[limit:])
+        (images, labels), test = eln.data.load_cifar10(data)
+        images, labels = images[: limit + held_out], labels[: limit + held_out]
+    train, validation = (images[:limit], labels[:limit]), (images[limit:], labels[limit:])
     x = eln.data.standardize(train[0], validation[0], test[0])
     return (x[0], train[1]), (x[1], validation[1]), (x[2], test[1])
 
 
-def pictures(result: eln.Comparison, folder: Path) -> None:
+def plot(result: eln.Comparison, folder: Path) -> None:
     """Draw the accuracies, the sweeps, the learning curves, and each rule's angles."""
     eln.plots.accuracies(result, folder / "accuracies.png")
     eln.plots.sweeps(result, folder / "sweeps.png")

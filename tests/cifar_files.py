@@ -27,7 +27,7 @@ def batch_pickle(planes, labels, array=None):
         )
     out += [array, short(b"filenames"), b"q\x15]q\x16("]
     for i in range(len(labels)):
-        out += [short(b"picture_%d.png" % i), b"r" + struct.pack("<I", 23 + i)]
+        out += [short(b"image_%d.png" % i), b"r" + struct.pack("<I", 23 + i)]
     return b"".join(out) + b"eu."
 
 

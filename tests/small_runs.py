@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 import elunet as eln
-from elunet.checkpoint import network_arrays
-from elunet.train import runs as saved_runs
+from elunet.storage.trees import pack
+from elunet.train import datasets, setup, state, versions
 
-TIMES = ("seconds", "pictures_per_s")
+TIMES = ("seconds", "images_per_s")
 
 
 def blobs(count: int = 90) -> tuple[np.ndarray, np.ndarray]:
-    """Return small pictures of three kinds."""
+    """Return small images of three kinds."""
     rng = np.random.default_rng(3)
     y = rng.integers(0, 3, count)
     centers = rng.normal(0, 1, (3, 6, 6, 2))
@@ -81,12 +81,19 @@ def rows(history: eln.History) -> list[dict[str, str]]:
 
 def everything(trainer: eln.Trainer, times: bool = True) -> str:
     """Return all that a trainer consists of, in one text."""
-    arrays = {name: value.copy() for name, value in network_arrays(trainer.net).items()}
-    tree = saved_runs.pack(saved_runs.capture(trainer), arrays)
-    if not times:  # and what only says how the run was set up
-        for key in ("history", "run", "callbacks", "setup", "recipe"):
-            del tree[key]
+    arrays: dict[str, np.ndarray] = {}
+    batches = trainer.batches
+    tree = state.capture(trainer) | {
+        "batches": None if batches is None else batches.state(),
+        "data": datasets.fingerprints(trainer),
+        "versions": versions.current(),
+    }
+    if times:
+        tree |= {"setup": setup.describe(trainer), "settings": trainer.settings}
+    else:  # and nothing that only says how the run was set up
+        del tree["position"], tree["callbacks"]
         tree["rows"] = rows(trainer.history)
+    tree = pack(tree, arrays)
     contents = {name: [str(a.dtype), a.shape, a.tobytes().hex()] for name, a in arrays.items()}
     return json.dumps([tree, contents], indent=1)
 

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 import elunet as eln
+from elunet.experiments.recipes import RECIPES
 from elunet.layers import ELU, MeanPool2D
-from elunet.recipes import RECIPES
 from elunet.routers import DilatedBackprop
+from elunet.storage import tables
 from elunet.testing import GradientCheckError
 
 ROOT = Path(__file__).parents[1]
@@ -33,7 +34,7 @@ anatomy = load_example()
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def images():
     return eln.data.make_shapes(120, seed=0)
 
 
@@ -67,20 +68,11 @@ def test_showing_the_checks_prints_every_message(capsys):
 
 
 @pytest.mark.parametrize("case", ["b", "c", "d", "e"])
-def test_without_slips_a_run_is_the_recipe_s_own_to_the_bit(case, pictures):
+def test_without_slips_a_run_is_the_recipe_s_own_to_the_bit(case, images):
     recipe = RECIPES[case]
-    x, _ = recipe.prepare(pictures[0], pictures[0][:1])
-    train = x, pictures[1]
-    own = eln.Trainer(
-        recipe.network(3),
-        eln.losses.SoftmaxCrossEntropy(),
-        recipe.optimizer(1, 2),
-        recipe.router(3),
-        batch_size=recipe.batch_size,
-        seed=3,
-    )
-    setup = anatomy.Setup(case=case)
-    assembled = anatomy.trainer_of(setup, anatomy.Slips(), 3, 2)
+    train, _ = recipe.prepared(images, images)
+    slipless = anatomy.recipe_of(anatomy.Setup(case=case), anatomy.Slips())
+    own, assembled = recipe.trainer(120, 1, seed=3), slipless.trainer(120, 1, seed=3)
     for trainer in (own, assembled):
         trainer.fit(train, epochs=1)
     assert own.history[-1].train_loss == assembled.history[-1].train_loss
@@ -101,7 +93,7 @@ def test_a_switch_replaces_what_it_says_and_nothing_else():
     ]
     setup = anatomy.Setup(case="c", width=0.1)
     for slips in grid.values():
-        trainer = anatomy.trainer_of(setup, slips, 0, 1)
+        trainer = anatomy.recipe_of(setup, slips).trainer(100, 1)
         elus = [layer for layer in trainer.net.layers if isinstance(layer, ELU)]
         pools = [layer for layer in trainer.net.layers if isinstance(layer, MeanPool2D)]
         assert len(elus) == 10 + slips.logits
@@ -114,7 +106,7 @@ def test_a_switch_replaces_what_it_says_and_nothing_else():
 
 def test_case_e_has_the_slip_only_where_it_has_adam():
     setup = anatomy.Setup(case="e", width=0.1, rate=2.0)
-    optimizer = anatomy.trainer_of(setup, anatomy.Slips(adam=True), 0, 1).optimizer
+    optimizer = anatomy.recipe_of(setup, anatomy.Slips(adam=True)).optimizer(1, 1)
     kinds = {name: type(part).__name__ for name, part in optimizer.optimizers.items()}
     assert kinds["conv1.*"] == "SGD"
     assert kinds["conv2.*"] == "UncorrectedAdam"
@@ -134,8 +126,8 @@ def test_in_the_long_run_the_slip_makes_adam_s_steps_a_third():
     np.testing.assert_allclose(weights[1] / weights[0], 10 / math.sqrt(1000), rtol=2e-3)
 
 
-def test_a_narrow_network_s_signals_keep_their_size(pictures):
-    x, _ = RECIPES["e"].prepare(pictures[0][:10], pictures[0][:1])
+def test_a_narrow_network_s_signals_keep_their_size(images):
+    x, _ = RECIPES["e"].prepare(images[0][:10], images[0][:1])
     sizes = []
     for width in (1.0, 0.25):
         outputs = {}
@@ -154,7 +146,7 @@ def test_a_grid_is_written_and_gone_on_with(tmp_path, capsys):
     anatomy.main([*SMALL, *out])
     first = capsys.readouterr().out
     assert first.count("seed 0") == 2
-    rows = anatomy.read(tmp_path / "anatomy.csv")
+    rows = tables.read("test", tmp_path / "anatomy.csv", anatomy.Point)
     assert [(row.variant, row.step) for row in rows] == [
         (name, step) for name in ("correct", "with-elu") for step in (1, 2)
     ]
@@ -175,11 +167,11 @@ def test_a_grid_is_written_and_gone_on_with(tmp_path, capsys):
         anatomy.main([*SMALL[:-2], "with-nothing", *out])
 
 
-def test_a_run_that_breaks_is_a_result(pictures):
+def test_a_run_that_breaks_is_a_result(images):
     setup = anatomy.Setup(case="e", width=0.25, epochs=5)
-    x, _ = RECIPES["e"].prepare(pictures[0], pictures[0][:1])
+    x, _ = RECIPES["e"].prepare(images[0], images[0][:1])
     with np.errstate(all="ignore"):
-        points = anatomy.run(setup, "all", 0, (x, pictures[1]), (x[:50], pictures[1][:50]))
+        points = anatomy.run(setup, "all", 0, (x, images[1]), (x[:50], images[1][:50]))
     assert points[-1].stopped
     assert "| all | NaN after step" in anatomy.table(points)
 
@@ -187,7 +179,7 @@ def test_a_run_that_breaks_is_a_result(pictures):
 @pytest.mark.parametrize("file", sorted((ROOT / "docs" / "data").glob("anatomy-*.csv")))
 def test_the_page_s_tables_are_those_of_the_published_runs(file):
     page = (ROOT / "docs" / "anatomy.md").read_text("utf-8")
-    expected = anatomy.table(anatomy.read(file)).splitlines()[2:]
+    expected = anatomy.table(tables.read("test", file, anatomy.Point)).splitlines()[2:]
     shown = {re.sub(r"[*\\]", "", line) for line in page.splitlines()}
     missing = [line for line in expected if line not in shown]
     assert not missing

@@ -1,4 +1,4 @@
-"""What a notebook is given to show: well-formed, escaped, and no wall of text."""
+"""The HTML for notebooks is well-formed, escaped and short."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from elunet.layers import ELU, Add, BatchNorm, Conv2D, Dropout, Layer, Linear
 
 
 class Reader(HTMLParser):
-    """Read a piece of HTML: the tables' cells, the text, and that each tag is closed in turn."""
+    """Read a piece of HTML: the tables' cells, the text, and that all tags are closed."""
 
     def __init__(self, text):
         super().__init__()
@@ -118,7 +118,7 @@ def test_long_networks_scroll_in_a_box():
     "one", [small_network(), ELU(), Linear(2, 3), eln.History()], ids=lambda one: type(one).__name__
 )
 def test_no_color_of_its_own(one):
-    """On a light page and on a dark one; the rules' gray stands out from both."""
+    """On light and dark pages the lines' gray is visible."""
     shown = one._repr_html_().replace("solid rgba(128,128,128,.35)", "")
     assert not re.search(r"color|background|#[0-9a-f]{3}|rgb|class=", shown)
 

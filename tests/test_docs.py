@@ -80,7 +80,7 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
 
 
 def fences(text: str) -> list[tuple[int, str]]:
-    """Return the line and the language of every fence, however indented, of whatever kind."""
+    """Return the line and the language of every fence, of any indentation and kind."""
     found, closing = [], ""
     for number, line in enumerate(text.split("\n"), start=1):
         mark = re.match(r"[\s>*+-]*(?:\d+[.)]\s+)?(`{3,}|~{3,}|:{3,})\s*(.*)", line)
@@ -104,8 +104,8 @@ def indented_code(text: str) -> list[str]:
     return found
 
 
-def unrun(text: str, name: str, plain: int, notebook: bool) -> list[str]:
-    """Return what stands on a page as code and is run by nobody."""
+def unrun(text: str, name: str, count: int, notebook: bool) -> list[str]:
+    """Return the code on a page that neither a test nor the build runs."""
     wrong = []
     for line, language in fences(text):
         python = language == "python" and not notebook
@@ -113,21 +113,21 @@ def unrun(text: str, name: str, plain: int, notebook: bool) -> list[str]:
         cell = language == "{code-cell} ipython3" and notebook
         if not (python or elsewhere or cell or NO_CODE.fullmatch(language)):
             wrong.append(f"line {line}: {language}")
-        plain -= python
-    if plain:
+        count -= python
+    if count:
         wrong.append("a python block that does not begin at the start of its line")
     return wrong + [f"indented: {code}" for code in indented_code(text)]
 
 
 @pytest.mark.parametrize("page", EVERY_PAGE, ids=lambda page: page.stem)
 def test_every_block_of_code_is_run(page):
-    plain = len(blocks(page)) if page in PAGES and page not in NOTEBOOKS else 0
-    wrong = unrun(page.read_text("utf-8"), page.name, plain, page in NOTEBOOKS)
+    count = len(blocks(page)) if page in PAGES and page not in NOTEBOOKS else 0
+    wrong = unrun(page.read_text("utf-8"), page.name, count, page in NOTEBOOKS)
     assert not wrong, "run by neither a test nor the build"
 
 
 @pytest.mark.parametrize(
-    ("text", "plain", "notebook"),
+    ("text", "count", "notebook"),
     [
         ("```py\nx = 1\n```", 0, False),
         ("```{code-block} python\nx = 1\n```", 0, False),
@@ -139,8 +139,8 @@ def test_every_block_of_code_is_run(page):
         ("```python\nx = 1\n```", 0, True),
     ],
 )
-def test_what_nobody_runs_is_found(text, plain, notebook):
-    assert unrun(text, "page.md", plain, notebook)
+def test_code_that_nothing_runs_is_found(text, count, notebook):
+    assert unrun(text, "page.md", count, notebook)
 
 
 def test_what_is_no_code_is_left_alone():

@@ -56,7 +56,7 @@ CALLABLES = {
     for name, value in PUBLIC.items()
     if inspect.isclass(value) or inspect.isfunction(value)
 }
-CALLED = [  # all but what is only raised: nobody makes an error, and it is no example of anything
+CALLED = [  # all but errors, which are only raised
     name
     for name, value in CALLABLES.items()
     if not (inspect.isclass(value) and issubclass(value, BaseException))

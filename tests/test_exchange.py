@@ -1,7 +1,7 @@
 """Weights to and from PyTorch and Keras, and networks as ONNX Runtime computes them.
 
 What is written to ONNX is compared with the network for every model and every kind of layer; what
-goes to PyTorch, with modules written here by hand, as somebody would write them.
+goes to PyTorch, with modules written by hand, as users write them.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ LIMIT = {np.float32: 1e-4, np.float64: 1e-9}
 PAGE = Path(__file__).parents[1] / "docs" / "exchange.md"
 
 
-def pictures(shape, dtype=np.float32, seed=0):
+def images(shape, dtype=np.float32, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype(dtype)
 
 
 def scrambled(net, seed=1):
-    """Return the network with biases, BatchNorm and its averages unlike what they begin with."""
+    """Return the network with biases and BatchNorm's arrays changed from their initial values."""
     rng = np.random.default_rng(seed)
     for layer in net:
         for arrays in (layer.params, layer.state):
@@ -100,7 +100,7 @@ def torch():
 
 
 def layers_of_both(torch):
-    """Return the same layers twice, with a Flatten whose order differs and all that follows it."""
+    """Return the same layers twice, with a Flatten whose order differs, and layers after it."""
     nn = torch.nn
     ours = [
         Conv2D(3, 6, (3, 2)),
@@ -163,7 +163,7 @@ def test_from_torch_and_back_is_the_same_to_the_bit(torch, dtype):
     names = torch_names(net, before)
     from_torch(net, before, names, input_shape=SHAPE)
 
-    x = pictures((5, *SHAPE), dtype)
+    x = images((5, *SHAPE), dtype)
     agree(net(x), run_module(torch, module, x), LIMIT[dtype])
 
     arrays = to_torch(net, names, input_shape=SHAPE)
@@ -187,7 +187,7 @@ def test_to_torch_and_back_is_the_same_to_the_bit(torch, dtype):
     arrays = to_torch(net, names, input_shape=SHAPE)
     module.load_state_dict(tensors(torch, arrays))
 
-    x = pictures((5, *SHAPE), dtype)
+    x = images((5, *SHAPE), dtype)
     agree(net(x), run_module(torch, module, x), LIMIT[dtype])
 
     other, _ = layers_of_both(torch)
@@ -213,12 +213,12 @@ def test_elu11_in_pytorch(torch, dtype):
     module = nn.Sequential(*modules).eval()
     module.load_state_dict(tensors(torch, to_torch(net, torch_names(net, module.state_dict()))))
     module.to(torch.float64 if dtype == np.float64 else torch.float32)
-    x = pictures((3, 32, 32, 3), dtype)
+    x = images((3, 32, 32, 3), dtype)
     agree(net(x), run_module(torch, module, x), LIMIT[dtype])
 
 
 def test_a_graph_with_names_of_its_own(torch):
-    """Pictures flattened on two paths, and a state dict made by hand."""
+    """Images flattened on two paths, and a state dict made by hand."""
     net = eln.Network(seed=0)
     net.add(Conv2D(3, 4, 3), name="stem")
     net.add(Flatten(), name="left")
@@ -234,7 +234,7 @@ def test_a_graph_with_names_of_its_own(torch):
         "classifier.bias",
     ]
     weights = tensors(torch, arrays)
-    x = pictures((2, 6, 5, 3))
+    x = images((2, 6, 5, 3))
     z = torch.nn.functional.conv2d(
         torch.from_numpy(x).permute(0, 3, 1, 2),
         weights["body.0.weight"],
@@ -250,7 +250,7 @@ def test_one_module_alone_and_parameters_with_gradients(torch):
     module = torch.nn.Linear(3, 2)
     net = eln.Sequential([Linear(3, 2)])
     from_torch(net, dict(module.named_parameters()), {"linear1": ""})
-    x = pictures((4, 3))
+    x = images((4, 3))
     agree(net(x), module(torch.from_numpy(x)).detach().numpy(), 1e-6)
 
 
@@ -333,7 +333,7 @@ def test_rows_behind_a_flattened_sequence(torch):
     """(N, T, C) here is (N, C, T) there."""
     net = eln.Sequential([ELU(), Flatten(), Linear(12, 3)], seed=0)
     arrays = tensors(torch, to_torch(net, input_shape=(4, 3)))
-    x = pictures((2, 4, 3))
+    x = images((2, 4, 3))
     z = torch.nn.functional.elu(torch.from_numpy(x).permute(0, 2, 1)).flatten(1)
     agree(net(x), (z @ arrays["linear1.weight"].T + arrays["linear1.bias"]).numpy(), 1e-6)
 
@@ -360,11 +360,11 @@ class Scale(Swish):
     pointwise = True
 
 
-def test_layers_of_ones_own_keep_names_and_layout():
+def test_custom_layers_keep_names_and_layout():
     net = eln.Sequential([Conv2D(3, 4, 1), Swish(4)])
     assert np.array_equal(to_torch(net)["swish1.beta"], net["swish1"].params["beta"])
     net = eln.Sequential([Flatten(), Swish(12)])
-    with pytest.raises(ValueError, match="on what Flatten gives, got Swish.. .swish1., of which"):
+    with pytest.raises(ValueError, match="layer after Flatten, got Swish.. .swish1., and do not"):
         to_torch(net, input_shape=(2, 2, 3))
     net = eln.Sequential([Flatten(), Scale(12)])
     beta = to_torch(net, input_shape=(2, 2, 3))["scale1.beta"].reshape(3, 2, 2)
@@ -373,7 +373,7 @@ def test_layers_of_ones_own_keep_names_and_layout():
 
 def test_a_backward_pass_may_still_follow():
     net = eln.Sequential([Conv2D(3, 4, 2), Dropout(0.5), Flatten(), Linear(64, 2)], seed=0)
-    net.forward(pictures((2, 4, 4, 3)), train=True)
+    net.forward(images((2, 4, 4, 3)), train=True)
     expected = copy.deepcopy(net).backward(np.ones((2, 2), np.float32))
     to_torch(net, input_shape=(4, 4, 3))
     assert np.array_equal(net.backward(np.ones((2, 2), np.float32)), expected)
@@ -400,7 +400,7 @@ def test_keras_order_and_layout():
     kernel, bias, gamma, beta, mean, var, dense = to_keras(net)
     assert kernel.shape == (3, 2, 3, 4)  # Conv2D: kernel_size + (channels, filters)
     assert dense.shape == (80, 2)  # Dense: (input_dim, units)
-    x = pictures((2, 4, 5, 3), np.float64)
+    x = images((2, 4, 5, 3), np.float64)
     padded = np.pad(x, [(0, 0), (1, 1), (0, 1), (0, 0)])
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 2), axis=(1, 2))
     z = np.einsum("nijcuv,uvco->nijo", windows, kernel) + bias
@@ -452,7 +452,7 @@ def check_onnx(net, shape, folder, limit=1e-4, **options):
     file = folder / "net.onnx"
     to_onnx(net, shape, file, **options)
     for batch in (1, 3):
-        x = pictures((batch, *shape), seed=batch)
+        x = images((batch, *shape), seed=batch)
         theirs = run_onnx(file, x)
         assert theirs.dtype == np.float32
         agree(theirs, net(x), limit)
@@ -485,7 +485,7 @@ def test_models_in_onnx_runtime(name, tmp_path):
     check_onnx(scrambled(net), (32, 32, 3), tmp_path, limit=1e-5)
 
 
-def test_larger_pictures_too(tmp_path):
+def test_larger_images_too(tmp_path):
     check_onnx(eln.models.article_case("b"), (67, 45, 3), tmp_path, limit=1e-5)
 
 
@@ -500,7 +500,7 @@ LAYERS = {
     "shifted": (ShiftedReLU(), (4, 5, 3)),
     "tanh": (Tanh(), (4, 3)),
     "softmax-rows": (Softmax(), (6,)),
-    "softmax-pictures": (Softmax(), (4, 5, 3)),
+    "softmax-images": (Softmax(), (4, 5, 3)),
     "max": (MaxPool2D(2), (7, 9, 3)),
     "max-overlap": (MaxPool2D(3, 2), (8, 9, 3)),
     "mean": (MeanPool2D(2), (7, 9, 3)),
@@ -509,7 +509,7 @@ LAYERS = {
     "dropout": (Dropout(0.5), (4, 5, 3)),
     "batchnorm-rows": (BatchNorm(6), (6,)),
     "batchnorm-sequences": (BatchNorm(3), (5, 3)),
-    "batchnorm-pictures": (BatchNorm(3), (4, 5, 3)),
+    "batchnorm-images": (BatchNorm(3), (4, 5, 3)),
     "flatten": (Flatten(), (4, 5, 3)),
     "flatten-rows": (Flatten(), (4,)),
 }
@@ -545,9 +545,9 @@ def test_small_numbers_keep_their_digits(tmp_path):
 
 def test_a_graph_whose_paths_have_both_layouts(tmp_path):
     net = eln.Network(seed=0)
-    net.add(ELU(), name="plain")  # channels last, as the input is
+    net.add(ELU(), name="last")  # channels last, as the input is
     net.add(Conv2D(3, 3, 2), inputs="input")  # channels first
-    net.add(Add(), inputs=["plain", "conv1", "input"])
+    net.add(Add(), inputs=["last", "conv1", "input"])
     net.add(Dropout(0.5))
     net.add(MaxPool2D(2), name="pooled")
     net.add(Flatten(), name="output")  # a layer may be called like the file's output
@@ -561,7 +561,7 @@ def test_a_graph_whose_paths_have_both_layouts(tmp_path):
     assert [node.op_type for node in model.graph.node].count("Transpose") <= 4
 
 
-def test_a_network_that_gives_pictures(tmp_path):
+def test_a_network_that_gives_images(tmp_path):
     net = eln.Sequential([Conv2D(3, 4, 3), ELU(), MeanPool2D(2)], seed=0)
     check_onnx(net, (6, 8, 3), tmp_path, 1e-5)
     net.add(Softmax())  # over the channels, wherever they are
@@ -592,14 +592,14 @@ def swish(graph, layer, x):
     return graph.node("Mul", x, graph.node("Sigmoid", graph.node("Mul", beta, x)))
 
 
-def test_rules_for_layers_of_ones_own(tmp_path):
+def test_converters_for_custom_layers(tmp_path):
     net = eln.Sequential([Conv2D(3, 3, 3), Swish(3), MaxPool2D(), Flatten(), Linear(12, 2)], seed=0)
-    with pytest.raises(ValueError, match=r"rule for, got swish1: Swish\(\); say how with rules="):
+    with pytest.raises(ValueError, match=r"converter, got swish1: Swish\(\); give one with conv"):
         to_onnx(net, (4, 5, 3), tmp_path / "none.onnx")
     assert not (tmp_path / "none.onnx").exists()
-    check_onnx(net, (4, 5, 3), tmp_path, 1e-5, rules={Swish: swish})
+    check_onnx(net, (4, 5, 3), tmp_path, 1e-5, converters={Swish: swish})
     twice = eln.Sequential([Scale(3), Scale(3)])
-    check_onnx(twice, (4, 5, 3), tmp_path, 1e-5, rules={Swish: swish})  # for a subclass, too
+    check_onnx(twice, (4, 5, 3), tmp_path, 1e-5, converters={Swish: swish})  # for a subclass, too
 
 
 class ArticleELU(ELU):
@@ -613,27 +613,31 @@ class ClippedELU(ELU):
 
 
 def test_subclasses(tmp_path):
-    """One with another backward pass predicts as its base does; one with another forward not."""
+    """A subclass with its own backward predicts like its base; one with its own forward not."""
     check_onnx(eln.Sequential([ArticleELU()]), (3,), tmp_path)
     net = eln.Sequential([ClippedELU()])
-    with pytest.raises(ValueError, match="clippedelu1: ELU"):
+    with pytest.raises(ValueError, match="clippedelu1: ClippedELU"):
         to_onnx(net, (3,), tmp_path / "net.onnx")
 
     def clipped(graph, layer, x):
         y = graph.node("Elu", x, alpha=layer.alpha)
         return graph.node("Min", y, graph.constant(1.0))
 
-    check_onnx(net, (3,), tmp_path, rules={ClippedELU: clipped})
+    check_onnx(net, (3,), tmp_path, converters={ClippedELU: clipped})
 
 
-def test_wrong_rules_and_shapes(tmp_path):
+def test_wrong_converters_and_shapes(tmp_path):
     net, file = eln.Sequential([Swish(3)]), tmp_path / "net.onnx"
-    with pytest.raises(TypeError, match="expected the rule for swish1 .* the name of a tensor"):
-        to_onnx(net, (3,), file, rules={Swish: lambda graph, layer, x: None})
+    with pytest.raises(
+        TypeError, match="expected the converter for swish1 .* the name of a tensor"
+    ):
+        to_onnx(net, (3,), file, converters={Swish: lambda graph, layer, x: None})
     with pytest.raises(ValueError, match="OnnxGraph: expected value as a layer's input, got 'y'"):
-        to_onnx(net, (3,), file, rules={Swish: lambda graph, layer, x: graph.shape("y")})
+        to_onnx(net, (3,), file, converters={Swish: lambda graph, layer, x: graph.shape("y")})
     with pytest.raises(onnx.checker.ValidationError):
-        to_onnx(net, (3,), file, rules={Swish: lambda graph, layer, x: graph.node("Nonsense", x)})
+        to_onnx(
+            net, (3,), file, converters={Swish: lambda graph, layer, x: graph.node("Nonsense", x)}
+        )
     with pytest.raises(ValueError, match="expected x of shape"):
         to_onnx(eln.Sequential([Linear(3, 2)]), (4,), file)
     with pytest.raises(TypeError, match="to_onnx: expected input_shape as an integer"):
@@ -652,7 +656,7 @@ def test_without_the_package(monkeypatch, tmp_path):
 def test_the_network_is_as_before(tmp_path):
     net = scrambled(eln.Sequential([Conv2D(3, 4, 2), BatchNorm(4), Dropout(0.5)], seed=0))
     before = snapshot(net)
-    y = net.forward(pictures((2, 4, 4, 3)), train=True)
+    y = net.forward(images((2, 4, 4, 3)), train=True)
     state = snapshot(net)
     expected = copy.deepcopy(net).backward(np.ones_like(y))
     to_onnx(net, (4, 4, 3), tmp_path / "net.onnx")

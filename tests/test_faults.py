@@ -26,8 +26,8 @@ from small_runs import Stop, assert_equal_runs, blobs, build, everything
 import elunet as eln
 from elunet import layers as L
 from elunet import optim as O
-from elunet.checkpoint import network_arrays
 from elunet.data import cifar10, load_cifar10
+from elunet.storage.weights import network_arrays
 
 TESTS = Path(__file__).parent
 RNG = np.random.default_rng(0)
@@ -54,7 +54,7 @@ def in_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]
 # 1 to 9: inputs and arguments of layers (tests/layers, tests/test_fuzz.py)
 
 
-def test_01_a_picture_without_its_batch():
+def test_01_an_image_without_its_batch():
     message = re.escape("Conv2D(3->4, 3x3): expected x of shape (N, H, W, 3), got (8, 8, 3)")
     with pytest.raises(ValueError, match=message):
         conv().forward(PICTURES[0])
@@ -67,7 +67,7 @@ def test_02_channels_first():
 
 
 @pytest.mark.parametrize(
-    ("dtype", "hint"), [("u1", "; pictures go through"), ("i8", ""), ("O", ""), ("c8", "")]
+    ("dtype", "hint"), [("u1", "; images go through"), ("i8", ""), ("O", ""), ("c8", "")]
 )
 def test_03_no_floats(dtype, hint):
     with np.errstate(invalid="ignore"):
@@ -119,7 +119,7 @@ def test_07_a_smaller_last_batch_keeps_means_right():
     assert hits == (logits.argmax(axis=1) == y).mean()
 
 
-def test_08_a_kernel_larger_than_the_picture():
+def test_08_a_kernel_larger_than_the_image():
     layer = L.Conv2D(3, 4, 9, padding="valid", seed=0)
     message = "expected x of at least 9 pixels in height, padding included, got 8"
     with pytest.raises(ValueError, match=message):

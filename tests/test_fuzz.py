@@ -31,8 +31,9 @@ from small_runs import Stop, blobs, build, everything
 import elunet as eln
 from elunet import layers as L
 from elunet import losses
-from elunet.checkpoint import decode, encode, network_arrays
 from elunet.data import cifar10, load_cifar10
+from elunet.storage.archive import decode, encode
+from elunet.storage.weights import network_arrays
 from elunet.testing import check_layer, strategies
 
 EXAMPLES = int(os.environ.get("ELUNET_FUZZ", 0))
@@ -684,7 +685,7 @@ def _watched():
 
 @pytest.fixture(name="tiny", scope="module")
 def _tiny():
-    """Two pictures a file, and whatever archive comes is the official one."""
+    """Two images a file, and whatever archive comes is the official one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cifar10, "_RECORDS", 2)
         patch.setattr(cifar10, "_LARGEST_PICKLE", 8000)

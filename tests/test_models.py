@@ -111,8 +111,8 @@ class TestElu11:
             elu11(widths=NARROW, init="he")
 
     @pytest.mark.jit
-    def test_other_picture_sizes(self):
-        """Larger pictures give as many logits; at 32 x 32 the mean is over one pixel, and exact."""
+    def test_other_image_sizes(self):
+        """Larger images give as many logits; at 32 x 32 the mean is of one pixel, and exact."""
         net = elu11(7, widths=NARROW)
         rng = np.random.default_rng(0)
         for side in (32, 64, 70):
@@ -217,7 +217,7 @@ class TestArticle:
         assert total_multiply_adds(article_case(case)) == adds
 
     def test_where_dilated_backprop_can_add(self):
-        """In cases c to e convolutions 2, 4, 6, 8 give what is shaped as the next one's output."""
+        """In cases c to e the outputs of convolutions 2, 4, 6, 8 have the next one's shape."""
         for case in "cde":
             widths = ARTICLE_WIDTHS[case]
             assert [k for k in (2, 4, 6, 8) if widths[k - 1] == widths[k]] == [2, 4, 6, 8]

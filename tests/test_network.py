@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 import elunet as eln
 from elunet import layers as L
 from elunet.engine import threads as parallel
+from elunet.engine.memory import Workspace
 from elunet.network import multiply_adds
 from elunet.testing import check_network
-from elunet.engine.memory import Workspace
 
 
 def batch(n=4, side=6, dtype=np.float32, seed=0):
@@ -322,7 +322,7 @@ class TestPasses:
             TypeError, match=r"^Network: expected x of dtype float32 or .* got uint8"
         ):
             chain().forward(np.ones((2, 6, 6, 3), np.uint8))
-        with pytest.raises(TypeError, match=r"got uint8; pictures go through eln.data.standardize"):
+        with pytest.raises(TypeError, match=r"got uint8; images go through eln.data.standardize"):
             chain().forward(np.ones((2, 6, 6, 3), np.uint8))
         with pytest.raises(TypeError, match=r"^Network: expected x as a NumPy array, got list"):
             chain().forward([1.0])
@@ -637,7 +637,7 @@ class Memory:
             np.testing.assert_array_equal(result, then)
 
 
-def pictures_only(seed=0):
+def images_only(seed=0):
     """Return a network whose output is large enough to lie in the workspace."""
     net = eln.Network(seed=seed)
     net.add(L.Conv2D(3, 8, 3), "stem")
@@ -664,7 +664,7 @@ class TestMemory:
         )
     )
     def test_what_was_handed_out_never_changes(self, steps):
-        memory = Memory(pictures_only())
+        memory = Memory(images_only())
         for what, n, seed in steps:
             getattr(memory, what)(n, seed)
         memory.check()
@@ -674,7 +674,7 @@ class TestMemory:
         threads = eln.get_num_threads()
         parallel.set_num_threads(1)  # another thread may hold a block for a moment longer
         try:
-            net, results, sizes = pictures_only(), [], []
+            net, results, sizes = images_only(), [], []
             for step in range(10):
                 for n in (8, 3):  # with a last, smaller batch
                     y = net.forward(batch(n, 24, seed=step), train=True)
@@ -695,7 +695,7 @@ class TestMemory:
 
     def test_results_are_as_of_layers_by_hand(self):
         """Whatever is in a recycled block, each step computes what fresh memory would give."""
-        net, fresh = pictures_only(), pictures_only()
+        net, fresh = images_only(), images_only()
         for n in (5, 8, 2, 8):
             x = batch(n, 24, seed=n)
             y = net.forward(x, train=True)

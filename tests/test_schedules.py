@@ -133,7 +133,7 @@ def test_inverse_time():
     np.testing.assert_allclose([schedule(i) for i in t], 0.003 / (1 + 0.9 * t))
 
 
-def test_a_schedule_of_ones_own():
+def test_a_custom_schedule():
     class Halving(Schedule):
         def value_at(self, t):
             return 0.5**t

@@ -1,4 +1,4 @@
-"""The package's layout, read from its source: who may import whom, and what stands nowhere.
+"""The package's layout, read from its source: who may import whom, and what is forbidden.
 
 Imports run downwards only. `MAY_IMPORT` says for each part of the package which other parts it may
 know; nothing here imports the package.
@@ -15,18 +15,17 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "elunet"
 
-GROUND = {"_types", "_checks"}
-COMPUTE = GROUND | {"workspace", "parallel", "deferred", "kernels"}
+GROUND = {"_types", "_checks", "_quiet"}
+COMPUTE = GROUND | {"kernels", "engine"}
 NETWORK = COMPUTE | {"init", "layers", "_display"}
 LEARNING = NETWORK | {"network", "routers", "losses", "optim", "schedules"}
 MAY_IMPORT = {
     "_types": set(),
     "_checks": {"_types"},
+    "_quiet": set(),
     "_display": set(),
-    "workspace": GROUND,
-    "parallel": GROUND,
-    "deferred": GROUND | {"parallel", "workspace"},
     "kernels": GROUND,
+    "engine": GROUND | {"kernels"},
     "init": GROUND,
     "layers": COMPUTE | {"init", "_display"},
     "network": NETWORK,
@@ -36,15 +35,14 @@ MAY_IMPORT = {
     "optim": COMPUTE | {"schedules"},
     "data": COMPUTE,
     "models": NETWORK | {"network"},
-    "warmup": NETWORK | {"network", "losses"},
-    "checkpoint": LEARNING,
-    "exchange": NETWORK | {"network", "checkpoint"},
-    "train": LEARNING | {"checkpoint", "data", "_display"},
-    "metrics": LEARNING | {"checkpoint", "train"},
-    "plots": GROUND | {"train", "network", "layers", "metrics", "routers"},
-    "recipes": LEARNING | {"data", "models", "train"},
-    "comparison": LEARNING | {"checkpoint", "data", "metrics", "models", "train"},
+    "warmup": NETWORK | {"network", "losses", "optim"},
+    "storage": GROUND | {"network"},
+    "exchange": NETWORK | {"network", "storage"},
+    "train": LEARNING | {"storage", "data", "_display"},
+    "experiments": LEARNING | {"storage", "data", "models", "train"},
+    "plots": GROUND | {"train", "network", "layers", "experiments", "routers"},
     "testing": LEARNING,
+    "teaching": LEARNING | {"testing"},
 }
 
 
@@ -112,7 +110,7 @@ def test_imports_run_downwards(module):
         for other in imported(module)
         if other.split(".")[0] == "elunet" and part(other) not in MAY_IMPORT[mine] | {mine}
     }
-    assert not wrong, f"{module} imports {sorted(wrong)}, which stand above it or beside it"
+    assert not wrong, f"{module} imports {sorted(wrong)}, which are above or next to it"
 
 
 def test_no_circles():
@@ -124,7 +122,28 @@ def test_no_circles():
 def test_networks_and_routers_know_no_concrete_layer(module):
     if part(module) in ("network", "routers"):
         layers = {other for other in imported(module) if part(other) == "layers"}
-        assert layers <= {"elunet.layers.base"}
+        assert layers <= {"elunet.layers.base", "elunet.layers.spans"}
+
+
+@MODULES
+def test_one_file_of_the_layers_knows_the_engine(module):
+    if part(module) == "layers" and module != "elunet.layers.spans":
+        assert not {other for other in imported(module) if part(other) == "engine"}
+
+
+@MODULES
+def test_the_engine_knows_arrays_and_callables_only(module):
+    if part(module) == "engine":
+        known = {part(other) for other in imported(module) if other.startswith("elunet")}
+        assert known <= {"_types", "_checks", "_quiet", "kernels", "engine"}
+
+
+@MODULES
+def test_of_storage_only_weights_knows_networks(module):
+    if part(module) == "storage" and module != "elunet.storage.weights":
+        assert {part(other) for other in imported(module)} & MAY_IMPORT.keys() <= GROUND | {
+            "storage"
+        }
 
 
 @MODULES
@@ -153,7 +172,7 @@ def test_no_assert_statements(module):
 def test_no_parallel_numba_and_no_global_generator(module):
     """One pool of threads, and randomness only from seeds: no prange, no np.random.rand()."""
     allowed = {"Generator", "SeedSequence", "BitGenerator", "PCG64", "SFC64", "default_rng"}
-    if part(module) == "testing":  # checks set the global state back, for others' layers
+    if part(module) in ("testing", "teaching"):  # they set the global state back
         allowed |= {"get_state", "set_state", "RandomState"}
     for node in ast.walk(TREES[module]):
         if isinstance(node, ast.Attribute):

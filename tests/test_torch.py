@@ -209,16 +209,16 @@ class Author:
         self.add(Add(), *ends)
 
     def head(self) -> tuple[Loss, Array]:
-        """End the network; return a loss and a target for some pictures."""
-        pictures = int(self.rng.integers(3, 9))
+        """End the network; return a loss and a target for some images."""
+        images = int(self.rng.integers(3, 9))
         classes = int(self.rng.integers(2, 8))
         self.add(Linear(self.shape[0], classes))
         loss = self.choose([SoftmaxCrossEntropy(), CrossEntropy(), MeanSquaredError()])
         if isinstance(loss, CrossEntropy):
             self.add(Softmax())
         if isinstance(loss, MeanSquaredError):
-            return loss, self.rng.normal(size=(pictures, classes)).astype(np.float32).astype(float)
-        return loss, self.rng.integers(0, classes, pictures)
+            return loss, self.rng.normal(size=(images, classes)).astype(np.float32).astype(float)
+        return loss, self.rng.integers(0, classes, images)
 
 
 @cache

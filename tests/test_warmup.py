@@ -1,4 +1,4 @@
-"""After a warm-up no kernel is compiled any more."""
+"""After a warm-up no kernel has to be compiled."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Data: CIFAR-10 and a synthetic stand-in, preprocessing, augmentation and batches.
 
-Pictures are NHWC arrays, labels are integers; nothing here knows of layers or networks.
+Images are NHWC arrays, labels are integers. Nothing here knows about layers or networks.
 """
 
 from __future__ import annotations

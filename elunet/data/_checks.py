@@ -1,8 +1,8 @@
-"""What the data functions ask of their arguments, said once.
+"""The argument checks that the data functions share.
 
-Every message names the function, the argument, what was expected and what came.  Seeds given as
-plain integers are moved into a domain of their own, so that ``Batches(seed=0)`` never draws what
-a layer or a network with seed 0 drew, nor what ``split(..., seed=0)`` did.
+Every message names the function, the argument, what was expected and what was given. Integer seeds
+have a domain of their own, so ``Batches(seed=0)`` never draws the same numbers as a layer or a
+network with seed 0, or as ``split(..., seed=0)``.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ _DOMAIN = 0xDA7A
 _KEYS = {"Batches": (_DOMAIN,), "split": (_DOMAIN, 1), "make_shapes": (_DOMAIN, 2)}
 
 
-def pictures(where: str, name: str, x: object) -> Array:
-    """Return `x` as an array after checking that it is a stack of real pictures (N, H, W, C)."""
+def images(where: str, name: str, x: object) -> Array:
+    """Return `x` as an array, after checking that it is a batch of images (N, H, W, C)."""
     array = np.asarray(x)
     if array.dtype.kind not in "uif":
         raise TypeError(f"{where}: expected {name} of an integer or float dtype, got {array.dtype}")

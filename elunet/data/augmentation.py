@@ -1,7 +1,7 @@
-"""Pad, crop, flip: the augmentation that CIFAR-10 papers share.
+"""Pad, crop, flip: the usual augmentation for CIFAR-10.
 
-Each picture is set into a frame of zeros, a window of the old size is cut at a random place, and
-half of the windows are mirrored.  All of it is one gather from the padded batch.
+Each image is padded with zeros, a window of the original size is cropped at a random place, and
+half of the windows are mirrored. All of it is one gather from the padded batch.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from elunet._types import Array
 
 
 def pad_crop_flip(x: Array, rng: np.random.Generator, pad: int = 4) -> Array:
-    """Shift each picture by up to `pad` pixels and mirror it with probability 1/2.
+    """Shift each image by up to `pad` pixels and mirror it with probability 1/2.
 
     A shift leaves zeros at the edge it moves away from, so standardize before, not after.
 
     Parameters
     ----------
     x : (N, H, W, C), any dtype
-        A batch of pictures; not written to.
+        A batch of images; it is not changed.
     rng
-        All draws come from here: a shift down, a shift to the right and a flip per picture.
+        Draws a vertical shift, a horizontal shift and a flip for each image.
     pad
         Zero pixels on each side.
 
@@ -34,7 +34,7 @@ def pad_crop_flip(x: Array, rng: np.random.Generator, pad: int = 4) -> Array:
     Raises
     ------
     TypeError, ValueError
-        If `x` is not a batch of pictures, `rng` no Generator, or `pad` no integer of at least 0.
+        If `x` is not a batch of images, `rng` no Generator, or `pad` no integer of at least 0.
 
     References
     ----------

@@ -1,8 +1,8 @@
-"""Cutting a data set into batches, epoch after epoch, so that a run can be continued to the bit.
+"""Split a data set into batches, epoch after epoch, so that a run can be resumed bit for bit.
 
-Each epoch is a new permutation, drawn when the epoch starts.  To continue in the middle of one it
-is enough to know the order generator's state just before that draw, how many batches were handed
-out, and the augmentation generator's state now; all of it is small and goes into JSON.
+Each epoch is a new permutation, drawn when the epoch starts. To resume in the middle of an epoch,
+three things are enough: the order generator's state just before that draw, the number of batches
+used so far, and the augmentation generator's current state. All of it is small and goes into JSON.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from elunet.data import _checks
 
 
 def _paired(where: str, x: object, y: object) -> tuple[Array, Array]:
-    """Return both as arrays after checking that they have one length, and that it is not 0."""
+    """Return both as arrays, after checking that they have the same length, at least 1."""
     x, y = np.asarray(x), np.asarray(y)
     if not x.ndim or not y.ndim or len(x) != len(y):
         raise ValueError(
@@ -33,7 +33,7 @@ def _paired(where: str, x: object, y: object) -> tuple[Array, Array]:
 def split(
     x: Array, y: Array, fraction: float, seed: Seed = 0
 ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    """Shuffle a data set and cut it in two.
+    """Shuffle a data set and split it in two.
 
     Parameters
     ----------
@@ -41,14 +41,14 @@ def split(
         Examples and labels, of any shape beyond the first axis.
     fraction
         The share of the *second* part, between 0 and 1 exclusive: ``split(x, y, 0.1)`` keeps
-        90 % in the first part and holds out ``round(0.1 * N)`` examples.
+        90 % in the first part and puts ``round(0.1 * N)`` examples into the second.
     seed
         An integer, SeedSequence or Generator; None draws a fresh one.
 
     Returns
     -------
     (x_a, y_a), (x_b, y_b)
-        New arrays; every example is in exactly one of the parts.
+        New arrays; every example is in exactly one part.
 
     Raises
     ------
@@ -86,10 +86,10 @@ class Batches:
             for x, y in batches:
                 ...
 
-    The last batch of an epoch may be smaller.  Batches are copies, in the dtype of `x` and `y`.
-    The order and the augmentation draw from two generators of their own, so neither changes the
-    other.  Leaving a loop early and iterating again begins a new epoch; only after `restore` does
-    iteration go on inside an epoch.  There is one iteration at a time.
+    The last batch of an epoch may be smaller. Batches are copies, in the dtype of `x` and `y`.
+    Order and augmentation draw from two separate generators, so neither affects the other. If you
+    leave a loop early and iterate again, a new epoch begins; only after `restore` does iteration
+    continue inside an epoch. Only one iteration can run at a time.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class Batches:
     batch_size
         Examples in a batch, at least 1.
     shuffle
-        Whether each epoch has an order of its own; otherwise the order given.
+        Whether each epoch has a new random order; otherwise the order of x.
     seed
         An integer, SeedSequence or Generator for order and augmentation; None draws a fresh one.
     augment
@@ -109,7 +109,7 @@ class Batches:
     epoch : int
         Number of the running or next epoch, from 0.
     position : int
-        Batches of that epoch handed out so far; 0 once the epoch is complete.
+        Batches of that epoch used so far; 0 once the epoch is complete.
 
     Raises
     ------
@@ -153,7 +153,7 @@ class Batches:
         return -(-len(self.x) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Array, Array]]:
-        """Go through one epoch, or through the rest of it after `restore`."""
+        """Iterate over one epoch, or over the rest of it after `restore`."""
         if self.position and not self._restored:  # the last epoch was left early
             self.epoch += 1
             self.position = 0
@@ -184,10 +184,10 @@ class Batches:
         self.position = 0
 
     def state(self) -> dict[str, Any]:
-        """Return where the run through the data stands, as plain JSON values.
+        """Return the current place in the data, as values for JSON.
 
-        After k batches of an epoch were handed out, a `Batches` on the same data that is given
-        this state by `restore` yields batch k next, and everything after it, to the bit.
+        If k batches of an epoch were used, a `Batches` on the same data that restores this state
+        yields batch k next and the same batches after it, bit for bit.
         """
         running = self.position > 0
         order = self._before_order if running else self._order_rng.bit_generator.state
@@ -202,13 +202,13 @@ class Batches:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to a `state`; the next iteration continues from there.
+        """Restore a `state`; the next iteration continues from there.
 
         Raises
         ------
         TypeError, ValueError
             If `state` lacks an entry, or belongs to other data, another batch size, order or kind
-            of generator. Nothing is changed then.
+            of generator. Nothing changes then.
         """
         if not isinstance(state, Mapping):
             raise TypeError(f"Batches.restore: expected state as state() gives it, got {state!r}")

@@ -1,10 +1,10 @@
 """CIFAR-10 from its official files, without trusting them.
 
-Nothing is unpacked to disk and no pickled code runs.  An archive must have the official SHA-256
-before it is opened at all; then only the six named regular members are read, in memory.  In the
-binary layout each record is a label byte and three planes of 1,024 pixel bytes.  The python layout
-holds pickles; a walk over their opcodes rebuilds the few lists and strings in them, and what a
-pickle would import and call stays an inert note that is looked at and never run.
+Nothing is unpacked to disk and no pickled code runs. An archive is opened only if it has the
+official SHA-256; then only its six data files are read, in memory. In the binary layout each record
+is a label byte and three planes of 1,024 pixel bytes. The python layout has pickles. A walk over
+their opcodes rebuilds the few lists and strings in them; what a pickle would import and call is
+recorded by name and never run.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _URL = "https://www.cs.toronto.edu/~kriz/"
 _RETRIES = 3
 _TIMEOUT = 30  # seconds without an answer
 _PIXELS = 3 * 32 * 32
-_RECORDS = 10_000  # pictures in a file
+_RECORDS = 10_000  # images in a file
 _LARGEST_PICKLE = 34_000_000  # bytes; the official ones have 31 million
 
 
@@ -75,33 +75,34 @@ _LAYOUTS = (_BINARY, _PYTHON)
 def load_cifar10(
     path: str | os.PathLike[str] | None = None, download: bool = False
 ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    """Load CIFAR-10's 50,000 training and 10,000 test pictures.
+    """Load CIFAR-10's 50,000 training and 10,000 test images.
 
     Parameters
     ----------
     path
         An official folder (``cifar-10-batches-bin`` or ``cifar-10-batches-py``), an official
         archive (``cifar-10-binary.tar.gz`` or ``cifar-10-python.tar.gz``), or a folder that holds
-        one of these; the binary form is preferred, unpacked files to archives.  By default what
-        the environment variable ELUNET_CIFAR10 names, else the user's cache folder.
+        one of these. Binary files are preferred to python files, and folders to archives. By
+        default the folder that the environment variable ELUNET_CIFAR10 names, else the user's
+        cache folder.
     download
-        Whether to fetch the binary archive (170 MB) into `path`, or into the cache folder, when
+        Whether to download the binary archive (170 MB) to `path`, or to the cache folder, if
         nothing is there yet.
 
     Returns
     -------
     (x_train, y_train), (x_test, y_test)
-        Pictures (N, 32, 32, 3) uint8 and labels (N,) int64, indices into `CIFAR10_CLASSES`.
+        Images (N, 32, 32, 3) uint8 and labels (N,) int64, indices into `CIFAR10_CLASSES`.
 
     Raises
     ------
     FileNotFoundError
-        If there is no data set at the place; the message says how to get it.
+        If there is no data set; the message says how to get it.
     ValueError
         If a file is not what it should be: a wrong size or hash, a web page, a member that is a
         link or lies outside the folder, a label above 9.
     RuntimeError
-        If the download fails; the message says how to fetch the archive by other means.
+        If the download fails; the message says how to get the archive otherwise.
 
     References
     ----------
@@ -162,7 +163,7 @@ def _place(path: str | os.PathLike[str] | None) -> tuple[Path, str]:
     import pooch  # here and below: `import elunet` need not wait for it
 
     cache = Path(pooch.os_cache("elunet"))
-    if not cache.is_absolute():  # "~/.cache/elunet", which is no place at all
+    if not cache.is_absolute():  # "~/.cache/elunet", which is no path
         raise FileNotFoundError(
             f"load_cifar10: expected a home folder for the cache, got none; give path, or set "
             f"{_ENVIRONMENT} to the data's folder"
@@ -204,7 +205,7 @@ def _download(folder: Path) -> Path:
     downloader = pooch.HTTPDownloader(progressbar=True, timeout=_TIMEOUT)
     try:
         return Path(fetcher.fetch(_BINARY.archive, downloader=downloader))
-    except ValueError as error:  # pooch's way to report a wrong hash; it keeps no such file
+    except ValueError as error:  # pooch reports a wrong hash like this, and deletes the file
         raise ValueError(
             f"load_cifar10: expected {url} to have sha256 {_BINARY.sha256}, got another file: "
             f"{error}"
@@ -252,7 +253,7 @@ def _read_folder(layout: _Layout, folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _check_archive(layout: _Layout, archive: Path) -> None:
-    """Raise unless the archive is the official one; say in which way it is not."""
+    """Raise unless the archive is the official one; say how it differs."""
     with archive.open("rb") as file:
         start = file.read(64)
         file.seek(0)
@@ -278,7 +279,7 @@ def _check_archive(layout: _Layout, archive: Path) -> None:
 
 
 def _read_archive(layout: _Layout, archive: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of the six data members; everything else in it is checked too."""
+    """Yield name and content of the six data files; check all other members as well."""
     import tarfile
     import zlib
 
@@ -300,7 +301,7 @@ def _read_archive(layout: _Layout, archive: Path) -> Iterator[tuple[str, bytes]]
 
 
 def _check_member(layout: _Layout, archive: Path, member: Any) -> None:
-    """Raise on whatever the official archives do not have: links, ways out, huge members."""
+    """Raise on what the official archives do not have: links, paths outside, huge members."""
     parts = member.name.replace("\\", "/").split("/")
     if member.name.startswith("/") or ":" in member.name or ".." in parts:
         raise ValueError(
@@ -323,7 +324,7 @@ def _check_member(layout: _Layout, archive: Path, member: Any) -> None:
 
 
 def _decode_binary(file: Path, data: bytes) -> tuple[Array, Array]:
-    """Cut records of a label byte and 3,072 pixel bytes: planes (n, 3072) uint8, labels (n,)."""
+    """Return planes (n, 3072) uint8 and labels (n,), from records of 1 + 3,072 bytes."""
     records = np.frombuffer(data, np.uint8).reshape(_RECORDS, 1 + _PIXELS)
     return records[:, 1:], records[:, 0].astype(np.int64)
 
@@ -381,7 +382,7 @@ _TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 def _opcodes(data: bytes) -> Iterator[tuple[Any, Any, int | None]]:
-    """Yield a pickle's opcodes; escapes in a crafted name are no matter for a warning."""
+    """Yield a pickle's opcodes, without warnings about escapes in a crafted name."""
     import pickletools
     import warnings
 
@@ -398,7 +399,7 @@ def _opcodes(data: bytes) -> Iterator[tuple[Any, Any, int | None]]:
 def _read_pickle(file: Path, data: bytes) -> object:
     """Interpret the opcodes that Python 2 wrote CIFAR-10's batches with (pickle protocol 2).
 
-    Any other opcode is an error.  Byte strings come back as text with one character per byte.
+    Any other opcode is an error. Byte strings come back as text with one character per byte.
     """
     stack: list[Any] = []
     marks: list[int] = []

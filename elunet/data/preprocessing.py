@@ -1,11 +1,11 @@
-"""Bringing pixels to a scale that learns well.
+"""Scale pixels so that a network learns well.
 
-Every function takes pictures (N, H, W, C) of an integer or float dtype and returns new float32
-arrays.  Whatever is estimated from data is estimated from the first array given, the training
-split, and then applied to all: ``x_train, x_test = standardize(x_train, x_test)``.  A test split
-that is scaled by its own statistics would leak, and would be scaled differently.
+Every function takes images (N, H, W, C) of an integer or float dtype and returns new float32
+arrays. Statistics are estimated from the first array, the training split, and then applied to all:
+``x_train, x_test = standardize(x_train, x_test)``. A test split that is scaled by its own
+statistics would leak, and would be scaled differently.
 
-Work goes block by block, in float64 inside a block: 50,000 pictures never exist in float64.
+The work is done in blocks, each in float64: 50,000 images are never all in float64.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from elunet._checks import number
 from elunet._types import Array
 from elunet.data import _checks
 
-_BLOCK = 500  # pictures at a time
+_BLOCK = 500  # images at a time
 
 
 def _filled(where: str, name: str, x: object) -> Array:
-    array = _checks.pictures(where, name, x)
+    array = _checks.images(where, name, x)
     if not array.size:
         raise ValueError(f"{where}: expected {name} with at least one pixel, got {array.shape}")
     return array
@@ -32,12 +32,12 @@ def _filled(where: str, name: str, x: object) -> Array:
 def _splits(
     where: str, x_train: object, others: tuple[object, ...], per_pixel: bool
 ) -> list[Array]:
-    """Check all splits, and that they have the shape of the first (or its channels only)."""
+    """Check all splits, and that they have the first one's image shape (or its channels)."""
     train = _filled(where, "x_train", x_train)
     splits = [train]
     first = 1 if per_pixel else 3
     for i, other in enumerate(others):
-        x = _checks.pictures(where, f"others[{i}]", other)
+        x = _checks.images(where, f"others[{i}]", other)
         if x.shape[first:] != train.shape[first:]:
             wanted = (*"NHWC"[:first], *train.shape[first:])
             shape = f"({', '.join(map(str, wanted))})"
@@ -56,7 +56,7 @@ def _require_finite(where: str, name: str, x: Array) -> None:
 
 
 def _blocks(x: Array) -> Iterator[tuple[slice, Array]]:
-    """Go through `x` in blocks, each as float64 rows (pictures, H * W * C)."""
+    """Iterate over `x` in blocks, each as float64 rows (images, H * W * C)."""
     for start in range(0, len(x), _BLOCK):
         block = x[start : start + _BLOCK]
         rows = np.asarray(block.reshape(len(block), -1), np.float64)
@@ -64,7 +64,7 @@ def _blocks(x: Array) -> Iterator[tuple[slice, Array]]:
 
 
 def _affine(x: Array, shift: Array, divisor: Array) -> Array:
-    """Compute (x - shift) / divisor as float32; both broadcast against one picture (H, W, C)."""
+    """Compute (x - shift) / divisor as float32; both broadcast against one image (H, W, C)."""
     out = np.empty(x.shape, np.float32)
     shift = np.broadcast_to(shift, x.shape[1:]).ravel()
     divisor = np.broadcast_to(divisor, x.shape[1:]).ravel()
@@ -78,7 +78,7 @@ def _moments(where: str, x: Array) -> tuple[Array, Array]:
     channels = x.shape[-1]
     count = x.size // channels
     mean = np.zeros(channels)
-    for _, rows in _blocks(x):  # over pictures first: long rows add fast, three channels slowly
+    for _, rows in _blocks(x):  # over images first: long rows add fast, three channels slowly
         mean += rows.sum(axis=0).reshape(-1, channels).sum(axis=0)
     mean /= count
     if not np.isfinite(mean).all():
@@ -98,7 +98,7 @@ def standardize(x_train: Array, *others: Array) -> Array | tuple[Array, ...]:
     """Give each channel mean 0 and standard deviation 1 over the training split.
 
     ``(x - mean) / std`` with the mean and the standard deviation of each channel over all
-    pictures and pixels of `x_train`, for every array.  A constant channel becomes 0.
+    images and pixels of `x_train`, for every array. A constant channel becomes 0.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def standardize(x_train: Array, *others: Array) -> Array | tuple[Array, ...]:
     Returns
     -------
     float32 array, or one for each array given
-        With `x_train` alone the array itself; otherwise a tuple in the order of the arguments.
+        One array for `x_train` alone; otherwise a tuple in the order of the arguments.
 
     Raises
     ------
@@ -139,12 +139,12 @@ def minmax(x_train: Array) -> Array: ...
 @overload
 def minmax(x_train: Array, other: Array, /, *others: Array) -> tuple[Array, ...]: ...
 def minmax(x_train: Array, *others: Array) -> Array | tuple[Array, ...]:
-    """Bring each pixel position and channel to [0, 1] over the training split.
+    """Scale each pixel position and channel to [0, 1] over the training split.
 
     ``(x - low) / (high - low)``, where low and high (H, W, C) are the extremes of each position
-    and channel in `x_train`.  Values of other splits may lie a little outside [0, 1].  A position
-    that is constant in `x_train` is shifted only, and so is 0 there.  The article of the five
-    cases scales each split by its own extremes; call `minmax` once per split for that.
+    and channel in `x_train`. Values of other splits may lie a little outside [0, 1]. A position
+    that is constant in `x_train` is only shifted, so it becomes 0. The article of the five cases
+    scales each split by its own extremes; for that, call `minmax` once for each split.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def minmax(x_train: Array, *others: Array) -> Array | tuple[Array, ...]:
     Returns
     -------
     float32 array, or one for each array given
-        With `x_train` alone the array itself; otherwise a tuple in the order of the arguments.
+        One array for `x_train` alone; otherwise a tuple in the order of the arguments.
 
     Raises
     ------
@@ -175,38 +175,38 @@ def minmax(x_train: Array, *others: Array) -> Array | tuple[Array, ...]:
     low, high = train.min(axis=0).astype(np.float64), train.max(axis=0).astype(np.float64)
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
         _require_finite("minmax", "x_train", train)
-    spread = high - low
-    spread[spread == 0] = 1
-    scaled = tuple(_affine(x, low, spread) for x in splits)
+    extent = high - low
+    extent[extent == 0] = 1
+    scaled = tuple(_affine(x, low, extent) for x in splits)
     return scaled if others else scaled[0]
 
 
 def global_contrast_normalize(x: Array, scale: float = 55.0, eps: float = 1e-8) -> Array:
-    """Give each picture mean 0 and length `scale`, on its own.
+    """Scale each image to mean 0 and Euclidean norm `scale`.
 
-    With m the mean over all pixels and channels of one picture, ``scale * (x - m) / |x - m|``,
-    where ``|.|`` is the Euclidean norm over the picture.  A flat picture, whose norm divided by
-    `scale` is below `eps`, is only shifted.  The default 55, from the Maxout paper's code, is
+    With m the mean over all pixels and channels of one image, ``scale * (x - m) / |x - m|``,
+    where ``|.|`` is the Euclidean norm over the image. A flat image, whose norm divided by
+    `scale` is below `eps`, is only shifted. The default 55, from the Maxout paper's code, is
     about sqrt(32 * 32 * 3): values come out with a deviation of about 1, as `ZCA` expects.
 
     Parameters
     ----------
     x : (N, H, W, C), integer or float
-        Pictures.
+        Images.
     scale
-        The length each picture gets, above 0.
+        The norm of each scaled image, above 0.
     eps
         Smallest divisor, above 0.
 
     Returns
     -------
     (N, H, W, C) float32
-        The scaled pictures.
+        The scaled images.
 
     Raises
     ------
     TypeError, ValueError
-        If `x` is not a stack of pictures, or `scale` or `eps` is not above 0.
+        If `x` is not a batch of images, or `scale` or `eps` is not above 0.
 
     References
     ----------
@@ -221,7 +221,7 @@ def global_contrast_normalize(x: Array, scale: float = 55.0, eps: float = 1e-8) 
     [55.0, 55.0]
     """
     where = "global_contrast_normalize"
-    x = _checks.pictures(where, "x", x)
+    x = _checks.images(where, "x", x)
     scale = number(where, "scale", scale, "(0, inf)")
     eps = number(where, "eps", eps, "(0, inf)")
     out = np.empty(x.shape, np.float32)
@@ -234,12 +234,12 @@ def global_contrast_normalize(x: Array, scale: float = 55.0, eps: float = 1e-8) 
 
 
 class ZCA:
-    """Whitening that changes pictures as little as possible.
+    """Whitening that changes images as little as possible.
 
-    Let m and S be the mean and the covariance of the training pictures as vectors of
-    D = H * W * C values, and S = V diag(d) V^T.  Then ``zca(x) = (x - m) P`` with
+    Let m and S be the mean and the covariance of the training images as vectors of
+    D = H * W * C values, and S = V diag(d) V^T. Then ``zca(x) = (x - m) P`` with
     ``P = V diag((d + eps)^(-1/2)) V^T``: neighboring pixels lose their correlation, and of all
-    whitenings this one stays nearest to x.  Where d is far below `eps`, noise is not amplified.
+    whitenings this one stays nearest to x. Where d is far below `eps`, noise is not amplified.
 
         zca = ZCA().fit(x_train)
         x_train, x_test = zca(x_train), zca(x_test)
@@ -247,13 +247,13 @@ class ZCA:
     Parameters
     ----------
     eps
-        Added to each eigenvalue, above 0.  0.1 is right after `global_contrast_normalize` with
-        its default scale, as in the Maxout paper's code; it has the unit of a variance.
+        Added to each eigenvalue, above 0. 0.1 is right after `global_contrast_normalize` with
+        its default scale, as in the Maxout paper's code; it is a variance.
 
     Attributes
     ----------
     shape : tuple of int or None
-        (H, W, C) of the pictures fitted.
+        (H, W, C) of the images that it was fitted to.
     mean : (D,) float32
         m.
     matrix, inverse_matrix : (D, D) float32
@@ -266,8 +266,8 @@ class ZCA:
 
     Notes
     -----
-    For CIFAR-10 D is 3,072: fitting 50,000 pictures takes ten to forty seconds and a few hundred
-    megabytes beyond the pictures.
+    For CIFAR-10 D is 3,072: fitting 50,000 images takes ten to forty seconds and a few hundred
+    megabytes beyond the images.
 
     References
     ----------
@@ -301,11 +301,11 @@ class ZCA:
         Raises
         ------
         TypeError, ValueError
-            If `x` is not a stack of pictures, has fewer than two, or has a NaN or Inf.
+            If `x` is not a batch of images, has fewer than two, or has a NaN or Inf.
         """
         x = _filled("ZCA.fit", "x", x)
         if len(x) < 2:
-            raise ValueError(f"ZCA.fit: expected x with at least 2 pictures, got {len(x)}")
+            raise ValueError(f"ZCA.fit: expected x with at least 2 images, got {len(x)}")
         size = int(np.prod(x.shape[1:]))
         mean = np.zeros(size)
         for _, rows in _blocks(x):
@@ -327,14 +327,14 @@ class ZCA:
         return self
 
     def __call__(self, x: Array) -> Array:
-        """Whiten pictures (N, H, W, C); float32.
+        """Whiten images (N, H, W, C); float32.
 
         Raises
         ------
         RuntimeError
             Before `fit`.
         TypeError, ValueError
-            If `x` has another dtype or shape than pictures of the kind fitted.
+            If `x` has another dtype or shape than the images that it was fitted to.
         """
         x = self._check("ZCA", x)
         out = np.empty(x.shape, np.float32)
@@ -344,14 +344,14 @@ class ZCA:
         return out
 
     def inverse(self, x: Array) -> Array:
-        """Undo the whitening of pictures (N, H, W, C), up to rounding; float32.
+        """Undo the whitening of images (N, H, W, C), up to rounding; float32.
 
         Raises
         ------
         RuntimeError
             Before `fit`.
         TypeError, ValueError
-            If `x` has another dtype or shape than pictures of the kind fitted.
+            If `x` has another dtype or shape than the images that it was fitted to.
         """
         x = self._check("ZCA.inverse", x)
         out = np.empty(x.shape, np.float32)
@@ -363,7 +363,7 @@ class ZCA:
     def _check(self, where: str, x: object) -> Array:
         if self.shape is None:
             raise RuntimeError(f"{where}: expected fit(x_train) before this call, got no fit yet")
-        array = _checks.pictures(where, "x", x)
+        array = _checks.images(where, "x", x)
         if array.shape[1:] != self.shape:
             wanted = ", ".join(map(str, self.shape))
             raise ValueError(f"{where}: expected x of shape (N, {wanted}), got {array.shape}")

@@ -1,9 +1,9 @@
-"""Ten kinds of shapes, drawn on demand: a small data set that needs no download.
+"""Images of ten kinds of shapes, drawn on demand: a small data set that needs no download.
 
-A shape is a signed distance function d(u, v), negative inside; an edge is then smooth for free,
-because a pixel's coverage is 1/2 - d cut to [0, 1].  Where a shape lies, how large and how turned
-it is, and all colors are random.  So a single pixel tells next to nothing: a linear classifier and
-the nearest neighbor fail, while a small convolutional network gets nearly everything right.
+A shape is a signed distance function d(u, v), negative inside. That makes edges smooth: a pixel's
+coverage is 1/2 - d clipped to [0, 1]. Place, size, rotation and colors are random, so a single
+pixel says next to nothing about the class: a linear classifier and the nearest neighbor fail, while
+a small convolutional network gets nearly everything right.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ SHAPE_CLASSES = (
 """The names of `make_shapes`' labels 0 to 9."""
 
 _SIZE = 32
-_BLOCK = 250  # pictures drawn at a time: their arrays stay in cache
+_BLOCK = 250  # images drawn at a time: their arrays stay in cache
 
 
 # The shapes ------------------------------------------------------------------------------------
 # Functions of coordinates (u to the right, v downwards), each shape about as large as the unit
-# circle and, so that mere brightness tells little, of similar area.  All but the crescent are
+# circle and of similar area, so that brightness alone says little. All but the crescent are
 # symmetric left to right, and the crescent is drawn both ways: a horizontal flip changes no label.
 
 
@@ -131,7 +131,7 @@ def _clouds(rng: np.random.Generator, n: int, cells: int) -> Array:
 
 
 def _draw(label: int, n: int, rng: np.random.Generator) -> Array:
-    """Draw `n` pictures of one class: (n, 32, 32, 3) uint8."""
+    """Draw `n` images of one class: (n, 32, 32, 3) uint8."""
 
     def uniform(low: float, high: float) -> Array:
         return rng.uniform(low, high, n).astype(np.float32)
@@ -141,7 +141,7 @@ def _draw(label: int, n: int, rng: np.random.Generator) -> Array:
     line = np.arange(-1, _SIZE, dtype=np.float32) - (_SIZE - 1) / 2
     y, x = line[:, None], line[None, :]
 
-    # Background: two tones in a ramp, clouds, and a stray disc or two that mean nothing.
+    # Background: two tones in a ramp, clouds, and two discs that have nothing to do with the class.
     light = uniform(0.1, 0.45)
     hue = uniform(0, 2 * np.pi)
     u, v = x[:, 1:], y[1:]
@@ -156,9 +156,9 @@ def _draw(label: int, n: int, rng: np.random.Generator) -> Array:
         tint = _color(light + uniform(-0.3, 0.3), uniform(0, 2 * np.pi), uniform(0.05, 0.25))
         canvas += disc * (tint - canvas)
 
-    # The shape's own coordinates: shifted, turned by up to 20 degrees, stretched a little.
+    # The shape's own coordinates: shifted, rotated by up to 20 degrees, stretched a little.
     radius, angle, stretch = uniform(9, 13), uniform(-0.35, 0.35), uniform(-0.07, 0.07)
-    free = _SIZE / 2 + 2.5 - radius  # a tip may leave the picture
+    free = _SIZE / 2 + 2.5 - radius  # a tip may leave the image
     du = x - (free * uniform(-1, 1))[:, None, None]
     dv = y - (free * uniform(-1, 1))[:, None, None]
     cos, sin = np.cos(angle)[:, None, None], np.sin(angle)[:, None, None]
@@ -168,7 +168,7 @@ def _draw(label: int, n: int, rng: np.random.Generator) -> Array:
     distance = _DISTANCES[label]((cos * du + sin * dv) * u_scale, (cos * dv - sin * du) * v_scale)
     distance = (distance * radius[:, None, None])[..., None]  # in pixels
 
-    # Shadow, then the shape in another hue, its rim a bit deeper.
+    # Shadow, then the shape in another hue, its rim a bit darker.
     canvas *= 1 - 0.3 * np.clip(0.6 - distance[:, :-1, :-1] / 3, 0, 1)
     distance = distance[:, 1:, 1:]
     paint_light = light + uniform(0.38, 0.5)
@@ -184,26 +184,26 @@ def _draw(label: int, n: int, rng: np.random.Generator) -> Array:
 
 
 def make_shapes(n: int, seed: Seed = 0) -> tuple[Array, Array]:
-    """Draw colored pictures of ten kinds of shapes.
+    """Draw color images of ten kinds of shapes.
 
-    One shape a picture, at a random place, 18 to 26 pixels across, turned by up to 20 degrees,
-    lighter than its background of ramps, clouds and stray discs, with noise on top.
-    With 10,000 pictures to learn from, softmax regression on the pixels gets fewer than 40 % of
-    others right and the nearest neighbor fewer than 60 %; a small convolutional network passes
-    85 %.  A horizontal flip changes no label.  The same seed gives the same pictures; parts of
-    one set may serve as training and test split, or use another seed.
+    Each image has one shape at a random place, 18 to 26 pixels across, rotated by up to 20 degrees.
+    It is lighter than its background of ramps, clouds and discs, with noise on top.
+    Trained on 10,000 images, softmax regression on the pixels gets fewer than 40 % of other images
+    right and the nearest neighbor fewer than 60 %; a small convolutional network gets more than
+    85 %. A horizontal flip changes no label. The same seed gives the same images. For a test split,
+    split one set, or use another seed.
 
     Parameters
     ----------
     n
-        Number of pictures, at least 1.
+        Number of images, at least 1.
     seed
         An integer, SeedSequence or Generator; None draws a fresh one.
 
     Returns
     -------
     x : (n, 32, 32, 3) uint8
-        The pictures, in shuffled order.
+        The images, in shuffled order.
     y : (n,) int64
         Their classes, indices into `SHAPE_CLASSES`; class sizes differ by at most one.
 

@@ -20,7 +20,7 @@ class Stage(NamedTuple):
     inputs : tuple of str
         Names of the stages whose results it takes; another name is the graph's input.
     starts : bool
-        Whether its work can be put off. If not, all work before has to be done when its turn comes.
+        Whether its work can be put off, so that nobody has seen its result when the next one runs.
     keeps_output : bool
         Whether it holds on to its own result.
     learns : bool
@@ -40,7 +40,6 @@ class Forward(NamedTuple):
     Attributes
     ----------
     stage : int
-    starts : bool
     donates : bool
         Whether its result may be written over by the one stage that takes it.
     last : tuple of str
@@ -48,7 +47,6 @@ class Forward(NamedTuple):
     """
 
     stage: int
-    starts: bool
     donates: bool
     last: tuple[str, ...]
 
@@ -59,14 +57,15 @@ class Backward(NamedTuple):
     Attributes
     ----------
     stage : int
-    starts : bool
     sends : bool
         Whether something below wants its signal.
+    donates : bool
+        Whether what it sends may be written over, if nobody looks at signals.
     """
 
     stage: int
-    starts: bool
     sends: bool
+    donates: bool
 
 
 def forward(stages: Sequence[Stage], looked_at: bool) -> tuple[Forward, ...]:
@@ -97,7 +96,7 @@ def forward(stages: Sequence[Stage], looked_at: bool) -> tuple[Forward, ...]:
         alone = takers[stage.name] == 1 and not looked_at
         donates = stage.starts and alone and not stage.keeps_output
         last = tuple(source for source, when in last_turn.items() if when == turn)
-        turns.append(Forward(turn, stage.starts, donates, last))
+        turns.append(Forward(turn, donates, last))
     return tuple(turns)
 
 
@@ -112,7 +111,7 @@ def backward(stages: Sequence[Stage], to_input: bool) -> tuple[Backward, ...]:
     """
     learning = {stage.name for stage in stages if stage.learns}
     return tuple(
-        Backward(place, stage.starts, to_input or not learning.isdisjoint(stage.inputs))
+        Backward(place, to_input or not learning.isdisjoint(stage.inputs), stage.starts)
         for place, stage in reversed(list(enumerate(stages)))
         if stage.learns or to_input
     )

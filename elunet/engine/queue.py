@@ -10,7 +10,7 @@ images at a time through a product and the cheap passes around it, while they ar
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from elunet._quiet import quiet
 from elunet.engine import threads
@@ -19,37 +19,8 @@ from elunet.engine.threads import Work
 ENOUGH = 30_000_000  # elementary operations, some milliseconds: more would only hold more memory
 
 
-class Task(NamedTuple):
-    """Work on every item of a batch, an image or a row of one, in any order.
-
-    Attributes
-    ----------
-    work : callable
-        ``work(start, stop, worker)`` does the items from start to stop.
-    items : int
-    cost : float
-        Of all items, in elementary operations; see `elunet.engine.threads.run`.
-    workers : int
-        Among how many shares the items are split; 0 where the numbers do not depend on it.
-    block : int
-        How many items a matrix product takes at once; 0 for other work, which takes any span.
-    after : callable, optional
-        Called once all items are done, by the thread that has them done.
-    last : bool
-        Whether no other task of the queue needs what it gives, so that it can wait for them all.
-    """
-
-    work: Work
-    items: int
-    cost: float
-    workers: int = 0
-    block: int = 0
-    after: Callable[[], None] | None = None
-    last: bool = False
-
-
 class Queue:
-    """Tasks put off, in order, all with as many items.
+    """Work put off, in order, all on as many items.
 
     They form groups, which a worker goes through with a few items at a time: as many as the group's
     one product wants.
@@ -60,28 +31,55 @@ class Queue:
         self.cost = 0.0
         self.groups: list[tuple[list[Work], int]] = []
         self.afterwards: list[Callable[[], None]] = []
-        self.last: list[Task] = []
+        self.last: list[tuple[Work, int, float, int]] = []
 
-    def add(self, task: Task) -> None:
-        """Put a task off."""
-        if task.last:
-            self.last.append(task)
-            return
-        workers = task.workers or self.workers
-        fits = task.items == self.items and workers == (self.workers or workers)
-        if self.groups and (not fits or (task.block and self.cost > ENOUGH)):
-            self._run()
-            workers = task.workers
-        self.items, self.workers = task.items, workers
-        self.cost += task.cost
-        if self.groups and not (task.block and self.groups[-1][1]):
-            works, block = self.groups[-1]
-            works.append(task.work)
-            self.groups[-1] = works, task.block or block
+    def add(
+        self,
+        work: Work,
+        items: int,
+        cost: float,
+        workers: int = 0,
+        block: int = 0,
+        after: Callable[[], None] | None = None,
+        apart: bool = False,
+    ) -> None:
+        """Put work off.
+
+        Parameters
+        ----------
+        work : callable
+            ``work(start, stop, worker)`` does the items from start to stop.
+        items : int
+            Images of the batch, or rows of the one image.
+        cost : float
+            Of all items, in elementary operations; see `elunet.engine.threads.run`.
+        workers : int
+            Among how many shares the items are split; 0 where the numbers do not depend on it.
+        block : int
+            How many items a matrix product takes at once; 0 for other work, which takes any span.
+        after : callable, optional
+            Called once all items are done, by the thread that has them done.
+        apart : bool
+            Whether an item needs more than the same item of the work before.
+        """
+        if self.groups:
+            fits = items == self.items and (workers or self.workers) == (self.workers or workers)
+            if not fits or apart or (block and self.cost > ENOUGH):
+                self._run()
+        self.items, self.workers = items, workers or self.workers
+        self.cost += cost
+        if self.groups and not (block and self.groups[-1][1]):
+            works, its = self.groups[-1]
+            works.append(work)
+            self.groups[-1] = works, block or its
         else:
-            self.groups.append(([task.work], task.block))
-        if task.after is not None:
-            self.afterwards.append(task.after)
+            self.groups.append(([work], block))
+        if after is not None:
+            self.afterwards.append(after)
+
+    def add_last(self, work: Work, items: int, cost: float, workers: int) -> None:
+        """Put work off until all other work is done, which does not need it."""
+        self.last.append((work, items, cost, workers))
 
     def finish(self) -> None:
         """Do what was put off."""
@@ -111,21 +109,22 @@ class Queue:
     @quiet
     def _run_last(self) -> None:
         tasks, self.last = self.last, []
-        workers = max(task.workers for task in tasks)
+        workers = max(among for *_, among in tasks)
+        parts: list[list[tuple[Work, int, int, int]]] = [[] for _ in range(workers)]
+        load = [0.0] * workers
+        for work, items, cost, among in sorted(tasks, key=lambda task: -task[3]):
+            for part in range(among):
+                least = part if among > 1 else load.index(min(load))
+                parts[least].append(
+                    (work, items * part // among, items * (part + 1) // among, part)
+                )
+                load[least] += cost / among
 
         def share(start: int, stop: int, worker: int) -> None:
-            for work, items, _, among, *_ in tasks:
-                if worker < among:
-                    work(items * worker // among, items * (worker + 1) // among, worker)
+            for work, *span in parts[worker]:
+                work(*span)
 
-        threads.run(share, workers, workers, cost=sum(task.cost for task in tasks))
-
-
-def do(task: Task) -> None:
-    """Do one task now."""
-    queue = Queue()
-    queue.add(task)
-    queue.finish()
+        threads.run(share, workers, workers, cost=sum(load))
 
 
 def over(function: Callable[..., None], arrays: Sequence[Any], *others: Any) -> Work:

@@ -32,11 +32,13 @@ class Sum:
 
     def add(self, a: Array, b: Array) -> None:
         """Add ``a @ b``."""
+        # For matrices dot, since matmul keeps the interpreter lock where the product is small.
+        multiply = np.dot if a.ndim == 2 else np.matmul
         if not self.begun:
-            np.matmul(a, b, out=self.array)
+            multiply(a, b, out=self.array)
             self.begun = True
         else:
-            np.matmul(a, b, out=self.product)
+            multiply(a, b, out=self.product)
             self.array += self.product
 
     def value(self) -> Array:

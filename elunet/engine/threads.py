@@ -33,7 +33,9 @@ PRODUCT = 12  # multiply-adds of a matrix product that take as long as one eleme
 LOOK = 3_000  # looks at a number in memory that take about a microsecond
 AWAKE = 0 if numba.config.DISABLE_JIT else 200 * LOOK  # how long a worker looks before it sleeps
 FOREVER = 1 << 62
-APART = 10 * LOOK  # how far workers start apart: two that need the interpreter lock at once lose more
+APART = (
+    10 * LOOK
+)  # how far workers start apart: two that need the interpreter lock at once lose more
 
 Work = Callable[[int, int, int], None]
 """``work(start, stop, worker)`` does the items from start to stop."""

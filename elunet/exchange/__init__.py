@@ -1,8 +1,8 @@
-"""Weights to and from PyTorch and Keras, and whole networks to ONNX.
+"""Export and import of weights (PyTorch, Keras), and export of whole networks (ONNX).
 
-The other libraries need not be there for their weights: arrays go out and come in. They lay the
-same numbers out differently, and here alone is written how. Only `to_onnx` imports a package of
-its own, onnx, when it is called.
+Weights are exchanged as NumPy arrays, so PyTorch and Keras need not be installed. Both lay the same
+numbers out differently; only this package knows how. `to_onnx` imports the package onnx when it is
+called.
 """
 
 from elunet.exchange._keras import from_keras, to_keras

@@ -1,7 +1,7 @@
 """Weights to and from Keras' ``get_weights`` and ``set_weights``.
 
 Keras lays kernels out as elunet does, (kh, kw, C_in, C_out) and (in, out), and flattens channels
-last. What it does not have in a list is names: the order is all.
+last. Its lists of weights have no names, only an order.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from elunet._types import Array
-from elunet.exchange._slots import Slot, as_array, fill, same
+from elunet.exchange._entries import Entry, as_array, fill, same
 from elunet.network import Network
 
 
 def to_keras(net: Network) -> list[Array]:
-    """Return a network's arrays in the order of Keras' ``model.get_weights()``, as copies.
+    """Return copies of a network's arrays in the order of Keras' ``get_weights()``.
 
     Parameters
     ----------
@@ -31,8 +31,8 @@ def to_keras(net: Network) -> list[Array]:
     -----
     This follows Keras' documentation; it was not run against Keras itself. The model needs
     ``BatchNormalization(epsilon=1e-5, momentum=0.9)`` for BatchNorm's defaults (Keras' momentum is
-    the old averages' share), ``use_bias=False`` where a layer has no bias, and ELU's alpha. A model
-    with several paths may list its layers in another order.
+    the weight of the old average), ``use_bias=False`` where a layer has no bias, and ELU's alpha.
+    A model with several paths may list its layers in another order.
 
     References
     ----------
@@ -45,25 +45,25 @@ def to_keras(net: Network) -> list[Array]:
     >>> [array.shape for array in eln.exchange.to_keras(net)]
     [(5, 5, 3, 16), (16,), (16,), (16,), (16,), (16,)]
     """
-    return [slot.give() for slot in _slots(net)]
+    return [entry.exported() for entry in _entries(net)]
 
 
 def from_keras(net: Network, arrays: Sequence[Any]) -> None:
-    """Take weights in the order of Keras' ``model.get_weights()``.
+    """Load weights in the order of Keras' ``model.get_weights()``.
 
     Parameters
     ----------
     net : Network
-        Changed only if everything fits. Where a float64 array comes for one of float32, ours
-        becomes float64, so that nothing is rounded.
+        Changed only if everything fits. A float32 array becomes float64 if Keras' is float64, so
+        nothing is rounded.
     arrays : sequence of array
         See `to_keras`.
 
     Raises
     ------
     TypeError, ValueError
-        If `arrays` is no sequence, there are more or fewer than the network has, or shapes differ;
-        differences are listed.
+        If `arrays` is no sequence, there are more or fewer than the network has, or shapes differ
+        (the error lists all differences).
 
     Examples
     --------
@@ -79,15 +79,15 @@ def from_keras(net: Network, arrays: Sequence[Any]) -> None:
         raise TypeError(
             f"from_keras: expected arrays as a list of arrays, got {type(arrays).__name__}{hint}"
         )
-    slots = _slots(net)
+    entries = _entries(net)
     problems = []
-    if len(arrays) != len(slots):
-        problems = [f"  expected {len(slots)} arrays, got {len(arrays)}"]
-    pairs = [(slot, as_array(array)) for slot, array in zip(slots, arrays, strict=False)]
+    if len(arrays) != len(entries):
+        problems = [f"  expected {len(entries)} arrays, got {len(arrays)}"]
+    pairs = [(entry, as_array(array)) for entry, array in zip(entries, arrays, strict=False)]
     fill("from_keras", "arrays", pairs, problems)
 
 
-def _slots(net: Network) -> list[Slot]:
+def _entries(net: Network) -> list[Entry]:
     """Return a network's arrays in Keras' order."""
     found = [
         (home, key, f"{node.name}.{key}", array.shape)
@@ -96,6 +96,6 @@ def _slots(net: Network) -> list[Slot]:
         for key, array in home.items()
     ]
     return [
-        Slot(home, key, ours, f"array {place}", same(shape))
+        Entry(home, key, ours, f"array {place}", same(shape))
         for place, (home, key, ours, shape) in enumerate(found)
     ]

@@ -1,8 +1,8 @@
-"""Whole networks to ONNX, one layer after the other.
+"""Export of whole networks to ONNX, layer by layer.
 
-ONNX has pictures channels first, elunet channels last. The file takes and gives what the network
-takes and gives; inside, a value is transposed when a layer wants it otherwise, and not before. A
-rule says for a kind of layer which ONNX operators it is; layers themselves know nothing of it.
+ONNX has images channels first, elunet channels last. The file's input and output have the network's
+shapes; inside, a value is transposed only when a layer needs the other layout. A converter turns
+one class of layers into ONNX operators; the layers themselves know nothing about ONNX.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 
 from elunet._types import Array, Shape
-from elunet.checkpoint import write_atomically
-from elunet.exchange._slots import output_shapes
+from elunet.exchange._entries import output_shapes
 from elunet.layers import (
     ELU,
     Add,
@@ -38,6 +37,7 @@ from elunet.layers import (
     Tanh,
 )
 from elunet.network import INPUT, Network
+from elunet.storage.files import write_atomically
 
 OPSET = 17
 OUTPUT = "output"
@@ -46,15 +46,15 @@ FIRST, LAST = "channels first", "channels last"
 
 
 class OnnxGraph:
-    """The ONNX graph in the making, as a rule for a layer of one's own sees it.
+    """An ONNX graph under construction, for the converter of a custom layer.
 
-    A value is a text, the name of a tensor in the graph: rules get such names, put operators
-    between them, and return one.
+    A value is the name of a tensor in the graph, a str. A converter gets the names of the layer's
+    inputs, adds operators, and returns the name of the output.
 
     Examples
     --------
-    A rule for a layer that computes ``x sigmoid(beta x)``, to be given to `to_onnx` as
-    ``rules={Swish: swish}``:
+    A converter for a layer that computes ``x sigmoid(beta x)``, passed to `to_onnx` as
+    ``converters={Swish: swish}``:
 
     >>> def swish(graph, layer, x):
     ...     beta = graph.constant(layer.params["beta"], "beta")
@@ -76,7 +76,7 @@ class OnnxGraph:
         Parameters
         ----------
         operator : str
-            Such as "Mul"; one with a single output.
+            Such as "Mul"; it has a single output.
         *inputs : str
         **attributes
             As in ONNX' list of operators.
@@ -93,7 +93,7 @@ class OnnxGraph:
         ----------
         array : array or float
         name : str, default "constant"
-            The layer's name is put before it.
+            The name of the array; the layer's name is put in front.
         """
         array = np.asarray(array)
         array = np.asarray(array, np.float32 if array.dtype.kind == "f" else None, order="C")
@@ -102,12 +102,12 @@ class OnnxGraph:
         return name
 
     def shape(self, value: str) -> Shape:
-        """Return the shape, without the batch and in elunet's order of axes, of a layer's input.
+        """Return the shape of a layer's input, without the batch and channels last.
 
         Raises
         ------
         ValueError
-            If `value` is not one of the names that the rule was given.
+            If `value` is not one of the names that the converter got.
         """
         for known in self._values.values():
             if value in known.names.values():
@@ -115,13 +115,13 @@ class OnnxGraph:
         raise ValueError(f"OnnxGraph: expected value as a layer's input, got {value!r}")
 
     def _fresh(self, name: str) -> str:
-        """Return "conv1.W", and "conv1.W_2" where there is one already."""
+        """Return "conv1.W", or "conv1.W_2" if that is taken."""
         name = f"{self._layer}.{name}"  # no layer's name has a dot, so no two layers' names meet
         self._names[name] += 1
         return name if self._names[name] == 1 else f"{name}_{self._names[name]}"
 
     def _laid_out(self, value: _Value, layout: str) -> str:
-        """Return a value's name in this layout; transposed, once, if it is not there yet."""
+        """Return a value's name in this layout; transpose it, once, if it has another."""
         rank = len(value.shape) + 1
         if rank == 2:  # rows have one layout
             return next(iter(value.names.values()))
@@ -134,13 +134,13 @@ class OnnxGraph:
         return value.names[layout]
 
 
-Rule = Callable[..., str]
-"""``rule(graph, layer, x) -> y``, names of tensors; with one x more for each further input."""
+Converter = Callable[..., str]
+"""``convert(graph, layer, x) -> y``, names of tensors; one more x for each further input."""
 
 
 @dataclass
 class _Value:
-    """A layer's output: its names in the layouts in which it is there, and elunet's shape."""
+    """A layer's output: its name in each layout that exists, and elunet's shape."""
 
     names: dict[str, str]
     shape: Shape
@@ -150,37 +150,37 @@ def to_onnx(
     net: Network,
     input_shape: Sequence[int],
     file: str | os.PathLike[str],
-    rules: Mapping[type[Layer], Rule] | None = None,
+    converters: Mapping[type[Layer], Converter] | None = None,
 ) -> None:
-    """Write a network, as it predicts, to an ONNX file (opset 17, float32).
+    """Export a network for inference to an ONNX file (opset 17, float32).
 
     Parameters
     ----------
     net : Network
     input_shape : tuple of int
-        One picture's shape without the batch, (H, W, C); the file is for pictures of this size.
+        One image's shape without the batch, (H, W, C); the file is for images of this size.
     file : path
-        It has one input, "input", and one output, "output", of the network's own shapes,
-        (N, H, W, C) and for instance (N, classes), for any N.
-    rules : dict of Layer class to callable, optional
-        For layers of one's own: ``rule(graph, layer, x) -> y``, see `OnnxGraph`. x and y are names
-        of tensors, laid out as in the layer: channels last. A rule holds for subclasses, too, and
-        comes before elunet's own.
+        It has one input, "input", and one output, "output", with the network's shapes, such as
+        (N, H, W, C) and (N, classes), for any N.
+    converters : dict of Layer class to callable, optional
+        For custom layers: ``convert(graph, layer, x) -> y``, see `OnnxGraph`. x and y are names of
+        tensors with the layer's layout, channels last. A converter is used for subclasses as well,
+        and before elunet's own.
 
     Raises
     ------
     ImportError
         If the package onnx is missing: ``pip install onnx``.
     TypeError, ValueError
-        If the network does not take pictures of this shape, or has a layer without a rule.
+        If the network does not take images of this shape, or has a layer without a converter.
     OSError
         If the file cannot be written.
 
     Notes
     -----
-    Dropout leaves no trace, and BatchNorm uses its running averages. A subclass of one of elunet's
-    layers is written like that one unless it has a `forward` of its own, which needs a rule. The
-    file is checked by onnx's own checker before it is written.
+    Dropout is left out, and BatchNorm uses its running averages. A subclass of one of elunet's
+    layers is converted like that layer, unless it has its own `forward`; then it needs a converter.
+    onnx's checker checks the model before it is written.
 
     References
     ----------
@@ -201,16 +201,16 @@ def to_onnx(
     values[INPUT] = _Value({LAST: INPUT}, shapes[INPUT])
     for node in net.nodes:
         graph._layer = node.name
-        layout, rule = _rule(node.layer, node.name, rules or {})
+        layout, converter = _converter(node.layer, node.name, converters or {})
         inputs = [values[source] for source in node.inputs]
-        if layout == "":  # whatever is there
+        if layout == "":  # any
             layout = next(iter(inputs[0].names))
         taken = [graph._laid_out(value, layout) for value in inputs]
-        name = rule(graph, node.layer, *taken)
+        name = converter(graph, node.layer, *taken)
         if not isinstance(name, str):
             raise TypeError(
-                f"to_onnx: expected the rule for {node.name} ({node.layer!r}) to return the name of"
-                f" a tensor, got {name!r}"
+                f"to_onnx: expected the converter for {node.name} ({node.layer!r}) to return the"
+                f" name of a tensor, got {name!r}"
             )
         values[node.name] = _Value({layout: name}, shapes[node.name])
     graph._layer = OUTPUT
@@ -242,17 +242,19 @@ def _import_onnx() -> Any:
         ) from error
 
 
-def _rule(layer: Layer, name: str, rules: Mapping[type[Layer], Rule]) -> tuple[str, Rule]:
-    """Return a layer's rule and the layout that it wants."""
+def _converter(
+    layer: Layer, name: str, converters: Mapping[type[Layer], Converter]
+) -> tuple[str, Converter]:
+    """Return a layer's converter and the layout that it needs."""
     for kind in type(layer).__mro__:
-        if kind in rules:
-            return LAST, rules[kind]
+        if kind in converters:
+            return LAST, converters[kind]
     for kind in type(layer).__mro__:
-        if kind in RULES and type(layer).forward is kind.forward:
-            return RULES[kind]
+        if kind in CONVERTERS and type(layer).forward is kind.forward:
+            return CONVERTERS[kind]
     raise ValueError(
-        f"to_onnx: expected a layer that it has a rule for, got {name}: {layer!r}; say how with"
-        f" rules={{{type(layer).__name__}: rule}} (see eln.exchange.OnnxGraph)"
+        f"to_onnx: expected a layer with a converter, got {name}: {layer!r}; give one with"
+        f" converters={{{type(layer).__name__}: convert}} (see eln.exchange.OnnxGraph)"
     )
 
 
@@ -280,12 +282,12 @@ def _batch_norm(graph: OnnxGraph, layer: BatchNorm, x: str) -> str:
     return graph.node("BatchNormalization", x, *inputs, epsilon=layer.eps)
 
 
-def _pool(operator: str) -> Rule:
-    def rule(graph: OnnxGraph, layer: MaxPool2D | MeanPool2D, x: str) -> str:
+def _pool(operator: str) -> Converter:
+    def convert(graph: OnnxGraph, layer: MaxPool2D | MeanPool2D, x: str) -> str:
         size, stride = [layer.size] * 2, [layer.stride] * 2
         return graph.node(operator, x, kernel_shape=size, strides=stride)
 
-    return rule
+    return convert
 
 
 def _global_mean(graph: OnnxGraph, layer: GlobalMeanPool2D, x: str) -> str:
@@ -295,8 +297,8 @@ def _global_mean(graph: OnnxGraph, layer: GlobalMeanPool2D, x: str) -> str:
 def _elu(graph: OnnxGraph, layer: ELU, x: str) -> str:
     """Write ELU without the operator Elu.
 
-    Runtimes compute that one as e^x - 1, in which a small x is rounded away; deep in a network that
-    was not trained yet all numbers may be small. With t = tanh(x / 2), e^x - 1 = 2 t / (1 - t).
+    Runtimes compute Elu as e^x - 1, which loses a small x to rounding; deep in an untrained network
+    all numbers may be small. With t = tanh(x / 2), e^x - 1 = 2 t / (1 - t).
     """
     below = graph.node("Min", x, graph.constant(0.0, "zero"))
     t = graph.node("Tanh", graph.node("Mul", below, graph.constant(0.5, "half")))
@@ -309,7 +311,7 @@ def _shifted_relu(graph: OnnxGraph, layer: ShiftedReLU, x: str) -> str:
     return graph.node("Max", x, graph.constant(-1.0))
 
 
-RULES: dict[type[Layer], tuple[str, Rule]] = {
+CONVERTERS: dict[type[Layer], tuple[str, Converter]] = {
     Conv2D: (FIRST, _conv),
     Linear: (LAST, _linear),
     ELU: ("", _elu),
@@ -326,4 +328,4 @@ RULES: dict[type[Layer], tuple[str, Rule]] = {
     Flatten: (LAST, lambda graph, layer, x: graph.node("Flatten", x)),
     Add: ("", lambda graph, layer, *x: graph.node("Sum", *x)),
 }
-"""For each kind of layer the layout that its rule wants ("": any), and the rule."""
+"""For each class of layer the layout that its converter needs ("": any), and the converter."""

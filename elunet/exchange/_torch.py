@@ -1,8 +1,8 @@
 """Weights to and from PyTorch.
 
-PyTorch keeps a convolution's weight as (C_out, C_in, kh, kw), a Linear's as (out, in), and its
-pictures channels first. So a Linear behind Flatten meets the same numbers in another order, and its
-rows have to be put into that order, too; for this the picture's shape before Flatten is needed.
+PyTorch keeps a convolution's weight as (C_out, C_in, kh, kw), a Linear's as (out, in), and images
+channels first. So a Linear after Flatten gets the same numbers in another order, and its rows have
+to be reordered as well. For this the image's shape before Flatten is needed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from elunet._types import Array, Shape
-from elunet.exchange._slots import Layout, Slot, as_array, fill, output_shapes, same
+from elunet.exchange._entries import Entry, Layout, as_array, fill, output_shapes, same
 from elunet.layers import Add, BatchNorm, Conv2D, Flatten, Linear, Softmax
 from elunet.network import INPUT, Network, Node
 
@@ -24,25 +24,25 @@ COUNTER = "num_batches_tracked"
 def to_torch(
     net: Network, names: Mapping[str, str] | None = None, input_shape: Sequence[int] | None = None
 ) -> dict[str, Array]:
-    """Return a network's arrays with PyTorch's names and layout, as copies.
+    """Return copies of a network's arrays with PyTorch's names and layouts.
 
     Parameters
     ----------
     net : Network
     names : dict of str to str, optional
-        The module's name for each layer's, such as ``{"conv1": "features.0"}``; see `torch_names`.
-        A layer that is not in it keeps its name.
+        The PyTorch module's name for each layer, such as ``{"conv1": "features.0"}``; see
+        `torch_names`. A layer that is not in it keeps its name.
     input_shape : tuple of int, optional
-        One picture's shape (H, W, C). Needed if there is a Flatten: PyTorch flattens (C, H, W), so
-        what follows has its rows in another order.
+        One image's shape (H, W, C). Needed if there is a Flatten: PyTorch flattens (C, H, W), so
+        the next layer's rows are in another order.
 
     Returns
     -------
     dict of str to array
         ``{"conv1.weight": array, "conv1.bias": array, ...}`` in forward order, in the arrays' own
-        dtypes: float32 parameters, and the running averages of BatchNorm in float64, which
-        ``load_state_dict`` casts to what the module has. Its ``num_batches_tracked`` is 0, since
-        elunet does not count them; with a fixed momentum PyTorch does not read it.
+        dtypes: float32 for parameters, float64 for BatchNorm's running averages, which
+        ``load_state_dict`` casts to the module's dtype. ``num_batches_tracked`` is 0, since elunet
+        does not count batches; PyTorch does not read it if the momentum is fixed.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def to_torch(
 
     Notes
     -----
-    A layer that is none of elunet's own keeps its arrays' names and layout.
+    The arrays of a custom layer keep their names and layout.
 
     Examples
     --------
@@ -65,8 +65,8 @@ def to_torch(
     {'0.weight': (16, 3, 5, 5), '0.bias': (16,)}
     """
     arrays = {}
-    for node, slots in _slots("to_torch", net, names, input_shape):
-        arrays.update({slot.theirs: slot.give() for slot in slots})
+    for node, entries in _entries("to_torch", net, names, input_shape):
+        arrays.update({entry.theirs: entry.exported() for entry in entries})
         if isinstance(node.layer, BatchNorm):
             arrays[_join(_module(node, names), COUNTER)] = np.zeros((), np.int64)
     return arrays
@@ -78,33 +78,33 @@ def from_torch(
     names: Mapping[str, str] | None = None,
     input_shape: Sequence[int] | None = None,
 ) -> None:
-    """Take weights from PyTorch into a network of the same layers.
+    """Load weights from PyTorch into a network with the same layers.
 
     Parameters
     ----------
     net : Network
-        Changed only if everything fits. Where a float64 array comes for one of float32, ours
-        becomes float64, so that nothing is rounded.
+        Changed only if everything fits. A float32 array becomes float64 if PyTorch's is float64, so
+        nothing is rounded.
     state_dict : dict of str to tensor or array
-        What a module's ``state_dict()`` gives. ``num_batches_tracked`` is passed over.
+        From a module's ``state_dict()``. ``num_batches_tracked`` is ignored.
     names, input_shape : optional
         As in `to_torch`.
 
     Raises
     ------
     TypeError, ValueError
-        If `state_dict` is no dictionary; if names or shapes differ from the network's, which are
-        then listed; if `names` or `input_shape` does not fit, or is needed and missing.
+        If `state_dict` is no dictionary; if names or shapes differ from the network's (the error
+        lists all differences); if `names` or `input_shape` does not fit, or is needed and missing.
 
     Notes
     -----
-    Only arrays come over. That the layers do the same is for you to see to: strides and padding,
-    ELU's alpha, BatchNorm's eps. "same" is PyTorch's at stride 1; at larger strides PyTorch has no
-    "same", and elunet's may put one more row of zeros below than above.
+    Only arrays are loaded. You have to make sure that the layers do the same: strides and padding,
+    ELU's alpha, BatchNorm's eps. "same" agrees with PyTorch at stride 1. At larger strides PyTorch
+    has no "same", and elunet may pad with one more row of zeros below than above.
 
     Examples
     --------
-    To take a part only, put it over the network's own:
+    To load only a part, combine it with the network's own arrays:
     ``from_torch(net, {**to_torch(net), **part})``.
 
     >>> import numpy as np
@@ -115,31 +115,32 @@ def from_torch(
     array([[5., 6.]])
     """
     found = _checked("from_torch", state_dict)
-    slots = [slot for _, some in _slots("from_torch", net, names, input_shape) for slot in some]
-    wanted = {slot.theirs for slot in slots}
+    listed = _entries("from_torch", net, names, input_shape)
+    entries = [entry for _, of_layer in listed for entry in of_layer]
+    wanted = {entry.theirs for entry in entries}
     problems = [
-        f"  {slot.theirs}, here {slot.ours}: not in the state_dict"
-        for slot in slots
-        if slot.theirs not in found
+        f"  {entry.theirs}, here {entry.ours}: not in the state_dict"
+        for entry in entries
+        if entry.theirs not in found
     ]
     problems += [
         f"  {name}: not in the network"
         for name in found
         if name not in wanted and _split(name)[1] != COUNTER
     ]
-    pairs = [(slot, as_array(found[slot.theirs])) for slot in slots if slot.theirs in found]
+    pairs = [(entry, as_array(found[entry.theirs])) for entry in entries if entry.theirs in found]
     fill("from_torch", "state_dict", pairs, problems)
 
 
 def torch_names(net: Network, state_dict: Mapping[str, Any]) -> dict[str, str]:
-    """Pair a network's layers with a module's submodules, by their order.
+    """Match a network's layers with a module's submodules, by their order.
 
     Parameters
     ----------
     net : Network
     state_dict : dict
-        Its order is that in which the module's ``__init__`` made its submodules, which is usually,
-        but need not be, the order in which they are called: look at the pairs.
+        Its order is the order in which the module's ``__init__`` made its submodules. Usually, but
+        not always, they are called in the same order: look at the result.
 
     Returns
     -------
@@ -149,7 +150,8 @@ def torch_names(net: Network, state_dict: Mapping[str, Any]) -> dict[str, str]:
     Raises
     ------
     TypeError, ValueError
-        If `state_dict` is no dictionary, or there are not as many submodules with arrays as layers.
+        If `state_dict` is no dictionary, or it has not as many submodules as the network has layers
+        with arrays.
 
     Examples
     --------
@@ -178,12 +180,12 @@ def _checked(owner: str, state_dict: object) -> Mapping[str, Any]:
     )
 
 
-def _slots(
+def _entries(
     owner: str,
     net: Network,
     names: Mapping[str, str] | None,
     input_shape: Sequence[int] | None,
-) -> list[tuple[Node, list[Slot]]]:
+) -> list[tuple[Node, list[Entry]]]:
     """Return every layer's arrays with PyTorch's names and layouts."""
     unknown = sorted(set(names or {}) - set(net.names))
     if unknown:
@@ -192,20 +194,20 @@ def _slots(
     listed = []
     taken: dict[str, str] = {}
     for node in net.nodes:
-        slots = []
+        entries = []
         for home in (node.layer.params, node.layer.state):
             for key, array in home.items():
                 theirs = _join(_module(node, names), _their_key(node, key))
                 ours = f"{node.name}.{key}"
                 if theirs in taken:
                     raise ValueError(
-                        f"{owner}: expected a name of its own for each array, got {theirs} for"
+                        f"{owner}: expected a different name for each array, got {theirs} for"
                         f" {taken[theirs]} and {ours}"
                     )
                 taken[theirs] = ours
                 layout = _layout(node, key, array.shape, orders[node.name])
-                slots.append(Slot(home, key, ours, theirs, layout))
-        listed.append((node, slots))
+                entries.append(Entry(home, key, ours, theirs, layout))
+        listed.append((node, entries))
     return listed
 
 
@@ -239,17 +241,17 @@ def _first(axes: int) -> Shape:
 
 
 def _orders(owner: str, net: Network, input_shape: Sequence[int] | None) -> dict[str, Shape | None]:
-    """Return for each layer the picture's shape that its input's features are a flattened one of.
+    """Return, for each layer, the shape of the image that its input was flattened from.
 
-    None where they are no flattened picture. Layers that work number by number hand the order on;
-    a Linear ends it.
+    None if the input is no flattened image. Elementwise layers keep the order of features, and a
+    Linear ends it.
     """
     flattens = [node.name for node in net.nodes if isinstance(node.layer, Flatten)]
     if not flattens:
         return dict.fromkeys(net.names)
     if input_shape is None:
         raise ValueError(
-            f"{owner}: expected input_shape, one picture's (H, W, C), got None; {flattens[0]}"
+            f"{owner}: expected input_shape, one image's (H, W, C), got None; {flattens[0]}"
             " flattens in another order than PyTorch, which has channels first"
         )
     shapes = output_shapes(owner, net, input_shape)
@@ -260,7 +262,7 @@ def _orders(owner: str, net: Network, input_shape: Sequence[int] | None) -> dict
         if len(coming) > 1:
             raise ValueError(
                 f"{owner}: expected the inputs of {node.name} to have their features in one order,"
-                f" got {', '.join(node.inputs)}, of which some are flattened pictures"
+                f" got {', '.join(node.inputs)}, of which some are flattened images"
             )
         (order,) = coming
         arrives[node.name] = order
@@ -274,9 +276,9 @@ def _orders(owner: str, net: Network, input_shape: Sequence[int] | None) -> dict
             leaves[node.name] = None
             if order is not None and not isinstance(node.layer, Linear):
                 raise ValueError(
-                    f"{owner}: expected a Linear or a layer that works number by number on what"
-                    f" Flatten gives, got {node.layer!r} ({node.name}), of which it is not known"
-                    " how it changes with the order of its features"
+                    f"{owner}: expected a Linear or an elementwise layer after Flatten, got"
+                    f" {node.layer!r} ({node.name}), and do not know how it depends on the order of"
+                    " its features"
                 )
     return arrives
 

@@ -1,8 +1,8 @@
 """The one decorator of all kernels: compiled at first use, kept on disk where that is possible.
 
-Kernels run without the interpreter lock (`nogil`), on one thread each: `elunet.parallel` gives each
-thread its share. Of the fast floating-point rules they use only contraction (a*b + c in one
-rounding), which leaves NaN, infinity and the order of sums as they are.
+Kernels run without the interpreter lock (`nogil`), on one thread each: `elunet.engine.threads`
+gives each thread its share. Of the fast floating-point rules they use only contraction (a*b + c in
+one rounding), which leaves NaN, infinity and the order of sums as they are.
 """
 
 from __future__ import annotations

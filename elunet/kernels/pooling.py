@@ -1,13 +1,17 @@
 """Max and mean pooling over square windows, both ways.
 
-The channels lie next to each other in memory, so the innermost loops run over them: each position
-of a window is one pass over a vector of channels, without branches.
+The channels of a pixel lie next to each other in memory: some of them are one vector, which goes
+through all pixels of a window. Results are written in their order in memory, so what a vector
+writes beyond a pixel's channels is written over with the next pixel's.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from elunet._types import Array
 from elunet.kernels._jit import jit
+from elunet.kernels.lanes import LANES, below, fill, load, store, where
 
 
 @jit
@@ -18,27 +22,49 @@ def max_pool(x: Array, size: int, stride: int, y: Array, winner: Array) -> None:
 
     Parameters
     ----------
-    x : array of shape (N, H, W, C)
+    x : C-contiguous array of shape (N, H, W, C)
     size, stride : int
-        Side of the window and the step between windows; all windows lie inside the picture.
-    y : array of shape (N, H_out, W_out, C)
-    winner : integer array of y's shape
+        Side of the window and the step between windows; all windows lie inside the image.
+    y : C-contiguous array of shape (N, H_out, W_out, C)
+    winner : C-contiguous integer array of y's shape
         u * size + v for the pixel in row u and column v of the window.
     """
-    pictures, out_height, out_width, channels = y.shape
-    for n in range(pictures):
+    images, out_height, out_width, channels = y.shape
+    height, width = x.shape[1:3]
+    line = width * channels  # numbers of a row of pixels
+    values, largest, winners = x.reshape(-1), y.reshape(-1), winner.reshape(-1)
+    place = 0
+    for n in range(images):
         for i in range(out_height):
-            for j in range(out_width):
-                for c in range(channels):
-                    y[n, i, j, c] = x[n, i * stride, j * stride, c]
-                    winner[n, i, j, c] = 0
-                for k in range(1, size * size):
-                    row, column = i * stride + k // size, j * stride + k % size
-                    for c in range(channels):
-                        value = x[n, row, column, c]
-                        better = (value > y[n, i, j, c]) | (value != value)
-                        y[n, i, j, c] = value if better else y[n, i, j, c]
-                        winner[n, i, j, c] = k if better else winner[n, i, j, c]
+            first = (n * height + i * stride) * line
+            inside = first + size * line + LANES <= x.size
+            inside = inside and place + out_width * channels + LANES <= y.size
+            for _ in range(out_width):
+                for c in range(0, channels, LANES):
+                    here = first + c
+                    if size == 2:  # as a constant, for which the compiler needs no loop
+                        best, won = _largest(values, here, 2, line, channels, winners, inside)
+                    else:
+                        best, won = _largest(values, here, size, line, channels, winners, inside)
+                    store(largest, place + c, best, inside)
+                    store(winners, place + c, won, inside)
+                place += channels
+                first += stride * channels
+
+
+@jit
+def _largest(
+    x: Array, first: Any, size: int, line: int, channels: int, winners: Array, inside: bool
+) -> Any:
+    """Return a window's largest values, and their places in the type of `winners`."""
+    best, won = load(x, first, inside), fill(winners.dtype.type(0))
+    for u in range(size):
+        for v in range(size):
+            value = load(x, first + u * line + v * channels, inside)
+            better = (value > best) | (value != value)
+            best = where(better, value, best)
+            won = where(better, fill(winners.dtype.type(u * size + v)), won)
+    return best, won
 
 
 @jit
@@ -47,24 +73,38 @@ def max_pool_backward(dy: Array, winner: Array, size: int, stride: int, dx: Arra
 
     Parameters
     ----------
-    dy, winner : arrays of shape (N, H_out, W_out, C)
+    dy, winner : C-contiguous arrays of shape (N, H_out, W_out, C)
     size, stride : int
-    dx : array of shape (N, H, W, C), written whole
+    dx : C-contiguous array of shape (N, H, W, C), written whole
     """
-    pictures, out_height, out_width, channels = dy.shape
-    zero = dy.dtype.type(0)
-    once = size == stride and dx.shape[1:3] == (size * out_height, size * out_width)
-    for n in range(pictures):
-        if not once:  # some pixels lie in several windows, or in none
-            dx[n] = zero
+    images, out_height, out_width, channels = dy.shape
+    height, width = dx.shape[1:3]
+    line = width * channels
+    source, winners, target = dy.reshape(-1), winner.reshape(-1), dx.reshape(-1)
+    nothing = fill(dy.dtype.type(0))
+    once = _covers_once(dy, size, stride, dx)
+    if not once:
+        dx[...] = 0
+    for n in range(images):
         for i in range(out_height):
-            for j in range(out_width):
-                for k in range(size * size):
-                    row, column = i * stride + k // size, j * stride + k % size
-                    for c in range(channels):
-                        before = zero if once else dx[n, row, column, c]
-                        won = winner[n, i, j, c] == k
-                        dx[n, row, column, c] = before + (dy[n, i, j, c] if won else zero)
+            for u in range(size):
+                first = (n * out_height + i) * out_width * channels
+                place = (n * height + i * stride + u) * line
+                inside = first + out_width * channels + LANES <= dy.size
+                inside = inside and place + line + LANES <= dx.size
+                for _ in range(out_width):
+                    for v in range(size):
+                        k = fill(winners.dtype.type(u * size + v))
+                        for c in range(0, channels, LANES):
+                            here = place + v * channels + c
+                            won = load(winners, first + c, inside) == k
+                            share = where(won, load(source, first + c, inside), nothing)
+                            if not once:
+                                its = below(channels - c)
+                                share = load(target, here, inside) + where(its, share, nothing)
+                            store(target, here, share, inside)
+                    first += channels
+                    place += stride * channels
 
 
 @jit
@@ -73,23 +113,41 @@ def mean_pool(x: Array, size: int, stride: int, y: Array) -> None:
 
     Parameters
     ----------
-    x : array of shape (N, H, W, C)
+    x : C-contiguous array of shape (N, H, W, C)
     size, stride : int
-    y : array of shape (N, H_out, W_out, C)
+    y : C-contiguous array of shape (N, H_out, W_out, C)
     """
-    pictures, out_height, out_width, channels = y.shape
-    share = x.dtype.type(1) / x.dtype.type(size * size)
-    for n in range(pictures):
+    images, out_height, out_width, channels = y.shape
+    height, width = x.shape[1:3]
+    line = width * channels
+    values, means = x.reshape(-1), y.reshape(-1)
+    share = fill(x.dtype.type(1) / x.dtype.type(size * size))
+    place = 0
+    for n in range(images):
         for i in range(out_height):
-            for j in range(out_width):
-                for c in range(channels):
-                    y[n, i, j, c] = x[n, i * stride, j * stride, c]
-                for k in range(1, size * size):
-                    row, column = i * stride + k // size, j * stride + k % size
-                    for c in range(channels):
-                        y[n, i, j, c] += x[n, row, column, c]
-                for c in range(channels):
-                    y[n, i, j, c] *= share
+            first = (n * height + i * stride) * line
+            inside = first + size * line + LANES <= x.size
+            inside = inside and place + out_width * channels + LANES <= y.size
+            for _ in range(out_width):
+                for c in range(0, channels, LANES):
+                    if size == 2:
+                        total = _sum(values, first + c, 2, line, channels, inside)
+                    else:
+                        total = _sum(values, first + c, size, line, channels, inside)
+                    store(means, place + c, total * share, inside)
+                place += channels
+                first += stride * channels
+
+
+@jit
+def _sum(x: Array, first: Any, size: int, line: int, channels: int, inside: bool) -> Any:
+    """Return the sums over a window."""
+    total = load(x, first, inside)
+    for u in range(size):
+        for v in range(size):
+            if u > 0 or v > 0:
+                total = total + load(x, first + u * line + v * channels, inside)
+    return total
 
 
 @jit
@@ -98,21 +156,40 @@ def mean_pool_backward(dy: Array, size: int, stride: int, dx: Array) -> None:
 
     Parameters
     ----------
-    dy : array of shape (N, H_out, W_out, C)
+    dy : C-contiguous array of shape (N, H_out, W_out, C)
     size, stride : int
-    dx : array of shape (N, H, W, C), written whole
+    dx : C-contiguous array of shape (N, H, W, C), written whole
     """
-    pictures, out_height, out_width, channels = dy.shape
-    zero = dy.dtype.type(0)
-    once = size == stride and dx.shape[1:3] == (size * out_height, size * out_width)
-    share = dy.dtype.type(1) / dy.dtype.type(size * size)
-    for n in range(pictures):
-        if not once:  # some pixels lie in several windows, or in none
-            dx[n] = zero
+    images, out_height, out_width, channels = dy.shape
+    height, width = dx.shape[1:3]
+    line = width * channels
+    source, target = dy.reshape(-1), dx.reshape(-1)
+    part, nothing = fill(dy.dtype.type(1) / dy.dtype.type(size * size)), fill(dy.dtype.type(0))
+    once = _covers_once(dy, size, stride, dx)
+    if not once:
+        dx[...] = 0
+    for n in range(images):
         for i in range(out_height):
-            for j in range(out_width):
-                for k in range(size * size):
-                    row, column = i * stride + k // size, j * stride + k % size
-                    for c in range(channels):
-                        before = zero if once else dx[n, row, column, c]
-                        dx[n, row, column, c] = before + dy[n, i, j, c] * share
+            for u in range(size):
+                first = (n * out_height + i) * out_width * channels
+                place = (n * height + i * stride + u) * line
+                inside = first + out_width * channels + LANES <= dy.size
+                inside = inside and place + line + LANES <= dx.size
+                for _ in range(out_width):
+                    for v in range(size):
+                        for c in range(0, channels, LANES):
+                            here = place + v * channels + c
+                            share = load(source, first + c, inside) * part
+                            if not once:
+                                its = below(channels - c)
+                                share = load(target, here, inside) + where(its, share, nothing)
+                            store(target, here, share, inside)
+                    first += channels
+                    place += stride * channels
+
+
+@jit
+def _covers_once(dy: Array, size: int, stride: int, dx: Array) -> bool:
+    """Return whether each pixel lies in one window: if not, in several or in none."""
+    sides = size * dy.shape[1], size * dy.shape[2]
+    return size == stride and dx.shape[1:3] == sides

@@ -9,15 +9,27 @@ keeping them.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from elunet._types import Array
-from elunet.kernels.columns import col2im, im2col
+from elunet.kernels.columns import col2im, col2im_planes, im2col, im2col_planes
 from elunet.kernels.sums import add_rows, add_to_rows
 from elunet.layers._windows import Windows
-from elunet.layers.spans import Split, Sum, new_sums, scratch, total, workers_for
+from elunet.layers.spans import (
+    Queue,
+    Split,
+    Sum,
+    even,
+    new_sums,
+    scratch,
+    total,
+    workers_for,
+)
 
 BLOCK = 1 << 20  # bytes of columns that are made at a time
+FEW, SOME = 4, 12  # channels up to which planes are faster: to make columns, and to put them back
 
 
 class Im2col:
@@ -34,7 +46,7 @@ class Im2col:
         self.workers = workers_for(windows.images, windows.cost)
         per_image = windows.out[0] * windows.out[1] * windows.width * dtype.itemsize
         share = -(-windows.images // self.workers)
-        self.split = Split(self.workers, max(1, min(BLOCK // per_image, share)))
+        self.split = Split(self.workers, even(share, BLOCK // per_image))
 
     def kernel(self, W: Array) -> Array:
         """Return what forward's rows are multiplied with, (kh kw C_in, C_out)."""
@@ -44,17 +56,39 @@ class Im2col:
         """Return what a gradient is multiplied with on the way down."""
         return self.kernel(W).T
 
-    def forward_span(self, x: Array, y: Array, kernel: Array, b: Array | None) -> None:
-        """Write ``y = columns W + b``."""
+    def forward_span(
+        self, x: Array, y: Array, kernel: Array, b: Array | None, windows: Windows | None = None
+    ) -> None:
+        """Write ``y = columns W + b``; `windows` may be some of all."""
         rows = _rows(y)
-        np.matmul(self._columns(x), kernel, out=rows)
+        np.dot(self._columns(x, windows or self.windows), kernel, out=rows)
         if b is not None:
             add_to_rows(rows, b)
+
+    def start_rows(self, queue: Queue, x: Array, y: Array, kernel: Array, b: Array | None) -> bool:
+        """Put off the work for one image alone, split over the rows of its output."""
+        rows, windows = y.shape[1], self.windows
+        workers = workers_for(rows, windows.cost)
+        if workers == 1:
+            return False
+        per_row = windows.out[1] * windows.width * self.dtype.itemsize
+
+        def work(start: int, stop: int, worker: int) -> None:
+            band = replace(
+                windows,
+                out=(stop - start, windows.out[1]),
+                top=windows.top - start * windows.stride,
+            )
+            self.forward_span(x, y[:, start:stop], kernel, b, band)
+
+        block = even(-(-rows // workers), BLOCK // per_row)
+        queue.add(work, rows, windows.cost, workers, block, apart=not self.direct)
+        return True
 
     def gradient_span(self, x: Array, dy: Array, dW: Sum, db: Array | None) -> None:
         """Add ``dW = columns^T dy`` and, if there is a bias, db: the sum of dy's rows."""
         rows = _rows(dy)
-        dW.add(self._columns(x).T, rows)
+        dW.add(self._columns(x, self.windows).T, rows)
         if db is not None:
             add_rows(rows, db)
 
@@ -62,11 +96,15 @@ class Im2col:
         """Write ``dx = col2im(dy W^T)``."""
         windows = self.windows
         if self.direct:
-            np.matmul(_rows(dy), kernel, out=_rows(dx))
-            return
-        columns = self._scratch(len(dy))
-        np.matmul(_rows(dy), kernel, out=columns.reshape(-1, windows.width))
-        col2im(columns, windows.stride, windows.top, windows.left, dx)
+            np.dot(_rows(dy), kernel, out=_rows(dx))
+        elif windows.in_channels <= SOME:
+            columns = self._planes(len(dy), windows)
+            np.dot(kernel.T, _rows(dy).T, out=columns.reshape(windows.width, -1))
+            col2im_planes(columns, windows.stride, windows.top, windows.left, dx)
+        else:
+            columns = self._scratch(len(dy), windows)
+            np.dot(_rows(dy), kernel, out=columns.reshape(-1, windows.width))
+            col2im(columns, windows.stride, windows.top, windows.left, dx)
 
     def new_sums(self, several: bool) -> list[Sum]:
         """Return what the gradient adds to, one for each worker."""
@@ -77,18 +115,25 @@ class Im2col:
         """Return dW as a matrix."""
         return total(sums)
 
-    def _columns(self, images: Array) -> Array:
+    def _columns(self, images: Array, windows: Windows) -> Array:
         """Return the rows of these images (im2col)."""
-        windows = self.windows
         if self.direct:
-            return _rows(images)
-        columns = self._scratch(len(images))
-        im2col(images, windows.kernel, windows.stride, windows.top, windows.left, columns)
+            first = -windows.top  # above 0 if they are some rows of an image
+            return _rows(images[:, first : first + windows.out[0]])
+        where = windows.kernel, windows.stride, windows.top, windows.left
+        if windows.in_channels <= FEW:
+            columns = self._planes(len(images), windows)
+            im2col_planes(images, *where, columns)
+            return columns.reshape(windows.width, -1).T
+        columns = self._scratch(len(images), windows)
+        im2col(images, *where, columns)
         return columns.reshape(-1, windows.width)
 
-    def _scratch(self, images: int) -> Array:
-        windows = self.windows
+    def _scratch(self, images: int, windows: Windows) -> Array:
         return scratch((images, *windows.out, *windows.kernel, windows.in_channels), self.dtype)
+
+    def _planes(self, images: int, windows: Windows) -> Array:
+        return scratch((*windows.kernel, windows.in_channels, images, *windows.out), self.dtype)
 
 
 def _rows(images: Array) -> Array:

@@ -15,7 +15,17 @@ from elunet._types import Array
 from elunet.kernels.sums import add_rows
 from elunet.kernels.winograd import gather_tiles, matrices, scatter_tiles
 from elunet.layers._windows import Windows
-from elunet.layers.spans import Split, Sum, empty, new_sums, run, scratch, total, workers_for
+from elunet.layers.spans import (
+    Queue,
+    Split,
+    Sum,
+    empty,
+    even,
+    new_sums,
+    run,
+    scratch,
+    workers_for,
+)
 
 TILES = 64  # that are taken at a time: few enough for the cache, enough for a fast product
 SIDE = 4  # outputs of a tile, in each direction
@@ -53,9 +63,7 @@ class Winograd:
         self.grid = (-(-windows.out[0] // self.side), -(-windows.out[1] // self.side))
         self.workers = workers_for(windows.images, windows.cost)
         share = -(-windows.images // self.workers)
-        self.split = Split(
-            self.workers, max(1, min(TILES // (self.grid[0] * self.grid[1]), share))
-        )
+        self.split = Split(self.workers, even(share, TILES // (self.grid[0] * self.grid[1])))
 
     def kernel(self, W: Array) -> Array:
         """Return ``U = G W G^T``, for each place in a tile a matrix (C_in, C_out)."""
@@ -79,6 +87,10 @@ class Winograd:
         np.matmul(_rows(V), kernel, out=_rows(M))
         y[...] = 0 if b is None else b
         scatter_tiles(M, self.A, self.side, 0, 0, y)
+
+    def start_rows(self, queue: Queue, x: Array, y: Array, kernel: Array, b: Array | None) -> bool:
+        """Return False: tiles are several rows."""
+        return False
 
     def gradient_span(self, x: Array, dy: Array, dU: Sum, db: Array | None) -> None:
         """Add ``dU = V^T dM`` with dM = A dy A^T, and the bias's gradient."""

@@ -19,6 +19,7 @@ from elunet._types import Array, Seed, Shape
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
+
 class Layer:
     """Base class of all layers; a new layer is one file with one subclass.
 
@@ -123,7 +124,7 @@ class Layer:
         x : float32 or float64 array
         shape : tuple
             What is expected of each axis: a number; a name such as "N" where any size will do; and
-            at most once ``...``, for any number of axes. ``("N", "H", "W", 3)`` are pictures of
+            at most once ``...``, for any number of axes. ``("N", "H", "W", 3)`` are images of
             three channels, ``("N", ..., 3)`` arrays whose last axis is 3.
         hint : str, optional
             Ends the message about a wrong shape.
@@ -156,7 +157,10 @@ class Layer:
         TypeError, ValueError
             If dy is no float array, or not of this shape, the output's.
         """
-        if not is_float(dy):
+        if type(dy) is np.ndarray and dy.dtype is dtype and dy.shape == shape:
+            if dy.flags.c_contiguous:  # asked first, since it is nearly always so
+                return dy
+        elif not is_float(dy):
             check_float(dy, f"{self!r}: expected dy")
         if dy.shape != shape:
             raise ValueError(f"{self!r}: expected dy of the output's shape {shape}, got {dy.shape}")
@@ -171,20 +175,26 @@ class Layer:
             If somebody has put something else there than a float array of this shape.
         """
         value = self.params[name]
-        if getattr(value, "shape", None) != shape or value.dtype.kind != "f":
+        if type(value) is np.ndarray and value.dtype is dtype and value.shape == shape:
+            if value.flags.c_contiguous:
+                return value
+        elif getattr(value, "shape", None) != shape or value.dtype.kind != "f":
             raise ValueError(
                 f'{self!r}: expected params["{name}"] as a float array of shape {shape}, got '
                 + describe(value)
             )
-        if value.dtype is dtype and value.flags.c_contiguous:
-            return value  # type: ignore[no-any-return]
         with np.errstate(over="ignore"):
             return np.asarray(value, dtype, order="C")
 
     def gradient_array(self, name: str, shape: Shape, dtype: np.dtype[Any]) -> Array:
-        """Return ``grads[name]`` to be written to; a new array unless the one that is there fits."""
+        """Return ``grads[name]`` to be written to; a new array unless the one there fits."""
         there = self.grads.get(name)
-        if there is None or there.shape != shape or there.dtype != dtype:
+        if (
+            there is None
+            or there.shape != shape
+            or there.dtype != dtype
+            or not (there.flags.c_contiguous and there.flags.writeable)
+        ):
             there = self.grads[name] = np.empty(shape, dtype)
         return there
 
@@ -243,5 +253,5 @@ def check_float(x: Any, expected: str) -> None:
     if not isinstance(x, np.ndarray):
         raise TypeError(f"{expected} as a NumPy array, got {type(x).__name__}")
     if x.dtype not in FLOATS:
-        hint = "; pictures go through eln.data.standardize first" if x.dtype == np.uint8 else ""
+        hint = "; images go through eln.data.standardize first" if x.dtype == np.uint8 else ""
         raise TypeError(f"{expected} of dtype float32 or float64, got {x.dtype}{hint}")

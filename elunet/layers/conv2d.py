@@ -19,7 +19,7 @@ from elunet.init import Initializer
 from elunet.layers._im2col import Im2col
 from elunet.layers._windows import Windows
 from elunet.layers._winograd import KERNELS, Winograd, pays
-from elunet.layers.spans import Split, Sum, get_num_threads
+from elunet.layers.spans import Pass, Queue, Split, Sum, get_num_threads
 from elunet.layers.weighted import Weighted
 
 Padding = str | int | tuple[int, int]
@@ -102,7 +102,7 @@ class Conv2D(Weighted, spans=True):
         """Return what the windows and the way of computing depend on."""
         return self.kernel_size, self.stride, self._around, self.algorithm
 
-    def check(self, x: Any) -> Array:
+    def check(self, x: Array) -> Array:
         """Return x, of shape (N, H, W, C_in), with room for a window."""
         hint = "; arrays are (N, H, W, C)" if _looks_like_nchw(x, self.in_channels) else ""
         x = self.check_input(x, ("N", "H", "W", self.in_channels), hint)
@@ -122,6 +122,18 @@ class Conv2D(Weighted, spans=True):
         """Return the kernel of the way down."""
         _, (down,) = super().carried(weight)
         return (), (self.way.transposed_kernel(down),)
+
+    def start_rows(
+        self,
+        queue: Queue,
+        its: Pass,
+        x: Array,
+        y: Array,
+        arrays: tuple[Array, ...],
+        others: tuple[Any, ...],
+    ) -> bool:
+        """Put off the work for one image alone, split over its rows, if the way can do that."""
+        return self.way.start_rows(queue, x, y, *others)
 
     def forward_span(self, x: Array, y: Array, kernel: Array, b: Array | None) -> None:
         """Write y: each window times W, plus b."""

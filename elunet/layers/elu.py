@@ -1,6 +1,4 @@
-"""The exponential linear unit, the paper's subject."""
-
-from __future__ import annotations
+"""The exponential linear unit."""
 
 from elunet._checks import number
 from elunet._types import Array
@@ -11,20 +9,13 @@ from elunet.layers.elementwise import Elementwise
 class ELU(Elementwise, spans=True):
     """Exponential linear unit: ``x`` for x > 0, ``alpha (e^x - 1)`` for x <= 0.
 
+    Source: Clevert, Unterthiner, Hochreiter, "Fast and Accurate Deep Network Learning by
+    Exponential Linear Units (ELUs)", ICLR 2016, arXiv:1511.07289.
+
     Parameters
     ----------
     alpha : float, default 1.0
-        The negative of the limit for x -> -oo; above 0. For alpha = 1 the slope has no jump at 0.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If alpha is not a finite number above 0.
-
-    References
-    ----------
-    Clevert, Unterthiner, Hochreiter, "Fast and Accurate Deep Network Learning by Exponential
-    Linear Units (ELUs)", ICLR 2016, arXiv:1511.07289.
+        Above 0, else a ValueError or TypeError is raised. For 1 the slope has no jump at x = 0.
 
     Examples
     --------
@@ -45,6 +36,3 @@ class ELU(Elementwise, spans=True):
     def apply_slope(self, dy: Array, y: Array) -> None:
         """Multiply dy by f'(x), which is 1 for x > 0 and f(x) + alpha elsewhere."""
         elu_backward(dy, y, y.dtype.type(self.alpha))
-
-    def __repr__(self) -> str:
-        return f"ELU(alpha={self.alpha:g})"

@@ -1,4 +1,4 @@
-"""Flatten: each picture becomes a row."""
+"""Flatten: each image becomes a row."""
 
 from __future__ import annotations
 

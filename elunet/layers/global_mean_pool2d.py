@@ -1,8 +1,6 @@
-"""Mean pooling over whole pictures."""
+"""Mean pooling over whole images."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
@@ -11,12 +9,12 @@ from elunet.layers.spans import SpanLayer
 
 
 class GlobalMeanPool2D(SpanLayer, spans=True):
-    """Each channel's mean over the whole picture: (N, H, W, C) becomes (N, C).
+    """Each channel's mean over the whole image: (N, H, W, C) becomes (N, C).
 
     Raises
     ------
     ValueError
-        In `forward`, if the picture has no pixel.
+        In `forward`, if the image has no pixel.
 
     Examples
     --------
@@ -26,7 +24,7 @@ class GlobalMeanPool2D(SpanLayer, spans=True):
     array([[7.5]])
     """
 
-    def check(self, x: Any) -> Array:
+    def check(self, x: Array) -> Array:
         """Return x, of shape (N, H, W, C) with H, W > 0."""
         x = self.check_input(x, ("N", "H", "W", "C"))
         if x.shape[1] * x.shape[2] == 0:

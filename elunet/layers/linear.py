@@ -10,8 +10,10 @@ from elunet._checks import integer
 from elunet._types import Array, Seed, Shape
 from elunet.init import Initializer
 from elunet.kernels.sums import add_rows, add_to_rows
-from elunet.layers.spans import PRODUCT, Split, Task, workers_for
+from elunet.layers.spans import PRODUCT, Queue, Split, workers_for
 from elunet.layers.weighted import Weighted
+
+ROWS = 64  # that each worker has at least: fewer are faster than to bring it all of W
 
 
 class Linear(Weighted, spans=True):
@@ -55,7 +57,7 @@ class Linear(Weighted, spans=True):
         self.out_features = integer("Linear", "out_features", out_features)
         super().__init__((self.in_features, self.out_features), bias, init, seed)
 
-    def check(self, x: Any) -> Array:
+    def check(self, x: Array) -> Array:
         """Return x, of shape (N, in_features)."""
         return self.check_input(x, ("N", self.in_features))
 
@@ -65,13 +67,13 @@ class Linear(Weighted, spans=True):
 
     def forward_span(self, x: Array, y: Array, W: Array, b: Array | None) -> None:
         """Write ``y = x W + b``."""
-        np.matmul(x, W, out=y)
+        np.dot(x, W, out=y)
         if b is not None:
             add_to_rows(y, b)
 
     def backward_span(self, dy: Array, dx: Array, weight: Array) -> None:
         """Write ``dx = dy W^T``."""
-        np.matmul(dy, weight.T, out=dx)
+        np.dot(dy, weight.T, out=dx)
 
     def cost(self, x_shape: Shape, y_shape: Shape) -> float:
         """Return the elementary operations of a pass."""
@@ -81,11 +83,11 @@ class Linear(Weighted, spans=True):
     def split(self, x_shape: Shape, dtype: np.dtype[Any]) -> Split:
         """Return one block for each worker: a product of few rows is slow."""
         rows = x_shape[0]
-        workers = workers_for(rows, self.cost(x_shape, ()))
+        workers = workers_for(rows // ROWS, self.cost(x_shape, ()))
         return Split(workers, -(-rows // workers))
 
-    def start_gradient(self, dy: Array) -> Task:
-        """Return the work that writes ``dW = x^T dy``, and db, the sum of dy's rows.
+    def start_gradient(self, queue: Queue, dy: Array) -> None:
+        """Put off the work that writes ``dW = x^T dy``, and db, the sum of dy's rows.
 
         It is split over W's rows, so that nothing has to be added up.
         """
@@ -93,18 +95,17 @@ class Linear(Weighted, spans=True):
         dy, its = self.checked(dy)
         dW = self.gradient_array("W", self.shape, its.dtype)
 
+        workers = its.split.workers
+        multiply = np.dot if workers == 1 else np.matmul  # dot would copy some of x's columns
+
         def work(start: int, stop: int, worker: int) -> None:
-            if len(x):
-                np.matmul(x[:, start:stop].T, dy, out=dW[start:stop])
-            else:
-                dW[start:stop] = 0
+            multiply(x[:, start:stop].T, dy, out=dW[start:stop])
             if start == 0 and self.bias:
                 db = np.zeros(self.out_features)
                 add_rows(dy, db)
                 self.store_gradient("b", db, its.dtype)
 
-        workers = workers_for(self.in_features, its.cost)
-        return Task(work, self.in_features, its.cost, workers, last=True)
+        queue.add_last(work, self.in_features, its.cost, workers)
 
     def __repr__(self) -> str:
         return f"Linear({self.in_features}->{self.out_features})"

@@ -20,7 +20,7 @@ class MeanPool2D(Pool2D, spans=True):
     Raises
     ------
     TypeError, ValueError
-        If `size` or `stride` is not an integer of at least 1; in `forward`, if the picture is
+        If `size` or `stride` is not an integer of at least 1; in `forward`, if the image is
         smaller than a window.
 
     Examples

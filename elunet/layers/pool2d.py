@@ -1,8 +1,6 @@
-"""What max and mean pooling share: square windows that lie inside the picture."""
+"""What max and mean pooling share: square windows that lie inside the image."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from elunet._checks import integer
 from elunet._types import Array, Shape
@@ -22,7 +20,7 @@ class Pool2D(SpanLayer):
     Raises
     ------
     TypeError, ValueError
-        If `size` or `stride` is not an integer of at least 1; in `forward`, if the picture is
+        If `size` or `stride` is not an integer of at least 1; in `forward`, if the image is
         smaller than a window.
     """
 
@@ -36,7 +34,7 @@ class Pool2D(SpanLayer):
         """Return what the output's shape depends on."""
         return self.size, self.stride
 
-    def check(self, x: Any) -> Array:
+    def check(self, x: Array) -> Array:
         """Return x, of shape (N, H, W, C) with room for a window."""
         x = self.check_input(x, ("N", "H", "W", "C"))
         if min(x.shape[1:3]) < self.size:
@@ -51,6 +49,10 @@ class Pool2D(SpanLayer):
         images, height, width, channels = x_shape
         rows, columns = ((side - self.size) // self.stride + 1 for side in (height, width))
         return images, rows, columns, channels
+
+    def needed_rows(self, start: int, stop: int) -> tuple[int, int]:
+        """Return the rows from the first window's first to the last one's last."""
+        return start * self.stride, (stop - 1) * self.stride + self.size
 
     def __repr__(self) -> str:
         stride = "" if self.stride == self.size else f", stride {self.stride}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from elunet._types import Array
@@ -32,7 +30,7 @@ class Softmax(SpanLayer, spans=True):
 
     keeps_output = True
 
-    def check(self, x: Any) -> Array:
+    def check(self, x: Array) -> Array:
         """Return x, of shape (N, ..., K) with K > 0."""
         x = super().check(x)
         if x.shape[-1] == 0:

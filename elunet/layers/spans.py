@@ -16,23 +16,25 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from elunet._types import Array, Shape
-from elunet.engine import queue
 from elunet.engine.memory import empty, scratch
-from elunet.engine.queue import Task
+from elunet.engine.queue import Queue, over
 from elunet.engine.sums import Sum, new_sums, total
 from elunet.engine.threads import PRODUCT, get_num_threads, run, workers_for
 from elunet.layers.base import Layer
 
 __all__ = [
     "PRODUCT",
+    "Pass",
+    "Queue",
     "SpanLayer",
     "Split",
     "Sum",
-    "Task",
     "empty",
+    "even",
     "get_num_threads",
     "new_sums",
     "run",
+    "runner",
     "scratch",
     "starts",
     "total",
@@ -58,6 +60,12 @@ class Split(NamedTuple):
 
 
 ANY = Split()
+
+
+def even(share: int, most: int) -> int:
+    """Return the size of blocks, of at most so many images, that split a share evenly."""
+    blocks = -(-share // max(most, 1))
+    return -(-share // max(blocks, 1))
 
 
 class Pass(NamedTuple):
@@ -92,6 +100,23 @@ class SpanLayer(Layer):
     `forward_span` and `backward_span`; with parameters, `gradient_span`. In a network, the passes
     of such layers are run together. A subclass that does not say ``spans=True``, and a layer one of
     whose passes was replaced, are run as every layer is: pass by pass.
+
+    Examples
+    --------
+    The mean of each image's pixels taken off:
+
+    >>> import numpy as np
+    >>> import elunet as eln
+    >>> class Centered(eln.layers.SpanLayer, spans=True):
+    ...     def forward_span(self, x, y):
+    ...         np.subtract(x, x.mean(axis=(1, 2), keepdims=True), out=y)
+    ...
+    ...     def backward_span(self, dy, dx):
+    ...         self.forward_span(dy, dx)
+    >>> eln.testing.check_layer(Centered(), np.arange(12.0).reshape(1, 2, 2, 3))
+    Centered(): ok
+    array  max abs error  max rel error  entries checked
+    dx     ...            ...            12 of 12
     """
 
     in_place: bool = False
@@ -102,7 +127,7 @@ class SpanLayer(Layer):
 
     _passes: ClassVar[tuple[Callable[..., Any], ...]] = ()
     _pass: Pass | None = None  # of the last forward pass
-    _passed_on = False  # whether its y was x itself
+    passed_on = False  # whether its y was x itself
 
     def __init_subclass__(cls, spans: bool = False, **rest: Any) -> None:
         super().__init_subclass__(**rest)
@@ -111,7 +136,7 @@ class SpanLayer(Layer):
 
     # What a layer defines.
 
-    def check(self, x: Any) -> Array:
+    def check(self, x: Array) -> Array:
         """Return x C-contiguous, after checking that it fits."""
         return self.check_input(x, ("N", ...))
 
@@ -124,15 +149,22 @@ class SpanLayer(Layer):
         return x_shape
 
     def passes_on(self, train: bool) -> bool:
-        """Return whether y is x itself, in its own shape."""
+        """Return whether y is x itself, in y's shape."""
         return False
 
     def allocate(self, x: Array, y: Array) -> tuple[Array, ...]:
         """Return what both passes share, besides x and y: arrays with a row for each image."""
         return ()
 
+    def needed_rows(self, start: int, stop: int) -> tuple[int, int] | None:
+        """Return which rows of an image some rows of y are made of; None if it is not so simple."""
+        return None
+
     def common(self, x: Array) -> tuple[Any, ...]:
-        """Return what `forward_span` needs besides, the same for all images."""
+        """Return what `forward_span` needs besides, the same for all images.
+
+        A layer with parameters keeps here what `start_gradient` and `carried` need, x first.
+        """
         return ()
 
     def carried(self, weight: Array | None) -> tuple[tuple[Array, ...], tuple[Any, ...]]:
@@ -175,54 +207,85 @@ class SpanLayer(Layer):
 
     # The passes, run at once.
 
-    def forward(self, x: Any, train: bool = False) -> Any:
+    def forward(self, x: Array, train: bool = False) -> Array:
         """Return y, and keep what the backward pass needs."""
-        y, task = self.start_forward(x, train)
-        if task is not None:
-            queue.do(task)
+        queue = Queue()
+        y = self.start_forward(queue, x, train)
+        queue.finish()
         return y
 
     def backward_params(self, dy: Any) -> None:
         """Fill `grads`; a layer without parameters has nothing to do."""
         if self.params:
-            queue.do(self.start_gradient(dy))
+            queue = Queue()
+            self.start_gradient(queue, dy)
+            queue.finish()
 
-    def backward_input(self, dy: Any) -> Any:
+    def backward_input(self, dy: Array) -> Array:
         """Return dx, of x's shape."""
         return self.run_backward(dy)
 
     def run_backward(self, dy: Array, weight: Array | None = None) -> Array:
         """Return dx; `weight` may stand in for W."""
-        dx, task = self.start_backward(dy, weight)
-        if task is not None:
-            queue.do(task)
+        queue = Queue()
+        dx = self.start_backward(queue, dy, weight)
+        queue.finish()
         return dx
 
-    # The passes, started: what they return is not computed before the task has been done.
+    # The passes, started: what they return is not computed before the queue has been finished.
 
     def start_forward(
-        self, x: Array, train: bool = False, donated: bool = False
-    ) -> tuple[Array, Task | None]:
-        """Return y and the work that writes it; None where there is none.
+        self, queue: Queue, x: Array, train: bool = False, donated: bool = False
+    ) -> Array:
+        """Return y, and put off the work that writes it.
 
         Parameters
         ----------
+        queue : Queue
         x : array
         train : bool
         donated : bool
             Whether y may be written over x.
         """
         x, its = self._known(x)
-        self._passed_on = self.passes_on(train)
-        if self._passed_on:
+        self.passed_on = self.passes_on(train)
+        if self.passed_on:
             self.keep()
-            return x.reshape(its.y_shape), None
+            return x.reshape(its.y_shape)
         y = x if donated and self.in_place else empty(its.y_shape, its.dtype)
         arrays = self.allocate(x, y)
-        self.keep(*arrays)
-        return y, _task(its, self.forward_span, x, y, arrays, self.common(x))
+        if not self.params:
+            self.keep(*arrays)
+        others = self.common(x)
+        if its.y_shape[0] > 1 or not self.start_rows(queue, its, x, y, arrays, others):
+            _start(queue, its, self.forward_span, x, y, arrays, others)
+        return y
 
-    def _known(self, x: Any) -> tuple[Array, Pass]:
+    def start_rows(
+        self,
+        queue: Queue,
+        its: Pass,
+        x: Array,
+        y: Array,
+        arrays: tuple[Array, ...],
+        others: tuple[Any, ...],
+    ) -> bool:
+        """Put off the work for one image alone, split over its rows; False if that cannot be.
+
+        Where `needed_rows` says on which rows of x some rows of y depend, they are a span too.
+        """
+        if its.threads == 1 or len(its.y_shape) != 4 or self.needed_rows(0, 1) is None:
+            return False
+
+        def work(start: int, stop: int, worker: int) -> None:
+            first, last = self.needed_rows(start, stop)  # type: ignore[misc]  # not None
+            rows = [array[:, start:stop] for array in (y, *arrays)]
+            self.forward_span(rows[0] if x is y else x[:, first:last], *rows, *others)
+
+        queue.add(work, its.y_shape[1], its.cost, apart=not self.pointwise)
+        return True
+
+    def _known(self, x: Array) -> tuple[Array, Pass]:
         """Return x, checked, and what is known of a pass like this."""
         its, settings, threads = self._pass, self.settings(), get_num_threads()
         if (
@@ -243,12 +306,13 @@ class SpanLayer(Layer):
         return x, its
 
     def start_backward(
-        self, dy: Array, weight: Array | None = None, donated: bool = False
-    ) -> tuple[Array, Task | None]:
-        """Return dx and the work that writes it; None where there is none.
+        self, queue: Queue, dy: Array, weight: Array | None = None, donated: bool = False
+    ) -> Array:
+        """Return dx, and put off the work that writes it.
 
         Parameters
         ----------
+        queue : Queue
         dy : array
         weight : array, optional
             Stands in for W.
@@ -257,20 +321,21 @@ class SpanLayer(Layer):
         """
         arrays, others = self.carried(weight)
         dy, its = self.checked(dy)
-        if self._passed_on:
-            return dy.reshape(its.x_shape), None
+        if self.passed_on:
+            return dy.reshape(its.x_shape)
         dx = dy if donated and self.in_place else empty(its.x_shape, its.dtype)
-        return dx, _task(its, self.backward_span, dy, dx, arrays, others)
+        _start(queue, its, self.backward_span, dy, dx, arrays, others)
+        return dx
 
-    def checked(self, dy: Any) -> tuple[Array, Pass]:
+    def checked(self, dy: Array) -> tuple[Array, Pass]:
         """Return dy, checked, and what is known of the pass to which it belongs."""
         its = self._pass
         if its is None:
             raise RuntimeError(f"{self!r}: expected a forward pass of its own to have come first")
         return self.check_gradient(dy, its.y_shape, its.dtype), its
 
-    def start_gradient(self, dy: Array) -> Task:
-        """Return the work that fills `grads`."""
+    def start_gradient(self, queue: Queue, dy: Array) -> None:
+        """Put off the work that fills `grads`."""
         x = self.recall()[0]
         dy, its = self.checked(dy)
         dtype, (workers, block) = its.dtype, its.split
@@ -285,26 +350,60 @@ class SpanLayer(Layer):
             if "b" in self.params:
                 self.store_gradient("b", db.sum(axis=0), dtype)
 
-        return Task(work, len(x), its.cost, workers, block, after)
+        queue.add(work, len(x), its.cost, workers, block, after)
 
 
-def _task(
+def _start(
+    queue: Queue,
     its: Pass,
     function: Callable[..., None],
     source: Array,
     target: Array,
     arrays: tuple[Array, ...],
     others: tuple[Any, ...],
-) -> Task:
+) -> None:
+    """Put off a call of the function with spans of arrays, then with the others whole."""
     if target is source:
-        work = queue.over(partial(_in_place, function), (target, *arrays), *others)
+        work = over(partial(_in_place, function), (target, *arrays), *others)
     else:
-        work = queue.over(function, (source, target, *arrays), *others)
-    return Task(work, len(target), its.cost, *its.split)
+        work = over(function, (source, target, *arrays), *others)
+    queue.add(work, len(target), its.cost, *its.split)
 
 
 def _in_place(function: Callable[..., None], array: Array, *rest: Any) -> None:
     function(array, array, *rest)
+
+
+class Whole:
+    """Any layer, run pass by pass: the work before is done first, and its own at once."""
+
+    passed_on = True
+    keeps_output = False
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+
+    def start_forward(self, queue: Queue, x: Any, train: bool, donated: bool) -> Any:
+        """Return y."""
+        queue.finish()
+        return self.layer.forward(x, train)
+
+    def start_gradient(self, queue: Queue, dy: Array) -> None:
+        """Fill the layer's grads."""
+        queue.finish()
+        self.layer.backward_params(dy)
+
+    def start_backward(self, queue: Queue, dy: Array, weight: Array | None, donated: bool) -> Any:
+        """Return dx, or a tuple with one for each input."""
+        queue.finish()
+        if weight is None:
+            return self.layer.backward_input(dy)
+        return self.layer.backward_input(dy, weight=weight)  # type: ignore[call-arg]
+
+
+def runner(layer: Layer) -> SpanLayer | Whole:
+    """Return what a network calls to start a layer's passes."""
+    return layer if isinstance(layer, SpanLayer) and starts(layer) else Whole(layer)
 
 
 def starts(layer: Layer) -> bool:
@@ -317,4 +416,4 @@ def starts(layer: Layer) -> bool:
     passes = kind.__dict__.get("_passes")
     if not passes or not PASSES.isdisjoint(layer.__dict__):
         return False
-    return passes == (kind.forward, kind.backward, kind.backward_params, kind.backward_input)
+    return bool(passes == (kind.forward, kind.backward, kind.backward_params, kind.backward_input))

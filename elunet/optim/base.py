@@ -2,8 +2,8 @@
 
 A step reads a network's parameters and gradients by name, checks all of them before it touches
 any, clips, adds the penalties, and lets the rule change each parameter in place.
-What a rule remembers (momentum) lies in ``state`` by parameter name; with the counters ``steps``
-and ``epoch`` that is all there is to save.
+What a rule remembers (momentum) is in ``buffers`` by parameter name; with the counters ``steps``
+and ``epoch`` it makes up the `state`.
 
 A rule may have a compiled twin, `fused`, which does clipping, penalties and `update` in one pass.
 It is taken for ordinary arrays. Since the arrays are the same from step to step, they are checked
@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from elunet._checks import choice, number
+from elunet._checks import choice, count, number
 from elunet._types import Array, Shape
 from elunet.kernels.products import sum_of_squares
 
@@ -125,7 +125,7 @@ class Optimizer(ABC):
 
     Attributes
     ----------
-    state : dict of {name: {slot: array}}
+    buffers : dict of {name: {slot: array}}
         Zeros at first; each array has its parameter's shape and dtype.
     steps : int
         Steps taken.
@@ -179,7 +179,7 @@ class Optimizer(ABC):
         self.l1 = l1
         self.clip_norm = clip_norm
         self.decoupled = decoupled
-        self.state: dict[str, dict[str, Array]] = {}
+        self.buffers: dict[str, dict[str, Array]] = {}
         self.steps = 0
         self.epoch = 0
         self._bound: dict[str, _Bound] = {}
@@ -289,11 +289,48 @@ class Optimizer(ABC):
             total += self.l1 * sum(float(np.abs(w).sum(dtype=np.float64)) for w in weights)
         return total
 
+    def state(self) -> dict[str, Any]:
+        """Return a copy of all that the optimizer remembers: dicts of numbers and arrays."""
+        buffers = {
+            name: {slot: array.copy() for slot, array in slots.items()}
+            for name, slots in self.buffers.items()
+        }
+        return {"steps": self.steps, "epoch": self.epoch, "buffers": buffers}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to a `state`; a state that is refused changes nothing.
+
+        The next `step` checks whether it fits the parameters.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is not a state: two counts, and buffers of finite floats.
+        """
+        owner = f"{type(self).__name__}.restore"
+        if not isinstance(state, Mapping) or state.keys() != {"steps", "epoch", "buffers"}:
+            raise ValueError(f"{owner}: expected state as state() gives it, got {state!r}")
+        steps = count(owner, "steps", state["steps"])
+        epoch = count(owner, "epoch", state["epoch"])
+        buffers: dict[str, dict[str, Array]] = {}
+        if not isinstance(state["buffers"], Mapping):
+            raise TypeError(f"{owner}: expected buffers as a dict, got {state['buffers']!r}")
+        for name, slots in state["buffers"].items():
+            if not isinstance(slots, Mapping):
+                raise TypeError(f"{owner}: expected the buffers of {name} as a dict, got {slots!r}")
+            buffers[name] = {slot: np.array(value) for slot, value in slots.items()}
+            for slot, array in buffers[name].items():
+                if array.dtype.kind != "f" or not np.isfinite(array).all():
+                    raise ValueError(
+                        f"{owner}: expected {slot} of {name} as an array of finite floats"
+                    )
+        self.steps, self.epoch, self.buffers = steps, epoch, buffers
+
     def check(self, parameters: Arrays, gradients: Arrays) -> None:
         """Raise an error that names what is wrong, before anything is changed."""
         self.learning_rate()
         for name, w in parameters.items():
-            g, state, bound = gradients.get(name), self.state.get(name), self._bound.get(name)
+            g, state, bound = gradients.get(name), self.buffers.get(name), self._bound.get(name)
             if bound is None or not bound.holds(w, g, state):
                 self._bound.pop(name, None)
                 self._check(name, w, g, state)
@@ -395,7 +432,7 @@ class Optimizer(ABC):
             g += term
 
     def _state_for(self, name: str, w: Array) -> dict[str, Array]:
-        state = self.state.setdefault(name, {})
+        state = self.buffers.setdefault(name, {})
         for slot in self.slots:
             if slot not in state:
                 state[slot] = np.zeros_like(w)

@@ -23,7 +23,7 @@ class PerLayer(Optimizer):
     by earlier ones counts as an error too: put the special ones before the general.
 
     One optimizer may stand under several patterns. ``clip_norm`` is then the norm over all of its
-    parameters, never over those of another optimizer. The parts use this object's ``state``,
+    parameters, never over those of another optimizer. The parts use this object's ``buffers``,
     ``steps`` and ``epoch``; do not use them elsewhere.
 
     Parameters
@@ -57,7 +57,7 @@ class PerLayer(Optimizer):
                     f"PerLayer: expected a pattern with an Optimizer, got {pattern!r}: {part!r}"
                 )
         self.optimizers = dict(optimizers)
-        self.state = {}
+        self.buffers = {}
         self.steps = 0
         self.epoch = 0
         self._assigned: tuple[object, dict[str, str]] | None = None  # for which names
@@ -128,7 +128,7 @@ class PerLayer(Optimizer):
 
     def _lend(self) -> None:
         for part in self.optimizers.values():
-            part.state, part.steps, part.epoch = self.state, self.steps, self.epoch
+            part.buffers, part.steps, part.epoch = self.buffers, self.steps, self.epoch
 
 
 def _matches(name: str, pattern: str) -> bool:

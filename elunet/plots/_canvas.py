@@ -1,7 +1,7 @@
-"""What all pictures share: figures without a window, and styles that need no color vision.
+"""What all plots share: figures without a window, and styles that need no color vision.
 
-The colors are Okabe and Ito's without the yellow, which is lost on white. Markers and dashes have
-periods of their own, so that lines of one color still differ.
+The colors are Okabe and Ito's without yellow, which is hard to see on white. Colors, markers and
+dashes repeat after different numbers of lines, so two lines of one color still differ.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ File = str | os.PathLike[str] | None
 
 
 def canvas(width: float, height: float) -> Figure:
-    """Return an empty figure of this size in inches, which makes 100 pixels each."""
+    """Return an empty figure of this size in inches, at 100 pixels per inch."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
 
 
 def finish(figure: Figure, title: str, file: File) -> Figure:
-    """Put a title above everything and save the figure, if wanted."""
+    """Add the title and save the figure, if wanted."""
     if title:
         figure.suptitle(wrapped(title, figure.get_figwidth()), fontsize=11)
     if file is not None:
@@ -59,7 +59,7 @@ def wrapped(title: str, width: float) -> str:
 
 
 def style(place: int) -> dict[str, Any]:
-    """Return the color, marker and dashes of the line at this place among others."""
+    """Return the color, marker and dashes of the line with this number."""
     return {
         "color": COLORS[place % len(COLORS)],
         "marker": MARKERS[place % len(MARKERS)],
@@ -68,13 +68,13 @@ def style(place: int) -> dict[str, Any]:
 
 
 def some_markers(place: int, points: int, wanted: int = 12) -> tuple[int, int]:
-    """Return `markevery` for about as many markers as wanted, on other points for other lines."""
+    """Return `markevery` for about as many markers as wanted, at different points for each line."""
     every = max(1, round(points / wanted))
     return (place * every // 3) % every, every
 
 
-def plain(axes: Axes) -> None:
-    """Give axes a light grid and no frame above and to the right."""
+def light_grid(axes: Axes) -> None:
+    """Give axes a light grid, and no frame above and to the right."""
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
 

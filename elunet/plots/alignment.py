@@ -1,7 +1,7 @@
-"""Where a learning rule points, beside backpropagation: angles over layers and time.
+"""The angle between a learning rule's gradient and backpropagation's, over layers and time.
 
-90 degrees is the middle of everything here: below it a rule goes downhill, above it uphill, and
-near it, inside the null band, it does what random matrices do by chance.
+Below 90 degrees a rule goes downhill, above 90 uphill. Inside the null band, near 90 degrees, its
+angle is one that random matrices give by chance.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from elunet._checks import choice, number
-from elunet.metrics import QUANTITIES, Alignment
-from elunet.plots._canvas import GRAY, File, canvas, finish, plain, some_markers, style
+from elunet.experiments.alignment import QUANTITIES, Alignment
+from elunet.plots._canvas import GRAY, File, canvas, finish, light_grid, some_markers, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +29,7 @@ BETWEEN = {
 }
 MEANINGLESS, NOT_MEASURED = "no angle: a norm vanishes", "not measured"
 ROOM_FOR_NUMBERS = 16  # columns
-EXACT = 1.0  # degrees: a band below it is that of a layer that hears of no random matrix
+EXACT = 1.0  # degrees: a lower null band belongs to a layer that no random matrix affects
 
 
 def angles(
@@ -41,23 +41,23 @@ def angles(
 ) -> Figure:
     """Draw angles as a heat map: layers from top to bottom, measured steps from left to right.
 
-    Blue is below 90 degrees (the rule points downhill, or B towards W), white 90, red above. A dot
-    marks an angle inside its null band, a cross one above it, so that the two sides are told apart
-    in gray as well. Layers that are exact whatever the random matrices, as the output layer is,
-    have no band to be in. Up to 16 columns have their numbers in the cells. Steps are drawn at
-    equal distances, whatever lies between them.
+    Blue is below 90 degrees (the rule goes downhill, or B points towards W), white is 90, red is
+    above. A dot marks an angle inside its null band, a cross an angle above it, so that the two
+    sides differ in gray as well. Layers that are exact for any random matrices, such as the output
+    layer, have no band. With up to 16 columns the cells show their numbers. Steps are drawn at
+    equal distances, even if they are not equally spaced.
 
     Parameters
     ----------
-    rows : iterable of elunet.metrics.Alignment
-        Of one run.
+    rows : iterable of elunet.experiments.Alignment
+        The rows of one run.
     quantity : "gradient", "delta" or "weight", default "gradient"
         Rows of other quantities are left out.
     file : path, optional
-        Where to save the picture; the ending tells the format.
+        Where to save the figure; the ending tells the format.
     title : str
     span : float, default 90
-        Degrees from 90 to the deepest colors, at most 90; less shows smaller differences.
+        Degrees from 90 to the deepest colors, at most 90; a smaller span shows smaller differences.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def angles(
     Examples
     --------
     >>> import elunet as eln
-    >>> from elunet.metrics import Alignment
+    >>> from elunet.experiments import Alignment
     >>> row = Alignment(0, 0, "conv1", "gradient", 85.0, 1.0, 88.0, 92.0)
     >>> eln.plots.angles([row]).axes[0].get_yticklabels()
     [Text(0, 0, 'conv1')]
@@ -108,9 +108,9 @@ def angles(
 
 
 def _marks(axes: Axes, table: Sequence[Sequence[Alignment | None]], dark: float) -> list[Any]:
-    """Mark what colors do not say: numbers, the null band, uphill, nothing there.
+    """Mark what colors do not show: numbers, the null band, uphill, missing angles.
 
-    Text is white from `dark` degrees off 90. Returned is what belongs into a legend.
+    Text is white from `dark` degrees off 90. Return the entries of the legend.
     """
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch, Rectangle
@@ -162,19 +162,19 @@ def angle_curves(
 
     Parameters
     ----------
-    rows : iterable of elunet.metrics.Alignment, or a dict of several
-        Of one run, or ``{"FA": rows, "DFA": rows}`` of runs that are to be compared; each band has
-        its line's color.
+    rows : iterable of elunet.experiments.Alignment, or a dict of several
+        The rows of one run, or ``{"FA": rows, "DFA": rows}`` for several runs; each band has its
+        line's color.
     quantity : "gradient", "delta" or "weight", default "gradient"
         Rows of other quantities are left out.
     file : path, optional
-        Where to save the picture; the ending tells the format.
+        Where to save the figure; the ending tells the format.
     title : str
 
     Returns
     -------
     matplotlib.figure.Figure
-        A cross at a panel's lower edge stands where there is no angle because a norm vanishes.
+        A cross at a panel's lower edge means that there is no angle, because a norm vanishes.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def angle_curves(
     Examples
     --------
     >>> import elunet as eln
-    >>> from elunet.metrics import Alignment
+    >>> from elunet.experiments import Alignment
     >>> row = Alignment(0, 0, "conv1", "gradient", 85.0, 1.0, 88.0, 92.0)
     >>> eln.plots.angle_curves([row]).axes[0].get_title()
     'conv1'
@@ -210,7 +210,7 @@ def angle_curves(
         if place >= len(layers):
             axes.set_visible(False)
         elif place + columns >= len(layers):
-            axes.tick_params(labelbottom=True)  # also above a place that stays empty
+            axes.tick_params(labelbottom=True)  # also above an empty place
             axes.set_xlabel("Step")
     panels[0].set(ylim=(0, 180), yticks=(0, 45, 90, 135, 180))
     figure.supylabel(BETWEEN[quantity], fontsize=9, multialignment="center")
@@ -260,16 +260,16 @@ def _angle_panel(
                 transform=across, clip_on=False,
             )  # fmt: skip
     axes.set_title(layer, fontsize=10)
-    plain(axes)
+    light_grid(axes)
 
 
 def _chosen(owner: str, rows: Rows, quantity: str) -> list[Alignment]:
-    """Return the rows of one quantity, of which there has to be one."""
+    """Return the rows of one quantity, at least one."""
     choice(owner, "quantity", quantity, QUANTITIES)
     every = list(rows)
     for row in every:
         if not isinstance(row, Alignment):
-            raise TypeError(f"{owner}: expected rows of elunet.metrics.Alignment, got {row!r}")
+            raise TypeError(f"{owner}: expected rows of elunet.experiments.Alignment, got {row!r}")
     found = [row for row in every if row.quantity == quantity]
     if not found:
         there = sorted({row.quantity for row in every})
@@ -280,7 +280,7 @@ def _chosen(owner: str, rows: Rows, quantity: str) -> list[Alignment]:
 def _grid(
     owner: str, rows: Sequence[Alignment]
 ) -> tuple[list[str], list[int], list[list[Alignment | None]]]:
-    """Return the layers as they come, the steps in order, and each layer's rows by step."""
+    """Return the layers in order, the steps in order, and each layer's rows by step."""
     layers = list(dict.fromkeys(row.layer for row in rows))
     steps = sorted({row.step for row in rows})
     by_place: dict[tuple[str, int], Alignment] = {}

@@ -1,15 +1,15 @@
-"""What a comparison of learning rules found: final accuracies, and how the rates were chosen."""
+"""Plots of `eln.compare`: final accuracies, and how the learning rates were chosen."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from elunet.plots._canvas import BLUE, GRAY, File, canvas, finish, plain, style
+from elunet.plots._canvas import BLUE, GRAY, File, canvas, finish, light_grid, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from elunet.comparison import Comparison
+    from elunet.experiments.comparison import Comparison
 
 
 def accuracies(result: Comparison, file: File = None, title: str = "") -> Figure:
@@ -19,7 +19,7 @@ def accuracies(result: Comparison, file: File = None, title: str = "") -> Figure
     ----------
     result : Comparison
     file : path, optional
-        Where to save the picture.
+        Where to save the figure.
     title : str
 
     Returns
@@ -30,16 +30,16 @@ def accuracies(result: Comparison, file: File = None, title: str = "") -> Figure
     --------
     >>> from pathlib import Path
     >>> import elunet as eln
-    >>> from elunet.comparison import Run
-    >>> run = Run("final", "fa", 0.1, 0, 1.2, 0.55, 0.5, 0.52, 0, 9.0)
-    >>> result = eln.Comparison(("fa",), (0.1,), [run], Path())
+    >>> from elunet.experiments import Trial
+    >>> trial = Trial("final", "fa", 0.1, 0, 1.2, 0.55, 0.5, 0.52, 0, 9.0)
+    >>> result = eln.Comparison(("fa",), (0.1,), [trial], Path())
     >>> len(eln.plots.accuracies(result).axes)
     1
     """
     figure = canvas(8, 1.1 + 0.34 * len(result.rules))
     axes = figure.subplots()
     for place, rule in enumerate(result.rules):
-        scores = [100 * run.test_accuracy for run in result.of(rule)]
+        scores = [100 * trial.test_accuracy for trial in result.of(rule)]
         mean, half = (100 * value for value in result.accuracy(rule))
         axes.errorbar(mean, place, xerr=half, fmt="D", color=BLUE, capsize=4, markersize=6)
         axes.plot(scores, [place + 0.22] * len(scores), "o", color=GRAY, markersize=3, alpha=0.8)
@@ -48,41 +48,41 @@ def accuracies(result: Comparison, file: File = None, title: str = "") -> Figure
     axes.set_yticks(range(len(result.rules)), result.rules)
     axes.invert_yaxis()
     axes.set_xlabel("Test accuracy (%): mean with 95 % t-interval, and each seed below it")
-    plain(axes)
+    light_grid(axes)
     return finish(figure, title, file)
 
 
 def sweeps(result: Comparison, file: File = None, title: str = "") -> Figure:
-    """Draw validation accuracy over the learning rate, a line per rule; its choice is circled.
+    """Draw each rule's validation accuracy over the learning rate; the chosen rate is circled.
 
     Parameters
     ----------
     result : Comparison
     file : path, optional
-        Where to save the picture.
+        Where to save the figure.
     title : str
 
     Returns
     -------
     matplotlib.figure.Figure
-        Runs that diverged are left out.
+        Trials that diverged are left out.
 
     Examples
     --------
     >>> from pathlib import Path
     >>> import elunet as eln
-    >>> from elunet.comparison import Run
-    >>> run = Run("sweep", "fa", 0.1, 0, 1.2, 0.55, 0.5, 0.52, 0, 9.0)
-    >>> result = eln.Comparison(("fa",), (0.1,), [run], Path())
+    >>> from elunet.experiments import Trial
+    >>> trial = Trial("sweep", "fa", 0.1, 0, 1.2, 0.55, 0.5, 0.52, 0, 9.0)
+    >>> result = eln.Comparison(("fa",), (0.1,), [trial], Path())
     >>> len(eln.plots.sweeps(result).axes)
     1
     """
     figure = canvas(9, 4.6)
     axes = figure.subplots()
     for place, rule in enumerate(result.rules):
-        runs = [run for run in result.of(rule, "sweep") if not run.diverged]
-        rates = [run.rate for run in runs]
-        scores = [100 * run.validation_accuracy for run in runs]
+        trials = [trial for trial in result.of(rule, "sweep") if not trial.diverged]
+        rates = [trial.rate for trial in trials]
+        scores = [100 * trial.validation_accuracy for trial in trials]
         axes.plot(rates, scores, label=rule, markersize=5, **style(place))
         for rate, score in zip(rates, scores, strict=True):
             if rate == result.best_rates[rule]:
@@ -91,5 +91,5 @@ def sweeps(result: Comparison, file: File = None, title: str = "") -> Figure:
     axes.set_xlabel("Learning rate (the chosen one is circled)")
     axes.set_ylabel("Validation accuracy (%)")
     figure.legend(loc="outside right center", frameon=False)
-    plain(axes)
+    light_grid(axes)
     return finish(figure, title, file)

@@ -1,4 +1,4 @@
-"""The confusion matrix: what each class was taken for."""
+"""The confusion matrix: which class each class was predicted as."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ def confusion(
 ) -> Figure:
     """Draw how often each true class (row) was predicted as each class (column).
 
-    The colors are each row's shares, whether or not the cells show percent, so that a frequent
-    class does not outshine the others. With more than 20 classes the cells have no numbers.
+    The colors show each row's shares, even if the cells show counts, so that a frequent class does
+    not dominate. With more than 20 classes the cells have no numbers.
 
     Parameters
     ----------
     prediction : array (N,) of integers or (N, C) of scores
-        Labels, or logits or probabilities, of which the greatest counts. Pictures with a NaN among
-        their scores stand in a last column "NaN" of their own, which appears only if there are any.
+        Labels, or logits or probabilities, of which the largest counts. Images with a NaN among
+        their scores are in an extra last column "NaN", if there are any.
     target : array (N,) of integers or (N, C), one-hot
     classes : sequence of str, optional
-        Names of the C classes, by default their numbers, as many as the arrays show.
+        Names of the C classes, by default their numbers, as many as the arrays contain.
     percent : bool, default False
-        Whether the cells show percent of the row instead of counts; "-" in the row of a class that
-        does not occur.
+        Whether the cells show percent of the row instead of counts. In the row of a class that
+        does not occur they show "-".
     file : path, optional
-        Where to save the picture; the ending tells the format.
+        Where to save the figure; the ending tells the format.
     title : str
-        By default the accuracy and the number of pictures.
+        By default the accuracy and the number of images.
 
     Returns
     -------

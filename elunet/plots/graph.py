@@ -1,9 +1,9 @@
-"""A network's graph: the way forward, and a learning rule's ways back.
+"""A network's graph: the forward pass, and the paths of a learning rule's signals.
 
-Layers are drawn in units: one that has a weight or several inputs, with those that follow it on its
-only path. Units stand in the order of the forward pass, folded into columns like a text. Neighbors
-are joined by straight arrows. Everything else runs in the gutters between columns, where each line
-has a lane of its own; all that a direct rule sends shares one.
+Layers are drawn in boxes: a layer with a weight or with several inputs, and the layers that follow
+it on its only path. Boxes are in the order of the forward pass, in columns like a text. Straight
+arrows join neighbors. All other lines run in the gutters between columns, each in its own lane; the
+lines of a direct rule share one.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ STYLES: dict[str, tuple[str, Any, str]] = {  # color, dashes, words
     "dilated": (PURPLE, (0, (3, 1, 1, 1, 1, 1)), "added, past the Jacobian"),
 }
 
-# Inches, which are also the units of the drawing.
+# All lengths are in inches.
 WIDTH, GAP, LANE, MARGIN = 1.62, 0.3, 0.13, 0.16
 LINE, PADDING = 0.135, 0.09
 LETTERS = 25  # of small text in a line
@@ -53,7 +53,7 @@ class Edge:
 
 @dataclass
 class Box:
-    """A unit on the page, or the input, the loss, the target."""
+    """A box with some layers, or the input, the loss or the target."""
 
     names: tuple[str, ...]
     lines: list[str]
@@ -70,23 +70,24 @@ def network_graph(
     title: str = "",
     columns: int | None = None,
 ) -> Figure:
-    """Draw the network's layers, and where a rule sends its signals.
+    """Draw the network's layers, and where a learning rule sends its signals.
 
-    A box is a unit: a layer that has a weight or several inputs, and those after it on its only
-    path. A signal back leaves a box above, at its input, and arrives at a box below, at its output;
-    what dilated backprop adds leaves below as well. Inside a box all is exact under every rule. The
-    output layer's own signal always comes from the loss.
+    A box has a layer with a weight or with several inputs, and the layers after it on its only
+    path. On the way back a signal leaves a box at its upper side, the input, and arrives at the
+    lower side of another box, the output. What dilated backprop adds leaves at the lower side.
+    Inside a box all signals are exact under every rule. The output layer's signal always comes from
+    the loss.
 
     Parameters
     ----------
     net : Network
     router : Router, optional
-        The rule, whose ``paths(net)`` are drawn; without one only the way forward.
+        The rule whose ``paths(net)`` are drawn; without it only the forward pass is drawn.
     file : path, optional
-        Where to save the picture; the ending tells the format.
+        Where to save the figure; the ending tells the format.
     title : str
     columns : int, optional
-        How many columns to fold the units into, by default up to three.
+        The number of columns, by default up to three.
 
     Returns
     -------
@@ -101,7 +102,7 @@ def network_graph(
     ValueError
         If the network has no layer, or a path an unknown kind or end.
     RuntimeError
-        If the rule's ways depend on shapes, and the network has not run yet.
+        If the rule's paths depend on shapes and the network has not run yet.
 
     Examples
     --------
@@ -120,7 +121,7 @@ def network_graph(
         raise ValueError("network_graph: expected a network of at least one layer, got none")
     if router is not None and not hasattr(router, "paths"):
         raise TypeError(f"network_graph: expected router with paths(net), got {router!r}")
-    boxes = _units(net)
+    boxes = _boxes(net)
     edges = list(dict.fromkeys(_edges(net, router, boxes)))
     count = min(3, -(-len(boxes) // 7)) if columns is None else columns
     count = min(integer("network_graph", "columns", count), len(boxes))
@@ -130,8 +131,8 @@ def network_graph(
     return finish(drawing.figure(kinds, title), title, file)
 
 
-def _units(net: Network) -> list[Box]:
-    """Return the boxes of the layers, with the input's before them."""
+def _boxes(net: Network) -> list[Box]:
+    """Return the boxes: the input's, then those of the layers."""
     takers = Counter(source for node in net.nodes for source in node.inputs)
     boxes = [Box((INPUT,), [INPUT])]
     for node in net.nodes:
@@ -157,7 +158,7 @@ def _wrapped(text: str) -> list[str]:
 
 
 def _edges(net: Network, router: Router | None, boxes: list[Box]) -> Iterator[Edge]:
-    """Yield all arrows between boxes; with a router the loss's box is added."""
+    """Yield all arrows between boxes; with a router, add a box for the loss."""
     place = {name: index for index, box in enumerate(boxes) for name in box.names}
     for node in net.nodes:
         for source in node.inputs:
@@ -183,7 +184,7 @@ def _edges(net: Network, router: Router | None, boxes: list[Box]) -> Iterator[Ed
 
 
 def _fold(boxes: list[Box], edges: Iterable[Edge], count: int) -> None:
-    """Give each box its column, and break where no skip is cut, if that is near."""
+    """Give each box its column; break between columns where few skips are cut."""
     cuts = Counter(
         place
         for edge in edges
@@ -252,7 +253,7 @@ class _Drawing:
         return same and abs(edge.source - edge.target) == 1 and edge.kind != "dilated"
 
     def _bus(self, source: int, edges: list[Edge]) -> list[Route]:
-        """Plan a direct rule's lines, on the right of each column, which share their lanes."""
+        """Plan a direct rule's lines, which share their lanes to the right of each column."""
         start = self._port(source, "right", "high")
         home = self.boxes[source].column
         ends = [(edge, self._port(edge.target, "right", "low")) for edge in edges]
@@ -410,7 +411,7 @@ class _Drawing:
         return [first, *turns, last]
 
     def _tree(self, axes: Axes, bus: list[Route]) -> None:
-        """Draw a direct rule's lines; what several share is drawn once, or dashes would fill up."""
+        """Draw a direct rule's lines; draw a shared part once, or its dashes would fill up."""
         home = {route.lanes[0] for route in bus}
         ways = [(route, self._points(route)) for route in bus]
         ways.sort(key=lambda way: (abs(way[1][-1][0] - way[1][0][0]), _length(way[1])))

@@ -1,4 +1,4 @@
-"""Learning curves: of one run, or of several learning rules with what their seeds leave open."""
+"""Learning curves: of one run, or of several learning rules with confidence bands over seeds."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 
 from elunet._checks import choice
 from elunet._types import Array
-from elunet.metrics import t_quantile
+from elunet.experiments.statistics import t_quantile
 from elunet.plots._canvas import (
     BLUE,
     VERMILION,
     File,
     canvas,
     finish,
-    plain,
+    light_grid,
     some_markers,
     style,
     whole_numbers,
@@ -37,15 +37,15 @@ def curves(
     ----------
     history : History
     file : path, optional
-        Where to save the picture; the ending tells the format.
+        Where to save the figure; the ending tells the format.
     title : str
     validation : str, default "validation"
-        What to call the second split.
+        The name of the second split.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Of 1000 x 420 pixels when saved as PNG. A notebook shows it as it is.
+        It has 1000 x 420 pixels when saved as PNG.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def _panel(axes: Axes, history: History, column: str, scale: float, validation: 
             axes.plot(epochs, values, line, color=color, marker=shape, markersize=5, label=label)
     axes.set_xlabel("Epoch")
     whole_numbers(axes)
-    plain(axes)
+    light_grid(axes)
     axes.legend(frameon=False)
 
 
@@ -98,27 +98,27 @@ def compare_curves(
     title: str = "",
     label: str = "",
 ) -> Figure:
-    """Draw the learning curves of several kinds of runs, each a mean over seeds with a band.
+    """Draw the learning curves of several groups of runs, each as a mean over seeds with a band.
 
-    The band is the 95 % t-interval of the mean, ``mean +- t(n - 1) s / sqrt(n)``, epoch by epoch,
-    if there are at least two seeds: where the mean of many more seeds would lie, if runs scatter
-    normally. It is not where single runs lie. Bands may overlap although the difference is sure,
-    where runs are paired by their seed.
+    The band is the 95 % t-interval of the mean, ``mean +- t(n - 1) s / sqrt(n)``, for each epoch,
+    if there are at least two seeds. The mean of many more seeds would lie in it, if runs are
+    normally distributed; single runs need not. If runs are paired by their seed, bands may overlap
+    although the difference is significant.
 
-    Where one of the runs has no finite value, because it stopped or diverged, a mean of the others
-    would flatter: there the remaining runs are drawn one by one, as thin lines.
+    Where a run has no finite value, because it stopped or diverged, a mean of the others would be
+    too good: there the remaining runs are drawn one by one, as thin lines.
 
     Parameters
     ----------
     runs : dict of str to History or to several
         ``{"backprop": [history, history, ...]}``, one history per seed.
     column : str, default "validation_accuracy"
-        Of `History`. Accuracies are drawn in percent.
+        A column of `History`. Accuracies are drawn in percent.
     file : path, optional
-        Where to save the picture; the ending tells the format.
+        Where to save the figure; the ending tells the format.
     title : str
     label : str
-        Of the vertical axis, by default made from `column`.
+        The label of the vertical axis, by default made from `column`.
 
     Returns
     -------
@@ -152,8 +152,8 @@ def compare_curves(
     axes.set_ylabel(label or words.capitalize() + (" (%)" if percent else ""))
     axes.set_xlabel("Epoch")
     whole_numbers(axes)
-    plain(axes)
-    if percent:  # a band of few seeds may reach far beyond
+    light_grid(axes)
+    if percent:  # a band of few seeds may be much wider
         low, high = axes.get_ylim()
         axes.set_ylim(max(low, -3), min(high, 103))
     several = any(len(histories) > 1 for histories in groups.values())

@@ -1,7 +1,7 @@
-"""Activations: the functions themselves, and where units end up on average.
+"""Activations: the functions, and the mean activations of a network's units.
 
-The paper's argument is that units whose mean activation is near 0 learn faster; the second figure
-shows whether they are.
+The paper argues that a network learns faster if its units' mean activations are near 0.
+`mean_activations` shows whether they are.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from elunet._checks import integer
 from elunet._types import Array
 from elunet.layers import ELU, Dropout
 from elunet.network import Network, Node
-from elunet.plots._canvas import GRAY, File, canvas, finish, plain, some_markers, style
+from elunet.plots._canvas import GRAY, File, canvas, finish, light_grid, some_markers, style
 from elunet.plots._canvas import whole_numbers as whole
 
 if TYPE_CHECKING:
@@ -30,15 +30,15 @@ def activations(
 ) -> Figure:
     r"""Draw ELU and its derivative for several alphas, as the article does.
 
-    For x > 0 all curves are one. The derivative jumps at 0 from alpha to 1 unless alpha is 1; no
-    line is drawn across the jump.
+    For x > 0 all curves are the same. The derivative jumps at 0 from alpha to 1 unless alpha is 1;
+    no line is drawn across the jump.
 
     Parameters
     ----------
     alphas : sequence of float, default (0.5, 1, 2, 5)
         Each above 0.
     file : path, optional
-        Where to save the picture; the ending tells the format.
+        Where to save the figure; the ending tells the format.
     title : str
 
     Returns
@@ -68,7 +68,7 @@ def activations(
     figure = canvas(8.4, 3.8)
     function, derivative = figure.subplots(1, 2)
     right = np.linspace(0, 5, 201)
-    right[0] = np.nextafter(0, 1)  # 0 itself belongs to the other branch
+    right[0] = np.nextafter(0, 1)  # 0 belongs to the other branch
     for place, alpha in enumerate(alphas):
         layer = ELU(alpha)
         gap = [] if alpha == 1 else [np.nan]
@@ -83,7 +83,7 @@ def activations(
     derivative.set(xlabel="$x$", title="its derivative")
     for axes in (function, derivative):
         axes.axhline(0, color=GRAY, linewidth=0.8, zorder=1)
-        plain(axes)
+        light_grid(axes)
     function.legend(frameon=False, handlelength=4)
     return finish(figure, title, file)
 
@@ -91,18 +91,18 @@ def activations(
 def unit_means(
     net: Network, x: Array, layers: Sequence[str] | None = None, batch_size: int = 100
 ) -> dict[str, Array]:
-    """Return each unit's mean activation over the pictures x, {"elu1": (units,), ...}.
+    """Return each unit's mean activation over the images x, {"elu1": (units,), ...}.
 
-    A unit of a convolution is a channel, and its mean is also over positions.
+    After a convolution a unit is a channel, and the mean is over positions as well.
 
     Parameters
     ----------
     net : Network
-        Run as in use (``train=False``).
+        It runs with ``train=False``.
     x : float array (N, ...)
     layers : sequence of str, optional
-        Names of the layers whose outputs count; by default the activations: those that work number
-        by number and have no parameters, dropout left out.
+        Names of the layers; by default the activations, which are the elementwise layers without
+        parameters, except dropout.
     batch_size : int, default 100
 
     Returns
@@ -113,7 +113,7 @@ def unit_means(
     Raises
     ------
     TypeError, ValueError
-        If x does not fit or is empty, a layer is unknown, or there is none to look at.
+        If x does not fit or is empty, a layer is unknown, or there is none.
 
     Examples
     --------
@@ -133,7 +133,7 @@ def unit_means(
     if not names:
         raise ValueError("unit_means: expected a network with activations, or layers, got none")
     if not len(x):
-        raise ValueError("unit_means: expected x with at least one picture, got none")
+        raise ValueError("unit_means: expected x with at least one image, got none")
     sums: dict[str, Any] = dict.fromkeys(names, 0.0)
 
     def add(name: str, y: Array) -> None:
@@ -154,20 +154,20 @@ def _is_activation(node: Node) -> bool:
 def mean_activations(
     means: Mapping[str, Mapping[int, UnitMeans]], file: File = None, title: str = ""
 ) -> Figure:
-    """Draw the median over units of their mean activation, by layer and over the epochs.
+    """Draw the units' mean activations, by layer and over the epochs.
 
-    On the left layer by layer at each network's last epoch; on the right, if any network has
-    several epochs, over the epochs with the units of all layers together, as the paper does for
-    MNIST. Bars and bands go from the lower to the upper quartile of the units. Units with a NaN
-    count for nothing; a layer or an epoch that has no others is a gap.
+    The left panel shows each layer after the last epoch. The right panel, if any network has
+    several epochs, shows all layers together over the epochs, as the paper does for MNIST. Lines
+    are medians over units; bars and bands go from the lower to the upper quartile. Units with a NaN
+    are left out; a layer or an epoch without other units is a gap.
 
     Parameters
     ----------
     means : dict of {network: {epoch: unit_means(net, x)}}
-        ``{"ELU": {0: {"elu1": array, ...}, 1: ...}, "ReLU": ...}``. Layers are taken by their
-        place, so their names may differ between networks.
+        ``{"ELU": {0: {"elu1": array, ...}, 1: ...}, "ReLU": ...}``. Layers are compared by their
+        order, so their names may differ between networks.
     file : path, optional
-        Where to save the picture; the ending tells the format.
+        Where to save the figure; the ending tells the format.
     title : str
 
     Returns
@@ -177,7 +177,7 @@ def mean_activations(
     Raises
     ------
     TypeError, ValueError
-        If `means` is no such dictionary, or one of its parts is empty.
+        If `means` is no such dictionary, or a part of it is empty.
 
     References
     ----------
@@ -210,7 +210,7 @@ def mean_activations(
     for axes in panels:
         axes.axhline(0, color=GRAY, linewidth=0.8, zorder=1)
         whole(axes)
-        plain(axes)
+        light_grid(axes)
     handles, texts = panels[0].get_legend_handles_labels()
     figure.legend(
         handles, texts, loc="outside lower center", ncols=4, frameon=False, handlelength=4
@@ -219,7 +219,7 @@ def mean_activations(
 
 
 def _by_layer(axes: Axes, place: int, count: int, name: str, layers: UnitMeans) -> None:
-    """Draw each layer's median, with bars beside those of other networks."""
+    """Draw each layer's median, with bars next to those of other networks."""
     low, middle, high = np.array([_quartiles([values]) for values in layers.values()]).T
     x = np.arange(1, len(middle) + 1) + 0.12 * (place - (count - 1) / 2)
     bars = [middle - low, high - middle]

@@ -1,12 +1,12 @@
-"""Checks of gradients, for elunet's layers and for anybody's own.
+"""Gradient checks, for elunet's layers and for custom layers of your own.
 
     from elunet.testing import check_layer
     check_layer(MyLayer(), x)
 
 A check compares a backward pass with numeric differences of the forward pass. If they differ, the
-error says where, by how much, and which kind of slip makes such a difference. `LayerContract` and
-`LossContract` are tests to inherit from, `strategies` (for hypothesis) draws inputs that are safe
-to differentiate at, and `mutants` is a zoo of wrong layers to test checks with.
+error says where, by how much, and which kind of bug makes such a difference. `LayerContract` and
+`LossContract` are tests to inherit from. `strategies` (for hypothesis) draws inputs at which a
+gradient check is safe. `elunet.teaching` grades checks on a zoo of wrong layers.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from elunet.testing import rules
-from elunet.testing._compare import numeric_gradient
+from elunet.testing import updates
+from elunet.testing._differences import numeric_gradient
 from elunet.testing._functions import check_functions
 from elunet.testing._inputs import spread
 from elunet.testing._layer import check_layer
@@ -25,7 +25,6 @@ from elunet.testing._report import CheckResult, GradientCheckError, Row
 from elunet.testing.contract import LayerContract, LossContract
 
 if TYPE_CHECKING:
-    from elunet.testing import mutants as mutants
     from elunet.testing import strategies as strategies
 
 __all__ = [
@@ -40,19 +39,17 @@ __all__ = [
     "check_network",
     "check_optimizer",
     "numeric_gradient",
-    "rules",
     "spread",
+    "updates",
 ]
-
-LATER = ("mutants", "strategies")
 
 
 def __getattr__(name: str) -> Any:
-    """Import `strategies` (and with it hypothesis) and `mutants` at their first use."""
-    if name in LATER:
-        return importlib.import_module(f"elunet.testing.{name}")
+    """Import `strategies`, and with it hypothesis, at its first use."""
+    if name == "strategies":
+        return importlib.import_module("elunet.testing.strategies")
     raise AttributeError(f"module 'elunet.testing' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *LATER})
+    return sorted({*globals(), "strategies"})

@@ -1,8 +1,8 @@
-"""From the pattern of a gradient's errors to the slip that made them.
+"""From the pattern of a gradient's errors to the bug that made them.
 
 Most wrong gradients are wrong in a simple way: by one factor everywhere, by a factor on one side
-of a threshold, at the border, transposed. Each rule below looks for one such pattern, the plainest
-first, and says it in a sentence; none is guessed from the source code.
+of a threshold, at the border, transposed. Each function below looks for one such pattern, the
+simplest first, and describes it in a sentence. Nothing is guessed from the source code.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def batch_factor(count: int) -> Factor:
 
 def explain(evidence: Evidence) -> str:
     """Return the likely cause, or "" where no pattern fits."""
-    rules = (
+    patterns = (
         _not_finite,
         _silent,
         _everywhere,
@@ -67,7 +67,7 @@ def explain(evidence: Evidence) -> str:
         _per_axis,
         _at_wrong,
     )
-    return next((text for rule in rules if (text := rule(evidence))), "")
+    return next((text for pattern in patterns if (text := pattern(evidence))), "")
 
 
 def number_text(k: float) -> str:
@@ -151,7 +151,7 @@ def _meaning(k: float, factors: Sequence[Factor]) -> str:
 def _not_finite(e: Evidence) -> str:
     if np.all(np.isfinite(e.numeric)):
         return ""
-    return f"forward is not finite right beside {e.symbol}, at the edge of where it is defined"
+    return f"forward is not finite right next to {e.symbol}, at the edge of its domain"
 
 
 def _silent(e: Evidence) -> str:
@@ -237,7 +237,7 @@ def _border(e: Evidence) -> str:
 
 
 def _one_place(e: Evidence) -> str:
-    """Wrong, or right, at one index of an axis only: one picture, one channel."""
+    """Wrong, or right, at one index of an axis only: one image, one channel."""
     index = np.unravel_index(e.indices, e.value.shape)
     for axis, places in enumerate(index):
         for chosen, other, word in ((e.wrong, ~e.wrong, "wrong"), (~e.wrong, e.wrong, "right")):

@@ -1,7 +1,7 @@
-"""The check of plain functions, in the style of many courses.
+"""`check_functions`: a gradient check without classes, in the style of many courses.
 
-There, ``out, cache = forward(x, w, b)`` is followed by ``dx, dw, db = backward(dout, cache)``:
-no classes, one gradient for each array that went in.
+There, ``out, cache = forward(x, w, b)`` is followed by ``dx, dw, db = backward(dout, cache)``, with
+one gradient for each array that forward takes.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from elunet._types import Array
-from elunet.testing._compare import Settings, Target, compare, first_index, real
+from elunet.testing._contents import Randomness, name_of
 from elunet.testing._diagnose import batch_factor
+from elunet.testing._differences import Settings, Target, compare_gradient, first_index, real
 from elunet.testing._report import CheckResult, GradientCheckError, conclude
-from elunet.testing._subject import Randomness, name_of
 
 
 def check_functions(
@@ -38,13 +38,13 @@ def check_functions(
     forward : callable
         Returns ``(out, cache)``; the cache may be anything.
     backward : callable
-        Called with a random dout, and the cache; returns one gradient for each argument that is
-        a float array, in their order (a single one may come bare). None at the place of another
-        argument is allowed.
+        Called with a random dout and the cache. It returns one gradient for each argument that is
+        a float array, in their order (a single one need not be in a tuple). It may return None for
+        the other arguments.
     *args
-        forward's arguments. Float arrays are cast to float64 and their gradients checked; all
-        else (labels, a stride, a dict of options) is passed on as a deep copy, so that a call
-        that changes it does not change the next.
+        forward's arguments. Float arrays are copied to float64 and their gradients are checked.
+        Everything else (labels, a stride, a dict of options) is passed as a deep copy, so that a
+        call that changes it does not affect the next.
     seed, eps, rtol, atol, entries, skip_kinks
         As for `check_layer`.
 
@@ -135,12 +135,7 @@ def check_functions(
                 [batch_factor(len(out))] if out.ndim > 1 else [],
                 is_input=i == places[0],
             )
-            try:
-                rows.append(compare(target, dout, settings))
-            except GradientCheckError as error:
-                raise GradientCheckError(
-                    f"{name}: {error}", error.array, error.index, error.cause
-                ) from None
+            rows.append(compare_gradient(name, target, dout, settings))
         return conclude(name, rows)
     finally:
         randomness.restore()

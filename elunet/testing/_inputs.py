@@ -1,4 +1,4 @@
-"""Inputs at which a gradient check means something: no ties, and nothing near a kink."""
+"""Inputs at which a gradient check is reliable: no ties, and no value near a kink."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def spread(
     margin: float = 0.05,
     reach: float = 2.0,
 ) -> Array:
-    """Return different values in shuffled order, evenly spaced in what the kinks leave free.
+    """Return distinct values away from kinks, evenly spaced and shuffled.
 
     Parameters
     ----------
     shape : tuple of int
     rng : numpy.random.Generator
-        Shuffles.
+        For the shuffling.
     kinks : sequence of float
         Values to keep away from.
     margin : float
@@ -37,7 +37,7 @@ def spread(
     Raises
     ------
     ValueError
-        If the kinks leave nothing.
+        If the kinks leave no room.
 
     Examples
     --------

@@ -1,21 +1,21 @@
-"""The check of one layer: backward has to compute what forward implies.
+"""`check_layer`: backward has to compute the derivative of forward.
 
-Four things are looked at in turn. The layer's manners: same x, same y; nothing that it was given
-or gave away is written to. The gradients of x and of each parameter against central differences of
-<dy, y> with a random dy. The same in one direction after x and the parameters have moved. And, for
-a layer that has them, the two halves of backward against the whole.
+There are four parts. Side effects: the same x gives the same y, and no pass writes to arrays that
+are not its own. The gradients of x and of each parameter, compared with central differences of
+<dy, y> for a random dy. The same along one direction, after x and the parameters have changed. And,
+if the layer has them, the two halves of backward, compared with the whole.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from elunet.testing._compare import Settings, real
-from elunet.testing._manners import check_backward, check_forward, check_halves
+from elunet.testing._contents import Snapshot, is_layer, parts_of
+from elunet.testing._differences import Settings, real
+from elunet.testing._gradients import check_elsewhere, rows_of
 from elunet.testing._report import CheckResult, conclude
 from elunet.testing._runner import Runner
-from elunet.testing._subject import Snapshot, is_layer, parts_of
-from elunet.testing._verdict import check_elsewhere, rows_of
+from elunet.testing._side_effects import check_backward, check_forward, check_halves
 
 
 def check_layer(
@@ -33,22 +33,22 @@ def check_layer(
     """Check a layer's backward pass against numeric differences of its forward pass.
 
     Compares dx and the gradient of every parameter, for a random gradient dy at the output,
-    with ``<dy, y(v + eps) - y(v - eps)> / (2 eps)`` in float64. The random state is set back
+    with ``<dy, y(v + eps) - y(v - eps)> / (2 eps)`` in float64. The random state is restored
     before each forward pass, so dropout keeps its mask.
 
     Parameters
     ----------
     layer : object
-        Any object with ``forward(x)`` (or ``forward(x, train)``) and ``backward(dy)``, of elunet
-        or not. Parameters are found in the dicts (or lists) ``params`` and ``grads``, else in
-        attributes with their gradients beside them: W and dW (or d_W, W_grad, grad_W). Layers
+        Any object with ``forward(x)`` (or ``forward(x, train)``) and ``backward(dy)``, elunet's or
+        your own. Parameters are found in the dicts (or lists) ``params`` and ``grads``, else in
+        attributes with attributes for their gradients: W and dW (or d_W, W_grad, grad_W). Layers
         within the layer are found too.
     x : array_like or tuple of array_like
-        The input, any shape that the layer takes; a tuple for a layer of several inputs, whose
-        backward returns a tuple. Cast to float64; the array itself is never touched. Small is
-        enough: a picture of 5 x 5, a batch of 2 or 3.
+        The input, any shape that the layer takes; a tuple for a layer with several inputs, whose
+        backward returns a tuple. It is copied to float64. Small is enough: an image of 5 x 5, a
+        batch of 2 or 3.
     train : bool
-        Passed on if forward takes it.
+        Passed to forward, if it takes it.
     seed : int
         Draws dy, and the sample of entries.
     eps : float
@@ -57,18 +57,18 @@ def check_layer(
     rtol, atol : float
         An entry passes if ``|analytic - numeric| <= atol + rtol * max(|analytic|, |numeric|)``
         (and a rounding error estimated from y). In float64 both sides agree to about 1e-9, so
-        these are a hundred times tighter than is usual, and still roomy.
+        these are a hundred times tighter than is usual, and still leave room.
     entries : int
-        Entries compared one by one in each array, fewer where the arrays are very large. An array
-        with more is sampled, and a random direction through all of it compared besides.
+        Entries compared one by one in each array, fewer if the arrays are very large. A larger
+        array is sampled, and a random direction through all of it is compared as well.
     skip_kinks : bool
-        Leave out entries where the function has no derivative (ReLU at 0, ties in a pooling
-        window) instead of raising.
+        Whether to leave out entries where the function has no derivative (ReLU at 0, ties in a
+        pooling window) instead of raising.
 
     Returns
     -------
     CheckResult
-        Its repr is a table of the errors of each array.
+        Its repr is a table of each array's errors.
 
     Raises
     ------
@@ -84,7 +84,8 @@ def check_layer(
     The layer is left as it was: parameters, gradients, `state`, generators, and what its last
     forward pass kept.
 
-    The idea is the usual one, see e.g. torch.autograd.gradcheck; diagnosing the error is not.
+    The comparison is the usual one, as in torch.autograd.gradcheck; the search for the likely cause
+    is not.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-"""Checks of a whole network and of a loss: the gradient of one number, the loss.
+"""`check_network` and `check_loss`: the gradient of one number, the loss.
 
-A layer that is right by itself may still be wired wrongly, and a loss that is right for one row
-wrong for a batch. Going backwards, all gradients behind a slip are wrong and those before it are
-right; the error says where that border lies.
+A layer that is right by itself may be connected wrongly, and a loss that is right for one row may
+be wrong for a batch. On the way back, gradients are right until the bug and wrong from there on;
+the error says between which layers that happens.
 """
 
 from __future__ import annotations
@@ -13,10 +13,7 @@ from typing import Any
 import numpy as np
 
 from elunet._types import Array
-from elunet.testing._compare import Settings, Target, compare, first_index, real
-from elunet.testing._diagnose import Factor, batch_factor
-from elunet.testing._report import CheckResult, GradientCheckError, Row, conclude
-from elunet.testing._subject import (
+from elunet.testing._contents import (
     Frozen,
     Snapshot,
     flags,
@@ -24,6 +21,9 @@ from elunet.testing._subject import (
     named_in_float64,
     parts_of,
 )
+from elunet.testing._diagnose import Factor, batch_factor
+from elunet.testing._differences import Settings, Target, compare_gradient, first_index, real
+from elunet.testing._report import CheckResult, GradientCheckError, Row, conclude
 
 
 def check_network(
@@ -40,11 +40,11 @@ def check_network(
     entries: int = 50,
     skip_kinks: bool = True,
 ) -> CheckResult:
-    """Check the loss's gradient by every parameter of a network, and by its input.
+    """Check the loss's gradient with respect to a network's parameters and its input.
 
     Runs ``value, dy = loss(net.forward(x, train), y)`` and ``net.backward(dy)``, and compares
     ``net.gradients()`` with central differences of value, in float64 and with the random state
-    set back before each pass.
+    restored before each pass.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def check_network(
     x : array_like
         A small batch; cast to float64.
     y : object
-        The target, handed to the loss as it is.
+        The target, passed to the loss as it is.
     loss : callable
         ``loss(prediction, target) -> (value, dy)``.
     train, seed, eps, rtol, atol
@@ -61,8 +61,8 @@ def check_network(
     entries : int
         Entries compared one by one in each array; a random direction covers the rest.
     skip_kinks : bool
-        Leave out entries where the loss has no derivative; inside a network they cannot be
-        avoided (a ReLU behind a layer whose output is exactly 0). The result counts them.
+        Whether to leave out entries where the loss has no derivative. Inside a network they cannot
+        be avoided (a ReLU after a layer whose output is exactly 0). The result counts them.
 
     Returns
     -------
@@ -109,7 +109,7 @@ def check_network(
             if prediction.dtype != np.float64:
                 raise GradientCheckError(
                     f"{name}: forward returned {prediction.dtype} for x in float64; expected "
-                    "float64 (let x's dtype rule the computation)"
+                    "float64 (compute in x's dtype)"
                 )
             return loss(prediction, y)
 
@@ -130,8 +130,8 @@ def check_network(
                     f"{name}: backward left no gradient of {parameter.name}", parameter.name
                 )
 
-            def output(v: Array, place: Callable[[Array], None] = parameter.place) -> Array:
-                place(v)
+            def output(v: Array, replace: Callable[[Array], None] = parameter.set) -> Array:
+                replace(v)
                 return np.array(run(value)[0])
 
             targets.append(
@@ -147,14 +147,14 @@ def check_network(
             )
         rows = []
         for target in targets:
-            rows.append(_one(name, target, settings))
+            rows.append(compare_gradient(name, target, np.array(1.0), settings))
             for parameter in parameters:
-                parameter.place(parameter.value)
+                parameter.set(parameter.value)
         again = run(value)[0]
         if abs(again - first) > 1e-9 * max(1.0, abs(first)):
             raise GradientCheckError(
                 f"{name}: the loss is not deterministic: {first:.8g}, then {again:.8g} for the "
-                "same x although the random state was set back"
+                "same x although the random state was restored"
             )
         return conclude(name, rows, advice=_advice(net, rows))
     finally:
@@ -173,17 +173,17 @@ def check_loss(
     entries: int = 500,
     skip_kinks: bool = False,
 ) -> CheckResult:
-    """Check the gradient that a loss returns beside its value.
+    """Check the gradient that a loss returns with its value.
 
     Parameters
     ----------
     loss : callable
         ``loss(prediction, target) -> (value, dy)``, dy of prediction's shape.
     prediction : array_like
-        Cast to float64. For a loss of probabilities give probabilities, and for one with a kink
-        (the mean absolute error where prediction equals target) keep away from it.
+        Copied to float64. Give probabilities to a loss of probabilities. If the loss has a kink
+        (the mean absolute error where prediction equals target), keep away from it.
     target : object
-        Handed on as it is.
+        Passed to the loss as it is.
     seed, eps, rtol, atol, entries, skip_kinks
         As for `check_layer`.
 
@@ -240,7 +240,7 @@ def check_loss(
         _loss_factors(value),
         advice="move the prediction away from it",
     )
-    row = _one(name, checked, settings)
+    row = compare_gradient(name, checked, np.array(1.0), settings)
     notes = []
     if value.ndim and aim is not None and aim.shape[:1] == value.shape[:1]:
         twice = float(loss(np.concatenate([value, value]), np.concatenate([aim, aim]))[0])
@@ -250,15 +250,6 @@ def check_loss(
                 "the batch"
             )
     return conclude(name, [row], notes)
-
-
-def _one(name: str, target: Target, settings: Settings) -> Row:
-    try:
-        return compare(target, np.array(1.0), settings)
-    except GradientCheckError as error:
-        raise GradientCheckError(
-            f"{name}: {error}", error.array, error.index, error.cause
-        ) from None
 
 
 def _finite_number(name: str, value: Any) -> None:

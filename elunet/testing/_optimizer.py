@@ -1,6 +1,6 @@
-"""The check of an optimizer: step by step against its update rule, written out.
+"""`check_optimizer`: compare an optimizer, step by step, with its update rule.
 
-There is nothing to differentiate here, but the same kind of slip: a bias correction that forgets
+There is nothing to differentiate here, but bugs are as hard to see: a bias correction that forgets
 the step's number moves every weight, and the loss still falls.
 """
 
@@ -14,14 +14,14 @@ import numpy as np
 
 from elunet._checks import integer, number
 from elunet._types import Array, Shape
-from elunet.testing._compare import POSITIVE, stream
 from elunet.testing._diagnose import number_text, ratio
+from elunet.testing._differences import POSITIVE, stream
 from elunet.testing._report import CheckResult, GradientCheckError, Row
-from elunet.testing.rules import Rule
+from elunet.testing.updates import Update
 
 
 class _Parameters:
-    """As much of a network as an optimizer needs."""
+    """The part of a network that an optimizer needs."""
 
     def __init__(self, arrays: dict[str, Array]) -> None:
         self.arrays = arrays
@@ -38,7 +38,7 @@ class _Parameters:
 
 def check_optimizer(
     optimizer: Any,
-    rule: Rule | Mapping[str, Rule],
+    update: Update | Mapping[str, Update],
     steps: int = 5,
     shape: Shape = (3, 4),
     seed: int = 0,
@@ -47,19 +47,19 @@ def check_optimizer(
     rtol: float = 1e-6,
     atol: float = 1e-12,
 ) -> CheckResult:
-    """Run an optimizer for a few steps and compare each with the rule.
+    """Run an optimizer for a few steps and compare each with its update rule.
 
     Parameters
     ----------
     optimizer : object
-        A fresh one, with ``step(net)``, where net has ``parameters()`` and ``gradients()``, dicts
-        of arrays by name; step writes into the parameters. The gradients' arrays stay the same
-        from step to step, only what they hold changes, as in a network. A deep copy is run.
-    rule : callable, or dict of callables
-        ``rule(w, g, state, t) -> new w``: state is a dict of the rule's own for each parameter,
-        empty at first, t the step's number from 1. See `rules` for the usual ones. A dict has a
-        rule for each parameter, by name: ``{"first.W": rules.sgd(0.1, l2=0.5), "first.b":
-        rules.sgd(0.1)}``, where biases are not decayed.
+        New, with ``step(net)``, where net has ``parameters()`` and ``gradients()``, dicts of arrays
+        by name; step writes into the parameters. As in a network, the gradients' arrays stay the
+        same from step to step and only their contents change. A deep copy is run.
+    update : callable, or dict of callables
+        The update rule, ``update(w, g, state, t) -> new w``: state is a dict for each parameter,
+        empty at first, and t the step's number from 1. See `updates` for the usual ones. A dict
+        gives each parameter its own, by name: ``{"first.W": updates.sgd(0.1, l2=0.5), "first.b":
+        updates.sgd(0.1)}``, where biases are not decayed.
     steps : int
         How many steps.
     shape : tuple of int
@@ -67,11 +67,11 @@ def check_optimizer(
     seed : int
         Draws parameters and gradients (of sizes from 1e-4 to 3, so that eps matters).
     names : sequence of str, optional
-        The parameters' names, by default first.W and second.W, or the keys of `rule`. Elunet's
-        optimizers put penalties on those that end in ".W".
+        The parameters' names, by default first.W and second.W, or the keys of `update`.
+        elunet's optimizers penalize those that end in ".W".
     rtol, atol : float
-        An entry passes if it differs from the rule's by no more than
-        ``atol + rtol * |the rule's change of it|``.
+        An entry passes if it differs from the expected one by no more than
+        ``atol + rtol * |expected change|``.
 
     Returns
     -------
@@ -84,17 +84,17 @@ def check_optimizer(
     TypeError
         If optimizer has no ``step``.
     ValueError
-        If the rule gives an array of another shape, or a number is out of its range.
+        If `update` returns an array of another shape, or a number is out of its range.
 
     Examples
     --------
-    >>> from elunet.testing import check_optimizer, rules
+    >>> from elunet.testing import check_optimizer, updates
     >>> class Descent:
     ...     def step(self, net):
     ...         gradients = net.gradients()
     ...         for name, w in net.parameters().items():
     ...             w -= 0.1 * gradients[name]
-    >>> check_optimizer(Descent(), rules.sgd(0.1)).arrays
+    >>> check_optimizer(Descent(), updates.sgd(0.1)).arrays
     ['first.W', 'second.W']
     """
     if isinstance(optimizer, type) or not callable(getattr(optimizer, "step", None)):
@@ -105,16 +105,17 @@ def check_optimizer(
     steps = integer("check_optimizer", "steps", steps)
     number("check_optimizer", "rtol", rtol, POSITIVE)
     number("check_optimizer", "atol", atol, POSITIVE)
-    if isinstance(rule, Mapping):
-        names = list(rule if names is None else names)
-        rules = {name: rule[name] for name in names if name in rule}
+    if isinstance(update, Mapping):
+        names = list(update if names is None else names)
+        updates = {name: update[name] for name in names if name in update}
     else:
         names = ["first.W", "second.W"] if names is None else list(names)
-        rules = dict.fromkeys(names, rule)
-    if not names or rules.keys() != set(names):
-        missing = [name for name in names if name not in rules]
+        updates = dict.fromkeys(names, update)
+    if not names or updates.keys() != set(names):
+        missing = [name for name in names if name not in updates]
         raise ValueError(
-            f"check_optimizer: expected a rule for each parameter, got none for {missing or 'any'}"
+            "check_optimizer: expected an update rule for each parameter, got none for "
+            f"{missing or 'any'}"
         )
     label = type(optimizer).__name__
     runner = copy.deepcopy(optimizer)
@@ -131,11 +132,11 @@ def check_optimizer(
         expected = {}
         for name in names:
             new = np.asarray(
-                rules[name](before[name].copy(), gradients[name].copy(), states[name], t)
+                updates[name](before[name].copy(), gradients[name].copy(), states[name], t)
             )
             if new.shape != before[name].shape:
                 raise ValueError(
-                    f"check_optimizer: expected the rule to return shape {before[name].shape}, "
+                    f"check_optimizer: expected update to return shape {before[name].shape}, "
                     f"got {new.shape}"
                 )
             expected[name] = new
@@ -145,7 +146,8 @@ def check_optimizer(
         for name in names:
             if not np.array_equal(net.latest[name], gradients[name]):
                 raise GradientCheckError(
-                    f"{label}: step changed the gradient of {name} in place; it is not its own",
+                    f"{label}: step changed the gradient of {name} in place; an optimizer may only "
+                    "read it",
                     name,
                 )
         wrong = {
@@ -161,7 +163,7 @@ def check_optimizer(
             change = float(np.max(np.abs(expected[name] - before[name]))) or 1.0
             old = errors[name]
             errors[name] = max(old[0], gap), max(old[1], gap / change)
-            net.arrays[name][...] = expected[name]  # so that rounding does not add up
+            net.arrays[name][...] = expected[name]  # so that rounding errors do not add up
     count = int(np.prod(shape)) * steps
     rows = [Row(name, *errors[name], count, count) for name in names]
     return CheckResult(label, tuple(rows), (f"{steps} steps",))
@@ -181,8 +183,8 @@ def _error(
     place = tuple(map(int, np.unravel_index(np.argmax(gap), gap.shape)))
     cause = _cause(t, wrong, before, after, expected, gradients)
     message = (
-        f"{label}: step {t} differs from the rule for {name}, at {int(wrong[name].sum())} of "
-        f"{wrong[name].size} entries\n"
+        f"{label}: step {t} differs from the update rule for {name}, at "
+        f"{int(wrong[name].sum())} of {wrong[name].size} entries\n"
         f"  worst at {name}{list(place)}: {before[name][place]:.8g} became "
         f"{after[name][place]:.8g}, expected {expected[name][place]:.8g}"
         + (f"\n  likely cause: {cause}" if cause else "")
@@ -217,13 +219,13 @@ def _cause(
         return "the sign is flipped: the step goes uphill"
     if k is not None and t > 1:
         return (
-            f"{later}the step is {number_text(k)} x the rule's, as with a bias "
+            f"{later}the step is {number_text(k)} x the update rule's, as with a bias "
             "correction or a schedule that does not use the step's number t (1 - beta instead of "
             "1 - beta**t)"
         )
     if k is not None:
         return (
-            f"the step is {number_text(k)} x the rule's: the learning rate, or a "
+            f"the step is {number_text(k)} x the update rule's: the learning rate, or a "
             "missing bias correction (Adam's first step without it is "
             "(1 - beta1) / sqrt(1 - beta2) = 3.162 x too long)"
         )

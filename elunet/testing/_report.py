@@ -1,7 +1,7 @@
-"""What a check gives back: a small table when all is well, an error that names the place when not.
+"""What a check returns: a small table if all gradients are right, else an error with the place.
 
-Both are made of the same rows, one for each array that was compared, so that a failed check
-also shows which of the other arrays are right.
+Both are made of the same rows, one for each array that was compared. So a failed check also shows
+which arrays are right.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Row:
         return self.wrong == 0
 
     def describe(self) -> str:
-        """Say what is wrong, where, by how much, and why perhaps."""
+        """Say what is wrong, where, by how much, and the likely cause."""
         place = "" if self.index is None else str(list(self.index))
         lines = [
             f"{self.array} is wrong at {self.wrong} of {self.checked} entries checked",
@@ -79,7 +79,7 @@ class Row:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Format the rows as a table of plain text."""
+    """Format the rows as a table."""
     head = ["array", "max abs error", "max rel error", "entries checked", ""]
     body = []
     for row in rows:
@@ -95,10 +95,15 @@ def table(rows: Sequence[Row]) -> str:
                 notes,
             ]
         )
-    widths = [max(len(line[i]) for line in [head, *body]) for i in range(len(head))]
+    return aligned([head, *body])
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Return lines of cells as text with aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in [head, *body]
+        for line in lines
     )
 
 
@@ -113,7 +118,7 @@ class CheckResult:
     rows : tuple of Row
         One for each array.
     notes : tuple of str
-        What the reader should know besides, such as an attribute that was not checked.
+        What else the reader should know, such as an attribute that was not checked.
 
     Examples
     --------
@@ -160,7 +165,7 @@ class GradientCheckError(AssertionError):
     cause : str
         The likely cause, or "".
     rows : tuple of Row
-        All that was compared until then.
+        The arrays that were compared until then.
     """
 
     def __init__(

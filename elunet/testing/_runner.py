@@ -1,7 +1,7 @@
-"""A layer under observation: run in float64, from the same state each time.
+"""Run a layer's passes for a check: in float64, from the same random state each time.
 
-This is the sampling half of a check. It draws nothing and judges nothing but the form of what comes
-back; `_manners` and `_verdict` say what it should have been.
+This half of a check only collects numbers; it draws none and checks only the form of what the layer
+returns. `_side_effects` and `_gradients` check the values.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from elunet._types import Array
-from elunet.testing._report import GradientCheckError
-from elunet.testing._subject import (
+from elunet.testing._contents import (
     USUAL_PARAMETERS,
     Frozen,
     Parameter,
@@ -22,10 +21,11 @@ from elunet.testing._subject import (
     in_float64,
     name_of,
 )
+from elunet.testing._report import GradientCheckError
 
 
 class Runner:
-    """Runs one layer; it is in float64 while this lives, so the caller holds a `Snapshot`."""
+    """Runs one layer and puts it into float64; the caller restores it from a `Snapshot`."""
 
     def __init__(
         self,
@@ -45,11 +45,11 @@ class Runner:
         self.notes: list[str] = []
 
     def copies(self) -> list[Array]:
-        """Return copies of the inputs, to be handed over."""
+        """Return copies of the inputs, to pass to the layer."""
         return [value.copy() for value in self.inputs]
 
     def forward(self, inputs: list[Array]) -> Array:
-        """Run forward from the frozen state; the arrays are handed over as they are."""
+        """Run forward from the frozen state; the arrays are passed as they are."""
         self.frozen.restore()
         y = self.layer.forward(tuple(inputs) if self.many else inputs[0], **self.flags)
         if isinstance(y, tuple | list) or y is None:
@@ -60,12 +60,12 @@ class Runner:
         return np.asarray(y)
 
     def backward(self, dy: Array) -> list[Array]:
-        """Run backward; what it returns, one for each input, as it is."""
+        """Run backward and return its result unchanged, one array for each input."""
         dx = self.layer.backward(dy)
         return self.unpack(dx, "backward")
 
     def unpack(self, dx: Any, method: str) -> list[Array]:
-        """Return one gradient for each input, or raise what is wrong with them."""
+        """Return one gradient for each input, or raise an error about their form."""
         if dx is None:
             raise self.error(f"{method} returned None, expected dx: is a `return` missing?", "dx")
         if self.many:
@@ -80,7 +80,7 @@ class Runner:
         if isinstance(dx, tuple | list):
             raise self.error(
                 f"{method} returned {len(dx)} arrays, expected dx alone (parameters' gradients "
-                "belong into self.grads, or into attributes such as self.dW)",
+                "belong in self.grads, or into attributes such as self.dW)",
                 "dx",
             )
         return [np.asarray(dx)]
@@ -94,10 +94,10 @@ class Runner:
         parameters, gradients = [], []
         for parameter in self.candidates:
             gradient = parameter.gradient()
-            if parameter.slots[0].get() is not parameter.value:
+            if parameter.locations[0].get() is not parameter.value:
                 if parameter.listed:
                     raise self.error(
-                        f"the passes put another array in the place of {parameter.symbol}",
+                        f"the passes replaced {parameter.symbol} by another array",
                         parameter.name,
                     )
                 continue  # an attribute that forward sets, not a parameter
@@ -133,7 +133,7 @@ class Runner:
 
 @dataclass
 class Sample:
-    """What one forward and one backward pass gave, in copies."""
+    """The results of one forward and one backward pass, as copies."""
 
     y: Array
     dy: Array

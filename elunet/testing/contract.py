@@ -1,4 +1,4 @@
-"""Contract tests to inherit from: what every layer and every loss promises.
+"""Contract tests to inherit from: what every layer and every loss must do.
 
     class TestCube(LayerContract):
         def make_layer(self):
@@ -7,9 +7,9 @@
         def make_input(self):
             return spread((4, 3), np.random.default_rng(0))
 
-pytest runs the inherited methods on this class's layer. `test_gradients` is `check_layer`; the
-others look at what a gradient check cannot see: one row against a batch, float32, training against
-evaluation, ties, very large numbers, and values that are known.
+pytest runs the inherited methods on this class's layer. `test_gradients` is `check_layer`. The
+others test what a gradient check cannot see: one row against a batch, float32, training against
+evaluation, ties, very large numbers, and known values.
 """
 
 from __future__ import annotations
@@ -21,39 +21,39 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.losses import one_hot
-from elunet.testing._compare import Probe, Settings, first_index, stream
+from elunet.testing._contents import Parameter, candidates, flags, name_of, parts_of
+from elunet.testing._differences import Probe, Settings, first_index, stream
+from elunet.testing._gradients import targets_of
 from elunet.testing._layer import check_layer
-from elunet.testing._manners import same
 from elunet.testing._network import check_loss
 from elunet.testing._runner import Runner, Sample
-from elunet.testing._subject import Parameter, candidates, flags, name_of, parts_of
-from elunet.testing._verdict import targets_of
+from elunet.testing._side_effects import same
 
 __all__ = ["LayerContract", "LossContract"]
 
 
 class LayerContract:
-    """Tests that any layer should pass; a test class inherits them and says which layer.
+    """Tests that any layer should pass; a test class inherits them for its own layer.
 
-    Works for layers of elunet and for any class with ``forward(x)`` and ``backward(dy)``; `train`
-    is passed on if forward takes it. Nothing but NumPy is needed to run it, under pytest or
-    unittest (``class TestCube(LayerContract, unittest.TestCase)``).
+    They work for elunet's layers and for any class with ``forward(x)`` and ``backward(dy)``;
+    `train` is passed to forward if it takes it. They run under pytest or unittest (``class
+    TestCube(LayerContract, unittest.TestCase)``) and need only NumPy.
 
     A subclass defines `make_layer` and `make_input`, and `formula` if it can. The attributes below
-    relax what a layer cannot promise.
+    relax the tests for a layer that cannot pass all of them.
 
     Attributes
     ----------
     dtypes : tuple of dtype
-        In which the layer computes, as x's dtype says. ``(np.float64,)`` for a layer whose
-        parameters are float64.
+        The dtypes of x in which the layer computes. ``(np.float64,)`` for a layer whose parameters
+        are float64.
     rows_apart_in_training : bool
-        Whether a row of the output depends on that row of the input alone, in training too. Not so
+        Whether a row of the output depends on that row of the input alone, in training too. False
         for batch normalization. In evaluation it always has to.
     same_on_average : bool
-        Whether the output in training is, on average over many passes, the one in evaluation.
+        Whether the output in training, averaged over many passes, is the output in evaluation.
     largest : float
-        The size of number that the layer has to survive.
+        The largest numbers for which the layer must give finite results.
 
     Examples
     --------
@@ -83,19 +83,19 @@ class LayerContract:
         raise NotImplementedError(f"{type(self).__name__}: expected a method make_layer")
 
     def make_input(self) -> Any:
-        """Return x, float64 of shape (N, ...) with N of 2 or more; or a tuple of such arrays.
+        """Return x, float64 of shape (N, ...) with N >= 2, or a tuple of such arrays.
 
         Values should keep away from kinks and ties; see `spread`.
         """
         raise NotImplementedError(f"{type(self).__name__}: expected a method make_input")
 
     def formula(self, layer: Any, x: Any, train: bool) -> Array | None:
-        """Return what forward should give, computed in the plainest way; None: not known.
+        """Return what forward should give, computed in the simplest way; None if not known.
 
         Parameters
         ----------
         layer : object
-            Where the parameters are; its forward pass has not run.
+            It has the parameters; its forward pass has not run.
         x : array or tuple of arrays
         train : bool
         """
@@ -104,7 +104,7 @@ class LayerContract:
     # -- what a gradient check sees
 
     def test_gradients(self) -> None:
-        """Check gradients and manners, in training: see `check_layer`."""
+        """Check gradients and side effects, in training: see `check_layer`."""
         check_layer(self.make_layer(), self.make_input(), train=True)
 
     def test_gradients_in_evaluation(self) -> None:
@@ -131,7 +131,7 @@ class LayerContract:
                 self._fail(f"expected {name} of shape {value.shape}, got {gradient.shape}")
 
     def test_dtypes(self) -> None:
-        """X's dtype rules: y, dx and the gradients have it."""
+        """The results y, dx and the gradients have x's dtype."""
         for dtype in self.dtypes:
             for train in (False, True):
                 trial, x = self._trial(train)
@@ -159,10 +159,10 @@ class LayerContract:
         for low, high in zip(*results, strict=True):
             self._expect_close(low, high, 1e-3, "float32 and float64 differ: {}")
 
-    # -- manners
+    # -- side effects
 
     def test_input_is_unchanged(self) -> None:
-        """Neither pass writes to x or dy; arrays that cannot be written to will do."""
+        """Neither pass writes to x or dy, and both accept read-only arrays."""
         for train in (False, True):
             trial, x = self._trial(train)
             given = _each(x, np.copy)
@@ -184,7 +184,7 @@ class LayerContract:
             trial.backward(_read_only(_like(trial.forward(frozen))))
 
     def test_backward_before_forward(self) -> None:
-        """Backward without a forward pass raises an error, unless it needs none."""
+        """Backward without a forward pass is an error, unless the layer needs no forward pass."""
         trial, x = self._trial()
         y = trial.forward(x)
         dy = _like(y)
@@ -202,7 +202,7 @@ class LayerContract:
             )
 
     def test_memory_layout(self) -> None:
-        """The order in which numbers lie in memory does not matter."""
+        """The memory layout of arrays does not matter."""
         for layout in (np.asfortranarray, _backwards, _spaced):
             results = []
             for change in (np.copy, layout):
@@ -211,15 +211,15 @@ class LayerContract:
                 dxs = trial.backward(change(_like(y)))
                 gradients = [gradient for gradient, _ in trial.gradients().values()]
                 results.append([y, *dxs, *gradients])
-            for plain, other in zip(*results, strict=True):
+            for usual, other in zip(*results, strict=True):
                 self._expect_close(
-                    other, plain, 1e-9, "equal arrays that lie differently in memory differ: {}"
+                    other, usual, 1e-9, "equal arrays that lie differently in memory differ: {}"
                 )
 
     # -- behavior
 
     def test_evaluation_is_repeatable(self) -> None:
-        """In evaluation the same x gives the same y, whatever came between."""
+        """In evaluation the same x gives the same y, after any other pass."""
         trial, x = self._trial(train=False)
         first = trial.forward(x).copy()
         trial.forward(_each(x, lambda a: 1.1 * a))
@@ -233,7 +233,7 @@ class LayerContract:
                 continue
             y = trial.forward(x).copy()
             if not same(trial.forward(x), y):
-                continue  # it draws: a mask for one row is another than for a batch
+                continue  # it draws: one row gets another mask than a batch
             dy = _like(y)
             dxs = [dx.copy() for dx in trial.backward(dy)]
             whole = {name: gradient.copy() for name, (gradient, _) in trial.gradients().items()}
@@ -253,7 +253,7 @@ class LayerContract:
                 self._expect_close(gradient, total[name], 1e-9, text)
 
     def test_training_agrees_with_evaluation(self) -> None:
-        """On average over many passes, training gives what evaluation gives afterwards."""
+        """Averaged over many passes, training gives what evaluation gives afterwards."""
         layer = self.make_layer()
         if not flags(layer.forward, True) or not self.same_on_average:
             raise SkipTest("forward takes no argument train, or does something else in training")
@@ -262,10 +262,10 @@ class LayerContract:
         copies = -(-128 // rows)  # statistics of a larger batch, and more draws at once
         many = _each(x, lambda a: np.concatenate([a] * copies))
         train, evaluate = _Trial(layer, True), _Trial(layer, False)
-        first, plain = train.forward(many), evaluate.forward(many)
-        if same(first, plain) and same(train.forward(many), plain):
+        first, evaluated = train.forward(many), evaluate.forward(many)
+        if same(first, evaluated) and same(train.forward(many), evaluated):
             return
-        before = plain
+        before = evaluated
         for _ in range(10):
             passes = np.array(
                 [train.forward(many).reshape(copies, rows, -1).mean(axis=0) for _ in range(200)]
@@ -273,7 +273,7 @@ class LayerContract:
             after = evaluate.forward(many).copy()
             if np.allclose(after, before, rtol=1e-3, atol=1e-3 * float(np.max(np.abs(after)))):
                 break
-            before = after  # running averages are still on their way
+            before = after  # running averages still change
         else:
             raise SkipTest("after 2000 passes evaluation still changes")
         expected = after[:rows].reshape(rows, -1)
@@ -308,9 +308,10 @@ class LayerContract:
                     )
 
     def test_ties(self) -> None:
-        """Where all entries are equal, dx is still right for a change of all of them together.
+        """If all entries of x are equal, dx is still right for a change of all of them together.
 
-        There max pooling, say, has no derivative by one entry; but along this direction it has.
+        Max pooling, for example, has no derivative by one entry there, but it has one along this
+        direction.
         """
         x = self.make_input()
         labels = [f"x[{i}]" for i in range(len(x))] if isinstance(x, tuple) else ["x"]
@@ -375,9 +376,9 @@ class LossContract:
     Attributes
     ----------
     dtypes : tuple of dtype
-        In which predictions may come; dy has the same.
+        The dtypes that predictions may have; dy has the same.
     largest : float
-        The size of prediction that the loss has to survive.
+        The largest predictions for which the loss must give finite results.
 
     Examples
     --------
@@ -401,7 +402,7 @@ class LossContract:
         raise NotImplementedError(f"{type(self).__name__}: expected a method make_loss")
 
     def make_prediction(self) -> Any:
-        """Return a prediction, float64 of shape (N, ...) with N of 2 or more, off any kink."""
+        """Return a prediction, float64 of shape (N, ...) with N >= 2, away from any kink."""
         raise NotImplementedError(f"{type(self).__name__}: expected a method make_prediction")
 
     def make_target(self) -> Any:
@@ -409,12 +410,12 @@ class LossContract:
         raise NotImplementedError(f"{type(self).__name__}: expected a method make_target")
 
     def make_extreme(self) -> Any:
-        """Return a prediction at the edge: by default numbers as large as `largest`."""
+        """Return an extreme prediction: by default numbers as large as `largest`."""
         prediction = self.make_prediction()
         return prediction * (self.largest / np.max(np.abs(prediction)))
 
     def formula(self, prediction: Array, target: Any) -> float | None:
-        """Return what the value should be, computed in the plainest way; None: not known."""
+        """Return what the value should be, computed in the simplest way; None if not known."""
         return None
 
     def test_gradient(self) -> None:
@@ -463,7 +464,7 @@ class LossContract:
             self._fail(f"labels give {value:.8g}, the same as one-hot rows {other:.8g}")
 
     def test_no_broadcasting(self) -> None:
-        """A target (N,) for a prediction (N, 1) is refused, or read as (N, 1); never spread out."""
+        """A target (N,) for a prediction (N, 1) is an error, or read as (N, 1); never broadcast."""
         loss, prediction, target = self.make_loss(), self.make_prediction(), self.make_target()
         if target.shape != prediction.shape:
             raise SkipTest("the target has another shape than the prediction anyway")
@@ -483,7 +484,7 @@ class LossContract:
             )
 
     def test_extremes(self) -> None:
-        """At the edge (`make_extreme`) value and gradient stay finite."""
+        """For extreme predictions (`make_extreme`) value and gradient stay finite."""
         for dtype in self.dtypes:
             value, dy = self.make_loss()(self.make_extreme().astype(dtype), self.make_target())
             if not np.isfinite(value) or not np.all(np.isfinite(dy)):
@@ -507,7 +508,7 @@ class LossContract:
 
 
 class _Trial:
-    """A layer, its parameters as they are before any pass, and its forward pass's `train`."""
+    """A layer, its parameters before any pass, and the `train` of its forward pass."""
 
     def __init__(self, layer: Any, train: bool) -> None:
         self.layer = layer
@@ -566,7 +567,7 @@ def _read_only(array: Array) -> Array:
 
 
 def _backwards(array: Array) -> Array:
-    """Return an equal array that lies in memory from its end to its start."""
+    """Return an equal array whose memory runs from its end to its start."""
     turned = (slice(None, None, -1),) * array.ndim
     return array[turned].copy()[turned]
 

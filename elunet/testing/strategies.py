@@ -1,8 +1,8 @@
-"""Strategies for hypothesis: inputs at which a gradient check means something, and layers for them.
+"""Strategies for hypothesis: inputs at which a gradient check is reliable, and layers for them.
 
-A numeric difference is wrong beside a kink (ReLU at 0) and at a tie (two equal numbers in a pooling
-window). So values here are all different, evenly spaced, shuffled, and keep their distance from
-the kinks.
+A numeric difference is wrong next to a kink (ReLU at 0) and at a tie (two equal numbers in a
+pooling window). So the values here are all different, evenly spaced and shuffled, and keep away
+from kinks.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def inputs(
     reach: float = 2.0,
     dtype: Any = np.float64,
 ) -> Array:
-    """Draw arrays of different values that keep away from kinks.
+    """Draw arrays of distinct values away from kinks.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def images(
     max_batch: int = 3,
     kinks: Sequence[float] = (0.0,),
 ) -> Array:
-    """Draw small batches of pictures, (N, H, W, C), as `inputs` does.
+    """Draw small batches of images, (N, H, W, C), as `inputs` does.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def _pool(draw: st.DrawFn, kind: Any) -> Any:
 
 
 def _batch_norm(draw: st.DrawFn) -> Any:
-    # With a batch of two values y is +-1 whatever x is, and rounding is all that differences show.
+    # In a batch of two values y is +-1 for any x, and differences show only rounding.
     x = draw(inputs(st.tuples(st.integers(3, 6), st.integers(1, 3)), kinks=()))
     return _layers.BatchNorm(x.shape[-1]), x
 
@@ -179,7 +179,7 @@ def layers(draw: st.DrawFn, kind: str | None = None) -> tuple[Any, Any]:
     Parameters
     ----------
     kind : str, optional
-        The class's name, to draw only such layers.
+        The name of a class, to draw only its layers.
 
     Returns
     -------
@@ -194,8 +194,6 @@ def layers(draw: st.DrawFn, kind: str | None = None) -> tuple[Any, Any]:
         def test_gradients(pair):
             check_layer(*pair)
 
-    Examples
-    --------
     >>> from hypothesis import given, settings
     >>> from elunet.testing import strategies
     >>> @settings(max_examples=5)

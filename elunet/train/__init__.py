@@ -1,12 +1,14 @@
-"""Training: the loop, its history, what can be done at fixed points of it, and saving it whole."""
+"""Training: the loop, callbacks, history, checkpoints of whole runs, and jobs that keep them."""
 
-from elunet.train.callbacks import Callback, Checkpoints, HistoryFile
+from elunet.train.callbacks import Callback, Checkpoints, HistoryFile, Report
+from elunet.train.checkpoint import SavedRun, about
+from elunet.train.datasets import Data
 from elunet.train.evaluation import accuracy, evaluate
 from elunet.train.guards import DivergenceError, Spikes
 from elunet.train.history import Epoch, History
 from elunet.train.interrupts import Interrupted
-from elunet.train.runs import about
-from elunet.train.trainer import Data, Trainer
+from elunet.train.job import Job
+from elunet.train.trainer import Trainer
 
 __all__ = [
     "Callback",
@@ -17,6 +19,9 @@ __all__ = [
     "History",
     "HistoryFile",
     "Interrupted",
+    "Job",
+    "Report",
+    "SavedRun",
     "Spikes",
     "Trainer",
     "about",

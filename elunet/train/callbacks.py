@@ -1,4 +1,4 @@
-"""What can be done at fixed points of a run, and the two callbacks that keep it on disk."""
+"""Callbacks: code that runs at fixed points of a training, and those that report and save it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from elunet._checks import choice, integer, number
 from elunet._types import Array
-from elunet.checkpoint import sweep
 from elunet.network import Tap
+from elunet.storage.files import sweep
 from elunet.train.folders import prepare
 from elunet.train.history import COLUMNS, Epoch
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """What can be done at fixed points of a run; override what is needed.
+    """Code that runs at fixed points of a training; override the methods that are needed.
 
-    A callback that remembers something from step to step, which a resumed run needs, gives it to
-    the checkpoints with `state` and takes it back in `restore`.
+    A callback that remembers something between steps returns it from `state`, for checkpoints, and
+    takes it back in `restore`.
 
     Examples
     --------
@@ -44,28 +44,28 @@ class Callback:
     """
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """Before anything else; in a run that is gone on with, also in the middle of an epoch."""
+        """Before anything else; a resumed run may be in the middle of an epoch."""
 
     def on_epoch_start(self, trainer: Trainer, epoch: int) -> None:
         """Before the first batch of an epoch, counted from 0."""
 
     def on_backward(self, trainer: Trainer, dy: Array, target: Array) -> Tap | None:
-        """Before the rule's backward pass; a tap that it returns is shown the rule's signals.
+        """Before the rule's backward pass; return a tap to see the rule's signals.
 
-        The forward pass is there to be gone back through, by another rule for instance; what that
-        leaves in the gradients is overwritten.
+        A backward pass may be run here, by another rule for instance; its gradients are
+        overwritten.
         """
         return None
 
     def on_gradients(self, trainer: Trainer) -> None:
         """After the rule's backward pass, before the optimizer's step.
 
-        Another rule may go back through the forward pass once more. (Without a callback that
-        overrides this, what forward kept is gone by now, which takes less memory.)
+        One more backward pass may be run here. (If no callback overrides this, what forward kept
+        has been released by now, which takes less memory.)
         """
 
     def on_step(self, trainer: Trainer, loss: float) -> None:
-        """After each step; the gradients of the batch are there, what forward kept need not be."""
+        """After each step; the gradients of the batch still exist, what forward kept may not."""
 
     def on_epoch_end(self, trainer: Trainer, row: Epoch) -> None:
         """After validation; `row` is the history's last."""
@@ -74,21 +74,51 @@ class Callback:
         """When every callback has seen a step (row None) or an epoch: the moment to save."""
 
     def on_interrupt(self, trainer: Trainer) -> None:
-        """When a signal has asked to leave, after the step; `fit` leaves right afterwards."""
+        """After the step in which a signal came; `fit` ends right afterwards."""
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """When `Trainer.fit` ends, in whatever way."""
+        """When `Trainer.fit` ends, also by an error."""
 
     def state(self) -> Any:
-        """Return what a checkpoint has to keep: dicts and lists of texts, numbers and arrays."""
+        """Return what a checkpoint has to keep, as dicts, lists, texts, numbers and arrays."""
         return None
 
     def restore(self, state: Any) -> None:
-        """Go back to a `state`; a ValueError if it is none."""
+        """Go back to a `state`; raise a ValueError and change nothing if it is none."""
+
+
+class Report(Callback):
+    """Prints a line after each epoch: losses, accuracies, speed, and loss spikes if there were any.
+
+    Parameters
+    ----------
+    epochs : int
+        Length of the run.
+    validation : str, default "validation"
+        What to call the second split.
+
+    Examples
+    --------
+    >>> import elunet as eln
+    >>> callbacks = [eln.train.Report(15, "test")]  # for a Trainer
+    """
+
+    def __init__(self, epochs: int, validation: str = "validation") -> None:
+        self.epochs, self.validation = epochs, validation
+
+    def on_epoch_end(self, trainer: Trainer, row: Epoch) -> None:
+        """Print the line."""
+        spikes = f"  {row.spikes} loss spikes" if row.spikes else ""
+        trainer.log(
+            f"epoch {row.epoch:3d}/{self.epochs}"
+            f"  train loss {row.train_loss:.4f} accuracy {row.train_accuracy:.4f}"
+            f"  {self.validation} loss {row.validation_loss:.4f}"
+            f" accuracy {row.validation_accuracy:.4f}  {row.images_per_s:.0f} images/s{spikes}"
+        )
 
 
 class HistoryFile(Callback):
-    """Keeps a CSV file of the history up to date, epoch by epoch.
+    """Writes the history to a CSV file after each epoch.
 
     Parameters
     ----------
@@ -104,7 +134,7 @@ class HistoryFile(Callback):
         self.file = Path(file)
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """Write the history of a run that goes on."""
+        """Write the history of a resumed run."""
         sweep(self.file)
         if trainer.history:
             trainer.history.to_csv(self.file)
@@ -115,35 +145,35 @@ class HistoryFile(Callback):
 
 
 class Checkpoints(Callback):
-    """Saves the whole run in a folder, so that `Trainer.resume` can go on with it after anything.
+    """Saves the whole run in a folder, for `Trainer.resume`.
 
     It saves at the end of each epoch, when a signal ends the run, and in between as asked for. The
     folder then holds ``latest.safetensors``, ``previous.safetensors`` (the save before) and
-    ``best.safetensors`` (the best epoch's end). One folder is for one run at a time.
+    ``best.safetensors`` (the end of the best epoch). One folder is for one run at a time.
 
     Parameters
     ----------
     folder : path
-        Made if it is not there.
+        It is made if it does not exist.
     steps : int, optional
-        Save after every so many steps as well.
+        Also save each time so many steps are complete.
     minutes : float, optional
-        Save as well after the first step that ends so long after the last save.
+        Also save after a step if the last save is so long ago.
     best : str, default "validation_loss"
-        The history's column that tells the best epoch: the lowest for losses, else the highest. An
-        epoch without it (no validation data) is never the best.
+        The column of the history that tells the best epoch: the lowest loss, or else the highest
+        value. An epoch whose value is NaN (no validation data) is never the best.
 
     Raises
     ------
     TypeError, ValueError
         If an argument is out of range.
     OSError
-        At the start of `fit`, if the folder cannot be written to; later, if a save fails. What was
-        saved before stays.
+        At the start of `fit` if the folder cannot be written to; later if a save fails. Earlier
+        saves stay.
 
     Examples
     --------
-    After a crash, the same lines go on where it happened:
+    After a crash, the same lines continue the run:
 
     >>> import numpy as np
     >>> import elunet as eln
@@ -176,7 +206,7 @@ class Checkpoints(Callback):
         self._saved_at = 0.0
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """See that the folder can be written to, now rather than after an epoch."""
+        """Check that the folder can be written to, now rather than after an epoch."""
         prepare(self.folder)
         self._saved_at = time.monotonic()
 
@@ -197,14 +227,19 @@ class Checkpoints(Callback):
         self._saved_at = time.monotonic()
 
     def _is_best(self, trainer: Trainer) -> bool:
-        """Whether the last epoch is better than all before; NaN is better than nothing."""
+        """Return whether the last epoch is better than all before; NaN counts as the worst."""
         sign = -1.0 if self.best.endswith("loss") else 1.0
         *before, last = (sign * value for value in trainer.history.column(self.best))
         return last == last and all(not last <= value for value in before)
 
 
+def stateful(callbacks: Sequence[Callback]) -> list[Callback]:
+    """Return the callbacks that have a state."""
+    return [one for one in callbacks if type(one).state is not Callback.state]
+
+
 def together(taps: Sequence[Tap | None]) -> Tap | None:
-    """Return one tap that shows what it is shown to all of them, None if there are none."""
+    """Return one tap that calls all of them, None if there are none."""
     given = [tap for tap in taps if tap is not None]
 
     def show(name: str, delta: Array) -> None:

@@ -1,4 +1,4 @@
-"""Means over a data set, batch by batch: the loss, and the share of right answers."""
+"""Mean loss and accuracy over a data set, batch by batch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Mean:
     count: int = 0
 
     def add(self, loss: float, accuracy: float, count: int) -> None:
-        """Take a batch's means in."""
+        """Add the means of a batch."""
         self.loss += loss * count
         self.hits += accuracy * count
         self.count += count
@@ -42,7 +42,7 @@ def evaluate(
     batch_size: int = 100,
     between: Callable[[], None] = lambda: None,
 ) -> tuple[float, float]:
-    """Return the mean loss and the accuracy (a fraction) of a network on data.
+    """Return a network's mean loss and accuracy (a fraction) on data.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def evaluate(
     loss : Loss
     batch_size : int, default 100
     between : callable, optional
-        Called after each batch; an error that it raises ends the evaluation.
+        Called after each batch; its errors end the evaluation.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def evaluate(
 
 
 def accuracy(prediction: Array, target: Array) -> float:
-    """Return the share of rows whose largest entry is the target's; NaN if there are no classes.
+    """Return the fraction of rows whose largest entry is the target's; NaN without classes.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What watches over a run: where numbers stopped being finite, and where the loss jumped."""
+"""Guards of a run: where numbers stopped being finite, and in which steps the loss jumped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WINDOW, LEAST = 50, 20
 
 
 class DivergenceError(RuntimeError):
-    """A run with a NaN or an infinity in it.
+    """A run in which a NaN or an infinity came up.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class DivergenceError(RuntimeError):
         The first place, in the order of computation, that holds a NaN or an infinity: "conv3.W",
         "conv3.W's gradient", "conv3's output".
     checkpoint : Path or None
-        The last checkpoint, from before.
+        The last checkpoint before it.
     """
 
     def __init__(
@@ -47,14 +47,14 @@ COMPILED = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def is_finite(value: Array) -> bool:
-    """Whether an array has neither NaN nor infinity in it."""
+    """Return whether an array has neither a NaN nor an infinity."""
     if type(value) is np.ndarray and value.dtype in COMPILED and value.flags.carray:
         return all_finite(value.reshape(-1))
     return bool(np.isfinite(value).all())
 
 
 def first_not_finite(arrays: Iterable[tuple[str, Array]]) -> str | None:
-    """Return the first name whose array has a NaN or an infinity."""
+    """Return the first name whose array has a NaN or an infinity, None if there is none."""
     for name, value in arrays:
         if value.dtype.kind == "f" and not is_finite(value):
             return name
@@ -62,13 +62,13 @@ def first_not_finite(arrays: Iterable[tuple[str, Array]]) -> str | None:
 
 
 def place_in_input(x: Array) -> str | None:
-    """Return where an input batch is not finite."""
+    """Return where an input batch is not finite, None if it is."""
     bad = np.argwhere(~np.isfinite(x))
     return f"the input batch, at index {tuple(bad[0].tolist())}" if len(bad) else None
 
 
 def first_bad_output(net: Network, x: Array) -> str:
-    """Return the first place with a NaN or an infinity, from another pass on the same batch."""
+    """Return the first place with a NaN or an infinity, by another pass on the same batch."""
     found: list[str] = []
 
     def look(name: str, y: Array) -> None:
@@ -82,24 +82,24 @@ def first_bad_output(net: Network, x: Array) -> str:
 
 
 class Spikes:
-    """Tells steps whose loss jumped.
+    """Finds steps whose loss jumped.
 
-    A spike is a loss above ``m + max(10 d, abs(m))``: more than twice the median m of the 50 losses
-    before it, and more than 10 times their median deviation d from it above. It takes 20 losses
-    before it says anything. Spikes enter the window like any other loss, so a loss that stays high
-    counts for at most half a window.
+    A spike is a loss above ``m + max(10 d, abs(m))``, where m is the median of the 50 losses before
+    it, and d their median absolute deviation from m. The first 20 losses are never spikes. Spikes
+    enter the window like any other loss, so a loss that stays high counts for at most half a
+    window.
 
     Parameters
     ----------
     losses : sequence of float
-        The losses before, the latest last.
+        Earlier losses, the latest last.
     """
 
     def __init__(self, losses: Sequence[float] = ()) -> None:
         self.losses = list(losses)[-WINDOW:]
 
     def add(self, loss: float) -> bool:
-        """Take a step's loss; return whether it is a spike."""
+        """Add a step's loss and return whether it is a spike."""
         spike = False
         if len(self.losses) >= LEAST:
             middle = median(self.losses)

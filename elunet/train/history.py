@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
-from dataclasses import asdict, dataclass, fields
-from typing import Any, SupportsIndex, overload
+from dataclasses import dataclass
+from typing import SupportsIndex, overload
 
 from elunet import _display
-from elunet.checkpoint import write_atomically
+from elunet.storage import tables
 
 
 @dataclass(frozen=True)
@@ -30,8 +28,8 @@ class Epoch:
         The optimizer's L1 and L2 terms after the pass; no part of the losses.
     seconds : float
         Time of the pass, without the validation.
-    pictures_per_s : float
-        Training pictures per second of it.
+    images_per_s : float
+        Training images per second of it.
     spikes : int
         Steps of the pass whose loss jumped, as `elunet.train.guards.Spikes` defines it.
 
@@ -52,13 +50,11 @@ class Epoch:
     validation_accuracy: float
     penalty: float
     seconds: float
-    pictures_per_s: float
+    images_per_s: float
     spikes: int = 0
 
 
-COLUMNS = tuple(field.name for field in fields(Epoch))
-FIRST_COLUMNS = COLUMNS[:-1]  # of files from before spikes were counted
-WHOLE = ("epoch", "step", "spikes")
+COLUMNS = tables.columns(Epoch)
 
 
 class History(list[Epoch]):
@@ -96,50 +92,29 @@ class History(list[Epoch]):
         return [getattr(row, name) for row in self]
 
     def to_csv(self, file: str | os.PathLike[str]) -> None:
-        """Write all rows; the file is replaced at once, and its numbers read back the same."""
-        write_atomically(file, self.to_text().encode())
+        """Write all rows to a file, atomically; numbers read back the same."""
+        tables.write(file, Epoch, self)
 
     def to_text(self) -> str:
-        """Return what `to_csv` writes."""
-        stream = io.StringIO()
-        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in self)
-        return stream.getvalue()
+        """Return the content of the file that `to_csv` writes."""
+        return tables.to_text(Epoch, self)
 
     @classmethod
     def from_csv(cls, file: str | os.PathLike[str]) -> History:
-        """Read what `to_csv` or `HistoryFile` wrote.
+        """Read a file of `to_csv` or `HistoryFile`.
 
-        Files without the column "spikes", which the first version did not count, have 0 there.
+        Without the last column, "spikes", which the first version did not write, it counts 0.
 
         Raises
         ------
         ValueError
             If the columns are others, or a cell is no number.
+        OSError
+            If the file cannot be read.
         """
-        with open(file, newline="", encoding="utf-8") as stream:
-            return cls.from_text(stream.read(), os.fspath(file))
+        return cls(tables.read("History", file, Epoch))
 
     @classmethod
     def from_text(cls, text: str, name: str = "the text") -> History:
-        """Read what `to_text` returned; `name` stands for it in a message."""
-        reader = csv.DictReader(io.StringIO(text, newline=""))
-        columns = tuple(reader.fieldnames or ())
-        if columns not in (COLUMNS, FIRST_COLUMNS):
-            raise ValueError(
-                f"History: expected {name} with columns {COLUMNS}, got {reader.fieldnames}"
-            )
-        history = cls()
-        for row in reader:
-            try:
-                cells: dict[str, Any] = {
-                    column: (int if column in WHOLE else float)(row[column]) for column in columns
-                }
-            except (TypeError, ValueError) as error:
-                raise ValueError(
-                    f"History: expected numbers in line {reader.line_num} of {name}, got"
-                    f" {list(row.values())}"
-                ) from error
-            history.append(Epoch(**cells))
-        return history
+        """Read what `to_text` returned; `name` stands for it in an error's message."""
+        return cls(tables.from_text("History", name, Epoch, text))

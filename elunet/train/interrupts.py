@@ -1,4 +1,4 @@
-"""Leaving a run politely: the first signal asks, the second one insists."""
+"""Ending a run on a signal: the first one after the current step, the second one at once."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _DEFAULTS: tuple[tuple[signal.Signals, Any], ...] = (
 
 
 class Interrupted(KeyboardInterrupt):
-    """A run that was asked to leave, by SIGINT (Ctrl-C) or SIGTERM, and did so after a step.
+    """A run that SIGINT (Ctrl-C) or SIGTERM ended after a step.
 
     Attributes
     ----------
     signal : int
         The signal's number.
     step : int
-        The optimizer's count of completed steps.
+        The optimizer's count of complete steps.
     checkpoint : Path or None
         Where the run is saved; None if it has no `Checkpoints`.
     """
@@ -46,12 +46,12 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interrupts:
-    """Notes that a signal came.
+    """Notes the first signal, and lets the second one act.
 
     Attributes
     ----------
     asked : int or None
-        The signal's number, once there was one.
+        The number of the signal that came.
     """
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Interrupts:
 
     @contextmanager
     def noted(self) -> Iterator[None]:
-        """Note signals while the block runs, in the main thread, where nobody else handles them."""
+        """Note signals while the block runs, in the main thread, if they have no other handler."""
         self.asked = None
         before: dict[signal.Signals, Any] = {}
         if threading.current_thread() is threading.main_thread():

@@ -1,4 +1,4 @@
-"""A progress bar on standard error, if there is somebody to see it."""
+"""A progress bar on standard error."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from elunet.train.evaluation import Mean
 
 
 class Progress:
-    """Shows how far a run is.
+    """Shows a progress bar while a run trains.
 
     Parameters
     ----------
     wanted : bool or None
-        Whether to show a bar; None: if standard error is a terminal.
+        Whether to show it; None shows it if standard error is a terminal.
     """
 
     def __init__(self, wanted: bool | None) -> None:
@@ -39,14 +39,14 @@ class Progress:
                 self._bar = None
 
     def show(self, title: str, mean: Mean | None = None, speed: float = 0.0) -> None:
-        """Set the bar's text, and move it if there is a mean to show."""
+        """Set the bar's text, and advance it by a step if `mean` is given."""
         if self._bar is None:
             return
         self._bar.set_description(title, refresh=mean is None)
         if mean is not None:
             loss, hits = mean.values
             accuracy = "" if math.isnan(hits) else f"accuracy {hits:.3f}, "
-            self._bar.set_postfix_str(f"loss {loss:.3f}, {accuracy}{speed:.0f} pictures/s", False)
+            self._bar.set_postfix_str(f"loss {loss:.3f}, {accuracy}{speed:.0f} images/s", False)
             self._bar.update()
 
     def write(self, text: str) -> None:

@@ -1,8 +1,8 @@
 """The training loop.
 
 `Trainer.fit` is the loop that one would write by hand: forward, loss, router, optimizer, batch
-after batch. Around it: a validation at the end of each epoch, a progress bar, callbacks, a stop
-that names the layer where a run turned into NaN, and a way to go on with a run that was cut.
+after batch. Around it are a validation at the end of each epoch, a progress bar, callbacks, an
+error that names the layer where numbers stopped being finite, and `resume` for interrupted runs.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ import numpy as np
 
 from elunet._checks import integer
 from elunet._types import Array, Seed
-from elunet.checkpoint import NONSENSE
 from elunet.data import Batches
 from elunet.losses import Loss
 from elunet.network import Network, Tap
 from elunet.optim import Optimizer
 from elunet.routers import Backprop, Router
-from elunet.train import folders, runs
+from elunet.storage.trees import Tree
+from elunet.train import checkpoint, folders, setup
 from elunet.train.callbacks import Callback, Checkpoints, together
+from elunet.train.datasets import Data, Fingerprints
 from elunet.train.evaluation import Mean, accuracy, evaluate
 from elunet.train.guards import (
     DivergenceError,
@@ -39,9 +40,8 @@ from elunet.train.guards import (
 )
 from elunet.train.history import Epoch, History
 from elunet.train.interrupts import Interrupted, Interrupts
+from elunet.train.position import Position
 from elunet.train.progress import Progress
-
-Data = tuple[Array, Array]
 
 
 class Trainer:
@@ -64,15 +64,19 @@ class Trainer:
     progress : bool, optional
         Whether to show a progress bar on standard error; by default if that is a terminal.
     debug : bool, default False
-        Whether to look at every layer's output and signal in each step, and stop at the first that
-        is not finite. Without it loss, gradients and weights are looked at.
-    recipe : mapping, optional
+        Whether to check every layer's output and signal in each step, and stop at the first that
+        is not finite. Without it, loss, gradients and weights are checked.
+    settings : mapping, optional
         How the run was set up, as plain data for JSON: kept in its checkpoints, and compared by
         `resume`.
 
     Attributes
     ----------
     history : History
+    position : Position
+        How far `fit` has come.
+    batches, validation : Batches, (x, y) or None
+        The data of the last `fit`.
     seconds : float
         Time spent in passes and validations, in earlier sessions of the run too.
     checkpoint : Path or None
@@ -108,7 +112,7 @@ class Trainer:
         seed: Seed = 0,
         progress: bool | None = None,
         debug: bool = False,
-        recipe: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         for name, value, kind in (
             ("net", net, Network),
@@ -126,15 +130,16 @@ class Trainer:
         self.augment, self.seed = augment, seed
         self.callbacks = list(callbacks)
         self.debug = debug
-        self.recipe = runs.plain(recipe or {})
-        self.history = History()
+        self.settings = setup.as_json(settings or {})
+        self.position = Position()
+        self.history = self.position.history
+        self.batches: Batches | None = None
+        self.validation: Data | None = None
+        self.fingerprints = Fingerprints()
+        self._data: tuple[Any, Any] = (None, None)  # of which `fit` made the batches
         self.checkpoint: Path | None = None
-        self._run = runs.Run()
-        self._resumed: tuple[Path, runs.Tree, Collection[str]] | None = None  # until fit has data
-        self._batches: Batches | None = None  # of the arrays in _data
-        self._data: tuple[Any, Any] = (None, None)
-        self._validation: Data | None = None
-        self._identity = runs.DataIdentity()
+        self._setup: dict[str, str] | None = None  # when `fit` began
+        self._resumed: tuple[Path, Tree, Collection[str]] | None = None  # until `fit` has data
         self._between_steps = True
         self._interrupts = Interrupts()
         self._progress = Progress(progress)
@@ -142,30 +147,30 @@ class Trainer:
     @property
     def seconds(self) -> float:
         """Time spent in passes and validations, in earlier sessions of the run too."""
-        return self._run.seconds
+        return self.position.seconds
 
     def fit(
         self, train: Data | Batches, validation: Data | None = None, epochs: int = 1
     ) -> History:
         """Train for some epochs and return the history.
 
-        A second call with the same array objects goes on where the first ended: `fit` of 1 epoch
-        and then of 2 is `fit` of 3. With others, a new view of the same data among them, the order
-        of the batches begins anew; keep `Batches` to go on then.
+        A second call with the same array objects continues: `fit` of 1 epoch and then of 2 equals
+        `fit` of 3. With other objects, even views of the same data, the order of the batches
+        begins anew; pass the same `Batches` to continue.
 
-        After `resume`, and after an `Interrupted` in the same process, it is the call that was cut
-        which is taken up again: with the same arguments it does what is left of it, which after a
-        complete run is nothing.
+        After `resume`, and after an `Interrupted` in the same process, a call with the same
+        arguments does what is left of the call that was interrupted. After a complete run that is
+        nothing.
 
-        While it runs in the main thread, the first SIGINT (Ctrl-C) or SIGTERM ends it after the
-        step, or the batch of a validation, at which it is; a second one at once.
+        In the main thread, the first SIGINT (Ctrl-C) or SIGTERM ends the run after the current
+        step or validation batch; a second one ends it at once.
 
         Parameters
         ----------
         train : (x, y) or Batches
             `Batches` bring their own batch size, augmentation and seed.
         validation : (x, y), optional
-            Looked at after each epoch.
+            Evaluated after each epoch.
         epochs : int, default 1
 
         Raises
@@ -174,21 +179,21 @@ class Trainer:
             If an argument is of another kind than it should be, or the data are not those of the
             run that was resumed.
         DivergenceError
-            If loss, gradients or weights are no longer finite; `history` holds the epochs before.
+            If loss, gradients or weights are not finite; `history` holds the epochs before.
         Interrupted
-            If a signal asked to leave.
+            If a signal ended the run.
         """
         integer("Trainer.fit", "epochs", epochs)
         batches = self._batches_of(train)
         if validation is not None:
             _check_pair("validation", validation)
-        self._validation = validation
+        self.validation = validation
         self._take_up(batches)
-        run = self._run
-        if run.begun is None:
-            run.begun = len(self.history)
-        run.setup = runs.setup(self)
-        total = run.begun + epochs
+        position = self.position
+        if position.begun is None:
+            position.begun = len(self.history)
+        self._setup = setup.describe(self)
+        total = position.begun + epochs
         left = (total - len(self.history)) * len(batches) - batches.position
         with self._progress.running(left), self._interrupts.noted():
             started = False
@@ -198,20 +203,20 @@ class Trainer:
                 started = True
                 while len(self.history) < total:
                     self._epoch(batches, validation, total)
-                run.begun = None
+                position.begun = None
             except Interrupted:
                 batches.restore(batches.state())  # the next fit goes on in the middle of the epoch
                 raise
             except BaseException:
                 if started:  # else nothing has happened yet, and a resumed run can still go on
-                    run.begun = None
-                    run.drop()
+                    position.begun = None
+                    position.drop()
                 raise
             finally:
                 self._between_steps = True
                 for callback in self.callbacks:
                     callback.on_fit_end(self)
-                run.setup = None  # not before: until now, layers may not be as they were given
+                self._setup = None  # not before: callbacks may have changed layers until now
         return self.history
 
     def save(self, path: str | os.PathLike[str], best: bool = False) -> Path:
@@ -220,8 +225,8 @@ class Trainer:
         Parameters
         ----------
         path : path
-            A file; or a folder that is there, for ``latest.safetensors`` in it, the one before
-            becoming ``previous.safetensors``. Replaced only once the new file is complete.
+            A file; or an existing folder, for ``latest.safetensors`` in it, whose last version
+            becomes ``previous.safetensors``. A file is replaced once the new one is complete.
         best : bool, default False
             Whether to write the folder's ``best.safetensors`` as well.
 
@@ -233,62 +238,62 @@ class Trainer:
         Raises
         ------
         DivergenceError
-            If weights, or what optimizer and rule remember, are not finite; a good file is not
-            overwritten by them.
+            If weights, or the optimizer's or the rule's arrays, are not finite; no good file is
+            overwritten then.
         RuntimeError
             In the middle of a step.
         TypeError
-            If a state is not made of texts, numbers and arrays.
+            If a state is no plain data.
         OSError
-            If the file cannot be written; what was there stays.
+            If the file cannot be written; the old one stays.
         """
         if not self._between_steps:
             raise RuntimeError(
                 "Trainer.save: expected to be between two steps, got called in the middle of one"
             )
         self._check_weights()
-        state = self.optimizer.state
         where = first_not_finite(
             (f"the optimizer's {slot} of {name}", value)
-            for name, slots in state.items()
+            for name, slots in self.optimizer.buffers.items()
             for slot, value in slots.items()
         )
         if where is not None:
             raise self._diverged(where)
-        self.checkpoint = folders.write(path, runs.content_of(self), best)
+        content = checkpoint.content(self, self._setup or setup.describe(self))
+        self.checkpoint = folders.write(path, content, best)
         return self.checkpoint
 
     def resume(self, path: str | os.PathLike[str], allow: Collection[str] = ()) -> None:
-        """Go back to a saved run; the next `fit`, with the same arguments, goes on with it.
+        """Restore a saved run; the next `fit`, with the same arguments, continues it.
 
-        The trainer has to be built as it was. It is changed only if everything fits; whether the
-        data are the same is seen by `fit`, before its first step.
+        The trainer has to be built as it was. It changes only if everything fits. `fit` checks
+        before its first step whether the data are the same.
 
         Parameters
         ----------
         path : path
-            A file of `save`, or a folder that has one.
+            A file of `save`, or a folder with one.
         allow : collection of str
-            What may differ from the saved run, on purpose: the first words of the differences that
-            are listed otherwise, such as "optimizer", "recipe", "train" (the data) or "threads".
+            What may differ from the saved run, by the first word of the difference that would be
+            listed: "optimizer", "settings", "train" (the data), "threads" and so on.
 
         Raises
         ------
         ValueError
-            If it is no checkpoint of a run, a damaged one, or one of another run; the message lists
-            the differences.
+            If it is not a run's checkpoint, or damaged, or of another run; the message lists the
+            differences.
         OSError
             If it cannot be read.
 
         Warns
         -----
         RuntimeWarning
-            If other versions of Python, NumPy, numba or elunet saved it, or another number of
-            threads: the run goes on, but bits may differ.
+            If Python, NumPy, numba or elunet have other versions, or the number of threads is
+            another: results may then differ in the last bits.
         """
-        file, tree, arrays = runs.read(path)
-        versions = runs.check_same(self, file, tree, allow)
-        runs.apply(self, file, tree, arrays)
+        file, tree = checkpoint.read(path)
+        versions = checkpoint.check(self, file, tree, allow)
+        checkpoint.restore(self, file, tree)
         if versions:
             warnings.warn(
                 f"Trainer.resume: {file} was made with {'; '.join(versions)}. The run goes on, but"
@@ -297,7 +302,7 @@ class Trainer:
                 stacklevel=2,
             )
         self.checkpoint, self._resumed = file, (file, tree, tuple(allow))
-        self._batches = None
+        self.batches = None
 
     def log(self, text: str) -> None:
         """Print a line, above the progress bar if there is one."""
@@ -311,55 +316,47 @@ class Trainer:
                     "Trainer.fit: expected augment in the Batches that were given, got it in the"
                     " Trainer"
                 )
-            if train is not self._batches:
+            if train is not self.batches:
                 self._change_batches(train)
             return train
         _check_pair("train", train)
         x, y = train
-        if self._batches is None or self._data[0] is not x or self._data[1] is not y:
+        if self.batches is None or self._data[0] is not x or self._data[1] is not y:
             self._change_batches(
                 Batches(x, y, self.batch_size, seed=self.seed, augment=self.augment)
             )
             self._data = x, y
-        return self._batches  # type: ignore[return-value]  # just made
+        return self.batches  # type: ignore[return-value]  # just made
 
     def _change_batches(self, batches: Batches) -> None:
-        """Train on other data from now on; an epoch that was cut in the others is given up."""
-        if self._batches is not None:
-            self._run.begun = None
-            self._run.drop()
-        self._batches = batches
+        """Train on other data from now on; an epoch under way is given up."""
+        if self.batches is not None:
+            self.position.begun = None
+            self.position.drop()
+        self.batches = batches
 
     def _take_up(self, batches: Batches) -> None:
-        """Let the batches of a resumed run go on, if the data are its data."""
+        """Go on in the middle of the data of a run that was resumed."""
         if self._resumed is None:
             return
-        file, tree, allow = self._resumed
         try:
-            if tree["data"] is not None:
-                if found := runs.data_differences(self, tree["data"], allow):
-                    listed = "\n".join(found)
-                    raise ValueError(f"Trainer.fit: expected the data of {file}, got:\n{listed}")
-                try:
-                    batches.restore(tree["batches"])
-                except NONSENSE as error:
-                    raise runs.broken(file, error) from error
+            checkpoint.take_up(self, batches, *self._resumed)
         except BaseException:
-            self._batches = None
+            self.batches = None
             raise
         self._resumed = None
 
     def _epoch(self, batches: Batches, validation: Data | None, total: int) -> None:
-        epoch, run = len(self.history), self._run
+        epoch, position = len(self.history), self.position
         self.optimizer.epoch = self.router.epoch = epoch
-        if run.mean is None:
+        if position.mean is None:
             for callback in self.callbacks:
                 callback.on_epoch_start(self, epoch)
-            run.mean, run.learning_rate = Mean(), self.optimizer.learning_rate()
+            position.mean, position.learning_rate = Mean(), self.optimizer.learning_rate()
         title = f"epoch {epoch + 1}/{total}"
         self._progress.show(title + (" (compiling kernels)" if epoch == 0 else ""))
-        if not run.passed:
-            self._pass(batches, run.mean, title)
+        if not position.passed:
+            self._pass(batches, position.mean, title)
         self._check_weights()
         validated = (math.nan, math.nan)
         if validation is not None:
@@ -367,41 +364,41 @@ class Trainer:
             validated = evaluate(
                 self.net, *validation, self.loss, self.batch_size, self._leave_if_asked
             )
-            run.seconds += time.perf_counter() - begin
+            position.seconds += time.perf_counter() - begin
             if not math.isfinite(validated[0]):
                 raise self._diverged("the validation loss")
         row = Epoch(
             epoch + 1,
             self.optimizer.steps,
-            run.learning_rate,
-            *run.mean.values,
+            position.learning_rate,
+            *position.mean.values,
             *validated,
             self.optimizer.penalty(self.net),
-            run.pass_seconds,
-            run.mean.count / max(run.pass_seconds, 1e-9),
-            run.spike_count,
+            position.pass_seconds,
+            position.mean.count / max(position.pass_seconds, 1e-9),
+            position.spike_count,
         )
         self.history.append(row)
-        run.drop()
+        position.drop()
         for callback in self.callbacks:
             callback.on_epoch_end(self, row)
         self._settle(row)
 
     def _pass(self, batches: Batches, mean: Mean, title: str) -> None:
         """Learn from what is left of an epoch."""
-        run = self._run
+        position = self.position
         begin = time.perf_counter()
         for x, y in batches:
             value = self._step(x, y, mean)
             for callback in self.callbacks:
                 callback.on_step(self, value)
             seconds = time.perf_counter() - begin
-            run.pass_seconds += seconds
-            run.seconds += seconds
-            self._progress.show(title, mean, mean.count / max(run.pass_seconds, 1e-9))
+            position.pass_seconds += seconds
+            position.seconds += seconds
+            self._progress.show(title, mean, mean.count / max(position.pass_seconds, 1e-9))
             self._settle(None)
             begin = time.perf_counter()  # what saving took is not the pass's time
-        run.passed = True
+        position.passed = True
 
     def _step(self, x: Array, y: Array, mean: Mean) -> float:
         """Learn from one batch; return its loss."""
@@ -425,7 +422,7 @@ class Trainer:
             self.optimizer.step(self.net, self.router)
         self._check_weights()
         mean.add(value, accuracy(prediction, y), len(x))
-        self._run.spike_count += self._run.spikes.add(value)
+        self.position.spike_count += self.position.spikes.add(value)
         self._between_steps = True
         return value
 

@@ -1,4 +1,4 @@
-"""pad_crop_flip against a plain loop, and what it promises about its draws."""
+"""pad_crop_flip against a simple loop, and what it promises about its draws."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from elunet.data import pad_crop_flip
 
 
 def reference(x, top, left, flip, pad):
-    """One picture at a time, with np.pad and slices."""
+    """One image at a time, with np.pad and slices."""
     out = np.empty_like(x)
-    for i, picture in enumerate(x):
-        padded = np.pad(picture, ((pad, pad), (pad, pad), (0, 0)))
-        height, width = picture.shape[:2]
+    for i, image in enumerate(x):
+        padded = np.pad(image, ((pad, pad), (pad, pad), (0, 0)))
+        height, width = image.shape[:2]
         window = padded[top[i] : top[i] + height, left[i] : left[i] + width]
         out[i] = window[:, ::-1] if flip[i] else window
     return out
@@ -53,7 +53,7 @@ def test_layout_of_the_input_does_not_matter():
         np.testing.assert_array_equal(pad_crop_flip(same, np.random.default_rng(1)), wanted)
 
 
-def test_without_padding_a_picture_stays_or_is_mirrored():
+def test_without_padding_an_image_stays_or_is_mirrored():
     x = np.random.default_rng(0).random((200, 4, 5, 2))
     out = pad_crop_flip(x, np.random.default_rng(0), pad=0)
     stays = (out == x).all(axis=(1, 2, 3))

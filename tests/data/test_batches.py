@@ -1,4 +1,4 @@
-"""Batches cover the data once an epoch, and a run continues from a state to the bit; split."""
+"""Batches cover the data once an epoch, and a run continues from a state bit for bit; split."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def numbered(n):
     return np.arange(n, dtype=np.float32).reshape(n, 1), np.arange(n)
 
 
-def pictures(n):
+def images(n):
     return np.random.default_rng(n).random((n, 6, 6, 2), np.float32), np.arange(n) % 10
 
 
@@ -73,13 +73,13 @@ def test_works_on_read_only_and_strided_arrays_and_one_hot_labels():
 
 
 def test_order_does_not_depend_on_augmentation_nor_on_global_state():
-    x, y = pictures(30)
+    x, y = images(30)
     np.random.seed(0)  # noqa: NPY002
     before = np.random.get_state()[1].copy()  # noqa: NPY002
-    plain = list(Batches(x, y, 8))
+    expected = list(Batches(x, y, 8))
     augmented = list(Batches(x, y, 8, augment=pad_crop_flip))
     np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
-    for (xa, ya), (xb, yb) in zip(plain, augmented, strict=True):
+    for (xa, ya), (xb, yb) in zip(expected, augmented, strict=True):
         np.testing.assert_array_equal(ya, yb)
         assert not np.array_equal(xa, xb)
 
@@ -92,15 +92,15 @@ def test_kinds_of_seed(seed):
 
 def test_a_plain_seed_has_a_domain_of_its_own():
     children = np.random.SeedSequence(0).spawn(2)
-    plain = np.arange(100)
-    np.random.default_rng(children[0]).shuffle(plain)
+    expected = np.arange(100)
+    np.random.default_rng(children[0]).shuffle(expected)
     ((_, ours),) = Batches(*numbered(100), 100, seed=0)
-    assert not np.array_equal(ours, plain)
+    assert not np.array_equal(ours, expected)
 
 
 @given(st.integers(0, 11), st.booleans(), st.booleans())
 def test_a_restored_run_equals_an_uninterrupted_one(cut, shuffle, augmented):
-    x, y = pictures(17)
+    x, y = images(17)
     augment = pad_crop_flip if augmented else None
 
     def make(seed):
@@ -125,7 +125,7 @@ def test_a_restored_run_equals_an_uninterrupted_one(cut, shuffle, augmented):
 
 
 def test_restore_on_the_same_object_repeats():
-    x, y = pictures(17)
+    x, y = images(17)
     batches = Batches(x, y, 5, augment=pad_crop_flip)
     list(batches)
     state = batches.state()
@@ -158,7 +158,7 @@ def test_one_iteration_at_a_time():
 
 
 def test_restore_refuses_what_does_not_fit_and_changes_nothing():
-    x, y = pictures(17)
+    x, y = images(17)
     batches = Batches(x, y, 5)
     next(iter(batches))
     kept = batches.state()
@@ -243,7 +243,7 @@ def test_split_errors():
 
 
 def test_equal_seeds_draw_different_streams():
-    """What splits, what orders and what makes shapes has nothing to do with one another."""
+    """The generators for splitting, ordering and drawing shapes are independent."""
     drawn = [
         _checks.generators(where, 0, 1)[0].integers(1 << 62)
         for where in ("make_shapes", "split", "Batches")

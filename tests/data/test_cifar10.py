@@ -21,7 +21,7 @@ N = 300  # records a file here; more than 255, so that the pickles need long mem
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch, tmp_path):
-    """Small files, no way to the network, a cache and an environment of our own."""
+    """Small files, no network, and a separate cache and environment."""
     monkeypatch.setattr(cifar10, "_RECORDS", N)
     monkeypatch.setattr(cifar10, "_LARGEST_PICKLE", N * 3300)
     monkeypatch.setattr(cifar10, "_URL", "http://127.0.0.1:9/")
@@ -74,7 +74,7 @@ def binary_entries(data):
 
 @pytest.fixture(name="official")
 def _official(monkeypatch):
-    """Declare bytes to be the official archive of a layout, "binary" or "python"."""
+    """Make bytes the official archive of a layout, "binary" or "python"."""
 
     def declare(content, layout="binary"):
         name = f"_{layout.upper()}"
@@ -381,7 +381,7 @@ REAL = os.environ.get("ELUNET_CIFAR10")
 
 
 @pytest.mark.skipif(not REAL, reason="ELUNET_CIFAR10 does not name a folder with CIFAR-10")
-def test_real_pictures(monkeypatch):
+def test_real_images(monkeypatch):
     monkeypatch.undo()
     (x_train, y_train), (x_test, y_test) = load_cifar10(REAL)
     assert x_train.shape == (50_000, 32, 32, 3)

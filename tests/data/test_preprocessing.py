@@ -1,4 +1,4 @@
-"""Preprocessing against plain NumPy in float64, and statistics from the training split only."""
+"""Preprocessing against simple NumPy in float64, and statistics from the training split only."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_global_contrast_normalize(splits):
     np.testing.assert_allclose(out, 3 * centered / norm, rtol=1e-5, atol=1e-6)
 
 
-def test_global_contrast_normalize_flat_picture():
+def test_global_contrast_normalize_flat_image():
     x = np.full((2, 4, 4, 3), 9, np.uint8)
     x[1, 0, 0, 0] = 10
     out = global_contrast_normalize(x)
@@ -127,7 +127,7 @@ def test_zca_errors():
         ZCA()(x)
     with pytest.raises(RuntimeError, match=r"ZCA\.inverse: expected fit"):
         ZCA().inverse(x)
-    with pytest.raises(ValueError, match="expected x with at least 2 pictures, got 1"):
+    with pytest.raises(ValueError, match="expected x with at least 2 images, got 1"):
         ZCA().fit(x[:1])
     zca = ZCA().fit(x)
     with pytest.raises(

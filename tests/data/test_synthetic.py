@@ -38,7 +38,7 @@ def test_seed_decides_all():
         np.testing.assert_array_equal(make_shapes(40, make(5))[0], make_shapes(40, make(5))[0])
 
 
-def test_pictures_are_colorful_distinct_and_in_range(shapes):
+def test_images_are_colorful_distinct_and_in_range(shapes):
     x, _ = shapes
     assert len(np.unique(x.reshape(len(x), -1)[:, ::97], axis=0)) == len(x)
     assert (x.std(axis=(1, 2, 3)) > 10).all()
@@ -47,7 +47,7 @@ def test_pictures_are_colorful_distinct_and_in_range(shapes):
 
 @pytest.mark.parametrize("label", range(10))
 def test_distances(label):
-    """Inside is negative, far outside positive, slopes are at most 1, mirror images the same."""
+    """Inside is negative, far outside positive, slopes are at most 1, mirror images are equal."""
     line = np.linspace(-1.6, 1.6, 161)
     u, v = np.meshgrid(line, line)
     d = synthetic._DISTANCES[label](u, v)

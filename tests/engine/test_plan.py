@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import elunet as eln
+from elunet import layers as L
+from elunet import routers as R
 from elunet.engine import plan, queue
 from elunet.engine import threads as workers
 from elunet.engine.plan import Backward, Forward, Stage
-from elunet import layers as L
-from elunet import routers as R
 from elunet.layers.spans import starts
 
 
@@ -136,7 +136,7 @@ METHODS = [
 
 
 def large():
-    """Return so many pictures that a second thread is woken, and memory is used again."""
+    """Return so many images that a second thread is woken, and memory is used again."""
     return images(64, 16)
 
 
@@ -308,10 +308,10 @@ def test_who_may_be_started_and_who_not(monkeypatch):
 
 
 def test_a_users_layer_that_says_so_itself():
-    one, other = chain(Marked()), chain(Halved())
-    assert_same(in_network(one, images()), by_hand(one, images()))
-    for got, expected in zip(in_network(one, images())[:2], in_network(other, images())[:2], strict=True):
-        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+    expected = by_hand(chain(Marked()), images())
+    assert_same(in_network(chain(Marked()), images()), expected)
+    for got, similar in zip(in_network(chain(Halved()), images())[:2], expected[:2], strict=True):
+        np.testing.assert_allclose(got, similar, rtol=1e-5, atol=1e-6)
 
 
 def stage(name, *inputs, starts=True, keeps=False, learns=True):
@@ -328,12 +328,12 @@ def test_the_turns_of_a_forward_pass():
         stage("add", "skip", "pool", starts=False),
     ]
     assert plan.forward(stages, looked_at=False) == (
-        Forward(0, True, True, ("input",)),
-        Forward(1, True, False, ("conv",)),
-        Forward(2, False, False, ("elu",)),
-        Forward(3, True, False, ("mine",)),  # two take it
-        Forward(4, True, True, ()),
-        Forward(5, False, False, ("pool", "skip")),
+        Forward(0, True, ("input",)),
+        Forward(1, False, ("conv",)),
+        Forward(2, False, ("elu",)),
+        Forward(3, False, ("mine",)),  # two take it
+        Forward(4, True, ()),
+        Forward(5, False, ("pool", "skip")),
     )
     assert not any(turn.donates for turn in plan.forward(stages, looked_at=True))
     with pytest.raises(ValueError, match="got conv, which nothing takes"):
@@ -349,8 +349,8 @@ def test_the_turns_of_a_backward_pass():
     ]
     assert plan.backward(stages, to_input=False) == (
         Backward(3, True, True),
-        Backward(2, False, True),
-        Backward(1, True, False),
+        Backward(2, True, False),
+        Backward(1, False, True),
     )
     assert plan.backward(stages, to_input=True)[2:] == (
         Backward(1, True, True),
@@ -430,8 +430,8 @@ def test_what_a_skip_takes_too_is_not_written_over():
     threads=st.integers(1, 3),
 )
 @settings(max_examples=200)
-def test_each_piece_of_work_gets_each_picture_once_and_in_order(works, count, threads):
-    """Whatever is queued: a picture goes through the pieces in the order in which they came."""
+def test_each_piece_of_work_gets_each_image_once_and_in_order(works, count, threads):
+    """Whatever is queued: an image goes through the pieces in the order in which they came."""
     before = eln.get_num_threads()
     eln.set_num_threads(threads)
     try:
@@ -446,7 +446,7 @@ def test_each_piece_of_work_gets_each_picture_once_and_in_order(works, count, th
                         log[n].append(index)
 
             shares = workers.workers_for(count) if block else 0
-            line.add(queue.Task(work, count, cost * queue.ENOUGH / 2, shares, block))
+            line.add(work, count, cost * queue.ENOUGH / 2, shares, block)
         line.finish()
         line.finish()  # has nothing left to do
     finally:
@@ -457,16 +457,41 @@ def test_each_piece_of_work_gets_each_picture_once_and_in_order(works, count, th
 def test_what_waits_for_all_others():
     done = []
 
-    def task(name, last=False, after=None):
-        return queue.Task(lambda *span: done.append((name, *span)), 4, 1.0, 1, 0, after, last)
+    def work(name):
+        return lambda *span: done.append((name, *span))
 
     line = queue.Queue()
-    line.add(task("gradient", last=True))
-    line.add(task("first", after=lambda: done.append("sum")))
-    line.add(task("second"))
+    line.add_last(work("gradient"), 4, 1.0, 1)
+    line.add(work("first"), 4, 1.0, 1, after=lambda: done.append("sum"))
+    line.add(work("second"), 4, 1.0, 1)
     assert done == []
     line.finish()
     assert done == [("first", 0, 4, 0), ("second", 0, 4, 0), "sum", ("gradient", 0, 4, 0)]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_the_last_pieces_are_shared_out_evenly(threads):
+    eln.set_num_threads(threads)
+    done = []
+    line = queue.Queue()
+    for name, cost, among in (("a", 5.0, 1), ("b", 12.0, 3), ("c", 4.0, 1), ("d", 4.0, 1)):
+        line.add_last(lambda *span, name=name: done.append((name, *span)), 6, cost * 1e6, among)
+    line.finish()
+    assert sorted(done) == [
+        ("a", 0, 6, 0),
+        *(("b", 2 * part, 2 * part + 2, part) for part in range(3)),
+        ("c", 0, 6, 0),
+        ("d", 0, 6, 0),
+    ]
+
+
+def test_work_that_needs_more_than_its_own_items_waits():
+    done = []
+    line = queue.Queue()
+    line.add(lambda *span: done.append(("rows", *span)), 4, 1.0, 2, 1)
+    line.add(lambda *span: done.append(("windows", *span)), 4, 1.0, 2, 1, apart=True)
+    line.finish()
+    assert [name for name, *_ in done] == ["rows"] * 4 + ["windows"] * 4
 
 
 def test_fewer_meetings(monkeypatch):

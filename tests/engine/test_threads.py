@@ -324,7 +324,7 @@ class TestResults:
 
         monkeypatch.setattr(parallel, "run", counted)
         train(steps=1)
-        assert counts.count(3) > len(counts) / 2
+        assert counts.count(3) >= 2
 
     def test_equal_up_to_rounding_between_numbers_of_threads(self):
         results = []

@@ -1,4 +1,4 @@
-"""im2col against slices of a padded picture; col2im as its transpose."""
+"""im2col against slices of a padded image; col2im as its transpose."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elunet.kernels.columns import col2im, im2col
+from elunet.kernels.columns import col2im, col2im_planes, im2col, im2col_planes
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
@@ -66,7 +66,32 @@ def test_col2im_is_the_transpose_of_im2col(dtype, case, seed):
     assert (columns * c).sum() == (x * dx).sum()
 
 
-def test_no_pictures():
+def test_no_images():
     x, columns = np.ones((0, 4, 4, 2)), np.ones((0, 2, 2, 3, 3, 2))
     im2col(x, (3, 3), 1, 0, 0, columns)
     col2im(columns, 1, 0, 0, x)
+
+
+@DTYPES
+@given(case=cases(), seed=st.integers(0, 99))
+def test_planes_make_the_transposed_matrix(dtype, case, seed):
+    shape, kernel, stride, top, left, out = case
+    x = np.random.default_rng(seed).normal(size=shape).astype(dtype)
+    columns = np.full((*kernel, shape[3], shape[0], *out), np.nan, dtype)
+    im2col_planes(x, kernel, stride, top, left, columns)
+    expected = plain_im2col(x, kernel, stride, top, left, out)
+    np.testing.assert_array_equal(columns, expected.transpose(3, 4, 5, 0, 1, 2))
+
+
+@DTYPES
+@given(case=cases(), seed=st.integers(0, 99))
+def test_planes_put_the_transposed_matrix_back(dtype, case, seed):
+    """The same as col2im, exactly for whole numbers."""
+    shape, kernel, stride, top, left, out = case
+    columns = np.random.default_rng(seed).integers(-9, 9, (shape[0], *out, *kernel, shape[3]))
+    columns = columns.astype(dtype)
+    expected, got = np.empty(shape, dtype), np.full(shape, np.nan, dtype)
+    col2im(columns, stride, top, left, expected)
+    transposed = np.ascontiguousarray(columns.transpose(3, 4, 5, 0, 1, 2))
+    col2im_planes(transposed, stride, top, left, got)
+    np.testing.assert_array_equal(got, expected)

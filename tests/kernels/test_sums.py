@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elunet.kernels.sums import add_row_products, add_rows
+from elunet.kernels.sums import add_row_products, add_rows, add_to_rows
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
@@ -23,6 +23,31 @@ def test_sums_are_added_to_what_is_there(dtype, rows, columns, seed):
     wide_x, wide_y = x.astype(np.float64), y.astype(np.float64)
     np.testing.assert_allclose(total, 2 + wide_x.sum(axis=0), rtol=1e-13, atol=1e-13)
     np.testing.assert_allclose(products, 3 + (wide_x * wide_y).sum(axis=0), rtol=1e-13, atol=1e-13)
+
+
+@DTYPES
+@pytest.mark.parametrize(
+    ("rows", "columns"), [(16, 16), (33, 16), (43, 6), (64, 5), (300, 1), (15, 90), (40, 127)]
+)
+def test_short_rows_are_taken_together(dtype, rows, columns):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, rows, columns)).astype(dtype)
+    total, products = np.full(columns, 2.0), np.full(columns, 3.0)
+    add_rows(x, total)
+    add_row_products(x, y, products)
+    wide_x, wide_y = x.astype(np.float64), y.astype(np.float64)
+    np.testing.assert_allclose(total, 2 + wide_x.sum(axis=0), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(products, 3 + (wide_x * wide_y).sum(axis=0), rtol=1e-12, atol=1e-12)
+
+
+@DTYPES
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (1, 1), (5, 3), (100, 6), (33, 16), (20, 200)])
+def test_one_row_is_added_to_all(dtype, shape):
+    rng = np.random.default_rng(0)
+    x, row = rng.normal(size=shape).astype(dtype), rng.normal(size=shape[1]).astype(dtype)
+    expected = x + row
+    add_to_rows(x, row)
+    np.testing.assert_array_equal(x, expected)
 
 
 def test_float32_rows_lose_nothing():

@@ -70,7 +70,7 @@ def test_scatter_is_the_transpose_of_gather(case, seed):
     np.testing.assert_allclose((tiles * t).sum(), (x * (dx - 1)).sum(), rtol=1e-9, atol=1e-9)
 
 
-def test_no_pictures():
+def test_no_images():
     x, tiles = np.ones((0, 4, 4, 2)), np.ones((6, 6, 0, 1, 1, 2))
     _, B, _ = matrices(4, 3)
     gather_tiles(x, B, 4, 0, 0, tiles)

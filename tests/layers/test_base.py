@@ -78,7 +78,7 @@ def test_check_input_wants_floats_and_makes_them_contiguous():
     assert Nothing().check_input(x, ("N", 3)).flags.c_contiguous
     with pytest.raises(TypeError, match=r"Nothing\(\): expected x as a NumPy array, got list"):
         Nothing().check_input([1.0], ("N",))
-    with pytest.raises(TypeError, match="got uint8; pictures go through eln.data.standardize"):
+    with pytest.raises(TypeError, match="got uint8; images go through eln.data.standardize"):
         Nothing().check_input(np.ones(3, np.uint8), ("N",))
 
 

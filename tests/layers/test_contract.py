@@ -18,7 +18,7 @@ from elunet.testing.strategies import spread
 
 @dataclass(frozen=True)
 class Case:
-    """A layer, the shapes of one picture's input and output, and what it does not promise."""
+    """A layer, the shapes of one image's input and output, and what it does not promise."""
 
     make: Callable[[], L.Layer]
     takes: tuple[int, ...]
@@ -26,7 +26,7 @@ class Case:
     text: str
     inputs: int = 1  # Add takes a tuple
     kinks: tuple[float, ...] = (0.0,)
-    row_by_row: bool = True  # in training, too: a picture's output depends on that picture alone
+    row_by_row: bool = True  # in training, too: an image's output depends on that image alone
     empty_training: bool = True
 
 
@@ -407,7 +407,7 @@ def test_shape_errors_name_the_layer_and_what_came(case):
 @pytest.mark.parametrize(
     "layer", [L.Conv2D(3, 4, 3), L.MaxPool2D(), L.MeanPool2D(), L.GlobalMeanPool2D()]
 )
-def test_a_picture_without_its_batch(layer):
+def test_an_image_without_its_batch(layer):
     with pytest.raises(ValueError, match=r"expected x of shape \(N, H, W, \w\), got \(8, 8, 3\)"):
         layer.forward(np.ones((8, 8, 3)))
 

@@ -104,14 +104,14 @@ def test_same_puts_the_odd_zero_last():
 
 
 def test_one_by_one_kernel_with_padding_and_stride():
-    """As many outputs as pixels, and yet not the picture itself."""
+    """As many outputs as pixels, and yet not the image itself."""
     layer = Conv2D(1, 1, 1, stride=2, padding=1, init=init.Constant(1.0))
     x = np.arange(1.0, 5.0).reshape(1, 2, 2, 1)
     np.testing.assert_array_equal(layer.forward(x)[0, :, :, 0], [[0, 0], [0, 4]])
 
 
 def test_many_blocks(monkeypatch):
-    """However few pictures fit into the block of columns, the result is the same."""
+    """However few images fit into the block of columns, the result is the same."""
     from elunet.layers import _im2col, conv2d
 
     rng = np.random.default_rng(0)
@@ -165,7 +165,7 @@ def test_wrong_channels():
         ),
     ],
 )
-def test_kernel_larger_than_the_padded_picture(layer, shape, message):
+def test_kernel_larger_than_the_padded_image(layer, shape, message):
     with pytest.raises(ValueError, match=re.escape(f"{layer!r}: expected x of {message}")):
         layer.forward(np.ones(shape))
 

@@ -65,7 +65,7 @@ def compare():
         for name, w in net.w.items():
             assert w is live[name], "updates are in place"
             assert w.dtype == dtype
-            for array in optimizer.state[name].values():
+            for array in optimizer.buffers[name].values():
                 assert array.dtype == dtype
                 assert array.shape == w.shape
 

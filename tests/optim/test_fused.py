@@ -75,9 +75,9 @@ def test_it_is_update(make_net, monkeypatch, name, dtype):
         written.step(other)
     rtol = 1e-5 if dtype is np.float32 else 1e-12
     same(one, other, rtol)
-    for parameter, state in written.state.items():
+    for parameter, state in written.buffers.items():
         for slot, array in state.items():
-            np.testing.assert_allclose(compiled.state[parameter][slot], array, rtol, rtol)
+            np.testing.assert_allclose(compiled.buffers[parameter][slot], array, rtol, rtol)
     assert len(seen) == 5 * len(one.w)
 
 
@@ -176,18 +176,18 @@ def test_arrays_that_are_replaced(make_net, name):
     other.g = {key: g.copy() for key, g in one.g.items()}
     step()
     for optimizer in (compiled, written):
-        for state in optimizer.state.values():
+        for state in optimizer.buffers.values():
             for slot in state:
                 state[slot] = state[slot] + 1
     step()
     for optimizer in (compiled, written):
-        optimizer.state = {
+        optimizer.buffers = {
             key: {slot: np.ones_like(a) for slot, a in state.items()}
-            for key, state in optimizer.state.items()
+            for key, state in optimizer.buffers.items()
         }
     step()
     for optimizer in (compiled, written):
-        optimizer.state = {}
+        optimizer.buffers = {}
     step()
     for net in (one, other):
         net.w["conv1.b"] = net.w["conv1.b"].astype(np.float32)
@@ -202,7 +202,7 @@ def test_what_goes_wrong_after_the_first_step_is_seen(make_net, name):
         net, optimizer = make_net(), fused(name)
         optimizer.step(net)
         spoil(net, optimizer)
-        before = copy.deepcopy((net.w, optimizer.state))
+        before = copy.deepcopy((net.w, optimizer.buffers))
         with pytest.raises(error, match=message):
             optimizer.step(net)
         for key, w in net.w.items():
@@ -210,7 +210,7 @@ def test_what_goes_wrong_after_the_first_step_is_seen(make_net, name):
         assert optimizer.steps == 1
 
     def first(optimizer):
-        state = optimizer.state["conv10.W"]
+        state = optimizer.buffers["conv10.W"]
         return state, next(iter(state))
 
     def wrong_shape(net, optimizer):
@@ -222,7 +222,7 @@ def test_what_goes_wrong_after_the_first_step_is_seen(make_net, name):
         del state[slot]
 
     def one_more(net, optimizer):
-        optimizer.state["conv10.W"]["other"] = np.zeros((4, 3))
+        optimizer.buffers["conv10.W"]["other"] = np.zeros((4, 3))
 
     spoiled(TypeError, "read-only", lambda n, o: n.w["conv10.W"].setflags(write=False))
     spoiled(RuntimeError, "a gradient for 'conv1.b'", lambda n, o: n.g.pop("conv1.b"))
@@ -350,9 +350,9 @@ def test_parts_of_per_layer_are_compiled(make_net, monkeypatch):
     optimizer.step(net)
     assert len(seen) == 2 * len(net.w)
     optimizer.optimizers["*"] = Adam(0.1)
-    optimizer.state = {}
+    optimizer.buffers = {}
     optimizer.step(net)
-    assert set(optimizer.state["conv10.W"]) == {"m", "v"}
+    assert set(optimizer.buffers["conv10.W"]) == {"m", "v"}
     net.w["conv2.W"], net.g["conv2.W"] = np.ones(2), np.ones(2)
     optimizer.step(net)
     assert net.w["conv2.W"][0] < 1

@@ -39,7 +39,7 @@ def test_gradients_of_another_dtype(make_net, make, dtypes):
     for name, w in mixed.w.items():
         assert w.dtype == dtype
         np.testing.assert_allclose(w, plain.w[name], rtol=1e-5, atol=1e-6)
-        assert {a.dtype for a in optimizer.state[name].values()} == {np.dtype(dtype)}
+        assert {a.dtype for a in optimizer.buffers[name].values()} == {np.dtype(dtype)}
 
 
 @EACH
@@ -71,17 +71,14 @@ def test_any_strides_and_read_only_gradients(make_net, make):
 
 
 @EACH
-def test_state_and_counters_are_all_there_is_to_save(make_net, make):
+def test_a_state_is_all_there_is_to_save(make_net, make):
     net = make_net()
     optimizer = make()
     for _ in range(3):
         optimizer.step(net)
     resumed, twin = make(), copy.deepcopy(net)
-    resumed.state = {
-        name: {slot: a.copy() for slot, a in state.items()}
-        for name, state in optimizer.state.items()
-    }
-    resumed.steps, resumed.epoch = optimizer.steps, optimizer.epoch
+    resumed.restore(optimizer.state())
+    assert resumed.state().keys() == {"steps", "epoch", "buffers"}
     for _ in range(3):
         net.draw()
         twin.draw()
@@ -134,8 +131,8 @@ def test_parameter_that_changes_dtype(make_net):
     optimizer.step(net)
     net.w["conv1.W"] = net.w["conv1.W"].astype(np.float64)
     optimizer.step(net)
-    assert optimizer.state["conv1.W"]["velocity"].dtype == np.float64
-    assert optimizer.state["conv1.b"]["velocity"].dtype == np.float32
+    assert optimizer.buffers["conv1.W"]["velocity"].dtype == np.float64
+    assert optimizer.buffers["conv1.b"]["velocity"].dtype == np.float32
 
 
 @given(limit=st.floats(0.01, 100), seed=st.integers(0, 100))
@@ -287,12 +284,12 @@ def test_a_rate_spoiled_later(make_net):
 
 def unchanged(net, optimizer, error, message):
     """See that a step raises, and that it changed nothing before."""
-    before = copy.deepcopy((net.w, optimizer.state, optimizer.steps))
+    before = copy.deepcopy((net.w, optimizer.buffers, optimizer.steps))
     with pytest.raises(error, match=message):
         optimizer.step(net)
     for name, w in net.w.items():
         np.testing.assert_array_equal(w, before[0][name])
-    assert optimizer.state.keys() == before[1].keys()
+    assert optimizer.buffers.keys() == before[1].keys()
     assert optimizer.steps == before[2]
 
 
@@ -331,7 +328,7 @@ def test_state_of_another_network_or_optimizer(make_net):
     other = make_net({"conv1.W": (2, 2)})
     unchanged(other, optimizer, ValueError, r"'velocity' of 'conv1.W' with shape \(2, 2\), got")
     adam = Adam()
-    adam.state = optimizer.state
+    adam.buffers = optimizer.buffers
     message = r"state of 'conv1.W' to hold \['m', 'v'\], got \['velocity'\]"
     unchanged(make_net(), adam, ValueError, message)
 
@@ -347,7 +344,7 @@ def test_an_optimizer_of_ones_own(make_net):
     optimizer.step(net)
     for name, w in net.w.items():
         np.testing.assert_allclose(w, before[name] - 0.1 * np.sign(net.g[name]))
-    assert optimizer.state["conv1.W"] == {}
+    assert optimizer.buffers["conv1.W"] == {}
     assert repr(optimizer) == "Signs(lr=0.1, l2=0.0, l1=0.0, clip_norm=None, decoupled=False)"
 
 
@@ -355,3 +352,38 @@ def test_repr():
     text = "SGD(lr=0.1, momentum=0.9, nesterov=False, l2=0.0, l1=0.0, clip_norm=None)"
     assert repr(SGD(0.1, momentum=0.9)) == text
     assert repr(PerLayer({"*": SGD(0.1, momentum=0.9)})) == f"PerLayer(optimizers={{'*': {text}}})"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"steps": -1},
+        {"steps": "7"},
+        {"epoch": 1 << 53},
+        {"buffers": None},
+        {"buffers": {"conv1.W": 3}},
+        {"buffers": {"conv1.W": {"m": 1, "v": 2}}},
+        {"buffers": {"conv1.W": {"m": np.array([np.nan])}}},
+        {"more": 1},
+    ],
+)
+def test_a_state_that_is_refused_changes_nothing(make_net, change):
+    net = make_net()
+    optimizer = Adam(0.1)
+    optimizer.step(net)
+    before = optimizer.state()
+    with pytest.raises((TypeError, ValueError), match=r"Adam.restore: expected"):
+        optimizer.restore(before | change)
+    assert str(optimizer.state()) == str(before)
+
+
+def test_a_state_is_a_copy(make_net):
+    net = make_net()
+    optimizer = Adam(0.1)
+    optimizer.step(net)
+    before, text = optimizer.state(), str(optimizer.state())
+    optimizer.step(net)
+    assert str(before) == text
+    optimizer.restore(before)
+    optimizer.step(net)
+    assert str(before) == text

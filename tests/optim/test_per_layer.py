@@ -27,7 +27,7 @@ def test_each_parameter_gets_its_own_rule(make_net):
     for name, w in net.w.items():
         np.testing.assert_array_equal(w, {**first.w, **rest.w}[name])
     assert optimizer.steps == 4
-    assert optimizer.state.keys() == W.keys()
+    assert optimizer.buffers.keys() == W.keys()
     assert optimizer.penalty(net) == pytest.approx(adam.penalty(rest))
 
 

@@ -1,4 +1,4 @@
-"""Heat maps and lines of angles show what was measured, and say where nothing was."""
+"""Heat maps and lines of angles show what was measured, and mark what was not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from matplotlib.colors import to_rgba
 
 import elunet as eln
-from elunet.metrics import Alignment
+from elunet.experiments.alignment import Alignment
 
 
 def row(layer, step, angle, quantity="gradient", low=85.0, high=95.0):
@@ -152,7 +152,7 @@ def test_wrong_rows_are_refused(plot):
     with pytest.raises(ValueError, match="quantity 'gradient', got none"):
         plot([])
     with pytest.raises(
-        TypeError, match=f"{name}: expected rows of elunet.metrics.Alignment, got 3"
+        TypeError, match=f"{name}: expected rows of elunet.experiments.Alignment, got 3"
     ):
         plot([3])
     with pytest.raises(ValueError, match=f"{name}: .* one run, got two of conv1 at step 0"):
@@ -178,7 +178,7 @@ def test_measured_angles_can_be_drawn():
     loss = eln.losses.SoftmaxCrossEntropy()
     x = np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32)
     _, dy = loss(net.forward(x, train=True), np.zeros(5, int))
-    rows = eln.metrics.alignments(net, eln.routers.FeedbackAlignment(), dy, null=3)
+    rows = eln.experiments.alignments(net, eln.routers.FeedbackAlignment(), dy, null=3)
     cells = eln.plots.angles(rows).axes[0].images[0].get_array()
     assert cells.shape == (2, 1)
     assert cells[1, 0] < 0.1

@@ -1,4 +1,4 @@
-"""The confusion matrix counts what it shows."""
+"""The confusion matrix shows the right counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The graph has a box for each unit, and an arrow for each way that a signal takes."""
+"""The graph has all boxes, and an arrow for each path of a signal."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def boxes(figure):
 @pytest.mark.parametrize("columns", [None, 1, 2, 5])
 @pytest.mark.parametrize("rule", [R.Backprop, R.DirectFeedbackAlignment, R.DilatedBackprop])
 def test_nothing_covers_anything(rule, columns, elu11):
-    """No box or line leaves the picture, no box lies on another, and texts fit their boxes."""
+    """Boxes and lines stay inside the figure, boxes do not overlap, and texts fit their boxes."""
     for net in (elu11, residual(9)):
         figure = network_graph(net, rule(), columns=columns, title="a title of some length")
         page = figure.bbox
@@ -159,7 +159,7 @@ def test_lines_in_the_gutters_do_not_run_through_boxes():
             assert not any(frame.contains(*point) for point in points), (kind, name, box)
 
 
-def test_long_names_and_layers_of_ones_own():
+def test_long_names_and_custom_layers():
     class Scaled(L.Layer):
         def forward(self, x, train=False):
             return x

@@ -1,4 +1,4 @@
-"""The curves show what the history holds."""
+"""The curves show the history's values."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def run(accuracies, first=1):
 
 
 def drawn(axes, label):
-    """Return the line whose label begins so."""
+    """Return the line whose label begins with a text."""
     (line,) = [line for line in axes.lines if line.get_label().startswith(label)]
     return line
 

@@ -69,7 +69,7 @@ def test_unit_means_refuse_what_does_not_fit():
         unit_means(net, x)
     with pytest.raises(ValueError, match=r"layers among \['linear1'\], got \['elu1'\]"):
         unit_means(net, x, ["elu1"])
-    with pytest.raises(ValueError, match="at least one picture"):
+    with pytest.raises(ValueError, match="at least one image"):
         unit_means(net, x[:0], ["linear1"])
     with pytest.raises(ValueError, match="batch_size"):
         unit_means(net, x, ["linear1"], 0)

@@ -62,7 +62,7 @@ def residual():
     return net
 
 
-def pictures():
+def images():
     """Return a small network of convolutions, pooling and dropout: all that rules look out for."""
     parts = [L.Conv2D(1, 3, 2), L.ELU(), L.MeanPool2D(2), L.Dropout(0.25), L.Conv2D(3, 3, 2)]
     parts += [L.BatchNorm(3), L.Tanh(), L.Conv2D(3, 4, 1), L.ELU(), L.Flatten(), L.Linear(16, 3)]
@@ -111,11 +111,11 @@ def steps(net, router, optimizer, seeds):
 @st.composite
 def networks(draw):
     """Draw a small chain or residual network, of matrices or of convolutions."""
-    pictures = draw(st.booleans())
+    images = draw(st.booleans())
     width, classes = draw(st.integers(2, 4)), draw(st.integers(2, 4))
 
     def weighted(before, after):
-        if not pictures:
+        if not images:
             return L.Linear(before, after)
         return L.Conv2D(before, after, draw(st.integers(1, 3)))
 
@@ -129,14 +129,14 @@ def networks(draw):
         last = net.add(weighted(width, width))
         if draw(st.booleans()):
             last = net.add(L.Add(), inputs=[last, start])
-    if pictures:
+    if images:
         if draw(st.booleans()):
             net.add(draw(st.sampled_from([L.MaxPool2D, L.MeanPool2D]))(2))
         net.add(weighted(width, classes))
         net.add(L.GlobalMeanPool2D())
     else:
         net.add(weighted(width, classes))
-    return net, ((5, 4, 3, 2) if pictures else (5, 2)), classes
+    return net, ((5, 4, 3, 2) if images else (5, 2)), classes
 
 
 SIMPLE = [rule for rule in MAKERS if not rule.startswith("mixed")]  # those fit every network

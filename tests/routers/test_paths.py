@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from routers.cases import MAKERS, RULES, forward, pictures
+from routers.cases import MAKERS, RULES, forward, images
 
 import elunet as eln
 from elunet import layers as L
@@ -162,7 +162,7 @@ def test_a_rule_with_its_own_way_down_sends_feedback():
 @RULES
 def test_signals_take_these_paths(rule):
     """A signal that is not zero arrives at exactly the layers to which a path leads."""
-    net, router, seen = pictures(), MAKERS[rule](), {}
+    net, router, seen = images(), MAKERS[rule](), {}
     router.backward(
         net,
         *forward(net, (6, 4, 4, 1), 3),

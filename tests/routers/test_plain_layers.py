@@ -16,8 +16,8 @@ from routers.cases import (
     RULES,
     copied,
     forward,
+    images,
     networks,
-    pictures,
     residual,
     rules,
     small,
@@ -201,7 +201,7 @@ def compare(make, net, shape, classes):
 
 BUILDS = {
     small: ((6, 4), 3),
-    pictures: ((6, 4, 4, 1), 3),
+    images: ((6, 4, 4, 1), 3),
     residual: ((3, 32, 32, 3), 10),
 }
 

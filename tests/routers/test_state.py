@@ -7,12 +7,12 @@ import json
 
 import numpy as np
 import pytest
-from routers.cases import MAKERS, RULES, assert_same, copied, forward, pictures, small, steps
+from routers.cases import MAKERS, RULES, assert_same, copied, forward, images, small, steps
 
 import elunet as eln
 from elunet import routers as R
 
-SHAPES = {small: (6, 4), pictures: (6, 4, 4, 1)}
+SHAPES = {small: (6, 4), images: (6, 4, 4, 1)}
 NETS = pytest.mark.parametrize("build", SHAPES)
 
 
@@ -84,8 +84,8 @@ def spoiled(state, layers=False):
 
 @RULES
 def test_a_refused_state_changes_nothing(rule):
-    net, router = pictures(), MAKERS[rule]()
-    train(net, router, eln.optim.SGD(0.01), SHAPES[pictures], range(2))
+    net, router = images(), MAKERS[rule]()
+    train(net, router, eln.optim.SGD(0.01), SHAPES[images], range(2))
     before, fresh = router.state(), MAKERS[rule]().state()
     fresh["epoch"] = 9
     for bad in [None, [1], {}, {**fresh, "more": 1}, *spoiled(before), *spoiled(fresh)]:

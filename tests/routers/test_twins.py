@@ -6,7 +6,7 @@ import copy
 
 import numpy as np
 import pytest
-from routers.cases import MAKERS, RULES, assert_same, copied, forward, pictures, small, steps
+from routers.cases import MAKERS, RULES, assert_same, copied, forward, images, small, steps
 
 import elunet as eln
 from elunet import layers as L
@@ -29,7 +29,7 @@ def gradients(router, net, dy, target):
 
 @RULES
 def test_whether_anything_is_random(rule):
-    net, router = pictures(), MAKERS[rule]()
+    net, router = images(), MAKERS[rule]()
     assert router.is_random == (rule in RANDOM)
     dy, target = forward(net, SHAPE, 3)
     mine = gradients(router, net, dy, target)
@@ -64,7 +64,7 @@ def test_a_twin_changes_nothing_in_its_model(rule):
 
 @RULES
 def test_twins_of_a_seed_are_equal(rule):
-    net, router = pictures(), MAKERS[rule]()
+    net, router = images(), MAKERS[rule]()
     dy, target = forward(net, SHAPE, 3)
     router.backward(net, dy, target)
     found = [gradients(router.redrawn(seed), net, dy, target) for seed in (3, 3, 4)]
@@ -74,7 +74,7 @@ def test_twins_of_a_seed_are_equal(rule):
 
 
 def test_twins_draw_what_a_rule_of_their_seed_draws():
-    net = pictures()
+    net = images()
     dy, target = forward(net, SHAPE, 3)
     kinds = (
         R.FeedbackAlignment,
@@ -156,7 +156,7 @@ def family(router):
 
 @RULES
 def test_networks_are_shared_and_routers_are_not(rule):
-    net, router = pictures(), MAKERS[rule]()
+    net, router = images(), MAKERS[rule]()
     router.backward(net, *forward(net, SHAPE, 3))
     twin = router.redrawn(1)
     for one, other in zip(family(router), family(twin), strict=True):

@@ -101,7 +101,7 @@ def test_a_builtin_or_star_arguments():
         ),
     ],
 )
-def test_bad_manners(run, back, text):
+def test_side_effects(run, back, text):
     with pytest.raises(GradientCheckError, match=text):
         check_functions(run, back, np.ones((2, 3)))
 

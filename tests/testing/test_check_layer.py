@@ -1,4 +1,4 @@
-"""check_layer itself: what it accepts, what it leaves behind, which bad manners it sees."""
+"""check_layer itself: what it accepts, what it leaves behind, which side effects it finds."""
 
 import copy
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from elunet.testing import GradientCheckError, check_layer
-from elunet.testing import _compare as compare
-from elunet.testing import _subject as subject
+from elunet.testing import _contents as contents
+from elunet.testing import _differences as differences
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ class Square:
 
 
 class Dense:
-    """With dicts, a train flag and float32 parameters, in the manner of elunet."""
+    """With dicts, a train flag and float32 parameters, like elunet's layers."""
 
     def __init__(self, inputs=4, outputs=2, seed=0):
         rng = np.random.default_rng(seed)
@@ -65,7 +65,7 @@ class Attributes:
         rng = np.random.default_rng(seed)
         self.W = rng.standard_normal((4, 2)).astype(np.float32)
         self.b = np.zeros(2)
-        self.scale = np.full(2, 3.0)  # a constant, with no gradient beside it
+        self.scale = np.full(2, 3.0)  # a constant, without a gradient
 
     def forward(self, x):
         self.x = x
@@ -79,7 +79,7 @@ class Attributes:
 
 
 class Lists:
-    """Parameters in lists, gradients written into the arrays that are there."""
+    """Parameters in lists, gradients written into existing arrays."""
 
     def __init__(self):
         self.params = [np.ones((4, 2), np.float32), np.zeros(2, np.float32)]
@@ -291,7 +291,7 @@ def test_parameters_that_cannot_be_replaced(x):
         def params(self):
             return {"W": np.ones(2)}
 
-    with pytest.raises(TypeError, match=r"expected params\['W'\] to be held in a dict"):
+    with pytest.raises(TypeError, match=r"expected params\['W'\] in a dict"):
         check_layer(Fresh(), x)
 
 
@@ -321,18 +321,18 @@ def test_train_is_passed_on_in_three_ways(x):
 
 
 def test_a_method_without_signature():
-    assert subject.flags(dict.update, True) in ({}, {"train": True})
-    assert subject.flags(type("Odd", (), {"__call__": None, "__signature__": 3})(), True) == {}
+    assert contents.flags(dict.update, True) in ({}, {"train": True})
+    assert contents.flags(type("Odd", (), {"__call__": None, "__signature__": 3})(), True) == {}
 
 
 def test_other_names_for_objects():
-    assert subject.name_of(np.sum) == "sum"
-    assert subject.name_of(Square()) == "Square"
+    assert contents.name_of(np.sum) == "sum"
+    assert contents.name_of(Square()) == "Square"
 
     class Narrow(Dense):
         pass
 
-    assert subject.name_of(Narrow()) == "Narrow (Dense(4))"
+    assert contents.name_of(Narrow()) == "Narrow (Dense(4))"
 
 
 @pytest.mark.parametrize("generator", [None, "new", "old"])
@@ -349,7 +349,7 @@ def test_masks_stay(generator, x):
 
 def test_state_stays(x):
     class Running:
-        """Uses its running mean also in training, and moves it at each pass."""
+        """Uses its running mean in training as well, and updates it at each pass."""
 
         def __init__(self):
             self.state = {"mean": np.zeros(4, np.float32)}
@@ -459,7 +459,7 @@ def test_arrays_and_lists_written_in_place_are_restored(x):
     assert not hasattr(layer, "x")
 
 
-# -- manners
+# -- side effects
 
 
 def fails(layer, x, text, **options):
@@ -707,7 +707,7 @@ def test_update_inside_backward(x):
             self.params["W"] = self.params["W"] - 0.1 * self.grads["W"]
 
     fails(Bad(), x, r"backward changed W in place .*leave the update to the optimizer")
-    fails(Rebinding(), x, r"put another array in the place of params\['W'\]")
+    fails(Rebinding(), x, r"the passes replaced params\['W'\] by another array")
 
 
 def test_halves_that_differ_from_the_whole(x):
@@ -804,7 +804,7 @@ def test_what_outlives_a_change_of_the_parameters(x):
                 self.copy = self.source.T.copy()
             return dy @ (self.copy if weight is None else weight.T)
 
-    other = "dx is right at first, but wrong after other arrays were put in the parameters' places"
+    other = "dx is right at first, but wrong after the parameters were replaced by other arrays"
     fails(Copied(), x, other)
     fails(Viewed(), x, other)
     fails(
@@ -946,7 +946,7 @@ def test_very_large_arrays_take_few_entries(rng):
     assert check_layer(Square(), x).rows[0].checked == 20
 
 
-def test_a_direction_across_kinks_blames_nobody(rng):
+def test_a_direction_across_kinks_is_no_error(rng):
     x = rng.standard_normal((60, 50))
     x.flat[:2500] = 0
     row = check_layer(ReLU(), x, entries=20, skip_kinks=True).rows[0]
@@ -954,7 +954,7 @@ def test_a_direction_across_kinks_blames_nobody(rng):
     assert row.kinks > 0
 
 
-def test_a_direction_through_one_kink_blames_nobody(rng):
+def test_a_direction_through_one_kink_is_no_error(rng):
     x = rng.standard_normal((60, 50))
     x[17, 33] = 0
     row = check_layer(ReLU(), x, entries=12).rows[0]
@@ -962,7 +962,7 @@ def test_a_direction_through_one_kink_blames_nobody(rng):
 
 
 def test_a_direction_that_disagrees_alone(rng, monkeypatch):
-    monkeypatch.setattr(compare.Probe, "locate", lambda self, u: None)
+    monkeypatch.setattr(differences.Probe, "locate", lambda self, u: None)
 
     class Wrong(Square):
         def backward(self, dy):

@@ -16,7 +16,7 @@ def rng():
 
 
 class Toy:
-    """A network that is none of elunet's: one matrix, arrays in a dict."""
+    """A network without elunet: one matrix, arrays in a dict."""
 
     def __init__(self):
         self.arrays = {"W": np.arange(6.0, dtype=np.float32).reshape(3, 2)}
@@ -133,7 +133,7 @@ def test_a_slip_that_only_the_input_shows(rng):
         check_network(net, rng.standard_normal((5, 4)), np.zeros((5, 3)), MSE)
 
 
-def test_a_network_of_ones_own(rng):
+def test_a_custom_network(rng):
     net = Toy()
     W = net.arrays["W"]
     x = rng.standard_normal((5, 3))
@@ -263,7 +263,7 @@ def test_a_kink_of_a_loss():
         check_loss(absolute, np.ones((2, 2)), np.ones((2, 2)))
 
 
-def test_bad_manners_of_a_loss():
+def test_side_effects_of_a_loss():
     p, t = np.ones((2, 2)), np.zeros((2, 2))
     with pytest.raises(GradientCheckError, match=r"changed prediction in place at \[0, 0\]"):
         check_loss(lambda p, t: (np.sum(p.__imul__(2)), 2 * p), p, t)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from elunet import optim
-from elunet.testing import GradientCheckError, check_optimizer, rules
+from elunet.testing import GradientCheckError, check_optimizer, updates
 
 
 class Descent:
@@ -32,7 +32,7 @@ class Momentum(Descent):
 
 
 class Adam(Descent):
-    """With the article's slip: 1 - beta in the place of 1 - beta**t."""
+    """With the article's bug: 1 - beta instead of 1 - beta**t."""
 
     def __init__(self, power=lambda t: 1, eps=1e-8):
         self.state, self.t, self.power, self.eps = {}, 0, power, eps
@@ -50,22 +50,22 @@ class Adam(Descent):
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "rule"),
+    ("optimizer", "update"),
     [
-        (Descent(), rules.sgd(0.1)),
-        (Momentum(), rules.sgd(0.1, momentum=0.9)),
-        (Adam(lambda t: t), rules.adam(1e-3)),
-        (optim.SGD(0.1), rules.sgd(0.1)),
-        (optim.SGD(0.1, 0.9, l2=0.1), rules.sgd(0.1, 0.9, l2=0.1)),
-        (optim.SGD(0.1, 0.9, True, l1=0.1), rules.sgd(0.1, 0.9, True, l1=0.1)),
-        (optim.Adam(1e-2, l2=0.1, l1=0.2), rules.adam(1e-2, l2=0.1, l1=0.2)),
-        (optim.Adam(l2=0.1, decoupled=True), rules.adam(l2=0.1, decoupled=True)),
-        (optim.RMSProp(1e-2, l2=0.1), rules.rmsprop(1e-2, l2=0.1)),
+        (Descent(), updates.sgd(0.1)),
+        (Momentum(), updates.sgd(0.1, momentum=0.9)),
+        (Adam(lambda t: t), updates.adam(1e-3)),
+        (optim.SGD(0.1), updates.sgd(0.1)),
+        (optim.SGD(0.1, 0.9, l2=0.1), updates.sgd(0.1, 0.9, l2=0.1)),
+        (optim.SGD(0.1, 0.9, True, l1=0.1), updates.sgd(0.1, 0.9, True, l1=0.1)),
+        (optim.Adam(1e-2, l2=0.1, l1=0.2), updates.adam(1e-2, l2=0.1, l1=0.2)),
+        (optim.Adam(l2=0.1, decoupled=True), updates.adam(l2=0.1, decoupled=True)),
+        (optim.RMSProp(1e-2, l2=0.1), updates.rmsprop(1e-2, l2=0.1)),
     ],
 )
-def test_right_ones(optimizer, rule):
+def test_right_ones(optimizer, update):
     before = copy.deepcopy(vars(optimizer))
-    result = check_optimizer(optimizer, rule)
+    result = check_optimizer(optimizer, update)
     assert result.arrays == ["first.W", "second.W"]
     assert result.max_abs_error < 1e-12
     assert result.notes == ("5 steps",)
@@ -73,16 +73,16 @@ def test_right_ones(optimizer, rule):
 
 
 def test_biases_carry_no_penalty():
-    check_optimizer(optim.SGD(0.1, l2=0.5), rules.sgd(0.1), names=["first.b"], shape=(4,))
+    check_optimizer(optim.SGD(0.1, l2=0.5), updates.sgd(0.1), names=["first.b"], shape=(4,))
 
 
-def test_the_longest_step_of_a_zero_rule():
-    check_optimizer(Descent(0.0), rules.sgd(0.0))
+def test_the_longest_step_of_a_zero_update():
+    check_optimizer(Descent(0.0), updates.sgd(0.0))
 
 
 class Sleeper(Descent):
     def step(self, net):
-        """Put new arrays where nobody looks."""
+        """Put new arrays where the network does not look."""
         for name, w in net.parameters().items():
             net.parameters()[name] = w - 0.1
 
@@ -93,30 +93,35 @@ class Broken(Descent):
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "rule", "step", "text"),
+    ("optimizer", "update", "step", "text"),
     [
-        (Descent(-0.1), rules.sgd(0.1), 1, "the sign is flipped: the step goes uphill"),
-        (Descent(0.2), rules.sgd(0.1), 1, "the step is 2 x the rule's: the learning"),
-        (Sleeper(), rules.sgd(0.1), 1, "no parameter changed: step has to write into the arrays"),
-        (Adam(), rules.adam(1e-3), 2, "1.344 x the rule's, as with a bias correction"),
-        (Adam(lambda t: 10**9), rules.adam(1e-3), 1, "3.162 x the rule's"),
+        (Descent(-0.1), updates.sgd(0.1), 1, "the sign is flipped: the step goes uphill"),
+        (Descent(0.2), updates.sgd(0.1), 1, "the step is 2 x the update rule's: the learning"),
+        (Sleeper(), updates.sgd(0.1), 1, "no parameter changed: step has to write into the arrays"),
+        (Adam(), updates.adam(1e-3), 2, "1.344 x the update rule's, as with a bias correction"),
+        (Adam(lambda t: 10**9), updates.adam(1e-3), 1, "3.162 x the update rule's"),
         (
             Adam(lambda t: t, eps=1e-5),
-            rules.adam(1e-3),
+            updates.adam(1e-3),
             1,
             "it is off most where the gradient is s",
         ),
-        (Momentum(), rules.sgd(0.1, 0.8), 2, "step 1 is right, .* what the optimizer remembers"),
-        (Momentum(True), rules.sgd(0.1, 0.9), 1, "first.W is right at the same step: is state sh"),
-        (Descent(), rules.adam(1e-3), 1, "differs from the rule for first.W, at 12 of 12"),
-        (Broken(), rules.sgd(0.1), 1, "became nan, .*\n.*likely cause: the step is not finite"),
+        (Momentum(), updates.sgd(0.1, 0.8), 2, "step 1 is right, .* what the optimizer remembers"),
+        (
+            Momentum(True),
+            updates.sgd(0.1, 0.9),
+            1,
+            "first.W is right at the same step: is state",
+        ),
+        (Descent(), updates.adam(1e-3), 1, "differs from the update rule for first.W, at 12 of 12"),
+        (Broken(), updates.sgd(0.1), 1, "became nan, .*\n.*likely cause: the step is not finite"),
     ],
 )
-def test_slips(optimizer, rule, step, text):
+def test_bugs(optimizer, update, step, text):
     with pytest.raises(GradientCheckError, match=text) as caught:
-        check_optimizer(optimizer, rule)
+        check_optimizer(optimizer, update)
     error = caught.value
-    assert f"{type(optimizer).__name__}: step {step} differs from the rule" in str(error)
+    assert f"{type(optimizer).__name__}: step {step} differs from the update rule" in str(error)
     assert error.array in ("first.W", "second.W")
     assert len(error.index) == 2
 
@@ -128,18 +133,20 @@ def test_a_gradient_that_is_written_to():
             w -= g
 
     with pytest.raises(GradientCheckError, match=r"step changed the gradient of first.W in place"):
-        check_optimizer(Scaling(), rules.sgd(0.1))
+        check_optimizer(Scaling(), updates.sgd(0.1))
 
 
-def test_a_rule_for_each_parameter():
-    by_name = {"first.W": rules.sgd(0.1, l2=0.5), "first.b": rules.sgd(0.1)}
+def test_an_update_for_each_parameter():
+    by_name = {"first.W": updates.sgd(0.1, l2=0.5), "first.b": updates.sgd(0.1)}
     assert check_optimizer(optim.SGD(0.1, l2=0.5), by_name).arrays == ["first.W", "first.b"]
     assert check_optimizer(optim.SGD(0.1, l2=0.5), by_name, names=["first.b"]).arrays == ["first.b"]
     with pytest.raises(GradientCheckError, match="first.W is right at the same step"):
-        check_optimizer(optim.SGD(0.1, l2=0.5), dict.fromkeys(by_name, rules.sgd(0.1, l2=0.5)))
-    with pytest.raises(ValueError, match=r"a rule for each parameter, got none for \['other.W'\]"):
+        check_optimizer(optim.SGD(0.1, l2=0.5), dict.fromkeys(by_name, updates.sgd(0.1, l2=0.5)))
+    with pytest.raises(
+        ValueError, match=r"an update rule for each parameter, got none for \['other.W'\]"
+    ):
         check_optimizer(optim.SGD(0.1), by_name, names=["first.W", "other.W"])
-    with pytest.raises(ValueError, match="a rule for each parameter, got none for any"):
+    with pytest.raises(ValueError, match="an update rule for each parameter, got none for any"):
         check_optimizer(optim.SGD(0.1), {})
 
 
@@ -151,19 +158,19 @@ def test_a_gradient_that_is_kept():
             self.v[name] = 0.9 * self.v[name] + g if name in self.v else g
             w -= self.lr * self.v[name]
 
-    with pytest.raises(GradientCheckError, match="Keeping: step 2 differs from the rule"):
-        check_optimizer(Keeping(), rules.sgd(0.1, 0.9))
+    with pytest.raises(GradientCheckError, match="Keeping: step 2 differs from the update rule"):
+        check_optimizer(Keeping(), updates.sgd(0.1, 0.9))
 
 
 def test_wrong_calls():
     for wrong in (Descent, 3):
         with pytest.raises(TypeError, match=r"expected an optimizer with step\(net\)"):
-            check_optimizer(wrong, rules.sgd(0.1))
+            check_optimizer(wrong, updates.sgd(0.1))
     with pytest.raises(ValueError, match="expected steps of at least 1, got 0"):
-        check_optimizer(Descent(), rules.sgd(0.1), steps=0)
+        check_optimizer(Descent(), updates.sgd(0.1), steps=0)
     with pytest.raises(TypeError, match="expected steps as an integer, got 2.5"):
-        check_optimizer(Descent(), rules.sgd(0.1), steps=2.5)
+        check_optimizer(Descent(), updates.sgd(0.1), steps=2.5)
     with pytest.raises(ValueError, match=r"expected rtol in \(0, inf\), got 0"):
-        check_optimizer(Descent(), rules.sgd(0.1), rtol=0)
-    with pytest.raises(ValueError, match=r"expected the rule to return shape \(3, 4\), got \(\)"):
+        check_optimizer(Descent(), updates.sgd(0.1), rtol=0)
+    with pytest.raises(ValueError, match=r"expected update to return shape \(3, 4\), got \(\)"):
         check_optimizer(Descent(), lambda w, g, state, t: 0.0)

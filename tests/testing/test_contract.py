@@ -1,4 +1,4 @@
-"""The contract tests: they pass every correct layer, of elunet or not, and say what is wrong."""
+"""The contract tests: they accept every correct layer, elunet's or not, and say what is wrong."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class GlobalDropout:
 
 
 class HandNorm:
-    """Batch normalization in attributes, with running averages of its own."""
+    """Batch normalization in attributes, with its own running averages."""
 
     def __init__(self, channels=2):
         self.gamma, self.beta = np.ones(channels), np.zeros(channels)
@@ -185,7 +185,7 @@ DOUBLE = {"dtypes": (np.float64,)}
         (lambda: HandNorm(4), DOUBLE | BN),
     ],
 )
-def test_anybodys_layers_pass(make, options):
+def test_custom_layers_pass(make, options):
     assert failures(contract_of(make, (5, 4), **options)) == {}
 
 
@@ -377,8 +377,8 @@ def test_training_that_is_another_function():
         getattr(tests(), method)()
 
 
-def test_a_tie_at_a_corner_blames_nobody():
-    """All of x at ReLU's kink: nothing can be said of the change of all of them."""
+def test_a_tie_at_a_corner_is_no_error():
+    """All of x at ReLU's kink: the change of all of them has no derivative."""
 
     class AtZero(LayerContract):
         def make_layer(self):

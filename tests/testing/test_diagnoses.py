@@ -1,4 +1,4 @@
-"""Each pattern that the checker can name, made by a slip of its kind."""
+"""Each pattern that the checker can name, made by a bug of its kind."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def cause_of(layer, x, **options):
     return caught.value.cause
 
 
-def slipped(change, base=Cube):
+def buggy(change, base=Cube):
     class Slipped(base):
         def backward(self, dy):
             return change(super().backward(dy), self.x)
@@ -85,63 +85,63 @@ def where(x, condition, change):
     ],
 )
 def test_pattern_of_factor_constant_or_branch(change, expected, x):
-    cause = cause_of(slipped(change), x)
+    cause = cause_of(buggy(change), x)
     assert expected in cause
 
 
 def test_transposed():
     x = np.random.default_rng(5).standard_normal((4, 4))
-    assert "axes 0 and 1 are transposed" in cause_of(slipped(lambda dx, x: dx.T.copy()), x)
+    assert "axes 0 and 1 are transposed" in cause_of(buggy(lambda dx, x: dx.T.copy()), x)
 
 
 def test_border(x):
     ring = np.ones(x.shape, bool)
     ring[:, 1:-1, 1:-1] = False
-    assert cause_of(slipped(where(x, ring, lambda dx: dx * (1 + x))), x) == (
+    assert cause_of(buggy(where(x, ring, lambda dx: dx * (1 + x))), x) == (
         "wrong only at the border (first of axis 1, last of axis 1, first of axis 2, last of axis "
         "2): look at padding and at windows that do not fit"
     )
     last = np.zeros(x.shape, bool)
     last[:, -1] = True
-    assert "border (last of axis 1)" in cause_of(slipped(where(x, last, lambda dx: dx * x)), x)
+    assert "border (last of axis 1)" in cause_of(buggy(where(x, last, lambda dx: dx * x)), x)
     some = np.zeros(x.shape, bool)
     some[0, 0, 2], some[1, 2, -1] = True, True
-    assert cause_of(slipped(where(x, some, lambda dx: dx * x)), x).startswith(
+    assert cause_of(buggy(where(x, some, lambda dx: dx * x)), x).startswith(
         "wrong only at the border: look at padding"
     )
 
 
-def test_one_picture_or_channel(x):
+def test_one_image_or_channel(x):
     first, second = np.zeros(x.shape, bool), np.zeros(x.shape, bool)
     first[0], second[..., 1] = True, True
     odd = lambda dx: dx * (1 + x)  # noqa: E731
-    assert cause_of(slipped(where(x, first, odd)), x) == "wrong only at index 0 of axis 0"
-    assert cause_of(slipped(where(x, ~first, odd)), x) == "right only at index 0 of axis 0"
-    assert cause_of(slipped(where(x, second, odd)), x) == "wrong only at index 1 of axis 3"
+    assert cause_of(buggy(where(x, first, odd)), x) == "wrong only at index 0 of axis 0"
+    assert cause_of(buggy(where(x, ~first, odd)), x) == "right only at index 0 of axis 0"
+    assert cause_of(buggy(where(x, second, odd)), x) == "wrong only at index 1 of axis 3"
 
 
 def test_factor_or_constant_of_each_channel(x):
     per_channel = np.array([2.0, 3.0])
     assert "a factor of each channel's own (axis 3)" in cause_of(
-        slipped(lambda dx, x: dx * per_channel), x
+        buggy(lambda dx, x: dx * per_channel), x
     )
     assert "a constant of each channel's own (axis 3)" in cause_of(
-        slipped(lambda dx, x: dx + per_channel), x
+        buggy(lambda dx, x: dx + per_channel), x
     )
     per_row = np.array([2.0, 3.0, 4.0]).reshape(3, 1, 1, 1)
-    assert "each row's own (axis 0)" in cause_of(slipped(lambda dx, x: dx * per_row), x)
+    assert "each row's own (axis 0)" in cause_of(buggy(lambda dx, x: dx * per_row), x)
 
 
 def test_a_factor_at_scattered_entries(x):
     some = np.random.default_rng(1).random(x.shape) < 0.3
-    assert cause_of(slipped(where(x, some, lambda dx: 7 * dx)), x) == (
+    assert cause_of(buggy(where(x, some, lambda dx: 7 * dx)), x) == (
         "analytic = 7 x numeric at the wrong entries: a missing factor 1/7"
     )
 
 
 def test_no_pattern(x):
     noise = np.random.default_rng(1).standard_normal(x.shape)
-    assert cause_of(slipped(lambda dx, x: dx * noise), x) == ""
+    assert cause_of(buggy(lambda dx, x: dx * noise), x) == ""
 
 
 def test_the_output_does_not_depend(x):
@@ -199,7 +199,7 @@ def test_the_edge_of_the_domain():
         def backward(self, dy):
             return dy * self.x
 
-    assert "forward is not finite right beside x" in cause_of(Root(), np.array([0.0, 1.0]))
+    assert "forward is not finite right next to x" in cause_of(Root(), np.array([0.0, 1.0]))
 
 
 class Pool:
@@ -248,7 +248,7 @@ class Bias:
         (lambda dy: dy.mean(axis=0).sum(axis=(0, 1)), "averaged over the batch of 3 instead"),
         (
             lambda dy: dy.mean(axis=(1, 2)).sum(axis=0),
-            "averaged over the 30 positions of a picture instead of summed",
+            "averaged over the 30 positions of an image instead of summed",
         ),
         (
             lambda dy: dy.mean(axis=(0, 1, 2)),
@@ -257,7 +257,7 @@ class Bias:
         ),
         (
             lambda dy: dy.sum(axis=(0, 1, 2)) * 30,
-            "multiplied by the number of the 30 positions of a picture",
+            "multiplied by the number of the 30 positions of an image",
         ),
     ],
 )

@@ -7,7 +7,7 @@ from elunet.testing import LayerContract, spread
 
 
 class TestSoftplus(LayerContract):
-    """Everything that is asked of any layer."""
+    """The tests for any layer."""
 
     def make_layer(self):
         """Return the layer to test."""
@@ -28,7 +28,7 @@ def test_values_that_one_knows():
     np.testing.assert_allclose(y, [np.log(2), 0, 1000])
 
 
-def test_slopes_that_one_knows():
+def test_known_slopes():
     """At 0 it is one half, far to the left 0, far to the right 1."""
     layer = Softplus()
     layer.forward(np.array([0.0, -1000.0, 1000.0]))

@@ -9,7 +9,7 @@ RNG = np.random.default_rng(0)
 
 
 class TestConcat(LayerContract):
-    """Everything that is asked of any layer."""
+    """The tests for any layer."""
 
     def make_layer(self):
         """Return the layer to test."""
@@ -20,7 +20,7 @@ class TestConcat(LayerContract):
         return spread((3, 2), np.random.default_rng(0)), spread((3, 4), np.random.default_rng(1))
 
 
-def test_three_pictures():
+def test_three_images():
     """Three inputs of different depths, and one of them twice as deep."""
     x = tuple(spread((2, 3, 3, depth), RNG) for depth in (1, 2, 4))
     y = Concat().forward(x)
@@ -32,7 +32,7 @@ def test_three_pictures():
 
 
 def test_gradients_are_cut_at_the_same_places():
-    """Every number of dy comes back, where its input was."""
+    """Every number of dy comes back at the place of its input."""
     layer = Concat()
     layer.forward((np.zeros((1, 2)), np.zeros((1, 3))))
     first, second = layer.backward(np.array([[1.0, 2.0, 3.0, 4.0, 5.0]]))

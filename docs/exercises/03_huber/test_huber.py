@@ -8,7 +8,7 @@ from elunet.testing import LossContract, check_loss
 
 
 class TestHuber(LossContract):
-    """Everything that is asked of any loss."""
+    """The tests for any loss."""
 
     def make_loss(self):
         """Return the loss to test."""
@@ -33,7 +33,7 @@ def test_values_that_one_knows():
 
 
 def test_the_value_is_a_mean_over_all_elements():
-    """Twelve times the same difference are as good as one."""
+    """Twelve equal differences give the same as one."""
     assert Huber()(np.full((3, 4), 0.5), np.zeros((3, 4)))[0] == pytest.approx(0.125)
 
 

@@ -30,7 +30,7 @@ class Net:
 
 
 def test_the_first_step_goes_against_the_sign():
-    """However large or small the gradient is; where it is 0, nothing moves."""
+    """The step does not depend on the gradient's size; where it is 0, nothing moves."""
     net = Net(w=[1.0, 1.0, 1.0])
     net.descend(Lion(lr=0.1), w=[5.0, -1e-6, 0.0])
     np.testing.assert_allclose(net.arrays["w"], [0.9, 1.1, 1.0])
@@ -47,7 +47,7 @@ def test_four_steps_by_hand():
 
 
 def test_each_parameter_has_a_memory_of_its_own():
-    """What one parameter has seen moves no other."""
+    """One parameter's gradients do not move another parameter."""
     net, optimizer = Net(a=[0.0], b=[0.0]), Lion(lr=1.0)
     net.descend(optimizer, a=[1.0], b=[-1.0])
     net.descend(optimizer, a=[0.0], b=[0.0])
@@ -56,14 +56,14 @@ def test_each_parameter_has_a_memory_of_its_own():
 
 
 def test_the_gradient_is_only_read():
-    """It is not the optimizer's."""
+    """It does not belong to the optimizer."""
     net = Net(w=[1.0, 2.0])
     net.descend(Lion(), w=[3.0, -4.0])
     np.testing.assert_array_equal(net.slopes["w"], [3, -4])
 
 
 def test_the_memory_is_no_view_of_the_gradient():
-    """The gradient's array is filled anew before the second step."""
+    """The gradient's array is overwritten before the second step."""
     net, optimizer = Net(w=[0.0]), Lion(lr=1.0, beta1=0.5, beta2=0.0)
     net.descend(optimizer, w=[1.0])
     net.descend(optimizer, w=[-0.5])  # c = 0.5 * 1.0 - 0.5 * 0.5, above 0
@@ -72,7 +72,7 @@ def test_the_memory_is_no_view_of_the_gradient():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_parameters_keep_their_array_and_dtype(dtype):
-    """The layers hold these very arrays."""
+    """The layers hold these arrays."""
     net = Net(w=np.ones(3, dtype))
     array = net.arrays["w"]
     net.descend(Lion(lr=0.5), w=1.0)

@@ -8,7 +8,7 @@ from elunet.testing import LayerContract, check_layer, spread
 
 
 class TestMaxout(LayerContract):
-    """Everything that is asked of any layer."""
+    """The tests for any layer."""
 
     dtypes = (np.float64,)  # its parameters are float64
 
@@ -46,7 +46,7 @@ def test_parameters_are_found_and_right(pieces):
 
 
 def test_equal_pieces_share_nothing():
-    """Where all pieces are equal the gradient goes to one of them, not to each."""
+    """If all pieces are equal, the gradient goes to one of them, not to each."""
     layer = Maxout(2, 1, 3)
     layer.W[...] = 1.0
     layer.forward(np.ones((1, 2)))

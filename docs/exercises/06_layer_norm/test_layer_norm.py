@@ -9,17 +9,17 @@ from elunet.testing import LayerContract, check_layer, spread
 
 
 class TestLayerNorm(LayerContract):
-    """Everything that is asked of any layer."""
+    """The tests for any layer."""
 
     def make_layer(self):
-        """Return the layer to test, with a gamma and a beta of its own for each channel."""
+        """Return the layer to test, with a different gamma and beta for each channel."""
         layer = LayerNorm(4)
         layer.params["gamma"] = np.array([1.0, 0.5, -2.0, 3.0], np.float32)
         layer.params["beta"] = np.array([0.0, 1.0, 2.0, -1.0], np.float32)
         return layer
 
     def make_input(self):
-        """Return a batch of small pictures with four channels."""
+        """Return a batch of small images with four channels."""
         return spread((2, 2, 3, 4), np.random.default_rng(0))
 
     def formula(self, layer, x, train):
@@ -51,13 +51,13 @@ def test_a_shift_of_a_row_does_nothing():
 
 @pytest.mark.parametrize("shape", [(1, 3), (5, 3), (2, 4, 4, 3)])
 def test_gradients_for_any_number_of_axes(shape):
-    """Rows, and pictures."""
+    """Rows, and images."""
     x = spread(shape, np.random.default_rng(2))
     assert len(check_layer(LayerNorm(3), x).arrays) == 3
 
 
 def test_in_a_network():
-    """It has a name, and its parameters are found."""
+    """It has a name, and the network finds its parameters."""
     net = eln.Sequential([eln.layers.Linear(4, 3), LayerNorm(3), eln.layers.ELU()], seed=0)
     net.backward(np.ones_like(net.forward(np.ones((2, 4)), train=True)))
     assert net.gradients()["layernorm1.gamma"].shape == (3,)

@@ -22,14 +22,14 @@ def as_a_full_convolution(layer):
 
 
 class TestDepthwiseConv(LayerContract):
-    """Everything that is asked of any layer."""
+    """The tests for any layer."""
 
     def make_layer(self):
         """Return the layer to test."""
         return DepthwiseConv2D(2, 3)
 
     def make_input(self):
-        """Return two small pictures."""
+        """Return two small images."""
         return spread((2, 5, 4, 2), np.random.default_rng(0))
 
     def formula(self, layer, x, train):
@@ -39,7 +39,7 @@ class TestDepthwiseConv(LayerContract):
 
 @pytest.mark.parametrize(("size", "stride"), [(1, 1), (2, 1), (3, 2), (2, 3)])
 def test_sizes_and_strides(size, stride):
-    """Values like a full convolution's, and gradients that fit; windows that do not fit are cut."""
+    """Values like a full convolution's, and right gradients; windows must fit."""
     layer = DepthwiseConv2D(2, size, stride)
     x = spread((2, 6, 5, 2), np.random.default_rng(1))
     np.testing.assert_allclose(layer.forward(x), as_a_full_convolution(layer).forward(x), rtol=1e-6)
@@ -47,7 +47,7 @@ def test_sizes_and_strides(size, stride):
 
 
 def test_one_pixel_wanders_through_the_kernel():
-    """A single 1 in the picture leaves the kernel behind, turned around."""
+    """A single 1 in the image gives the kernel, flipped."""
     layer = DepthwiseConv2D(1, 2)
     layer.params["kernel"] = np.array([[[1.0], [2.0]], [[3.0], [4.0]]])
     x = np.zeros((1, 3, 3, 1))

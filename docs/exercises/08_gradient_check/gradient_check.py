@@ -1,4 +1,4 @@
-"""Exercise 8: a gradient check, to be tried on a zoo of wrong layers."""
+"""Exercise 8: a gradient check, to run on a zoo of wrong layers."""
 
 
 def check(layer, x):
@@ -7,11 +7,12 @@ def check(layer, x):
 
 
 if __name__ == "__main__":
-    from elunet.testing import check_layer, mutants
+    from elunet.teaching import grade, mutants
+    from elunet.testing import check_layer
 
     zoo = mutants.layers()
-    findable = mutants.run(check_layer, zoo=zoo).caught
-    score = mutants.run(check, zoo=[mutant for mutant in zoo if mutant.name in findable])
+    findable = grade(check_layer, zoo=zoo).caught
+    score = grade(check, zoo=[mutant for mutant in zoo if mutant.name in findable])
     print(score)
     for result in score.mutants:
         if result.name in score.missed:

@@ -1,10 +1,10 @@
-"""Exercise 8: a gradient check, to be tried on a zoo of wrong layers."""
+"""Exercise 8: a gradient check, to run on a zoo of wrong layers."""
 
 import numpy as np
 
 
 def as_tuple(x):
-    """Return x, or what is in it, as a tuple."""
+    """Return x as a tuple of arrays."""
     return x if isinstance(x, tuple) else (x,)
 
 
@@ -24,7 +24,7 @@ def check(layer, x):
     for name, value in layer.params.items():
         layer.params[name] = value.astype(np.float64)
     check_here(layer, x)
-    # Again with other numbers: something may have been kept from before.
+    # Again with other numbers: the layer may have kept something from before.
     x = tuple(0.9 * a for a in x) if isinstance(x, tuple) else 0.9 * x
     for value in layer.params.values():
         value *= 1.1
@@ -32,7 +32,7 @@ def check(layer, x):
 
 
 def check_here(layer, x):
-    """Compare all gradients at one place, and watch what is written to."""
+    """Compare all gradients at one x, and test for side effects."""
     state = None if layer.rng is None else layer.rng.bit_generator.state
 
     def forward(given):
@@ -83,11 +83,12 @@ def check_here(layer, x):
 
 
 if __name__ == "__main__":
-    from elunet.testing import check_layer, mutants
+    from elunet.teaching import grade, mutants
+    from elunet.testing import check_layer
 
     zoo = mutants.layers()
-    findable = mutants.run(check_layer, zoo=zoo).caught
-    score = mutants.run(check, zoo=[mutant for mutant in zoo if mutant.name in findable])
+    findable = grade(check_layer, zoo=zoo).caught
+    score = grade(check, zoo=[mutant for mutant in zoo if mutant.name in findable])
     print(score)
     for result in score.mutants:
         if result.name in score.missed:

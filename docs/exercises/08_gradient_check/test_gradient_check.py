@@ -1,4 +1,4 @@
-"""How many wrong layers the checker finds, and whether it leaves the right ones alone."""
+"""How many wrong layers the checker finds, and whether it accepts the correct ones."""
 
 import ast
 import functools
@@ -7,19 +7,20 @@ import inspect
 import gradient_check
 import pytest
 
-from elunet.testing import check_layer, mutants
+from elunet.teaching import grade, mutants
+from elunet.testing import check_layer
 
 
 @functools.cache
 def score():
-    """Return what the checker does with the mutants that a gradient check can find."""
+    """Grade the checker on the mutants that a gradient check can find."""
     zoo = mutants.layers()
-    findable = mutants.run(check_layer, zoo=zoo).caught
-    return mutants.run(gradient_check.check, zoo=[m for m in zoo if m.name in findable])
+    findable = grade(check_layer, zoo=zoo).caught
+    return grade(gradient_check.check, zoo=[m for m in zoo if m.name in findable])
 
 
-def test_the_code_is_ones_own():
-    """The function that does the work needs nothing of elunet."""
+def test_the_code_is_your_own():
+    """The function that does the work uses nothing from elunet."""
     tree = ast.parse(inspect.getsource(gradient_check))
     assert not any("NotImplementedError" in ast.unparse(node) for node in tree.body)
     body = [node for node in tree.body if not isinstance(node, ast.If)]
@@ -27,11 +28,11 @@ def test_the_code_is_ones_own():
 
 
 def test_correct_layers_pass():
-    """A false alarm costs more trust than a slip that is missed."""
+    """A false alarm costs more trust than a missed bug."""
     assert score().false_alarms == []
 
 
 @pytest.mark.parametrize("enough", [15, 20, 25])
 def test_wrong_layers_are_caught(enough):
-    """The more, the better; print(score()) shows which."""
+    """The more, the better; print(score()) shows which ones."""
     assert score().points >= enough, str(score())

@@ -1,0 +1,28 @@
+"""Experiments: recipes of runs, learning rules side by side, and how to measure them."""
+
+from elunet.experiments import recipes
+from elunet.experiments.alignment import (
+    Alignment,
+    AngleLog,
+    alignments,
+    angle,
+    read_angles,
+    write_angles,
+)
+from elunet.experiments.comparison import Comparison, Trial, compare
+from elunet.experiments.statistics import t_interval, t_quantile
+
+__all__ = [
+    "Alignment",
+    "AngleLog",
+    "Comparison",
+    "Trial",
+    "alignments",
+    "angle",
+    "compare",
+    "read_angles",
+    "recipes",
+    "t_interval",
+    "t_quantile",
+    "write_angles",
+]

@@ -1,0 +1,133 @@
+"""What the correct layers and losses compute, in simple loops: known values for the zoo's examples.
+
+Each is written from the definition, not from the layer's code, and computes only the forward pass.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from elunet._types import Array
+
+
+def linear(layer: Any, x: Array, train: bool) -> Array:
+    """Return x W + b."""
+    return np.asarray(np.einsum("ni,io->no", x, layer.params["W"]) + layer.params["b"])
+
+
+def conv2d(layer: Any, x: Array, train: bool) -> Array:
+    """Return the sum over each window, padded as TensorFlow's "same"."""
+    W, b, stride = layer.params["W"], layer.params["b"], layer.stride
+    height, width = W.shape[:2]
+    out = [math.ceil(side / stride) for side in x.shape[1:3]]
+    zeros = [
+        max((steps - 1) * stride + size - side, 0)
+        for steps, size, side in zip(out, (height, width), x.shape[1:3], strict=True)
+    ]
+    around = [(0, 0), *((total // 2, total - total // 2) for total in zeros), (0, 0)]
+    padded = np.pad(x, around)
+    y = np.zeros((len(x), *out, W.shape[3]))
+    for i, j, u, v in product(*map(range, (*out, height, width))):
+        y[:, i, j] += padded[:, i * stride + u, j * stride + v] @ W[u, v]
+    return np.asarray(y + b)
+
+
+def elu(layer: Any, x: Array, train: bool) -> Array:
+    """Return x above 0 and alpha (e^x - 1) below."""
+    return np.where(x > 0, x, layer.alpha * (np.exp(np.minimum(x, 0)) - 1))
+
+
+def relu(layer: Any, x: Array, train: bool) -> Array:
+    """Return x above 0."""
+    return np.where(x > 0, x, 0.0)
+
+
+def leaky_relu(layer: Any, x: Array, train: bool) -> Array:
+    """Return x above 0 and slope x below."""
+    return np.where(x > 0, x, layer.slope * x)
+
+
+def shifted_relu(layer: Any, x: Array, train: bool) -> Array:
+    """Return x above -1 and -1 below."""
+    return np.where(x > -1, x, -1.0)
+
+
+def tanh(layer: Any, x: Array, train: bool) -> Array:
+    """Return (e^x - e^-x) / (e^x + e^-x)."""
+    up, down = np.exp(x), np.exp(-x)
+    return np.asarray((up - down) / (up + down))
+
+
+def softmax(layer: Any, x: Array, train: bool) -> Array:
+    """Return e^x over its sum along the last axis."""
+    powers = np.exp(x)
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
+def _windows(layer: Any, x: Array) -> Array:
+    """Return all windows, (N, H_out, W_out, size, size, C)."""
+    windows = np.lib.stride_tricks.sliding_window_view(x, (layer.size, layer.size), axis=(1, 2))
+    return np.moveaxis(windows[:, :: layer.stride, :: layer.stride], 3, 5)
+
+
+def max_pool(layer: Any, x: Array, train: bool) -> Array:
+    """Return each window's largest value."""
+    return np.asarray(_windows(layer, x).max(axis=(3, 4)))
+
+
+def mean_pool(layer: Any, x: Array, train: bool) -> Array:
+    """Return each window's mean."""
+    return np.asarray(_windows(layer, x).mean(axis=(3, 4)))
+
+
+def global_mean_pool(layer: Any, x: Array, train: bool) -> Array:
+    """Return each channel's mean over the image."""
+    return np.asarray(x.mean(axis=(1, 2)))
+
+
+def dropout(layer: Any, x: Array, train: bool) -> Array | None:
+    """Return x in evaluation; in training it is drawn."""
+    return None if train else x
+
+
+def batch_norm(layer: Any, x: Array, train: bool) -> Array:
+    """Return x normalized, by the batch or by averages that are still 0 and 1."""
+    axes = tuple(range(x.ndim - 1))
+    mean, var = (x.mean(axis=axes), x.var(axis=axes)) if train else (0.0, 1.0)
+    return np.asarray((x - mean) / np.sqrt(var + layer.eps))
+
+
+def flatten(layer: Any, x: Array, train: bool) -> Array:
+    """Return each row's numbers in order."""
+    return np.array([list(row.flat) for row in x])
+
+
+def add(layer: Any, x: tuple[Array, ...], train: bool) -> Array:
+    """Return the sum."""
+    return np.asarray(sum(x))
+
+
+def softmax_cross_entropy(prediction: Array, target: Array) -> float:
+    """Return the mean of -log p at the labels."""
+    p = softmax(None, prediction, False)
+    return float(np.mean([-math.log(row[label]) for row, label in zip(p, target, strict=True)]))
+
+
+def cross_entropy(prediction: Array, target: Array) -> float:
+    """Return the mean of -log p at the labels."""
+    picked = (row[label] for row, label in zip(prediction, target, strict=True))
+    return float(np.mean([-math.log(p) for p in picked]))
+
+
+def mean_squared_error(prediction: Array, target: Array) -> float:
+    """Return the mean of the squared differences."""
+    return float(np.mean([(p - t) ** 2 for p, t in zip(prediction.flat, target.flat, strict=True)]))
+
+
+def mean_absolute_error(prediction: Array, target: Array) -> float:
+    """Return the mean of the differences' sizes."""
+    return float(np.mean([abs(p - t) for p, t in zip(prediction.flat, target.flat, strict=True)]))

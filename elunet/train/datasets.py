@@ -1,0 +1,52 @@
+"""The data of a run, told apart from others by their SHA-256."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from elunet._types import Array
+from elunet.storage.fingerprints import sha256
+
+if TYPE_CHECKING:
+    from elunet.train import Trainer
+
+Data = tuple[Array, Array]
+
+
+class Fingerprints:
+    """The SHA-256 of data sets, computed once while the same arrays are asked for."""
+
+    def __init__(self) -> None:
+        self._known: list[tuple[Any, Any, str]] = []
+
+    def of(self, x: Array, y: Array) -> str:
+        """Return the SHA-256 of examples and labels."""
+        for a, b, found in self._known:
+            if a is x and b is y:
+                return found
+        found = sha256(np.asarray(x), np.asarray(y))
+        self._known = [*self._known[-1:], (x, y, found)]  # training and validation data
+        return found
+
+
+def fingerprints(trainer: Trainer) -> dict[str, str | None] | None:
+    """Return {"train": SHA-256, "validation": SHA-256 or None} of the current `fit`'s data."""
+    batches, validation, known = trainer.batches, trainer.validation, trainer.fingerprints
+    if batches is None:
+        return None
+    return {
+        "train": known.of(batches.x, batches.y),
+        "validation": None if validation is None else known.of(*validation),
+    }
+
+
+def differences(trainer: Trainer, saved: Mapping[str, Any], allow: Collection[str]) -> list[str]:
+    """Return a line for each part of the data whose fingerprint is not the saved one."""
+    return [
+        f"  {name}: expected data of SHA-256 {str(saved[name])[:12]}, got {str(got)[:12]}"
+        for name, got in (fingerprints(trainer) or {}).items()
+        if name not in allow and saved.get(name) != got
+    ]

@@ -1,0 +1,84 @@
+"""How far `Trainer.fit` has come: in which epoch, and with which sums over its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from elunet._checks import count
+from elunet.train.evaluation import Mean
+from elunet.train.guards import Spikes
+from elunet.train.history import History
+
+
+class Position:
+    """The epochs that are complete, and what is known of the one under way.
+
+    Attributes
+    ----------
+    history : History
+        The complete epochs.
+    begun : int or None
+        Epochs that were complete when the current `fit`, or the one that was interrupted, began.
+    mean : Mean or None
+        Of the epoch under way; None between epochs.
+    passed : bool
+        Whether its pass over the data is complete and only the validation is left.
+    learning_rate : float
+        Of its first step.
+    spike_count : int
+        Spikes in it.
+    pass_seconds, seconds : float
+        Time of its pass; time of all passes and validations.
+    spikes : Spikes
+    """
+
+    def __init__(self) -> None:
+        self.history = History()
+        self.begun: int | None = None
+        self.seconds = 0.0
+        self.spikes = Spikes()
+        self.drop()
+
+    def drop(self) -> None:
+        """Give up the epoch under way."""
+        self.mean: Mean | None = None
+        self.passed = False
+        self.learning_rate = self.pass_seconds = 0.0
+        self.spike_count = 0
+
+    def state(self) -> dict[str, Any]:
+        """Return a copy of all of it as plain data."""
+        mean = self.mean
+        return {
+            "history": self.history.to_text(),
+            "begun": self.begun,
+            "passed": self.passed,
+            "learning_rate": self.learning_rate,
+            "mean": None if mean is None else [mean.loss, mean.hits, mean.count],
+            "spike_count": self.spike_count,
+            "losses": list(self.spikes.losses),
+            "pass_seconds": self.pass_seconds,
+            "seconds": self.seconds,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to a `state`; one that is refused, with an error, changes nothing."""
+        new = Position()
+        new.history = History.from_text(state["history"], "the saved history")
+        if state["begun"] is not None:
+            new.begun = count("Position", "begun", state["begun"])
+            if new.begun > len(new.history):
+                raise ValueError(
+                    f"Position: expected begun of at most {len(new.history)}, got {new.begun}"
+                )
+        if state["mean"] is not None:
+            loss, hits, examples = state["mean"]
+            new.mean = Mean(float(loss), float(hits), count("Position", "count", examples))
+        new.passed = bool(state["passed"])
+        new.learning_rate = float(state["learning_rate"])
+        new.pass_seconds, new.seconds = float(state["pass_seconds"]), float(state["seconds"])
+        new.spike_count = count("Position", "spike_count", state["spike_count"])
+        new.spikes = Spikes([float(value) for value in state["losses"]])
+        self.history[:] = new.history  # somebody may hold it
+        vars(self).update({**vars(new), "history": self.history})

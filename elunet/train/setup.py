@@ -1,0 +1,63 @@
+"""What a trainer is set up with, in short texts: two runs with other texts are not the same run."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+from elunet.train.callbacks import stateful
+
+if TYPE_CHECKING:
+    from elunet.train import Trainer
+
+
+def describe(trainer: Trainer) -> dict[str, str]:
+    """Return the texts: one per layer, and the reprs of loss, optimizer, router and so on."""
+    described = {
+        f"layer {node.name}": f"{node.layer!r} of {', '.join(node.inputs)}"
+        for node in trainer.net.nodes
+    }
+    for name in ("loss", "optimizer", "router", "batch_size", "augment"):
+        described[name] = repr(getattr(trainer, name))
+    if isinstance(trainer.seed, int | None):
+        described["seed"] = repr(trainer.seed)
+    described["callbacks"] = repr([type(one).__name__ for one in stateful(trainer.callbacks)])
+    return {name: re.sub(r" at 0x[0-9a-fA-F]+", "", text) for name, text in described.items()}
+
+
+def differences(
+    trainer: Trainer, setup: Mapping[str, str], settings: Mapping[str, Any], allow: Collection[str]
+) -> list[str]:
+    """Return a line for each difference from a checkpoint's setup and settings.
+
+    Those whose first word is in `allow` are left out.
+    """
+    theirs = {**setup, **_as_texts(settings)}
+    ours = describe(trainer) | _as_texts(trainer.settings)
+    return [
+        f"  {name}: expected {theirs.get(name, 'none')}, got {ours.get(name, 'none')}"
+        for name in theirs | ours
+        if theirs.get(name) != ours.get(name) and name.split()[0] not in allow
+    ]
+
+
+def as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as a checkpoint gives them back: lists for tuples.
+
+    Raises
+    ------
+    TypeError
+        If they are no plain data.
+    """
+    try:
+        found = json.loads(json.dumps(dict(settings), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        message = f"Trainer: expected settings as plain data for JSON, got {error}"
+        raise TypeError(message) from error
+    return dict(found)
+
+
+def _as_texts(settings: Mapping[str, Any]) -> dict[str, str]:
+    return {f"settings {name}": repr(value) for name, value in settings.items()}

@@ -1,0 +1,227 @@
+"""Comparing rules: fair by construction, resumable, and honest about what weakens it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import elunet as eln
+from elunet import routers
+from elunet.experiments.comparison import SWEEP_SEED, Comparison, Trial
+
+RULES = {"backprop": lambda seed: routers.Backprop(), "fa": routers.FeedbackAlignment}
+L = eln.layers
+
+
+def network(seed):
+    return eln.Sequential([L.Flatten(), L.Linear(4, 8), L.ELU(), L.Linear(8, 3)], seed=seed)
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Three clouds of 2 x 2 "images": to train on, to choose on, to test on."""
+    rng = np.random.default_rng(0)
+    centers = rng.normal(0, 3, (3, 2, 2, 1))
+    y = rng.integers(0, 3, 150)
+    x = (centers[y] + rng.normal(0, 1, (150, 2, 2, 1))).astype(np.float32)
+    return (x[:90], y[:90]), (x[90:120], y[90:120]), (x[120:], y[120:])
+
+
+def compare(data, folder, **changes):
+    options = {"rates": (0.001, 0.01, 0.1), "epochs": 2, "seeds": 2, "batch_size": 10, "log": None}
+    options |= changes
+    rules, net = options.pop("rules", RULES), options.pop("network", network)
+    return eln.compare(net, rules, *data, folder=folder, **options)
+
+
+@pytest.fixture(scope="module")
+def result(data, tmp_path_factory):
+    with pytest.warns(UserWarning, match="edge of the grid") as caught:
+        result = compare(data, tmp_path_factory.mktemp("rules"), angles_every=9, null=2)
+    assert len(caught) == len(result.warnings)
+    return result
+
+
+def test_every_rule_and_baseline_has_its_runs(result):
+    assert result.rules == ("backprop", "fa", "last layer only", "linear", "shallow")
+    for rule in result.rules:
+        assert [run.rate for run in result.of(rule, "sweep")] == [0.001, 0.01, 0.1]
+        assert {run.seed for run in result.of(rule, "sweep")} == {SWEEP_SEED}
+        assert [run.seed for run in result.of(rule)] == [0, 1]
+        assert {run.rate for run in result.of(rule)} == {result.best_rates[rule]}
+        assert len(result.histories(rule)) == 2
+    assert all(math.isnan(run.test_accuracy) for run in result.trials if run.stage == "sweep")
+
+
+def test_a_final_run_is_a_training_that_one_could_have_made_by_hand(result, data):
+    net = network(1)
+    optimizer = eln.optim.SGD(result.best_rates["fa"], momentum=0.9)
+    loss = eln.losses.SoftmaxCrossEntropy()
+    rule = routers.FeedbackAlignment(1)
+    trainer = eln.Trainer(net, loss, optimizer, rule, batch_size=10, seed=1)
+    history = trainer.fit(data[0], data[1], epochs=2)
+    run = result.of("fa")[1]
+    assert (run.train_loss, run.validation_accuracy) == (
+        history[-1].train_loss,
+        history[-1].validation_accuracy,
+    )
+    assert run.test_accuracy == eln.evaluate(net, *data[2], loss)[1]
+
+
+def test_rules_start_from_the_same_weights_and_see_the_same_order(result, data, tmp_path):
+    """With the same rule under two names, nothing differs."""
+    same = {"one": RULES["backprop"], "other": RULES["backprop"]}
+    with pytest.warns(UserWarning, match="edge"):
+        twins = compare(data, tmp_path, rules=same, baselines=False)
+    assert twins.difference("other") == (0, 0)
+    assert [run.test_accuracy for run in twins.of("one")] == [
+        run.test_accuracy for run in result.of("backprop")
+    ]
+
+
+def test_the_last_layer_alone_learns_alone(data):
+    from elunet.experiments.comparison import _baselines
+
+    entry = _baselines(network, data[0])["last layer only"]
+    assert entry.frozen
+    assert not entry.is_rule
+    net, before = entry.network(0), network(0).parameters()
+    optimizer = eln.optim.PerLayer(
+        {"linear2.*": eln.optim.SGD(0.1, l2=0.1), "*": eln.optim.SGD(0.0)}
+    )
+    loss = eln.losses.SoftmaxCrossEntropy()
+    eln.Trainer(net, loss, optimizer, batch_size=10).fit(data[0])
+    changed = [name for name, p in net.parameters().items() if not np.array_equal(p, before[name])]
+    assert changed == ["linear2.W", "linear2.b"]
+
+
+def test_it_can_be_read_again(result):
+    again = Comparison.read(result.folder)
+    assert again.table() == result.table()
+    assert again.histories("fa") == result.histories("fa")
+    assert again.warnings == result.warnings
+
+
+def test_angles_are_kept_for_rules_only(result):
+    assert {row.step for row in result.angles("fa", 1)} == {0, 9}
+    assert result.angles("linear") == []
+
+
+def test_a_cut_comparison_goes_on(result, data, monkeypatch, tmp_path):
+    """Cut after each run in turn, it makes no run twice and ends with the same table."""
+    made = []
+
+    class CutError(Exception):
+        pass
+
+    def note(text):
+        made.append(text)
+        if len(made) % 4 == 0:
+            raise CutError
+
+    options = {"angles_every": 9, "null": 2, "log": note}
+    for _ in range(20):
+        try:
+            with pytest.warns(UserWarning, match="edge"):
+                again = compare(data, tmp_path, **options)
+            break
+        except (CutError, pytest.fail.Exception):
+            continue
+    assert len(made) == len(result.trials)
+    plain = [[run.__dict__ | {"seconds": 0} for run in c.trials] for c in (again, result)]
+    assert str(plain[0]) == str(plain[1])
+    assert again.table() == result.table()
+
+
+def test_another_comparison_in_the_folder_is_refused(result, data):
+    with pytest.raises(ValueError, match=r"got one with other epochs, batch_size \(settings.json"):
+        compare(data, result.folder, epochs=3, batch_size=30, angles_every=9, null=2)
+    other = [(x + 1, y) for x, y in data]
+    with pytest.raises(ValueError, match="other data"):
+        compare(other, result.folder, angles_every=9, null=2)
+    rules = RULES | {"fa": lambda seed: routers.FeedbackAlignment(seed + 1)}
+    with pytest.raises(ValueError, match="other rules"):
+        compare(data, result.folder, rules=rules, angles_every=9, null=2)
+
+
+def test_more_seeds_can_be_added(result, data, tmp_path):
+    with pytest.warns(UserWarning, match="edge"):
+        compare(data, tmp_path, seeds=1, baselines=False)
+    made = []
+    with pytest.warns(UserWarning, match="edge"):
+        more = compare(data, tmp_path, seeds=3, baselines=False, log=made.append)
+    assert [text.split(",")[0] for text in made] == ["final backprop", "final fa"] * 2
+    assert len(more.of("fa")) == 3
+
+
+def run(rule, rate, seed, score, stage="final", diverged=0):
+    return Trial(stage, rule, rate, seed, 1.0, 0.5, score, score, diverged, 1.0)
+
+
+def test_statistics_are_those_of_paired_differences(tmp_path):
+    runs = [run("a", 0.1, s, v) for s, v in enumerate([0.5, 0.6, 0.9])]
+    runs += [run("b", 0.1, s, v) for s, v in enumerate([0.4, 0.5, 0.8])][::-1]
+    runs += [run(r, v, SWEEP_SEED, v, "sweep") for r in "ab" for v in (0.01, 0.1)]
+    found = Comparison(("a", "b"), (0.01, 0.1), runs, tmp_path)
+    mean, half = found.difference("b")
+    assert mean == pytest.approx(-0.1)
+    assert half == pytest.approx(0, abs=1e-12)
+    assert found.accuracy("a")[0] == pytest.approx(2 / 3)
+    assert found.accuracy("a")[1] > 0.4
+    assert "| b | 0.1 | 56.7 ± 51.7 | -10.0 ± 0.0 | 50.0 |" in found.table()
+    assert "Warning: a: the best learning rate, 0.1, lies at the edge" in found.table()
+
+
+def test_the_choice_prefers_runs_that_did_not_diverge_and_smaller_rates(tmp_path):
+    rates = (0.01, 0.1, 1.0)
+    runs = [run("a", 0.01, SWEEP_SEED, 0.3, "sweep"), run("a", 0.1, SWEEP_SEED, 0.3, "sweep")]
+    runs += [
+        run("a", 1.0, SWEEP_SEED, 0.4, "sweep", diverged=1),
+        run("a", 0.01, 0, 0.1, "final", 1),
+    ]
+    found = Comparison(("a",), rates, runs, tmp_path)
+    assert found.best_rates == {"a": 0.01}
+    assert found.warnings[1] == "a: 1 of 1 final trials diverged"
+
+
+def test_a_run_that_diverges_counts_as_guessing(data, tmp_path):
+    with pytest.warns(UserWarning, match="diverged|edge"):
+        found = compare(
+            data, tmp_path, rates=(1e30,), rules={"backprop": RULES["backprop"]}, baselines=False
+        )
+    assert [(run.diverged, run.test_accuracy) for run in found.of("backprop")] == [(1, 1 / 3)] * 2
+    assert found.histories("backprop") == []
+    assert "2 of 2 final trials diverged" in found.table()
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"rates": ()}, "at least one of rates"),
+        ({"rates": (0.1, -1)}, r"expected rates in \(0, inf\), got -1"),
+        ({"rules": {}}, "at least one of rules"),
+        ({"rules": {"linear": RULES["fa"]}}, "without baselines' names, got {'linear'}"),
+        ({"rules": {"a b": RULES["fa"], "a-b": RULES["fa"]}}, "differ in letters or digits"),
+        ({"seeds": 0}, "seeds of at least 1"),
+    ],
+)
+def test_wrong_arguments(changes, text, data, tmp_path):
+    with pytest.raises(ValueError, match=text):
+        compare(data, tmp_path, **changes)
+
+
+def test_the_pictures_show_what_was_found(result, tmp_path):
+    figure = eln.plots.accuracies(result, tmp_path / "a.png", title="rules")
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(result.rules)
+    seeds = [line for line in axes.lines if len(line.get_xdata()) == 2 and line.get_alpha() == 0.8]
+    assert [list(line.get_xdata()) for line in seeds] == [
+        [100 * run.test_accuracy for run in result.of(rule)] for rule in result.rules
+    ]
+    figure = eln.plots.sweeps(result, tmp_path / "s.png")
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    assert list(lines["fa"].get_xdata()) == [0.001, 0.01, 0.1]
+    assert (tmp_path / "a.png").exists()
+    assert (tmp_path / "s.png").exists()
