@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from elunet._types import Array
 from elunet.kernels.activations import log_softmax
+from elunet.kernels.losses import label_cross_entropy
 
 __all__ = [
     "CrossEntropy",
@@ -25,6 +26,9 @@ __all__ = [
     "SoftmaxCrossEntropy",
     "one_hot",
 ]
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+INTEGER = np.dtype(np.int64)
 
 
 def one_hot(labels: npt.ArrayLike, classes: int, owner: str = "one_hot") -> Array:
@@ -118,7 +122,7 @@ class Loss(ABC):
             If the batch is empty, or the target does not fit the prediction.
         """
         prediction = np.asarray(prediction)
-        if prediction.dtype not in (np.float32, np.float64):
+        if prediction.dtype not in FLOATS:
             raise TypeError(
                 f"{self}: expected prediction of float32 or float64, got {prediction.dtype}"
             )
@@ -187,6 +191,31 @@ class SoftmaxCrossEntropy(_Classification):
     (0.6931, array([[ 0.5, -0.5]]))
     """
 
+    def __call__(self, prediction: npt.ArrayLike, target: npt.ArrayLike) -> tuple[float, Array]:
+        """Return the loss and its gradient; see `Loss`.
+
+        The usual case, logits with a label each, is one compiled pass over `formula`. All else, and
+        all that is wrong, goes the way of the other losses.
+        """
+        z, labels = np.asarray(prediction), np.asarray(target)
+        usual = z.ndim == 2 and z.size and z.dtype in FLOATS and labels.shape == z.shape[:1]
+        if usual and labels.dtype.kind in "iu" and self._is_as_written():
+            if not z.flags.carray:
+                z = z.copy()
+            if labels.dtype is not INTEGER or not labels.flags.carray:
+                labels = labels.astype(INTEGER)
+            dz = np.empty(z.shape, z.dtype)
+            with np.errstate(over="ignore", invalid="ignore"):
+                valid, value = label_cross_entropy(z, labels, dz)
+            if valid:
+                return float(value), dz
+        return super().__call__(prediction, target)
+
+    def _is_as_written(self) -> bool:
+        """Return whether nobody has put another formula, or reading of targets, in its place."""
+        kind = type(self)
+        return (kind.formula, kind.read_target) == AS_WRITTEN and not vars(self)
+
     def formula(self, prediction: Array, target: Array) -> tuple[float, Array]:
         """Return -mean(sum y log p) and (p - y) / N."""
         log_p = np.empty(prediction.shape)
@@ -195,6 +224,9 @@ class SoftmaxCrossEntropy(_Classification):
         value = _cross_entropy(target, log_p)
         dy = (np.exp(log_p) * target.sum(axis=1, keepdims=True) - target) / n
         return value, dy
+
+
+AS_WRITTEN = SoftmaxCrossEntropy.formula, SoftmaxCrossEntropy.read_target
 
 
 class CrossEntropy(_Classification):

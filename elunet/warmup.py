@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from elunet._types import Array
+from elunet.kernels.finite import all_finite
+from elunet.kernels.products import inner_products
+from elunet.kernels.waiting import say_and_wait
 from elunet.layers import (
     ELU,
     BatchNorm,
@@ -19,6 +22,7 @@ from elunet.layers import (
 )
 from elunet.losses import SoftmaxCrossEntropy
 from elunet.network import Sequential
+from elunet.optim import SGD, Adam, RMSProp
 
 
 def warmup(dtype: type = np.float32) -> None:
@@ -57,5 +61,21 @@ def warmup(dtype: type = np.float32) -> None:
     net = Sequential(layers, seed=0)
     x: Array = np.ones((2, 8, 8, 3), dtype)
     prediction = net.forward(x, train=True)
-    SoftmaxCrossEntropy()(prediction, np.zeros(2, int))
+    for target in (np.zeros(2, int), np.eye(2)):
+        SoftmaxCrossEntropy()(prediction, target)
     net.backward(prediction)
+    for layer in layers:
+        layer.params = {name: value.astype(dtype) for name, value in layer.params.items()}
+    for optimizer in (
+        SGD(0.0, momentum=0.5, clip_norm=1.0),
+        SGD(0.0, momentum=0.5, nesterov=True),
+        Adam(0.0),
+        Adam(0.0, decoupled=True),
+        RMSProp(0.0),
+    ):
+        optimizer.step(net)
+    numbers = prediction.reshape(-1)
+    all_finite(numbers)
+    inner_products(numbers, numbers)
+    counter = np.zeros(1, np.int64)
+    say_and_wait(counter, 0, counter, 0, 0, 0)

@@ -125,8 +125,8 @@ def test_integer_labels_are_one_hot(loss):
         [0, 2, 1, 2],
     ):
         other, other_dy = loss(x, target)
-        assert other == value
-        np.testing.assert_array_equal(other_dy, dy)
+        assert other == pytest.approx(value, rel=1e-14)
+        np.testing.assert_allclose(other_dy, dy, rtol=1e-14, atol=1e-16)
 
 
 @pytest.mark.parametrize("loss", ALL, ids=repr)
@@ -283,3 +283,51 @@ def test_logits_given_as_probabilities():
 def test_regression_errors(loss, x, target, error, message):
     with pytest.raises(error, match=type(loss).__name__ + r"\(\): .*" + message):
         loss(x, target)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@given(seed=SEEDS, n=st.integers(1, 5), c=st.integers(1, 20))
+def test_labels_and_their_rows_give_the_same(dtype, seed, n, c):
+    rng = np.random.default_rng(seed)
+    z, labels = (10 * rng.normal(size=(n, c))).astype(dtype), rng.integers(0, c, n)
+    value, dy = SoftmaxCrossEntropy()(z, labels)
+    other, other_dy = SoftmaxCrossEntropy()(z, one_hot(labels, c))
+    assert value == pytest.approx(other, rel=1e-13, abs=1e-15)
+    tolerance = 1e-7 if dtype is np.float32 else 1e-14
+    np.testing.assert_allclose(dy, other_dy, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u1", ">i4", "i8", ">i8", "u8"])
+def test_labels_of_any_integer_dtype(dtype):
+    z = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    value, dy = SoftmaxCrossEntropy()(z, np.array([0, 2, 1, 2]))
+    labels = np.repeat(np.array([0, 2, 1, 2], dtype), 2)[::2]
+    other, other_dy = SoftmaxCrossEntropy()(z, labels)
+    assert other == value
+    np.testing.assert_array_equal(other_dy, dy)
+    if dtype == "u8":
+        with pytest.raises(ValueError, match=r"target\[0\] = 18446744073709551615"):
+            SoftmaxCrossEntropy()(z, labels - np.uint64(1))
+
+
+def test_a_formula_or_a_reading_of_ones_own_is_used():
+    class Summed(SoftmaxCrossEntropy):
+        def formula(self, prediction, target):
+            value, dy = super().formula(prediction, target)
+            return value * len(prediction), dy * len(prediction)
+
+    class FromOne(SoftmaxCrossEntropy):
+        def read_target(self, target, shape):
+            return super().read_target(target - 1, shape)
+
+    class Mine(SoftmaxCrossEntropy):
+        pass
+
+    replaced = SoftmaxCrossEntropy()
+    replaced.formula = Summed().formula
+    z, labels = np.random.default_rng(0).normal(size=(4, 3)), np.array([0, 2, 1, 2])
+    value, dy = SoftmaxCrossEntropy()(z, labels)
+    for loss, factor in ((Summed(), 4), (replaced, 4), (FromOne(), 1), (Mine(), 1)):
+        other, other_dy = loss(z, labels + 1 if isinstance(loss, FromOne) else labels)
+        assert other == pytest.approx(factor * value)
+        np.testing.assert_allclose(other_dy, factor * dy)

@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "optim": COMPUTE | {"schedules"},
     "data": COMPUTE,
     "models": NETWORK | {"network"},
-    "warmup": NETWORK | {"network", "losses"},
+    "warmup": NETWORK | {"network", "losses", "optim"},
     "storage": GROUND | {"network"},
     "exchange": NETWORK | {"network", "storage"},
     "train": LEARNING | {"storage", "data", "_display"},

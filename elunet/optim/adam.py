@@ -6,7 +6,8 @@ import numpy as np
 
 from elunet._checks import number
 from elunet._types import Array
-from elunet.optim.base import LearningRate, Optimizer
+from elunet.kernels import optimizers as kernels
+from elunet.optim.base import Fused, LearningRate, Optimizer
 
 __all__ = ["Adam"]
 
@@ -88,3 +89,10 @@ class Adam(Optimizer):
         np.sqrt(v / (1 - self.beta2**t), out=g)
         g += self.eps
         w -= lr / (1 - self.beta1**t) * (m / g)
+
+    def fused(self, lr: float) -> Fused:
+        """Return `update` in one pass."""
+        kernel = kernels.adamw if self.decoupled else kernels.adam
+        beta1, beta2, t = float(self.beta1), float(self.beta2), self.steps + 1
+        unbias1, unbias2 = 1 / (1 - beta1**t), 1 / (1 - beta2**t)
+        return kernel, (lr, beta1, beta2, unbias1, unbias2, float(self.eps))

@@ -4,6 +4,10 @@ A step reads a network's parameters and gradients by name, checks all of them be
 any, clips, adds the penalties, and lets the rule change each parameter in place.
 What a rule remembers (momentum) is in ``buffers`` by parameter name; with the counters ``steps``
 and ``epoch`` it makes up the `state`.
+
+A rule may have a compiled twin, `fused`, which does clipping, penalties and `update` in one pass.
+It is taken for ordinary arrays. Since the arrays are the same from step to step, they are checked
+and laid flat once, and a step looks only at whether they still are what they were (`_Bound`).
 """
 
 from __future__ import annotations
@@ -12,17 +16,24 @@ import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass
+from operator import is_
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from elunet._checks import choice, count, number
-from elunet._types import Array
+from elunet._types import Array, Shape
+from elunet.kernels.products import sum_of_squares
 
-__all__ = ["Optimizer", "Parametrized", "global_norm"]
+__all__ = ["Fused", "Optimizer", "Parametrized", "global_norm"]
 
 Arrays = Mapping[str, Array]
 LearningRate = float | Callable[[float], float]
+Fused = tuple[Callable[..., None], tuple[float, ...]]
+"""A kernel and its numbers: ``kernel(w, g, *state, *numbers, scale, l2, l1)`` on flat arrays."""
+
+COMPILED = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 class Parametrized(Protocol):
@@ -96,6 +107,8 @@ class Optimizer(ABC):
                 state["v"] += g
                 w -= lr * state["v"]
 
+    `update` is all that a rule needs. To make it fast, override `fused` as well.
+
     Use one optimizer object per network: state is kept by parameter name.
 
     Parameters
@@ -137,6 +150,13 @@ class Optimizer(ABC):
 
     slots: tuple[str, ...] = ()
 
+    _rule: ClassVar[tuple[Any, ...]] = ()  # of what `fused` is the twin
+
+    def __init_subclass__(cls, **rest: Any) -> None:
+        super().__init_subclass__(**rest)
+        if "fused" in vars(cls):
+            cls._rule = cls.update, cls._penalize
+
     def __init__(
         self,
         lr: LearningRate,
@@ -162,6 +182,11 @@ class Optimizer(ABC):
         self.buffers: dict[str, dict[str, Array]] = {}
         self.steps = 0
         self.epoch = 0
+        self._bound: dict[str, _Bound] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy takes over: all but the arrays of the network that was stepped."""
+        return {**vars(self), "_bound": {}}
 
     @abstractmethod
     def update(self, w: Array, g: Array, state: dict[str, Array], lr: float) -> None:
@@ -179,6 +204,26 @@ class Optimizer(ABC):
         lr : float
             The learning rate of this step.
         """
+
+    def fused(self, lr: float) -> Fused | None:
+        """Return a kernel that clips, adds the penalties and does `update` in one pass.
+
+        It is taken for float32 and float64 parameters that lie in order in memory; all others, and
+        subclasses with an `update` of their own, take `update`.
+
+        Parameters
+        ----------
+        lr : float
+            The learning rate of this step.
+
+        Returns
+        -------
+        (callable, tuple of float), or None
+            Called as ``kernel(w, g, *state, *numbers, scale, l2, l1)`` with arrays (n,) of one
+            dtype, the state's in the order of ``slots``. g is the gradient as it is, only to be
+            read; `scale` is what clipping makes of it. None, as here, where there is no kernel.
+        """
+        return None
 
     def step(self, net: Parametrized, router: Parametrized | None = None) -> None:
         """Take one step: update every parameter of the network in place.
@@ -201,10 +246,10 @@ class Optimizer(ABC):
             If a gradient or a piece of state does not fit its parameter, or a schedule gives no
             valid learning rate. Nothing has been changed then.
         """
-        parameters, gradients = dict(net.parameters()), dict(net.gradients())
+        parameters, gradients = net.parameters(), net.gradients()
         if router is not None:
-            parameters.update(router.parameters())
-            gradients.update(router.gradients())
+            parameters = {**parameters, **router.parameters()}
+            gradients = {**gradients, **router.gradients()}
         self.check(parameters, gradients)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             self.apply(parameters, gradients)
@@ -218,6 +263,8 @@ class Optimizer(ABC):
         TypeError, ValueError
             If it is not a number of at least 0.
         """
+        if type(self.lr) is float and 0 <= self.lr < math.inf:
+            return self.lr
         if not callable(self.lr):
             return number(type(self).__name__, "lr", self.lr, "[0, inf)")
         time = self.epoch if getattr(self.lr, "per", "step") == "epoch" else self.steps
@@ -281,38 +328,44 @@ class Optimizer(ABC):
 
     def check(self, parameters: Arrays, gradients: Arrays) -> None:
         """Raise an error that names what is wrong, before anything is changed."""
-        owner = type(self).__name__
         self.learning_rate()
         for name, w in parameters.items():
-            if w.dtype.kind != "f" or not w.flags.writeable:
-                kind = f"{'' if w.flags.writeable else 'read-only '}{w.dtype}"
-                raise TypeError(f"{owner}: expected {name!r} to be writable floats, got {kind}")
-            g = gradients.get(name)
-            if g is None:
-                raise RuntimeError(
-                    f"{owner}: expected a gradient for {name!r}, got none; "
-                    "step comes after a backward pass"
-                )
-            if g.dtype.kind != "f":
-                raise TypeError(f"{owner}: expected {name!r} with float gradient, got {g.dtype}")
-            if g.shape != w.shape:
+            g, state, bound = gradients.get(name), self.buffers.get(name), self._bound.get(name)
+            if bound is None or not bound.holds(w, g, state):
+                self._bound.pop(name, None)
+                self._check(name, w, g, state)
+
+    def _check(
+        self, name: str, w: Array, g: Array | None, state: Mapping[str, Array] | None
+    ) -> None:
+        owner = type(self).__name__
+        if w.dtype.kind != "f" or not w.flags.writeable:
+            kind = f"{'' if w.flags.writeable else 'read-only '}{w.dtype}"
+            raise TypeError(f"{owner}: expected {name!r} to be writable floats, got {kind}")
+        if g is None:
+            raise RuntimeError(
+                f"{owner}: expected a gradient for {name!r}, got none; "
+                "step comes after a backward pass"
+            )
+        if g.dtype.kind != "f":
+            raise TypeError(f"{owner}: expected {name!r} with float gradient, got {g.dtype}")
+        if g.shape != w.shape:
+            raise ValueError(
+                f"{owner}: expected {name!r} with gradient of shape {w.shape}, got {g.shape}"
+            )
+        if state is None:
+            return
+        if set(state) != set(self.slots):
+            raise ValueError(
+                f"{owner}: expected state of {name!r} to hold {sorted(self.slots)}, "
+                f"got {sorted(state)}; was it another optimizer's?"
+            )
+        for slot, array in state.items():
+            if array.shape != w.shape:
                 raise ValueError(
-                    f"{owner}: expected {name!r} with gradient of shape {w.shape}, got {g.shape}"
+                    f"{owner}: expected state {slot!r} of {name!r} with shape {w.shape}, "
+                    f"got {array.shape}; use one optimizer per network"
                 )
-            state = self.buffers.get(name)
-            if state is None:
-                continue
-            if set(state) != set(self.slots):
-                raise ValueError(
-                    f"{owner}: expected state of {name!r} to hold {sorted(self.slots)}, "
-                    f"got {sorted(state)}; was it another optimizer's?"
-                )
-            for slot, array in state.items():
-                if array.shape != w.shape:
-                    raise ValueError(
-                        f"{owner}: expected state {slot!r} of {name!r} with shape {w.shape}, "
-                        f"got {array.shape}; use one optimizer per network"
-                    )
 
     def apply(self, parameters: Arrays, gradients: Arrays) -> None:
         """Update named arrays that have been checked."""
@@ -322,12 +375,50 @@ class Optimizer(ABC):
             norm = global_norm(gradients[name] for name in parameters)
             if norm > self.clip_norm:
                 scale = self.clip_norm / norm
+        fused = self.fused(lr) if self._is_as_written() else None
+        if fused is None:
+            for name, w in parameters.items():
+                self._apply_plainly(name, w, gradients[name], lr, scale)
+            return
+        kernel, numbers = fused
+        for_weights = (*numbers, scale, float(self.l2), float(self.l1))
+        for_others = (*numbers, scale, 0.0, 0.0)
         for name, w in parameters.items():
-            # A copy even if scale is 1, so that penalties and rules can write to it.
-            g = np.asarray(np.multiply(gradients[name], scale), w.dtype)
-            if is_weight(name):
-                self._penalize(w, g, lr)
-            self.update(w, g, self._state_for(name, w), lr)
+            g, bound = gradients[name], self._bound.get(name)
+            if bound is None or bound.w is not w or bound.g is not g:
+                bound = self._bind(name, w, g)
+            if bound is None:
+                self._apply_plainly(name, w, g, lr, scale)
+            else:
+                kernel(*bound.flat, *(for_weights if bound.is_weight else for_others))
+
+    def _is_as_written(self) -> bool:
+        """Return whether nobody has put another rule in the place of that which is compiled."""
+        kind = type(self)
+        return self._rule == (kind.update, kind._penalize) and "update" not in vars(self)
+
+    def _apply_plainly(self, name: str, w: Array, g: Array, lr: float, scale: float) -> None:
+        # A copy even if scale is 1, so that penalties and rules can write to it.
+        g = np.asarray(np.multiply(g, scale), w.dtype)
+        if is_weight(name):
+            self._penalize(w, g, lr)
+        self.update(w, g, self._state_for(name, w), lr)
+
+    def _bind(self, name: str, w: Array, g: Array) -> _Bound | None:
+        """Return a parameter's arrays laid flat for a kernel, or None if they cannot be."""
+        state = self._state_for(name, w)
+        arrays = [w, g, *(state[slot] for slot in self.slots)]
+        ordinary = w.dtype in COMPILED and all(
+            type(a) is np.ndarray and a.dtype is w.dtype and a.shape == w.shape and a.flags.carray
+            for a in arrays
+        )
+        # A gradient that overlaps with what is written has to be copied first.
+        if not ordinary or any(np.may_share_memory(g, a) for a in arrays if a is not g):
+            return None
+        flat = tuple([a.reshape(-1) for a in arrays])
+        bound = _Bound(w, g, state, [*state.values()], w.shape, w.dtype, flat, is_weight(name))
+        self._bound[name] = bound
+        return bound
 
     def _penalize(self, w: Array, g: Array, lr: float) -> None:
         if not (self.l2 or self.l1):
@@ -356,6 +447,33 @@ class Optimizer(ABC):
         return f"{type(self).__name__}({', '.join(arguments)})"
 
 
+@dataclass(slots=True)
+class _Bound:
+    """What a step works on for one parameter, and that of which it was made."""
+
+    w: Array
+    g: Array
+    state: Mapping[str, Array]
+    kept: list[Array]
+    shape: Shape
+    dtype: np.dtype[Any]
+    flat: tuple[Array, ...]
+    is_weight: bool
+
+    def holds(self, w: Array, g: Array | None, state: Mapping[str, Array] | None) -> bool:
+        """Return whether it was made of these arrays, and they are as they were then."""
+        return (
+            w is self.w
+            and g is self.g
+            and state is self.state
+            and all(map(is_, state.values(), self.kept))
+            and len(state) == len(self.kept)
+            and w.flags.carray
+            and w.shape == self.shape == g.shape
+            and w.dtype is self.dtype is g.dtype
+        )
+
+
 def is_weight(name: str) -> bool:
     """Return whether penalties apply to a parameter of this name."""
     return name.rpartition(".")[2] in ("W", "B")
@@ -363,4 +481,6 @@ def is_weight(name: str) -> bool:
 
 def _sum_of_squares(a: Array) -> float:
     # Not by BLAS, whose threads cost more than they save on one dot product.
+    if type(a) is np.ndarray and a.dtype in COMPILED and a.flags.carray:
+        return float(sum_of_squares(a.reshape(-1)))
     return float(np.square(a, dtype=np.float64).sum())

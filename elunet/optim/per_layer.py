@@ -60,6 +60,7 @@ class PerLayer(Optimizer):
         self.buffers = {}
         self.steps = 0
         self.epoch = 0
+        self._assigned: tuple[object, dict[str, str]] | None = None  # for which names
 
     def assign(self, names: Mapping[str, object]) -> dict[str, str]:
         """Return ``{name: pattern}``, and see that nothing is left over on either side.
@@ -118,7 +119,10 @@ class PerLayer(Optimizer):
         parts: dict[int, tuple[Optimizer, dict[str, Array]]] = {
             id(part): (part, {}) for part in self.optimizers.values()
         }
-        for name, pattern in self.assign(parameters).items():
+        given = tuple(parameters), tuple(self.optimizers)
+        if self._assigned is None or self._assigned[0] != given:  # the same at most steps
+            self._assigned = given, self.assign(parameters)
+        for name, pattern in self._assigned[1].items():
             parts[id(self.optimizers[pattern])][1][name] = parameters[name]
         return list(parts.values())
 

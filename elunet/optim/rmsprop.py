@@ -6,7 +6,8 @@ import numpy as np
 
 from elunet._checks import number
 from elunet._types import Array
-from elunet.optim.base import LearningRate, Optimizer
+from elunet.kernels import optimizers as kernels
+from elunet.optim.base import Fused, LearningRate, Optimizer
 
 __all__ = ["RMSProp"]
 
@@ -73,3 +74,7 @@ class RMSProp(Optimizer):
         root += self.eps
         g /= root
         w -= lr * g
+
+    def fused(self, lr: float) -> Fused:
+        """Return `update` in one pass."""
+        return kernels.rmsprop, (lr, float(self.rho), float(self.eps))

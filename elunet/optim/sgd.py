@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from elunet._checks import number
 from elunet._types import Array
-from elunet.optim.base import LearningRate, Optimizer
+from elunet.kernels import optimizers as kernels
+from elunet.optim.base import Fused, LearningRate, Optimizer
 
 __all__ = ["SGD"]
 
@@ -78,3 +79,8 @@ class SGD(Optimizer):
             w -= lr * g
         else:
             w -= lr * v
+
+    def fused(self, lr: float) -> Fused:
+        """Return `update` in one pass."""
+        kernel = kernels.nesterov if self.nesterov else kernels.momentum
+        return kernel, (lr, float(self.momentum))

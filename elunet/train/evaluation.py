@@ -92,4 +92,6 @@ def accuracy(prediction: Array, target: Array) -> float:
         target = target.argmax(axis=1)
     if target.dtype.kind not in "iu" or prediction.shape[1] < 2:
         return math.nan
-    return float((prediction.argmax(axis=1) == target).mean())
+    if not len(target):
+        return math.nan
+    return float(np.count_nonzero(prediction.argmax(axis=1) == target) / len(target))

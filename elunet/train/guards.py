@@ -10,6 +10,7 @@ from statistics import median
 import numpy as np
 
 from elunet._types import Array
+from elunet.kernels.finite import all_finite
 from elunet.network import Network
 
 WINDOW, LEAST = 50, 20
@@ -42,8 +43,13 @@ class DivergenceError(RuntimeError):
         )
 
 
+COMPILED = (np.dtype(np.float32), np.dtype(np.float64))
+
+
 def is_finite(value: Array) -> bool:
     """Return whether an array has neither a NaN nor an infinity."""
+    if type(value) is np.ndarray and value.dtype in COMPILED and value.flags.carray:
+        return all_finite(value.reshape(-1))
     return bool(np.isfinite(value).all())
 
 
@@ -97,7 +103,8 @@ class Spikes:
         spike = False
         if len(self.losses) >= LEAST:
             middle = median(self.losses)
-            deviation = median(abs(value - middle) for value in self.losses)
-            spike = loss > middle + max(10 * deviation, abs(middle))
+            if loss > middle + abs(middle):
+                deviation = median(abs(value - middle) for value in self.losses)
+                spike = loss > middle + 10 * deviation
         self.losses = [*self.losses[1 - WINDOW :], loss]
         return spike

@@ -1,0 +1,178 @@
+"""The optimizers' rules, each in one pass over a parameter.
+
+NumPy goes through memory once for every operation; here each number of w, g and what the rule
+remembers is read once and written once. Clipping and penalties are part of the pass, so that no
+copy of the gradient is made: each rule starts from
+
+    d = scale g + l2 w + l1 sign(w)
+
+All arrays are of one shape (n,) and one dtype, float32 or float64, in which everything is computed.
+Since each number belongs to the numbers at its own place only, a part of the arrays may be done by
+itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from elunet._types import Array
+from elunet.kernels._jit import jit
+
+
+@jit
+def _gradient(g: Any, w: Any, scale: Any, l2: Any, l1: Any) -> Any:
+    """Return ``scale g + l2 w + l1 sign(w)``; a penalty of 0 is 0 even where w is infinite."""
+    d = scale * g
+    if l2 != 0:
+        d += l2 * w
+    if l1 != 0:
+        d += l1 * np.sign(w)
+    return d
+
+
+@jit
+def momentum(
+    w: Array, g: Array, v: Array, lr: float, mu: float, scale: float, l2: float, l1: float
+) -> None:
+    """Write ``v = mu v + d`` and ``w = w - lr v``.
+
+    Parameters
+    ----------
+    w, g, v : arrays of shape (n,)
+        g is only read.
+    lr, mu, scale, l2, l1 : float
+    """
+    t = w.dtype.type
+    rate, kept, factor, p2, p1 = t(lr), t(mu), t(scale), t(l2), t(l1)
+    for i in range(w.size):
+        v[i] = kept * v[i] + _gradient(g[i], w[i], factor, p2, p1)
+        w[i] -= rate * v[i]
+
+
+@jit
+def nesterov(
+    w: Array, g: Array, v: Array, lr: float, mu: float, scale: float, l2: float, l1: float
+) -> None:
+    """Write ``v = mu v + d`` and ``w = w - lr (d + mu v)``.
+
+    Parameters
+    ----------
+    w, g, v : arrays of shape (n,)
+        g is only read.
+    lr, mu, scale, l2, l1 : float
+    """
+    t = w.dtype.type
+    rate, kept, factor, p2, p1 = t(lr), t(mu), t(scale), t(l2), t(l1)
+    for i in range(w.size):
+        d = _gradient(g[i], w[i], factor, p2, p1)
+        v[i] = kept * v[i] + d
+        w[i] -= rate * (d + kept * v[i])
+
+
+@jit
+def rmsprop(
+    w: Array,
+    g: Array,
+    v: Array,
+    lr: float,
+    rho: float,
+    eps: float,
+    scale: float,
+    l2: float,
+    l1: float,
+) -> None:
+    """Write ``v = rho v + (1 - rho) d^2`` and ``w = w - lr d / (sqrt(v) + eps)``.
+
+    Parameters
+    ----------
+    w, g, v : arrays of shape (n,)
+        g is only read.
+    lr, rho, eps, scale, l2, l1 : float
+    """
+    t = w.dtype.type
+    rate, kept, fresh, least = t(lr), t(rho), t(1 - rho), t(eps)
+    factor, p2, p1 = t(scale), t(l2), t(l1)
+    for i in range(w.size):
+        d = _gradient(g[i], w[i], factor, p2, p1)
+        v[i] = kept * v[i] + fresh * (d * d)
+        w[i] -= rate * (d / (np.sqrt(v[i]) + least))
+
+
+@jit
+def adam(
+    w: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    unbias1: float,
+    unbias2: float,
+    eps: float,
+    scale: float,
+    l2: float,
+    l1: float,
+) -> None:
+    """Write ``m = beta1 m + (1 - beta1) d``, ``v = beta2 v + (1 - beta2) d^2`` and w.
+
+    ``w = w - lr unbias1 m / (sqrt(unbias2 v) + eps)``.
+
+    Parameters
+    ----------
+    w, g, m, v : arrays of shape (n,)
+        g is only read.
+    lr, beta1, beta2, eps, scale, l2, l1 : float
+    unbias1, unbias2 : float
+        ``1 / (1 - beta1^t)`` and ``1 / (1 - beta2^t)`` at step t.
+    """
+    t = w.dtype.type
+    rate, corrected, least = t(lr * unbias1), t(unbias2), t(eps)
+    kept1, fresh1, kept2, fresh2 = t(beta1), t(1 - beta1), t(beta2), t(1 - beta2)
+    factor, p2, p1 = t(scale), t(l2), t(l1)
+    for i in range(w.size):
+        d = _gradient(g[i], w[i], factor, p2, p1)
+        mean = kept1 * m[i] + fresh1 * d
+        square = kept2 * v[i] + fresh2 * (d * d)
+        w[i] -= rate * (mean / (np.sqrt(corrected * square) + least))
+        m[i], v[i] = mean, square  # last: between the loads, writing costs twice the time
+
+
+@jit
+def adamw(
+    w: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    unbias1: float,
+    unbias2: float,
+    eps: float,
+    scale: float,
+    l2: float,
+    l1: float,
+) -> None:
+    """Do what `adam` does without penalties, and take ``lr (l2 w + l1 sign(w))`` from w itself.
+
+    Parameters
+    ----------
+    w, g, m, v : arrays of shape (n,)
+        g is only read.
+    lr, beta1, beta2, unbias1, unbias2, eps, scale, l2, l1 : float
+        As for `adam`.
+    """
+    t = w.dtype.type
+    rate, corrected, least = t(lr * unbias1), t(unbias2), t(eps)
+    kept1, fresh1, kept2, fresh2 = t(beta1), t(1 - beta1), t(beta2), t(1 - beta2)
+    factor, p2, p1, none = t(scale), t(lr * l2), t(lr * l1), t(0)
+    for i in range(w.size):
+        d = factor * g[i]
+        mean = kept1 * m[i] + fresh1 * d
+        square = kept2 * v[i] + fresh2 * (d * d)
+        decayed = w[i] - _gradient(none, w[i], none, p2, p1)
+        w[i] = decayed - rate * (mean / (np.sqrt(corrected * square) + least))
+        m[i], v[i] = mean, square
