@@ -6,8 +6,8 @@ or 16 channels that is most of the work. With these functions a kernel says what
 
 A vector is LANES numbers of a C-contiguous array of one dimension, wherever they begin. It may
 reach beyond the channels that are meant: what is loaded there is of no use, and what is stored
-there has to be written again later. It may reach beyond the array's end as well, unless the kernel
-says that it lies inside, which spares looking.
+there has to be written again later. It may not reach beyond the array's end, which nobody checks:
+there a kernel says how many numbers of the vector are to be moved, which takes longer.
 
 As they stand here, the functions run when the JIT is off. Compiled code gets what is below them. It
 becomes part of each kernel, so numba's cache (`__pycache__`) has to go when this file is changed.
@@ -32,35 +32,35 @@ from elunet._types import Array
 LANES = 16  # of float32 today's widest vector; a processor with narrower ones takes it in parts
 
 
-def load(array: Array, place: Any, inside: bool) -> Any:
-    """Return the vector from a place on; beyond the array's end it is 0.
+def load(array: Array, place: Any, count: Any) -> Any:
+    """Return the vector from a place on, or its first numbers and then zeros.
 
     Parameters
     ----------
     array : C-contiguous array of shape (n,)
     place : int
-    inside : bool
-        Whether the vector is known to lie inside the array.
+    count : int
+        How many numbers to read; LANES or more for all.
     """
     vector = np.zeros(LANES, array.dtype)
-    few = array[int(place) : int(place) + LANES]
-    vector[: few.size] = few
+    count = min(count, LANES)
+    vector[:count] = array[place : place + count]
     return vector
 
 
-def store(array: Array, place: Any, vector: Any, inside: bool) -> None:
-    """Write a vector from a place on, as far as the array reaches.
+def store(array: Array, place: Any, vector: Any, count: Any) -> None:
+    """Write a vector, or its first numbers, from a place on.
 
     Parameters
     ----------
     array : C-contiguous array of shape (n,)
     place : int
     vector : vector of the array's dtype
-    inside : bool
-        Whether the vector is known to lie inside the array.
+    count : int
+        How many numbers to write; LANES or more for all.
     """
-    few = array[int(place) : int(place) + LANES]
-    few[...] = vector[: few.size]
+    count = min(count, LANES)
+    array[place : place + count] = vector[:count]
 
 
 def fill(number: Any) -> Any:
@@ -100,7 +100,7 @@ Code = Callable[[Any, Any, Any, Any], Any]
 """``code(context, builder, signature, arguments)`` emits instructions and returns their result."""
 
 
-def _compiled(
+def compiled(
     function: Any, kinds: tuple[Any, ...], result: Callable[..., Any]
 ) -> Callable[[Code], Code]:
     """Give compiled code what a call of `function` with arguments of these kinds becomes."""
@@ -121,79 +121,95 @@ def _compiled(
     return register
 
 
-class _Span:
-    """A vector's place in an array, and how much of the array is left from there on."""
-
-    def __init__(self, context: Any, builder: Any, kind: Any, array: Any, place: Any) -> None:
-        self.builder = builder
-        its = context.make_array(kind)(context, builder, array)
-        self.number = context.get_value_type(kind.dtype)
-        self.start, self.align = builder.gep(its.data, [place]), kind.dtype.bitwidth // 8
-        self.left = builder.sub(its.nitems, place)
-
-    def vector(self) -> Any:
-        """Return the place as a pointer to a vector."""
-        return self.builder.bitcast(self.start, ir.VectorType(self.number, LANES).as_pointer())
-
-    def copy(self, buffer: Any, back: bool) -> None:
-        """Copy what is inside to a buffer, or back."""
-        builder, count = self.builder, self.left
-        for beyond, limit in (("<", 0), (">", LANES)):
-            bound = ir.Constant(count.type, limit)
-            count = builder.select(builder.icmp_signed(beyond, count, bound), bound, count)
-        few = builder.bitcast(buffer, self.number.as_pointer())
-        target, source = (self.start, few) if back else (few, self.start)
-        cgutils.raw_memcpy(builder, target, source, count, self.align)
+def address(context: Any, builder: Any, kind: Any, array: Any, place: Any) -> Any:
+    """Return the address of a number of an array."""
+    return builder.gep(context.make_array(kind)(context, builder, array).data, [place])
 
 
-@_compiled(load, (types.Array, types.Integer, types.Boolean), lambda a, *rest: Vector(a.dtype))
+def read(builder: Any, start: Any, count: Any = None) -> Any:
+    """Return the vector at an address, or its first numbers and then zeros."""
+    kind = ir.VectorType(start.type.pointee, LANES)
+    if count is None:
+        return builder.load(builder.bitcast(start, kind.as_pointer()), align=_bytes(start))
+    buffer = cgutils.alloca_once(builder, kind)
+    builder.store(ir.Constant(kind, None), buffer)
+    cgutils.raw_memcpy(builder, builder.bitcast(buffer, start.type), start, count, _bytes(start))
+    return builder.load(buffer)
+
+
+def write(builder: Any, vector: Any, start: Any, count: Any = None) -> None:
+    """Store a vector at an address, or its first numbers."""
+    if count is None:
+        target = builder.bitcast(start, vector.type.as_pointer())
+        builder.store(vector, target, align=_bytes(start))
+    else:
+        buffer = cgutils.alloca_once(builder, vector.type)
+        builder.store(vector, buffer)
+        few = builder.bitcast(buffer, start.type)
+        cgutils.raw_memcpy(builder, start, few, count, _bytes(start))
+
+
+def _bytes(start: Any) -> int:
+    number = start.type.pointee
+    return {ir.FloatType(): 4, ir.DoubleType(): 8}.get(number) or number.width // 8
+
+
+def whole_or_part(builder: Any, count: Any, work: Callable[[Any], Any]) -> Any:
+    """Do work(None), for whole vectors, or work(count), and return its result if there is one."""
+    whole = builder.icmp_signed(">=", count, ir.Constant(count.type, LANES))
+    results = []
+    with builder.if_else(whole, likely=True) as blocks:
+        for block, argument in zip(blocks, (None, count), strict=True):
+            with block:
+                results.append((work(argument), builder.block))
+    if results[0][0] is None:
+        return None
+    result = builder.phi(results[0][0].type)
+    for value, block in results:
+        result.add_incoming(value, block)
+    return result
+
+
+@compiled(load, (types.Array, types.Integer, types.Integer), lambda a, *rest: Vector(a.dtype))
 def _load(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    array, place, inside = arguments
-    span = _Span(context, builder, signature.args[0], array, place)
-    buffer = cgutils.alloca_once(builder, ir.VectorType(span.number, LANES))
-    with builder.if_else(inside, likely=True) as (whole, part):
-        with whole:
-            fast, of_whole = builder.load(span.vector(), align=span.align), builder.block
-        with part:
-            builder.store(ir.Constant(buffer.type.pointee, None), buffer)
-            span.copy(buffer, back=False)
-            slow, of_part = builder.load(buffer), builder.block
-    vector = builder.phi(fast.type)
-    vector.add_incoming(fast, of_whole)
-    vector.add_incoming(slow, of_part)
-    return vector
+    array, place, count = arguments
+    start = address(context, builder, signature.args[0], array, place)
+    return whole_or_part(builder, count, lambda count: read(builder, start, count))
 
 
-@_compiled(store, (types.Array, types.Integer, Vector, types.Boolean), lambda *rest: types.none)
+@compiled(store, (types.Array, types.Integer, Vector, types.Integer), lambda *rest: types.none)
 def _store(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    array, place, vector, inside = arguments
-    span = _Span(context, builder, signature.args[0], array, place)
-    buffer = cgutils.alloca_once(builder, vector.type)
-    with builder.if_else(inside, likely=True) as (whole, part):
-        with whole:
-            builder.store(vector, span.vector(), align=span.align)
-        with part:
-            builder.store(vector, buffer)
-            span.copy(buffer, back=True)
+    array, place, vector, count = arguments
+    start = address(context, builder, signature.args[0], array, place)
+    whole_or_part(builder, count, lambda count: write(builder, vector, start, count))
     return context.get_dummy_value()
 
 
-@_compiled(fill, (types.Number,), Vector)
-def _fill(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    number = arguments[0]
+def equal(builder: Any, number: Any) -> Any:
+    """Return a vector of equal numbers."""
     undefined = ir.Constant(ir.VectorType(number.type, LANES), ir.Undefined)
     firsts = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
     vector = builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
     return builder.shuffle_vector(vector, undefined, firsts)
 
 
-@_compiled(below, (types.Integer,), lambda count: Vector(types.boolean))
-def _below(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    counts = _fill(context, builder, signature, arguments)
+def first_ones(builder: Any, count: Any) -> Any:
+    """Return a vector of truths, true for the first so many numbers."""
+    counts = equal(builder, count)
     return builder.icmp_signed("<", ir.Constant(counts.type, list(range(LANES))), counts)
 
 
-@_compiled(where, (Vector, Vector, Vector), lambda condition, a, b: a)
+@compiled(fill, (types.Number,), Vector)
+def _fill(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    return equal(builder, *arguments)
+
+
+@compiled(below, (types.Integer,), lambda count: Vector(types.boolean))
+def _below(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    return first_ones(builder, *arguments)
+
+
+@compiled(where, (Vector, Vector, Vector), lambda condition, a, b: a)
 def _where(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     return builder.select(*arguments)
 
@@ -204,7 +220,7 @@ def _operator(function: Any, code: Callable[..., Any], compares: bool = False) -
     def result(a: Vector, b: Vector) -> Vector:
         return Vector(types.boolean) if compares else a
 
-    @_compiled(function, (Vector, Vector), result)
+    @compiled(function, (Vector, Vector), result)
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return code(builder, *arguments)
 

@@ -41,26 +41,27 @@ def max_pool(x: Array, size: int, stride: int, y: Array, winner: Array) -> None:
             inside = inside and place + out_width * channels + LANES <= y.size
             for _ in range(out_width):
                 for c in range(0, channels, LANES):
+                    count = LANES if inside else channels - c
                     here = first + c
                     if size == 2:  # as a constant, for which the compiler needs no loop
-                        best, won = _largest(values, here, 2, line, channels, winners, inside)
+                        best, won = _largest(values, here, 2, line, channels, winners, count)
                     else:
-                        best, won = _largest(values, here, size, line, channels, winners, inside)
-                    store(largest, place + c, best, inside)
-                    store(winners, place + c, won, inside)
+                        best, won = _largest(values, here, size, line, channels, winners, count)
+                    store(largest, place + c, best, count)
+                    store(winners, place + c, won, count)
                 place += channels
                 first += stride * channels
 
 
 @jit
 def _largest(
-    x: Array, first: Any, size: int, line: int, channels: int, winners: Array, inside: bool
+    x: Array, first: Any, size: int, line: int, channels: int, winners: Array, count: Any
 ) -> Any:
     """Return a window's largest values, and their places in the type of `winners`."""
-    best, won = load(x, first, inside), fill(winners.dtype.type(0))
+    best, won = load(x, first, count), fill(winners.dtype.type(0))
     for u in range(size):
         for v in range(size):
-            value = load(x, first + u * line + v * channels, inside)
+            value = load(x, first + u * line + v * channels, count)
             better = (value > best) | (value != value)
             best = where(better, value, best)
             won = where(better, fill(winners.dtype.type(u * size + v)), won)
@@ -96,13 +97,14 @@ def max_pool_backward(dy: Array, winner: Array, size: int, stride: int, dx: Arra
                     for v in range(size):
                         k = fill(winners.dtype.type(u * size + v))
                         for c in range(0, channels, LANES):
+                            count = LANES if inside else channels - c
                             here = place + v * channels + c
-                            won = load(winners, first + c, inside) == k
-                            share = where(won, load(source, first + c, inside), nothing)
+                            won = load(winners, first + c, count) == k
+                            share = where(won, load(source, first + c, count), nothing)
                             if not once:
                                 its = below(channels - c)
-                                share = load(target, here, inside) + where(its, share, nothing)
-                            store(target, here, share, inside)
+                                share = load(target, here, count) + where(its, share, nothing)
+                            store(target, here, share, count)
                     first += channels
                     place += stride * channels
 
@@ -130,23 +132,24 @@ def mean_pool(x: Array, size: int, stride: int, y: Array) -> None:
             inside = inside and place + out_width * channels + LANES <= y.size
             for _ in range(out_width):
                 for c in range(0, channels, LANES):
+                    count = LANES if inside else channels - c
                     if size == 2:
-                        total = _sum(values, first + c, 2, line, channels, inside)
+                        total = _sum(values, first + c, 2, line, channels, count)
                     else:
-                        total = _sum(values, first + c, size, line, channels, inside)
-                    store(means, place + c, total * share, inside)
+                        total = _sum(values, first + c, size, line, channels, count)
+                    store(means, place + c, total * share, count)
                 place += channels
                 first += stride * channels
 
 
 @jit
-def _sum(x: Array, first: Any, size: int, line: int, channels: int, inside: bool) -> Any:
+def _sum(x: Array, first: Any, size: int, line: int, channels: int, count: Any) -> Any:
     """Return the sums over a window."""
-    total = load(x, first, inside)
+    total = load(x, first, count)
     for u in range(size):
         for v in range(size):
             if u > 0 or v > 0:
-                total = total + load(x, first + u * line + v * channels, inside)
+                total = total + load(x, first + u * line + v * channels, count)
     return total
 
 
@@ -178,12 +181,13 @@ def mean_pool_backward(dy: Array, size: int, stride: int, dx: Array) -> None:
                 for _ in range(out_width):
                     for v in range(size):
                         for c in range(0, channels, LANES):
+                            count = LANES if inside else channels - c
                             here = place + v * channels + c
-                            share = load(source, first + c, inside) * part
+                            share = load(source, first + c, count) * part
                             if not once:
                                 its = below(channels - c)
-                                share = load(target, here, inside) + where(its, share, nothing)
-                            store(target, here, share, inside)
+                                share = load(target, here, count) + where(its, share, nothing)
+                            store(target, here, share, count)
                     first += channels
                     place += stride * channels
 

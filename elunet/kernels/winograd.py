@@ -1,4 +1,4 @@
-"""Winograd's convolution: small tiles of a picture, transformed so that windows share products.
+"""Winograd's convolution: small tiles of a image, transformed so that windows share products.
 
 The m outputs of one row under a kernel of k numbers need m k products. Read as polynomials, whose
 product is known from its values at n = m + k - 1 points, they need n. With three small matrices
@@ -16,13 +16,35 @@ arXiv:1509.09308; S. Winograd, "Arithmetic Complexity of Computations", SIAM, 19
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
+from itertools import combinations
+from typing import Any
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.datamodel import models, register_default
+from numba.extending import NativeValue, unbox
 
 from elunet._types import Array
 from elunet.kernels._jit import jit
+from elunet.kernels.lanes import (
+    LANES,
+    address,
+    below,
+    compiled,
+    fill,
+    first_ones,
+    load,
+    read,
+    store,
+    where,
+    whole_or_part,
+    write,
+)
 
 POINTS = tuple(Fraction(numerator, 8) for numerator in (0, 5, -5, 12, -12))
 """Where polynomials are evaluated, besides infinity. The usual 0, 1, -1, 2, -2 round twice as
@@ -60,95 +82,357 @@ def _coefficients(roots: tuple[Fraction, ...]) -> list[Fraction]:
     return product
 
 
-@jit
-def gather_tiles(x: Array, matrix: Array, step: int, top: int, left: int, tiles: Array) -> None:
-    """Cut a picture into square tiles and write ``tiles = matrix tile matrix^T``.
+class Matrix:
+    """A small matrix whose numbers are known to the compiler.
 
-    ``tiles[p, q, n, i, j, c] = sum over u, v of matrix[p, u] matrix[q, v]
-    x[n, i*step + u - top, j*step + v - left, c]``, with zeros outside the picture.
+    It makes vectors of vectors, ``target[p] = sum over u of matrix[p, u] source[u]``, by one
+    instruction for each of its numbers that is not 0. Rows that belong to p and -p differ only in
+    the sign of every other number. So they take the same two sums, and add or subtract them; the
+    same holds for columns.
+    """
+
+    def __init__(self, rows: Array) -> None:
+        self.rows = np.asarray(rows, float)
+        self._numba_type_ = MatrixType(tuple(map(tuple, self.rows.tolist())))
+
+
+class MatrixType(types.Type):  # type: ignore[misc]
+    """Numba's type of one matrix: its numbers are part of it."""
+
+    def __init__(self, rows: tuple[tuple[float, ...], ...]) -> None:
+        self.rows = rows
+        super().__init__(name=f"Matrix({rows})")
+
+
+register_default(MatrixType)(models.OpaqueModel)
+
+
+@unbox(MatrixType)  # type: ignore[untyped-decorator]
+def _unbox(kind: Any, value: Any, c: Any) -> Any:
+    return NativeValue(c.context.get_dummy_value())
+
+
+def sides(matrix: Any) -> tuple[int, int]:
+    """Return how many rows and columns a matrix has."""
+    rows, columns = matrix.rows.shape
+    return rows, columns
+
+
+def gather(
+    matrix: Any,
+    source: Array,
+    place: Any,
+    step: Any,
+    start: Any,
+    stop: Any,
+    target: Array,
+    goal: Any,
+    stride: Any,
+    count: Any,
+) -> None:
+    """Write ``target[p] = sum over u of matrix[p, u] source[u]``, start <= u < stop.
 
     Parameters
     ----------
-    x : array of shape (N, H, W, C)
-    matrix : array of shape (points, side)
+    matrix : Matrix
+    source, target : C-contiguous arrays of shape (n,)
+    place, step : int
+        Of source[0], and from there to source[1].
+    start, stop : int
+        No other vectors are read; they count as 0.
+    goal, stride : int
+        Of target[0], and from there to target[1].
+    count : int
+        Of each vector's numbers; LANES or more for all.
+    """
+    rows = [load(source, place + u * step, count) for u in range(start, stop)]
+    for p, factors in enumerate(matrix.rows.astype(source.dtype)):
+        total = fill(source.dtype.type(0))
+        for u, row in enumerate(rows, start):
+            total = total + factors[u] * row
+        store(target, goal + p * stride, total, count)
+
+
+def scatter(
+    matrix: Any,
+    source: Array,
+    place: Any,
+    step: Any,
+    target: Array,
+    goal: Any,
+    stride: Any,
+    start: Any,
+    stop: Any,
+    skip: Any,
+    count: Any,
+) -> None:
+    """Add ``sum over u of matrix[p, u] source[u]`` to ``target[p]``, start <= p < stop.
+
+    Parameters
+    ----------
+    matrix : Matrix
+    source, target : C-contiguous arrays of shape (n,)
+    place, step : int
+        Of source[0], and from there to source[1].
+    goal, stride : int
+        Of target[0], and from there to target[1].
+    start, stop : int
+        No other vectors are touched.
+    skip : int
+        Nothing is added to so many first numbers of a vector.
+    count : int
+        Of each vector's numbers; LANES or more for all.
+    """
+    nothing = fill(source.dtype.type(0))
+    rows = [load(source, place + u * step, count) for u in range(matrix.rows.shape[1])]
+    for p, factors in enumerate(matrix.rows.astype(source.dtype)):
+        if start <= p < stop:
+            total = nothing
+            for factor, row in zip(factors, rows, strict=True):
+                total = total + factor * row
+            before = load(target, goal + p * stride, count)
+            store(target, goal + p * stride, before + where(below(skip), nothing, total), count)
+
+
+@compiled(sides, (MatrixType,), lambda matrix: types.UniTuple(types.intp, 2))
+def _sides(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    rows = signature.args[0].rows
+    return context.get_constant_generic(builder, signature.return_type, (len(rows), len(rows[0])))
+
+
+_LINE = (types.Array, types.Integer, types.Integer)
+_RANGE = (types.Integer, types.Integer)
+
+
+@compiled(
+    gather, (MatrixType, *_LINE, *_RANGE, *_LINE, types.Integer), lambda *arguments: types.none
+)
+def _gather(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    matrix, source, _, _, _, _, target, *_ = signature.args
+    _, x, place, step, start, stop, y, goal, stride, count = arguments
+    rows = _Line(builder, address(context, builder, source, x, place), step, start, stop)
+    results = _Line(builder, address(context, builder, target, y, goal), stride)
+
+    def work(count: Any) -> None:
+        vectors = [read(builder, rows.place(u), count) for u in range(len(matrix.rows[0]))]
+        for p, vector in enumerate(_multiply(builder, matrix.rows, vectors)):
+            write(builder, vector, results.place(p), count)
+
+    whole_or_part(builder, count, work)
+    return context.get_dummy_value()
+
+
+@compiled(
+    scatter,
+    (MatrixType, *_LINE, *_LINE, *_RANGE, types.Integer, types.Integer),
+    lambda *arguments: types.none,
+)
+def _scatter(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    matrix, source, _, _, target, *_ = signature.args
+    _, x, place, step, y, goal, stride, start, stop, skip, count = arguments
+    rows = _Line(builder, address(context, builder, source, x, place), step)
+    results = _Line(builder, address(context, builder, target, y, goal), stride, start, stop)
+    skipped = first_ones(builder, skip)
+
+    def work(count: Any) -> None:
+        vectors = [read(builder, rows.place(u), count) for u in range(len(matrix.rows[0]))]
+        for p, vector in enumerate(_multiply(builder, matrix.rows, vectors)):
+            added = builder.select(skipped, ir.Constant(vector.type, None), vector)
+            before = read(builder, results.place(p), count)
+            write(builder, builder.fadd(before, added), results.place(p), count)
+
+    whole_or_part(builder, count, work)
+    return context.get_dummy_value()
+
+
+class _Line:
+    """Vectors at even distances, those from start to stop; others are a vector put aside."""
+
+    def __init__(
+        self, builder: Any, first: Any, step: Any, start: Any = None, stop: Any = None
+    ) -> None:
+        self.builder, self.first, self.step = builder, first, step
+        self.start, self.stop = start, stop
+        if start is not None:
+            kind = ir.VectorType(first.type.pointee, LANES)
+            aside = cgutils.alloca_once(builder, kind, zfill=True)
+            self.aside = builder.bitcast(aside, first.type)
+
+    def place(self, number: int) -> Any:
+        """Return the address of a vector."""
+        builder, index = self.builder, ir.Constant(self.step.type, number)
+        place = builder.gep(self.first, [builder.mul(self.step, index)])
+        if self.start is None:
+            return place
+        within = builder.and_(
+            builder.icmp_signed("<=", self.start, index), builder.icmp_signed("<", index, self.stop)
+        )
+        return builder.select(within, place, self.aside)
+
+
+Rows = Sequence[Sequence[float]]
+
+
+def _multiply(builder: Any, rows: Rows, vectors: list[Any]) -> list[Any]:
+    """Return a matrix times a vector of vectors."""
+    columns = list(zip(*rows, strict=True))
+    for i, j in _opposites(columns):  # so even rows take their sum, odd ones their difference
+        a, b = vectors[i], vectors[j]
+        vectors[i], vectors[j] = builder.fadd(a, b), builder.fsub(a, b)
+        columns[i] = tuple(0.0 if k % 2 else factor for k, factor in enumerate(columns[i]))
+        columns[j] = tuple(-factor if k % 2 else 0.0 for k, factor in enumerate(columns[j]))
+    rows = list(zip(*columns, strict=True))
+    opposites = dict(_opposites(rows))
+    results: dict[int, Any] = {}
+    for i, row in enumerate(rows):
+        if i in opposites:
+            even = _combine(builder, row[::2], vectors[::2])
+            odd = _combine(builder, row[1::2], vectors[1::2])
+            results[i], results[opposites[i]] = builder.fadd(even, odd), builder.fsub(even, odd)
+        elif i not in results:
+            results[i] = _combine(builder, row, vectors)
+    return [results[i] for i in range(len(rows))]
+
+
+def _opposites(rows: Rows) -> list[tuple[int, int]]:
+    """Return the pairs of rows that differ in the sign of every other number only."""
+    pairs = combinations(range(len(rows)), 2)
+    return [(i, j) for i, j in pairs if _opposite(rows[i], rows[j])]
+
+
+def _opposite(a: Sequence[float], b: Sequence[float]) -> bool:
+    if not (any(a[::2]) and any(a[1::2])):
+        return False
+    return all(y == (-x if k % 2 else x) for k, (x, y) in enumerate(zip(a, b, strict=True)))
+
+
+def _combine(builder: Any, factors: Sequence[float], vectors: Sequence[Any]) -> Any:
+    """Return the sum of factors times vectors."""
+    total = None
+    pairs = [(f, v) for f, v in zip(factors, vectors, strict=True) if f]
+    for factor, vector in sorted(pairs, key=lambda pair: pair[0] != 1.0):  # so 1 needs no product
+        if factor != 1.0:
+            vector = builder.fmul(ir.Constant(vector.type, [factor] * LANES), vector)
+        total = vector if total is None else builder.fadd(total, vector)
+    return total
+
+
+@jit
+def gather_tiles(
+    x: Array, matrix: Any, step: int, top: int, left: int, grid: tuple[int, int], tiles: Array
+) -> None:
+    """Cut an image into square tiles and write ``tiles = matrix tile matrix^T``.
+
+    ``tiles[(p, q), (n, i, j, c)] = sum over u, v of matrix[p, u] matrix[q, v]
+    x[n, i*step + u - top, j*step + v - left, c]``, with zeros outside the image.
+
+    Parameters
+    ----------
+    x : C-contiguous array of shape (N, H, W, C)
+    matrix : Matrix of shape (points, side)
         ``side`` is the tile's.
     step, top, left : int
-        From one tile to the next, and the rows and columns of zeros before the picture.
-    tiles : array of shape (points, points, N, down, across, C)
-        Written whole.
+        From one tile to the next, and the rows and columns of zeros before the image.
+    grid : (down, across)
+        Tiles of an image.
+    tiles : C-contiguous array of shape (points^2, room)
+        There may be room for more than N * down * across * C numbers.
     """
-    pictures, height, width, channels = x.shape
-    points, side = matrix.shape
-    down, across = tiles.shape[3:5]
-    half = np.empty((points, side, channels), x.dtype)  # transformed along the rows only
-    zero = x.dtype.type(0)
-    for n in range(pictures):
+    images, height, width, channels = x.shape
+    down, across = grid
+    points, side = sides(matrix)
+    plane = tiles.shape[1]
+    pixels, results = x.reshape(-1), tiles.reshape(-1)
+    half = np.empty(points * side * LANES, x.dtype)  # transformed along the rows only
+    for n in range(images):
         for i in range(down):
+            row = i * step - top
+            start, stop = max(-row, 0), min(height - row, side)
             for j in range(across):
-                for v in range(side):
-                    column = j * step + v - left
+                column = j * step - left
+                first = ((n * height + row) * width + column) * channels
+                goal = ((n * down + i) * across + j) * channels
+                for block in range(0, channels, LANES):
+                    c = max(min(block, channels - LANES), 0)  # the last may overlap the one before
+                    for v in range(side):
+                        end = stop if 0 <= column + v < width else 0
+                        place = first + v * channels + c
+                        line, goals = width * channels, side * LANES
+                        gather(
+                            matrix,
+                            pixels,
+                            place,
+                            line,
+                            start,
+                            end,
+                            half,
+                            v * LANES,
+                            goals,
+                            channels,
+                        )
                     for p in range(points):
-                        first = True  # of the terms, which is written, where others are added
-                        for u in range(side):
-                            row = i * step + u - top
-                            factor = matrix[p, u]
-                            if factor != 0 and 0 <= row < height and 0 <= column < width:
-                                for c in range(channels):
-                                    before = zero if first else half[p, v, c]
-                                    half[p, v, c] = before + factor * x[n, row, column, c]
-                                first = False
-                        if first:
-                            half[p, v] = zero
-                for p in range(points):
-                    for q in range(points):
-                        first = True
-                        for v in range(side):
-                            factor = matrix[q, v]
-                            if factor != 0:
-                                for c in range(channels):
-                                    before = zero if first else tiles[p, q, n, i, j, c]
-                                    tiles[p, q, n, i, j, c] = before + factor * half[p, v, c]
-                                first = False
+                        place, there = p * side * LANES, goal + p * points * plane + c
+                        gather(matrix, half, place, LANES, 0, side, results, there, plane, channels)
 
 
 @jit
-def scatter_tiles(tiles: Array, matrix: Array, step: int, top: int, left: int, y: Array) -> None:
-    """Add to a picture, where they lie, its tiles ``matrix^T tile matrix``: gather's transpose.
+def scatter_tiles(
+    tiles: Array, matrix: Any, step: int, top: int, left: int, grid: tuple[int, int], y: Array
+) -> None:
+    """Add to an image, where they lie, its tiles ``matrix tile matrix^T``: gather's transpose.
 
     Parameters
     ----------
-    tiles : array of shape (points, points, N, down, across, C)
-    matrix : array of shape (points, side)
-    step, top, left : int
+    tiles : C-contiguous array of shape (points^2, room)
+    matrix : Matrix of shape (side, points)
+        The transpose of gather's.
+    step, top, left, grid
         As in `gather_tiles`.
-    y : array of shape (N, H, W, C)
-        Added to; what lies outside the picture is dropped.
+    y : C-contiguous array of shape (N, H, W, C)
+        Added to; what lies outside the image is dropped.
     """
-    pictures, height, width, channels = y.shape
-    points, side = matrix.shape
-    down, across = tiles.shape[3:5]
-    half = np.empty((side, points, channels), y.dtype)
-    zero = y.dtype.type(0)
-    for n in range(pictures):
+    images, height, width, channels = y.shape
+    down, across = grid
+    side, points = sides(matrix)
+    plane = tiles.shape[1]
+    pixels, sources = y.reshape(-1), tiles.reshape(-1)
+    half = np.empty(side * points * LANES, y.dtype)
+    for n in range(images):
         for i in range(down):
+            row = i * step - top
             for j in range(across):
-                for q in range(points):
-                    for u in range(side):
-                        first = True
-                        for p in range(points):
-                            factor = matrix[p, u]
-                            if factor != 0:
-                                for c in range(channels):
-                                    before = zero if first else half[u, q, c]
-                                    half[u, q, c] = before + factor * tiles[p, q, n, i, j, c]
-                                first = False
-                for u in range(side):
-                    row = i * step + u - top
-                    for v in range(side):
-                        column = j * step + v - left
-                        if 0 <= row < height and 0 <= column < width:
-                            for q in range(points):
-                                factor = matrix[q, v]
-                                if factor != 0:
-                                    for c in range(channels):
-                                        y[n, row, column, c] += factor * half[u, q, c]
+                column = j * step - left
+                start, stop = max(-column, 0), min(width - column, side)
+                first = ((n * height + row) * width + column) * channels
+                place = ((n * down + i) * across + j) * channels
+                for block in range(0, channels, LANES):
+                    c = max(min(block, channels - LANES), 0)
+                    for q in range(points):
+                        here, goals = place + q * plane + c, points * LANES
+                        gather(
+                            matrix,
+                            sources,
+                            here,
+                            points * plane,
+                            0,
+                            points,
+                            half,
+                            q * LANES,
+                            goals,
+                            channels,
+                        )
+                    for u in range(max(-row, 0), min(height - row, side)):
+                        here, goal = u * points * LANES, first + u * width * channels + c
+                        scatter(
+                            matrix,
+                            half,
+                            here,
+                            LANES,
+                            pixels,
+                            goal,
+                            channels,
+                            start,
+                            stop,
+                            block - c,
+                            channels,
+                        )

@@ -13,7 +13,7 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.kernels.sums import add_rows
-from elunet.kernels.winograd import gather_tiles, matrices, scatter_tiles
+from elunet.kernels.winograd import Matrix, gather_tiles, matrices, scatter_tiles
 from elunet.layers._windows import Windows
 from elunet.layers.spans import (
     Queue,
@@ -29,6 +29,7 @@ from elunet.layers.spans import (
 
 TILES = 64  # that are taken at a time: few enough for the cache, enough for a fast product
 SIDE = 4  # outputs of a tile, in each direction
+PAGE, LINE = 1024, 16  # float32 numbers of a memory page and of a line of the cache
 KERNELS = ((2, 2), (3, 3))
 
 
@@ -50,14 +51,16 @@ class Winograd:
     """A convolution as products of transformed tiles (V) and the transformed kernel (U).
 
     A tile is 4 x 4 outputs, or 2 x 2 where the output is no larger. At the edges tiles may reach
-    beyond the picture: into zeros, and what they give there is dropped.
+    beyond the image: into zeros, and what they give there is dropped.
     """
 
     def __init__(self, windows: Windows, dtype: np.dtype[np.floating]) -> None:
         self.windows, self.dtype = windows, dtype
         self.side = SIDE if max(windows.out) > 2 else 2
         A, B, G = matrices(self.side, windows.kernel[0])
-        self.A, self.B = A.astype(dtype), B.astype(dtype)
+        self.A, self.B = Matrix(A), Matrix(B)
+        self.A_T, self.B_T = Matrix(A.T), Matrix(B.T)
+        self.points = len(A)
         self.G = np.kron(G, G).astype(dtype)  # both axes of a kernel at once
         self.places = len(self.G)
         self.grid = (-(-windows.out[0] // self.side), -(-windows.out[1] // self.side))
@@ -84,9 +87,9 @@ class Winograd:
         """Write ``y = A^T (V U) A + b``, with V = B x B^T."""
         V, M = self._scratch(len(x))
         self._gather_inputs(x, V)
-        np.matmul(_rows(V), kernel, out=_rows(M))
+        np.matmul(V.rows, kernel, out=M.rows)
         y[...] = 0 if b is None else b
-        scatter_tiles(M, self.A, self.side, 0, 0, y)
+        scatter_tiles(M.numbers, self.A_T, self.side, 0, 0, self.grid, y)
 
     def start_rows(self, queue: Queue, x: Array, y: Array, kernel: Array, b: Array | None) -> bool:
         """Return False: tiles are several rows."""
@@ -96,18 +99,19 @@ class Winograd:
         """Add ``dU = V^T dM`` with dM = A dy A^T, and the bias's gradient."""
         V, dM = self._scratch(len(x))
         self._gather_inputs(x, V)
-        gather_tiles(dy, self.A, self.side, 0, 0, dM)
-        dU.add(_rows(V).transpose(0, 2, 1), _rows(dM))
+        gather_tiles(dy, self.A, self.side, 0, 0, self.grid, dM.numbers)
+        dU.add(V.rows.transpose(0, 2, 1), dM.rows)
         if db is not None:
             add_rows(dy.reshape(-1, dy.shape[-1]), db)
 
     def backward_span(self, dy: Array, dx: Array, kernel: Array) -> None:
         """Write ``dx = B^T (dM U^T) B``, tiles added up where they overlap."""
         dV, dM = self._scratch(len(dy))
-        gather_tiles(dy, self.A, self.side, 0, 0, dM)
-        np.matmul(_rows(dM), kernel, out=_rows(dV))
+        gather_tiles(dy, self.A, self.side, 0, 0, self.grid, dM.numbers)
+        np.matmul(dM.rows, kernel, out=dV.rows)
         dx[...] = 0
-        scatter_tiles(dV, self.B, self.side, self.windows.top, self.windows.left, dx)
+        top, left = self.windows.top, self.windows.left
+        scatter_tiles(dV.numbers, self.B_T, self.side, top, left, self.grid, dx)
 
     def new_sums(self, several: bool) -> list[Sum]:
         """Return what the gradient adds to, one for each worker: dU."""
@@ -128,23 +132,30 @@ class Winograd:
         run(work, len(sums), len(sums))
         return np.asarray(shares.sum(axis=0))
 
-    def _gather_inputs(self, x: Array, V: Array) -> None:
-        gather_tiles(x, self.B, self.side, self.windows.top, self.windows.left, V)
+    def _gather_inputs(self, x: Array, V: _Tiles) -> None:
+        top, left = self.windows.top, self.windows.left
+        gather_tiles(x, self.B, self.side, top, left, self.grid, V.numbers)
 
-    def _scratch(self, images: int) -> tuple[Array, Array]:
+    def _scratch(self, images: int) -> tuple[_Tiles, _Tiles]:
         """Return memory for the tiles of the inputs and of the outputs."""
-        windows, points = self.windows, len(self.A)
-        both = windows.in_channels + windows.out_channels
-        tiles = self.places * images * self.grid[0] * self.grid[1]
-        memory = scratch((tiles * both,), self.dtype)
-        inputs, outputs = np.split(memory, [tiles * windows.in_channels])
-        shape = (points, points, images, *self.grid)
-        return (
-            inputs.reshape(*shape, windows.in_channels),
-            outputs.reshape(*shape, windows.out_channels),
+        tiles = images * self.grid[0] * self.grid[1]
+        channels = self.windows.in_channels, self.windows.out_channels
+        room = [-(-tiles * count // PAGE) * PAGE + LINE for count in channels]
+        memory = np.split(scratch((self.places * sum(room),), self.dtype), [self.places * room[0]])
+        inputs, outputs = (
+            _Tiles(part.reshape(self.places, -1), tiles, count)
+            for part, count in zip(memory, channels, strict=True)
         )
+        return inputs, outputs
 
 
-def _rows(tiles: Array) -> Array:
-    """Return (places, tiles, C): for each place in a tile a matrix."""
-    return tiles.reshape(tiles.shape[0] * tiles.shape[1], -1, tiles.shape[-1])
+class _Tiles:
+    """Transformed tiles: for each place in a tile a matrix, one after the other with some room.
+
+    They do not begin a multiple of a memory page apart: of such places, a processor's cache holds
+    only a few.
+    """
+
+    def __init__(self, numbers: Array, tiles: int, channels: int) -> None:
+        self.numbers = numbers
+        self.rows = numbers[:, : tiles * channels].reshape(len(numbers), tiles, channels)

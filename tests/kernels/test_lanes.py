@@ -13,50 +13,42 @@ REAL = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
 @jit
-def move(source, i, target, j, inside):
-    store(target, j, load(source, i, inside), inside)
+def move(source, i, target, j, count):
+    store(target, j, load(source, i, count), count)
+
+
+@jit
+def fetch(source, i, target, count):
+    store(target, 0, load(source, i, count), LANES)
 
 
 @jit
 def calculate(a, b, sums, products, larger):
-    x, y = load(a, 0, True), load(b, 0, True)
-    store(sums, 0, x + y, True)
-    store(products, 0, x * y, True)
-    store(larger, 0, where((x > y) | (x != x), x, y), True)
+    x, y = load(a, 0, LANES), load(b, 0, LANES)
+    store(sums, 0, x + y, LANES)
+    store(products, 0, x * y, LANES)
+    store(larger, 0, where((x > y) | (x != x), x, y), LANES)
 
 
 @jit
 def mark(x, number, count, target):
-    same = load(x, 0, True) == fill(number)
-    store(target, 0, where(same, fill(number), load(target, 0, True)), True)
-    store(target, LANES, where(below(count), load(x, 0, True), fill(number)), True)
+    same = load(x, 0, LANES) == fill(number)
+    store(target, 0, where(same, fill(number), load(target, 0, LANES)), LANES)
+    store(target, LANES, where(below(count), load(x, 0, LANES), fill(number)), LANES)
 
 
 @DTYPES
-def test_what_is_moved(dtype):
-    source, target = np.arange(1, 3 * LANES, dtype=dtype), np.zeros(3 * LANES, dtype)
+@pytest.mark.parametrize("count", [1, 3, LANES - 1, LANES, LANES + 1, 1000])
+def test_so_many_numbers_are_moved(dtype, count):
+    source, target = np.arange(1, 3 * LANES, dtype=dtype), np.full(3 * LANES, 9, dtype)
     expected = target.copy()
-    expected[7 : 7 + LANES] = source[5 : 5 + LANES]
-    for inside in (False, True):
-        target[:] = 0
-        move(source, 5, target, 7, inside)
-        np.testing.assert_array_equal(target, expected)
-
-
-@DTYPES
-@pytest.mark.parametrize("count", [0, 1, 3, LANES - 1])
-def test_beyond_the_end_nothing_is_read_or_written(dtype, count):
-    memory, target = np.full(4 * LANES, 9, dtype), np.full(LANES, 5, dtype)
-    source = memory[: LANES + count]
-    move(source, LANES, target, 0, False)
-    np.testing.assert_array_equal(target, [9] * count + [0] * (LANES - count))
-    move(np.full(LANES, 7, dtype), 0, source, LANES, False)
-    expected = [9] * LANES + [7] * count + [9] * (3 * LANES - count)
-    np.testing.assert_array_equal(memory, expected)
-    move(source, LANES + count + 2, target, 0, False)
-    np.testing.assert_array_equal(target, 0)
-    move(target, 0, source, LANES + count + 2, False)
-    np.testing.assert_array_equal(memory, expected)
+    few = min(count, LANES)
+    expected[7 : 7 + few] = source[5 : 5 + few]
+    move(source, 5, target, 7, count)
+    np.testing.assert_array_equal(target, expected)
+    vector = np.full(LANES, 9, dtype)
+    fetch(source, 5, vector, count)
+    np.testing.assert_array_equal(vector, [*source[5 : 5 + few], *[0] * (LANES - few)])
 
 
 @REAL

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elunet.kernels.winograd import gather_tiles, matrices, scatter_tiles
+from elunet.kernels.winograd import Matrix, gather_tiles, matrices, scatter_tiles
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 SIZES = pytest.mark.parametrize(("outputs", "kernel"), [(2, 2), (4, 2), (2, 3), (4, 3), (3, 3)])
@@ -31,7 +31,7 @@ def cases(draw):
     matrix = draw(st.sampled_from(matrices(outputs, kernel)[:2]))
     size = draw(st.integers(1, 9)), draw(st.integers(1, 9))
     grid = draw(st.integers(1, 4)), draw(st.integers(1, 4))
-    shape = (draw(st.integers(1, 3)), *size, draw(st.integers(1, 5)))
+    shape = (draw(st.integers(1, 3)), *size, draw(st.sampled_from([1, 3, 5, 16, 21])))
     return shape, matrix, outputs, draw(st.integers(0, 3)), draw(st.integers(0, 3)), grid
 
 
@@ -51,8 +51,11 @@ def test_gather_tiles(dtype, case, seed):
     shape, matrix, step, top, left, grid = case
     x = np.random.default_rng(seed).normal(size=shape).astype(dtype)
     points = len(matrix)
-    tiles = np.full((points, points, shape[0], *grid, shape[3]), np.nan, dtype)
-    gather_tiles(x, matrix.astype(dtype), step, top, left, tiles)
+    size = shape[0] * grid[0] * grid[1] * shape[3]
+    memory = np.full((points**2, size + 3), np.nan, dtype)
+    gather_tiles(x, Matrix(matrix), step, top, left, grid, memory)
+    assert np.isnan(memory[:, size:]).all()
+    tiles = memory[:, :size].reshape(points, points, shape[0], *grid, shape[3])
     expected = plain_tiles(x, matrix, step, top, left, grid)
     np.testing.assert_allclose(tiles, expected, rtol=0, atol=2e-5 if dtype == np.float32 else 1e-12)
 
@@ -63,15 +66,15 @@ def test_scatter_is_the_transpose_of_gather(case, seed):
     shape, matrix, step, top, left, grid = case
     rng = np.random.default_rng(seed)
     x, points = rng.normal(size=shape), len(matrix)
-    t = rng.normal(size=(points, points, shape[0], *grid, shape[3]))
+    t = rng.normal(size=(points**2, shape[0] * grid[0] * grid[1] * shape[3]))
     tiles, dx = np.empty_like(t), np.ones_like(x)
-    gather_tiles(x, matrix, step, top, left, tiles)
-    scatter_tiles(t, matrix, step, top, left, dx)
+    gather_tiles(x, Matrix(matrix), step, top, left, grid, tiles)
+    scatter_tiles(t, Matrix(matrix.T), step, top, left, grid, dx)
     np.testing.assert_allclose((tiles * t).sum(), (x * (dx - 1)).sum(), rtol=1e-9, atol=1e-9)
 
 
 def test_no_images():
-    x, tiles = np.ones((0, 4, 4, 2)), np.ones((6, 6, 0, 1, 1, 2))
+    x, tiles = np.ones((0, 4, 4, 2)), np.ones((36, 0))
     _, B, _ = matrices(4, 3)
-    gather_tiles(x, B, 4, 0, 0, tiles)
-    scatter_tiles(tiles, B, 4, 0, 0, x)
+    gather_tiles(x, Matrix(B), 4, 0, 0, (1, 1), tiles)
+    scatter_tiles(tiles, Matrix(B.T), 4, 0, 0, (1, 1), x)
