@@ -27,7 +27,9 @@ from elunet.layers.spans import (
     workers_for,
 )
 
-TILES = 64  # that are taken at a time: few enough for the cache, enough for a fast product
+CHANNELS = 16  # in and out, at least: as many as a vector has numbers
+TILES = 64  # that share one transformed kernel, at least
+MEMORY = 1 << 21  # bytes of tiles that are taken at a time, at least
 SIDE = 4  # outputs of a tile, in each direction
 PAGE, LINE = 1024, 16  # float32 numbers of a memory page and of a line of the cache
 KERNELS = ((2, 2), (3, 3))
@@ -36,15 +38,13 @@ KERNELS = ((2, 2), (3, 3))
 def pays(windows: Windows) -> bool:
     """Return whether this way is faster than im2col, as far as measured.
 
-    Transforms cost by the channel, what they save is products of channels: so it takes many. The
-    products of a 2x2 kernel shrink less than those of a 3x3 one. And it takes many tiles to one
-    kernel, whose own transform costs the same for few.
+    Transforms cost by the channel, what they save is products of channels: so it takes some. And it
+    takes many tiles to one kernel, whose own transform costs the same for few.
     """
     if windows.kernel not in KERNELS or windows.stride != 1 or min(windows.out) < SIDE:
         return False
-    channels = 64 if windows.kernel == (3, 3) else 128
     tiles = windows.images * (windows.out[0] // SIDE) * (windows.out[1] // SIDE)
-    return min(windows.in_channels, windows.out_channels) >= channels and tiles >= TILES
+    return min(windows.in_channels, windows.out_channels) >= CHANNELS and tiles >= TILES
 
 
 class Winograd:
@@ -66,7 +66,11 @@ class Winograd:
         self.grid = (-(-windows.out[0] // self.side), -(-windows.out[1] // self.side))
         self.workers = workers_for(windows.images, windows.cost)
         share = -(-windows.images // self.workers)
-        self.split = Split(self.workers, even(share, TILES // (self.grid[0] * self.grid[1])))
+        # The transformed kernel is read once for each block of tiles, so blocks grow with it.
+        per_tile = (windows.in_channels + windows.out_channels) * self.places * dtype.itemsize
+        kernel = windows.in_channels * windows.out_channels * self.places * dtype.itemsize
+        tiles = max(MEMORY, 4 * kernel) // per_tile
+        self.split = Split(self.workers, even(share, tiles // (self.grid[0] * self.grid[1])))
 
     def kernel(self, W: Array) -> Array:
         """Return ``U = G W G^T``, for each place in a tile a matrix (C_in, C_out)."""
@@ -76,7 +80,7 @@ class Winograd:
         def work(start: int, stop: int, worker: int) -> None:
             np.matmul(self.G[start:stop], flat, out=U[start:stop].reshape(stop - start, -1))
 
-        run(work, self.places, self.workers)
+        run(work, self.places, self.workers, cost=U.size)
         return U
 
     def transposed_kernel(self, W: Array) -> Array:
