@@ -78,6 +78,11 @@ def where(condition: Any, a: Any, b: Any) -> Any:
     return np.where(condition, a, b)
 
 
+def multiply_add(a: Any, b: Any, c: Any) -> Any:
+    """Return the vector ``a * b + c``, rounded once where the processor can."""
+    return a * b + c
+
+
 class Vector(types.Type):  # type: ignore[misc]
     """Numba's type of vectors."""
 
@@ -212,6 +217,13 @@ def _below(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
 @compiled(where, (Vector, Vector, Vector), lambda condition, a, b: a)
 def _where(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     return builder.select(*arguments)
+
+
+@compiled(multiply_add, (Vector, Vector, Vector), lambda a, b, c: a)
+def _multiply_add(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    a, b, c = arguments
+    flags = ("contract",)
+    return builder.fadd(builder.fmul(a, b, flags=flags), c, flags=flags)
 
 
 def _operator(function: Any, code: Callable[..., Any], compares: bool = False) -> None:

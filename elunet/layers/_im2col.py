@@ -15,6 +15,8 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.kernels.columns import col2im, col2im_planes, im2col, im2col_planes
+from elunet.kernels.convolution import convolve
+from elunet.kernels.lanes import LANES
 from elunet.kernels.sums import add_rows, add_to_rows
 from elunet.layers._windows import Windows
 from elunet.layers.spans import (
@@ -43,6 +45,9 @@ class Im2col:
         self.windows, self.dtype = windows, dtype
         self.direct = windows.width == windows.in_channels and windows.size == windows.out
         self.direct = self.direct and (windows.stride, windows.top, windows.left) == (1, 0, 0)
+        outputs = windows.out_channels  # few, and whole vectors or less than one
+        self.narrow = windows.in_channels <= FEW and outputs in {*range(1, LANES + 1), 2 * LANES}
+        self.narrow = self.narrow and not self.direct
         self.workers = workers_for(windows.images, windows.cost)
         per_image = windows.out[0] * windows.out[1] * windows.width * dtype.itemsize
         share = -(-windows.images // self.workers)
@@ -60,8 +65,15 @@ class Im2col:
         self, x: Array, y: Array, kernel: Array, b: Array | None, windows: Windows | None = None
     ) -> None:
         """Write ``y = columns W + b``; `windows` may be some of all."""
+        windows = windows or self.windows
+        if self.narrow:
+            if b is None:
+                b = np.zeros(windows.out_channels, self.dtype)
+            where = windows.kernel, windows.stride, windows.top, windows.left
+            convolve(x, kernel, b, *where, y)
+            return
         rows = _rows(y)
-        np.dot(self._columns(x, windows or self.windows), kernel, out=rows)
+        np.dot(self._columns(x, windows), kernel, out=rows)
         if b is not None:
             add_to_rows(rows, b)
 
