@@ -1,4 +1,4 @@
-"""The one decorator of all kernels: compiled at first use, kept on disk where that is possible.
+"""The decorators of kernels: compiled at first use, kept on disk where that is possible.
 
 Kernels run without the interpreter lock (`nogil`), on one thread each: `elunet.engine.threads`
 gives each thread its share. Of the fast floating-point rules they use only contraction (a*b + c in
@@ -24,8 +24,22 @@ class _Warned:
 
 def jit(function: Function) -> Function:
     """Compile a kernel at its first call with each combination of types."""
+    return _compiled(function, _OPTIONS)
+
+
+def exact_jit(function: Function) -> Function:
+    """Compile a kernel as `jit` does, but without contraction: every operation is rounded.
+
+    For sums of two products. In a*b + c*d either may be contracted, and the compiler has been seen
+    to choose otherwise in the loop over many numbers at once than in the loop over the rest. Which
+    loop takes a number can depend on where the arrays lie in memory; its last bit must not.
+    """
+    return _compiled(function, _OPTIONS | {"fastmath": False})
+
+
+def _compiled(function: Function, options: dict[str, Any]) -> Function:
     try:
-        return numba.njit(cache=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
+        return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
     except RuntimeError as error:  # numba finds no folder that it may write to
         if not _Warned.yet:
             _Warned.yet = True
@@ -33,6 +47,6 @@ def jit(function: Function) -> Function:
                 f"elunet: compiled kernels cannot be kept between runs ({error}); each run compiles"
                 " them anew. Set NUMBA_CACHE_DIR to a folder of your own that can be written.",
                 RuntimeWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
-        return numba.njit(**_OPTIONS)(function)  # type: ignore[no-any-return]
+        return numba.njit(**options)(function)  # type: ignore[no-any-return]

@@ -8,7 +8,7 @@ copy of the gradient is made: each rule starts from
 
 All arrays are of one shape (n,) and one dtype, float32 or float64, in which everything is computed.
 Since each number belongs to the numbers at its own place only, a part of the arrays may be done by
-itself.
+itself, with the same bits.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from elunet._types import Array
-from elunet.kernels._jit import jit
+from elunet.kernels._jit import exact_jit
 
 
-@jit
+@exact_jit
 def _gradient(g: Any, w: Any, scale: Any, l2: Any, l1: Any) -> Any:
     """Return ``scale g + l2 w + l1 sign(w)``; a penalty of 0 is 0 even where w is infinite."""
     d = scale * g
@@ -32,7 +32,7 @@ def _gradient(g: Any, w: Any, scale: Any, l2: Any, l1: Any) -> Any:
     return d
 
 
-@jit
+@exact_jit
 def momentum(
     w: Array, g: Array, v: Array, lr: float, mu: float, scale: float, l2: float, l1: float
 ) -> None:
@@ -51,7 +51,7 @@ def momentum(
         w[i] -= rate * v[i]
 
 
-@jit
+@exact_jit
 def nesterov(
     w: Array, g: Array, v: Array, lr: float, mu: float, scale: float, l2: float, l1: float
 ) -> None:
@@ -71,7 +71,7 @@ def nesterov(
         w[i] -= rate * (d + kept * v[i])
 
 
-@jit
+@exact_jit
 def rmsprop(
     w: Array,
     g: Array,
@@ -100,7 +100,7 @@ def rmsprop(
         w[i] -= rate * (d / (np.sqrt(v[i]) + least))
 
 
-@jit
+@exact_jit
 def adam(
     w: Array,
     g: Array,
@@ -140,7 +140,7 @@ def adam(
         m[i], v[i] = mean, square  # last: between the loads, writing costs twice the time
 
 
-@jit
+@exact_jit
 def adamw(
     w: Array,
     g: Array,

@@ -29,3 +29,5 @@ def test_without_a_cache_it_warns_once(monkeypatch):
     assert [options.get("cache", False) for options in asked] == [True, False, True, False]
     assert all(options["nogil"] for options in asked)
     assert all(options["fastmath"] == {"contract"} for options in asked)  # NaN stays NaN
+    assert _jit.exact_jit(abs) is abs
+    assert not asked[-1]["fastmath"]
