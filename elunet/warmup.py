@@ -45,7 +45,8 @@ def warmup(dtype: type = np.float32) -> None:
     >>> eln.warmup()
     """
     layers: list[Layer] = [
-        Conv2D(3, 4, 3, algorithm="im2col"),
+        Conv2D(3, 16, 3, algorithm="im2col"),
+        Conv2D(16, 4, 3, algorithm="im2col"),
         Conv2D(4, 4, 3, algorithm="winograd"),
         ELU(),
         BatchNorm(4),

@@ -35,7 +35,7 @@ class ArticleELU(layers.ELU):
 
 def test_elu_with_derivative_2_above_0(images):
     text = message(ArticleELU(), images)
-    assert "ArticleELU (ELU" in text
+    assert "ArticleELU(alpha=1)" in text
     assert "dx is wrong at 72 of 144 entries" in text
     assert (
         "wrong only where x > 0, there analytic = 2 x numeric: look at the derivative's positive "

@@ -106,7 +106,7 @@ def test_the_place_of_a_slip_in_the_middle(rng):
     assert "conv1.W is wrong" in text
     assert "conv2.W is wrong" not in text
     assert "going backwards the gradients are right down to conv2: check_layer these" in text
-    assert "badelu1 = ELU" in text
+    assert "badelu1 = BadELU" in text
     assert "linear1 =" not in text
 
 
