@@ -25,7 +25,7 @@ from elunet.engine.plan import Stage
 from elunet.engine.queue import Queue
 from elunet.engine.threads import single_threaded_blas
 from elunet.layers.base import Layer, check_float
-from elunet.layers.spans import runner, starts
+from elunet.layers.spans import Whole, starts
 
 INPUT = "input"
 
@@ -68,17 +68,20 @@ class _Running:
                 f"{type(self.net).__name__}: a network runs in one thread at a time, and another"
                 " thread is running this one; give each thread a copy.deepcopy of it"
             )
-        self.using.__enter__()
-        single_threaded_blas.__enter__()
-        self.queue = Queue()
+        self.queue, self.blas = Queue(), single_threaded_blas()
+        try:
+            self.using.__enter__()
+            self.blas.__enter__()
+        except BaseException:
+            self._leave()
+            raise
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        single_threaded_blas.__exit__()
-        self.using.__exit__()
-        self.net._workspace.leave()
-        if self.node is not None and isinstance(error, TypeError | ValueError):
-            node, place = self.node, self.net.nodes.index(self.node) + 1
+        self._leave()
+        node = self.queue.failed or self.node
+        if node is not None and isinstance(error, TypeError | ValueError):
+            place = self.net.nodes.index(node) + 1
             where = f"layer {place} of {len(self.net)}, after {', '.join(node.inputs)}"
             text = f"{node.name} ({where}): {error}"
             try:
@@ -86,6 +89,17 @@ class _Running:
             except Exception:  # its class is made from other things than a text
                 named = TypeError(text) if isinstance(error, TypeError) else ValueError(text)
             raise named from error
+
+    def at(self, node: Node | None) -> None:
+        """Note which layer is at work from here on."""
+        self.node = self.queue.owner = node
+
+    def _leave(self) -> None:
+        try:
+            self.blas.__exit__()
+        finally:
+            self.using.__exit__()
+            self.net._workspace.leave()
 
 
 class Network:
@@ -244,18 +258,21 @@ class Network:
         owned = set[str]()  # whose outputs only the layer that takes them will look at
         with _Running(self) as its:
             self.release()  # so that the last pass's memory can be lent again
-            for node, runner, turn in self._turns(plan.forward, train, tap is not None):
-                name, layer, inputs, _ = its.node = node
+            for turn in self._turns(plan.forward, tap is not None):
+                node = self.nodes[turn.stage]
+                its.at(node)
+                name, layer, inputs, _ = node
+                runner = layer if turn.starts else Whole(layer)
                 taken: Any = values[inputs[0]]
                 if len(inputs) > 1:
                     taken = tuple([values[source] for source in inputs])
                 donated = inputs[0] in owned
                 y = runner.start_forward(its.queue, taken, train, donated)
-                its.node = None
-                if turn.donates and (donated or not runner.passed_on):
-                    owned.add(name)
+                its.at(None)
                 if not train:
                     layer.forget()
+                if turn.donates and (donated or not layer.passed_on) and not layer.keeps(y):
+                    owned.add(name)
                 values[name], shapes[name] = y, y.shape
                 if tap is not None:
                     its.queue.finish()
@@ -342,17 +359,20 @@ class Network:
             owned = set[str]()  # at whose outputs nobody else will look at the signal
             unseen = tap is None and arrive is None
             del dy
-            for node, runner, turn in self._turns(plan.backward, to_input):
-                name, layer, inputs, _ = its.node = node
+            for turn in self._turns(plan.backward, to_input):
+                node = self.nodes[turn.stage]
+                its.at(node)
+                name, layer, inputs, _ = node
+                runner = layer if turn.starts else Whole(layer)
                 delta = signals.pop(name)
                 if arrive is not None:
                     its.queue.finish()
                     delta = arrive(layer, delta)
                 if tap is not None:
                     its.queue.finish()
-                    its.node = None
+                    its.at(None)
                     tap(name, delta)
-                    its.node = node
+                    its.at(node)
                 if layer.params:
                     runner.start_gradient(its.queue, delta)
                 if turn.sends and send is not None and layer.weighted:
@@ -362,11 +382,11 @@ class Network:
                     other = weight(layer) if weight is not None and layer.weighted else None
                     donated = name in owned
                     down = runner.start_backward(its.queue, delta, other, donated)
-                    if turn.donates and unseen and (donated or not runner.passed_on):
+                    if turn.starts and unseen and (donated or not layer.passed_on):
                         owned.update(inputs)
                     self._deliver(its.queue, signals, node, down)
                     del down
-                its.node = None
+                its.at(None)
                 if release:
                     layer.forget()
                 del delta  # so that its memory can be lent again
@@ -390,23 +410,19 @@ class Network:
                 share = _sum(signals[source], share)
             signals[source] = share
 
-    def _turns(self, make: Callable[..., Any], *key: bool) -> Any:
+    def _turns(self, make: Callable[..., Any], flag: bool) -> Any:
         """Return who has a turn in a pass, worked out once for each kind of pass."""
-        started = tuple([starts(node.layer) for node in self.nodes])
-        found = self._plans.get((make, key, started))
-        if found is None:
+        started = starts(node.layer for node in self.nodes)
+        turns = self._plans.get((make, flag, started))
+        if turns is None:
             if not self.nodes:
                 raise RuntimeError("Network: expected at least one layer, got none; use add(layer)")
-            runners = [runner(node.layer) for node in self.nodes]
-            kept = make is plan.backward or key[0]
             stages = [
-                Stage(node.name, node.inputs, its, kept and its and run.keeps_output, node.learns)
-                for node, its, run in zip(self.nodes, started, runners, strict=True)
+                Stage(node.name, node.inputs, its, node.learns)
+                for node, its in zip(self.nodes, started, strict=True)
             ]
-            turns = make(stages, key[-1])
-            found = [(self.nodes[turn.stage], runners[turn.stage], turn) for turn in turns]
-            self._plans[make, key, started] = found
-        return found
+            turns = self._plans[make, flag, started] = make(stages, flag)
+        return turns
 
     def release(self) -> None:
         """Let go of all that the last forward pass kept, so that none can go back through it."""
@@ -453,7 +469,6 @@ class Network:
             rows.append((name, repr(node.layer), takes, shape, f"{params:,}", f"{adds:,}"))
 
         twin = copy.copy(self)  # with shallow copies of the layers: ours keep what they kept
-        twin._plans = {}
         twin.nodes = [node._replace(layer=copy.copy(node.layer)) for node in self.nodes]
         twin.forward(np.zeros((1, *input_shape), np.float32), tap=note)
         rows.append(("total", "", "", "", f"{totals[0]:,}", f"{totals[1]:,}"))

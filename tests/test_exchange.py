@@ -653,6 +653,16 @@ def test_without_the_package(monkeypatch, tmp_path):
         OnnxGraph()
 
 
+def test_a_forward_pass_before_is_as_it_was(tmp_path):
+    net = eln.Sequential([Conv2D(3, 8, 3), ELU(), Flatten(), Linear(512, 3)], seed=0)
+    x = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype(np.float32)
+    net.forward(x)
+    y = net.forward(x, train=True)
+    expected = net.backward(np.cos(y))
+    eln.exchange.to_onnx(net, (8, 8, 3), tmp_path / "net.onnx")
+    np.testing.assert_array_equal(net.backward(np.cos(y)), expected)
+
+
 def test_the_network_is_as_before(tmp_path):
     net = scrambled(eln.Sequential([Conv2D(3, 4, 2), BatchNorm(4), Dropout(0.5)], seed=0))
     before = snapshot(net)

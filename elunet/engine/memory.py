@@ -138,10 +138,10 @@ class using:  # noqa: N801 - reads as a word: with using(workspace)
     """Let `empty` draw on a workspace inside the block, in this thread."""
 
     def __init__(self, workspace: Workspace) -> None:
-        self.workspace = workspace
+        self.workspace, self.before = workspace, _current.workspace
 
     def __enter__(self) -> None:
-        self.before, _current.workspace = _current.workspace, self.workspace
+        _current.workspace = self.workspace
 
     def __exit__(self, *error: object) -> None:
         _current.workspace = self.before

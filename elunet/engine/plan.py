@@ -21,8 +21,6 @@ class Stage(NamedTuple):
         Names of the stages whose results it takes; another name is the graph's input.
     starts : bool
         Whether its work can be put off, so that nobody has seen its result when the next one runs.
-    keeps_output : bool
-        Whether it holds on to its own result.
     learns : bool
         Whether it or a stage below has parameters.
     """
@@ -30,7 +28,6 @@ class Stage(NamedTuple):
     name: str
     inputs: tuple[str, ...]
     starts: bool
-    keeps_output: bool
     learns: bool
 
 
@@ -40,13 +37,17 @@ class Forward(NamedTuple):
     Attributes
     ----------
     stage : int
+    starts : bool
+        The stage's.
     donates : bool
-        Whether its result may be written over by the one stage that takes it.
+        Whether its result may be written over by the one stage that takes it, unless the stage
+        itself keeps it.
     last : tuple of str
         Whose results nobody needs after this turn.
     """
 
     stage: int
+    starts: bool
     donates: bool
     last: tuple[str, ...]
 
@@ -57,15 +58,15 @@ class Backward(NamedTuple):
     Attributes
     ----------
     stage : int
+    starts : bool
+        The stage's.
     sends : bool
         Whether something below wants its signal.
-    donates : bool
-        Whether what it sends may be written over, if nobody looks at signals.
     """
 
     stage: int
+    starts: bool
     sends: bool
-    donates: bool
 
 
 def forward(stages: Sequence[Stage], looked_at: bool) -> tuple[Forward, ...]:
@@ -94,9 +95,9 @@ def forward(stages: Sequence[Stage], looked_at: bool) -> tuple[Forward, ...]:
     turns = []
     for turn, stage in enumerate(stages):
         alone = takers[stage.name] == 1 and not looked_at
-        donates = stage.starts and alone and not stage.keeps_output
+        donates = stage.starts and alone
         last = tuple(source for source, when in last_turn.items() if when == turn)
-        turns.append(Forward(turn, donates, last))
+        turns.append(Forward(turn, stage.starts, donates, last))
     return tuple(turns)
 
 
@@ -111,7 +112,7 @@ def backward(stages: Sequence[Stage], to_input: bool) -> tuple[Backward, ...]:
     """
     learning = {stage.name for stage in stages if stage.learns}
     return tuple(
-        Backward(place, to_input or not learning.isdisjoint(stage.inputs), stage.starts)
+        Backward(place, stage.starts, to_input or not learning.isdisjoint(stage.inputs))
         for place, stage in reversed(list(enumerate(stages)))
         if stage.learns or to_input
     )

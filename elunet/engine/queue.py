@@ -26,12 +26,17 @@ class Queue:
     one product wants.
     """
 
+    owner: Any = None
+    """Whose work is being put off, for whoever wants to know whose work failed."""
+
+    failed: Any = None
+
     def __init__(self) -> None:
         self.items = self.workers = 0
         self.cost = 0.0
-        self.groups: list[tuple[list[Work], int]] = []
-        self.afterwards: list[Callable[[], None]] = []
-        self.last: list[tuple[Work, int, float, int]] = []
+        self.groups: list[tuple[list[tuple[Work, Any]], int]] = []
+        self.afterwards: list[tuple[Callable[[], None], Any]] = []
+        self.last: list[tuple[Work, Any, int, float, int]] = []
 
     def add(
         self,
@@ -70,16 +75,16 @@ class Queue:
         self.cost += cost
         if self.groups and not (block and self.groups[-1][1]):
             works, its = self.groups[-1]
-            works.append(work)
+            works.append((work, self.owner))
             self.groups[-1] = works, block or its
         else:
-            self.groups.append(([work], block))
+            self.groups.append(([(work, self.owner)], block))
         if after is not None:
-            self.afterwards.append(after)
+            self.afterwards.append((after, self.owner))
 
     def add_last(self, work: Work, items: int, cost: float, workers: int) -> None:
         """Put work off until all other work is done, which does not need it."""
-        self.last.append((work, items, cost, workers))
+        self.last.append((work, self.owner, items, cost, workers))
 
     def finish(self) -> None:
         """Do what was put off."""
@@ -95,34 +100,44 @@ class Queue:
         self.groups, self.afterwards, self.cost, self.workers = [], [], 0.0, 0
 
         def share(start: int, stop: int, worker: int) -> None:
-            for works, block in groups:
-                step = block or stop - start
-                for first in range(start, stop, step):
-                    last = min(first + step, stop)
-                    for work in works:
-                        work(first, last, worker)
+            owner: Any = None
+            try:
+                for works, block in groups:
+                    step = block or stop - start
+                    for first in range(start, stop, step):
+                        last = min(first + step, stop)
+                        for work, owner in works:  # noqa: B007
+                            work(first, last, worker)
+            except BaseException:
+                self.failed = owner
+                raise
 
         threads.run(share, self.items, workers, cost=cost)
-        for function in afterwards:
+        for function, owner in afterwards:
+            self.failed = owner
             function()
+        self.failed = None
 
     @quiet
     def _run_last(self) -> None:
         tasks, self.last = self.last, []
         workers = max(among for *_, among in tasks)
-        parts: list[list[tuple[Work, int, int, int]]] = [[] for _ in range(workers)]
+        parts: list[list[tuple[Work, Any, int, int, int]]] = [[] for _ in range(workers)]
         load = [0.0] * workers
-        for work, items, cost, among in sorted(tasks, key=lambda task: -task[3]):
+        for work, owner, items, cost, among in sorted(tasks, key=lambda task: -task[4]):
             for part in range(among):
                 least = part if among > 1 else load.index(min(load))
-                parts[least].append(
-                    (work, items * part // among, items * (part + 1) // among, part)
-                )
+                span = items * part // among, items * (part + 1) // among
+                parts[least].append((work, owner, *span, part))
                 load[least] += cost / among
 
         def share(start: int, stop: int, worker: int) -> None:
-            for work, *span in parts[worker]:
-                work(*span)
+            for work, owner, *span in parts[worker]:
+                try:
+                    work(*span)
+                except BaseException:
+                    self.failed = owner
+                    raise
 
         threads.run(share, workers, workers, cost=sum(load))
 

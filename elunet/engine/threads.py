@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from functools import cache, partial
@@ -33,9 +34,7 @@ PRODUCT = 12  # multiply-adds of a matrix product that take as long as one eleme
 LOOK = 3_000  # looks at a number in memory that take about a microsecond
 AWAKE = 0 if numba.config.DISABLE_JIT else 200 * LOOK  # how long a worker looks before it sleeps
 FOREVER = 1 << 62
-APART = (
-    10 * LOOK
-)  # how far workers start apart: two that need the interpreter lock at once lose more
+APART = 10 * LOOK  # between two threads' starts: who finds Python's lock taken loses more
 
 Work = Callable[[int, int, int], None]
 """``work(start, stop, worker)`` does the items from start to stop."""
@@ -53,26 +52,32 @@ class _Worker:
         self.given, self.done = np.zeros(1, np.int64), np.zeros(1, np.int64)
         self.start: SimpleQueue[tuple[Context, Callable[[], None]] | None] = SimpleQueue()
         self.end: SimpleQueue[None] = SimpleQueue()
-        threading.Thread(target=self._live, name=f"elunet_{number}", daemon=True).start()
+        self.thread = threading.Thread(target=self._live, name=f"elunet_{number}", daemon=True)
+        self.thread.start()
 
-    def give(self, todo: tuple[Context, Callable[[], None]] | None) -> None:
-        """Have something done; None ends the thread."""
+    def give(self, todo: tuple[Context, Callable[[], None]]) -> None:
+        """Have something done; `wait` has to follow."""
         self.start.put(todo)
         self.given[0] += 1
 
     def wait(self) -> None:
-        """Return when all that was given is done, even if an interrupt comes in between."""
-        before = self.given[0] - 1
-        if self.done[0] == before:
-            say_and_wait(self.given, before + 1, self.done, before, AWAKE, 0)
-            self.end.get()
-            say_and_wait(self.given, before + 1, self.done, before, FOREVER, 0)
+        """Return when what was given last is done."""
+        given = self.given[0]
+        say_and_wait(self.given, given, self.done, given - 1, AWAKE, 0)
+        self.end.get()
+        say_and_wait(self.given, given, self.done, given - 1, FOREVER, 0)
+
+    def dismiss(self) -> None:
+        """Have the thread end after what it is at, and wait for that."""
+        self.start.put(None)
+        self.thread.join()
 
     def _live(self) -> None:
         _here.is_worker = True
         _set([(library, 1) for library in _blas()[0]])
         number = 0
         while True:
+            # Its first kernel comes a little after the other threads', which hold Python's lock.
             say_and_wait(self.done, number, self.given, number, AWAKE, self.number * APART)
             todo = self.start.get()
             if todo is None:
@@ -90,18 +95,23 @@ class _Pool:
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads
         self.workers: list[_Worker] = []
-        self.busy = threading.Lock()  # held by the one thread that has the workers
+        self.busy: Any = threading.RLock()  # held by the one thread that has the workers
         self.lock = threading.Lock()
-        self.users = 0
+        self.users: set[int] = set()  # threads that hold BLAS at one thread
         self.shared: list[tuple[Any, int]] = []
+
+
+def _nobody() -> None:
+    return None
 
 
 class _Here(threading.local):
     """What is true of one Python thread."""
 
-    depth = 0  # how often it is inside `single_threaded_blas`
-    own: Sequence[tuple[Any, int]] = ()  # what to restore in this thread
+    # The outermost `single_threaded_blas`; weak, for one that an interrupt kept from leaving.
+    holder: Callable[[], object] = staticmethod(_nobody)
     is_worker = False
+    shares_out = False  # whether it has the workers
 
 
 _pool = _Pool()
@@ -157,34 +167,34 @@ def set_num_threads(threads: int) -> None:
         _pool.threads = threads
         workers, _pool.workers = _pool.workers, []
     for worker in workers:
-        worker.give(None)
+        worker.dismiss()
 
 
-class SingleThreadedBlas:
+class single_threaded_blas:  # noqa: N801 - reads as a word: with single_threaded_blas()
     """Hold BLAS at one thread per caller inside a block; the last one to leave restores it."""
 
+    outermost = False
+
     def __enter__(self) -> None:
-        _here.depth += 1
-        if _here.depth == 1:
-            _here.own = _hold()
+        if _here.holder() is None:
+            self.own = _hold()
+            _here.holder = weakref.ref(self)
+            self.outermost = True
 
     def __exit__(self, *error: object) -> None:
-        _here.depth -= 1
-        if _here.depth == 0:
-            _release(_here.own)
-
-
-single_threaded_blas = SingleThreadedBlas()
+        if self.outermost:
+            _here.holder = _nobody
+            _release(self.own)
 
 
 def _hold() -> list[tuple[Any, int]]:
     """Set BLAS to one thread; return what to restore in this Python thread."""
     private, shared = _blas()
     with _pool.lock:
-        if _pool.users == 0:
+        if not _pool.users:
             _pool.shared = [(library, library.get_num_threads()) for library in shared]
-            _set([(library, 1) for library in shared])
-        _pool.users += 1
+        _pool.users.add(threading.get_ident())
+        _set([(library, 1) for library in shared])
     own = [(library, library.get_num_threads()) for library in private]
     _set([(library, 1) for library in private])
     return own
@@ -193,8 +203,8 @@ def _hold() -> list[tuple[Any, int]]:
 def _release(own: Sequence[tuple[Any, int]]) -> None:
     _set(own)
     with _pool.lock:
-        _pool.users -= 1
-        if _pool.users == 0:
+        _pool.users.discard(threading.get_ident())
+        if not _pool.users:
             _set(_pool.shared)
 
 
@@ -239,9 +249,10 @@ def _blas() -> tuple[list[Any], list[Any]]:
     return private, shared
 
 
-def workers_for(count: int, cost: float = math.inf) -> int:
+def workers_for(count: int, cost: float = math.inf, threads: int | None = None) -> int:
     """Return how many workers share so many items, which take so many elementary operations."""
-    return 1 if cost < SMALL else max(1, min(get_num_threads(), count))
+    threads = get_num_threads() if threads is None else threads
+    return 1 if cost < SMALL else max(1, min(threads, count))
 
 
 def run(work: Work, count: int, workers: int, block: int = 0, cost: float = math.inf) -> None:
@@ -263,16 +274,20 @@ def run(work: Work, count: int, workers: int, block: int = 0, cost: float = math
             work(first, last, worker)
             first = last
 
-    if workers > 1 and cost >= SMALL and not _here.is_worker and get_num_threads() > 1:
-        pool = _pool
-        if pool.busy.acquire(blocking=False):
+    # A worker that waited for workers could wait forever.
+    alone = workers == 1 or cost < SMALL or _here.is_worker or _here.shares_out
+    pool = _pool
+    with single_threaded_blas():
+        if not alone and get_num_threads() > 1:
             try:
-                with single_threaded_blas:
+                if pool.busy.acquire(blocking=False):
+                    _here.shares_out = True
                     _share_out(pool, share, workers)
+                    return
             finally:
-                pool.busy.release()
-            return
-    with single_threaded_blas:
+                _here.shares_out = False
+                while pool.busy._is_owned():  # an interrupt may come at any line
+                    pool.busy.release()
         for worker in range(workers):
             share(worker)
 
@@ -280,8 +295,7 @@ def run(work: Work, count: int, workers: int, block: int = 0, cost: float = math
 def _share_out(pool: _Pool, share: Callable[[int], None], workers: int) -> None:
     """Do the shares with the pool's threads and this one."""
     threads = min(get_num_threads(), workers)
-    while len(pool.workers) < threads - 1:
-        pool.workers.append(_Worker(len(pool.workers) + 1))
+    staff, pool.workers = pool.workers, []  # an interrupt leaves them behind: they are dismissed
     errors: list[BaseException | None] = [None] * workers
 
     def some(first: int) -> None:
@@ -291,16 +305,26 @@ def _share_out(pool: _Pool, share: Callable[[int], None], workers: int) -> None:
             except BaseException as error:
                 errors[worker] = error
 
-    others = pool.workers[: threads - 1]
-    for other in others:
-        other.wait()  # for nothing, unless an interrupt came between the lines below
-        other.give((copy_context(), partial(some, other.number)))
-    some(0)
-    for other in others:  # nobody may return while a worker still writes
-        other.wait()
-    for error in errors:
-        if error is not None:
-            raise error
+    try:
+        while len(staff) < threads - 1:
+            staff.append(_Worker(len(staff) + 1))
+        others = staff[: threads - 1]
+        for other in others:
+            other.give((copy_context(), partial(some, other.number)))
+        some(0)
+        for other in others:  # nobody may return while a worker still writes
+            other.wait()
+    except BaseException:
+        for other in staff:
+            other.dismiss()
+        raise
+    pool.workers = staff
+    try:
+        for error in errors:
+            if error is not None:
+                raise error
+    finally:
+        errors.clear()  # or error and list would keep each other, and all arrays of the pass
 
 
 def _after_fork() -> None:

@@ -41,14 +41,14 @@ class Im2col:
     itself.
     """
 
-    def __init__(self, windows: Windows, dtype: np.dtype[np.floating]) -> None:
+    def __init__(self, windows: Windows, dtype: np.dtype[np.floating], threads: int) -> None:
         self.windows, self.dtype = windows, dtype
         self.direct = windows.width == windows.in_channels and windows.size == windows.out
         self.direct = self.direct and (windows.stride, windows.top, windows.left) == (1, 0, 0)
         outputs = windows.out_channels  # few, and whole vectors or less than one
         self.narrow = windows.in_channels <= FEW and outputs in {*range(1, LANES + 1), 2 * LANES}
         self.narrow = self.narrow and not self.direct
-        self.workers = workers_for(windows.images, windows.cost)
+        self.workers = workers_for(windows.images, windows.cost, threads)
         per_image = windows.out[0] * windows.out[1] * windows.width * dtype.itemsize
         share = -(-windows.images // self.workers)
         self.split = Split(self.workers, even(share, BLOCK // per_image))

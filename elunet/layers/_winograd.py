@@ -54,7 +54,7 @@ class Winograd:
     beyond the image: into zeros, and what they give there is dropped.
     """
 
-    def __init__(self, windows: Windows, dtype: np.dtype[np.floating]) -> None:
+    def __init__(self, windows: Windows, dtype: np.dtype[np.floating], threads: int) -> None:
         self.windows, self.dtype = windows, dtype
         self.side = SIDE if max(windows.out) > 2 else 2
         A, B, G = matrices(self.side, windows.kernel[0])
@@ -64,7 +64,7 @@ class Winograd:
         self.G = np.kron(G, G).astype(dtype)  # both axes of a kernel at once
         self.places = len(self.G)
         self.grid = (-(-windows.out[0] // self.side), -(-windows.out[1] // self.side))
-        self.workers = workers_for(windows.images, windows.cost)
+        self.workers = workers_for(windows.images, windows.cost, threads)
         share = -(-windows.images // self.workers)
         # The transformed kernel is read once for each block of tiles, so blocks grow with it.
         per_tile = (windows.in_channels + windows.out_channels) * self.places * dtype.itemsize

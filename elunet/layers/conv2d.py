@@ -216,7 +216,7 @@ def _made(
     kind: type[Im2col] | type[Winograd], windows: Windows, dtype: np.dtype[Any], threads: int
 ) -> Im2col | Winograd:
     """Return a way of computing, worked out once for each geometry and number of threads."""
-    return kind(windows, dtype)
+    return kind(windows, dtype, threads)
 
 
 def _sides(padding: Padding) -> tuple[int, int]:

@@ -50,11 +50,6 @@ class Elementwise(SpanLayer):
         """Whether y may take x's place: not where x is kept."""
         return self.slope_from == "y"
 
-    @property
-    def keeps_output(self) -> bool:  # type: ignore[override]
-        """Whether the way back needs y."""
-        return self.slope_from == "y"
-
     def needed_rows(self, start: int, stop: int) -> tuple[int, int]:
         """Return the same rows."""
         return start, stop

@@ -9,8 +9,9 @@ is run at once. A network starts the passes of several layers and has them run t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -29,19 +30,26 @@ __all__ = [
     "SpanLayer",
     "Split",
     "Sum",
+    "Whole",
     "empty",
     "even",
     "get_num_threads",
     "new_sums",
     "run",
-    "runner",
     "scratch",
     "starts",
     "total",
     "workers_for",
 ]
 
-PASSES = frozenset({"forward", "backward", "backward_params", "backward_input"})
+PASSES = ("forward", "backward", "backward_params", "backward_input")
+HELPERS = (
+    *("start_forward", "start_backward", "start_gradient", "start_rows", "run_backward"),
+    *("check", "check_input", "check_gradient", "checked", "parameter", "passes_on", "allocate"),
+    *("remember", "keep", "recall", "common", "carried", "output_shape", "settings", "forget"),
+)
+WATCHED = frozenset({*PASSES, *HELPERS})
+_watched = attrgetter(*sorted(WATCHED))
 
 
 class Split(NamedTuple):
@@ -97,9 +105,11 @@ class SpanLayer(Layer):
     """A layer that computes every image of a batch by itself.
 
     A subclass says so for itself, ``class MyLayer(SpanLayer, spans=True)``, and defines
-    `forward_span` and `backward_span`; with parameters, `gradient_span`. In a network, the passes
-    of such layers are run together. A subclass that does not say ``spans=True``, and a layer one of
-    whose passes was replaced, are run as every layer is: pass by pass.
+    `forward_span` and `backward_span`. In a network, the passes of such layers are run together, so
+    its other methods (`check`, `allocate` and `common` among them) get arrays that need not have
+    their numbers yet. A subclass that does not say ``spans=True``, and a layer one of whose methods
+    was replaced, are run as every layer is: pass by pass. Layers with parameters are `Weighted`, or
+    custom layers.
 
     Examples
     --------
@@ -122,17 +132,19 @@ class SpanLayer(Layer):
     in_place: bool = False
     """Whether each number of y may take the place of the number of x that it is made of."""
 
-    keeps_output: bool = False
-    """Whether the way back needs y."""
-
-    _passes: ClassVar[tuple[Callable[..., Any], ...]] = ()
+    _methods: ClassVar[tuple[Callable[..., Any], ...]] = ()
     _pass: Pass | None = None  # of the last forward pass
     passed_on = False  # whether its y was x itself
 
     def __init_subclass__(cls, spans: bool = False, **rest: Any) -> None:
         super().__init_subclass__(**rest)
-        passes = (cls.forward, cls.backward, cls.backward_params, cls.backward_input)
-        cls._passes = passes if spans else ()
+        own = [name for name in PASSES if not _is_ours(getattr(cls, name))]
+        if spans and own:
+            raise TypeError(
+                f"{cls.__name__}: expected forward_span and backward_span with spans=True, got"
+                f" {', '.join(own)} of its own; without spans=True these are what is run"
+            )
+        cls._methods = _watched(cls) if spans else ()
 
     # What a layer defines.
 
@@ -186,10 +198,6 @@ class SpanLayer(Layer):
         """
         raise NotImplementedError(f"{self!r}: a layer has to define backward_span(dy, dx)")
 
-    def gradient_span(self, x: Array, dy: Array, dW: Sum, db: Array) -> None:
-        """Add some images' share of the parameters' gradients."""
-        raise NotImplementedError(f"{self!r}: a layer has to define gradient_span(x, dy, dW, db)")
-
     def cost(self, x_shape: Shape, y_shape: Shape) -> float:
         """Return the elementary operations of a pass: numbers read, computed and written."""
         return max(math.prod(x_shape), math.prod(y_shape))
@@ -198,29 +206,14 @@ class SpanLayer(Layer):
         """Return how to split a batch; it may depend on the layer's own shapes only."""
         return ANY
 
-    def new_sums(self, workers: int, several: bool, dtype: np.dtype[Any]) -> list[Sum]:
-        """Return what `gradient_span` adds products to, one for each worker."""
-        return new_sums(workers, self.params["W"].shape, dtype, several)
-
-    def total(self, sums: list[Sum]) -> Array:
-        """Return dW from the workers' sums."""
-        return total(sums)
-
     # The passes, run at once.
 
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return y, and keep what the backward pass needs."""
         queue = Queue()
-        y = self.start_forward(queue, x, train)
+        y = self.start_forward(queue, x, train, fresh=True)
         queue.finish()
         return y
-
-    def backward_params(self, dy: Any) -> None:
-        """Fill `grads`; a layer without parameters has nothing to do."""
-        if self.params:
-            queue = Queue()
-            self.start_gradient(queue, dy)
-            queue.finish()
 
     def backward_input(self, dy: Array) -> Array:
         """Return dx, of x's shape."""
@@ -236,9 +229,14 @@ class SpanLayer(Layer):
     # The passes, started: what they return is not computed before the queue has been finished.
 
     def start_forward(
-        self, queue: Queue, x: Array, train: bool = False, donated: bool = False
+        self,
+        queue: Queue,
+        x: Array,
+        train: bool = False,
+        donated: bool = False,
+        fresh: bool = False,
     ) -> Array:
-        """Return y, and put off the work that writes it.
+        """Return y, and put off the work that writes it; x need not have its numbers yet.
 
         Parameters
         ----------
@@ -247,15 +245,20 @@ class SpanLayer(Layer):
         train : bool
         donated : bool
             Whether y may be written over x.
+        fresh : bool
+            Whether to check x even if it is of the last pass's shape and dtype.
         """
-        x, its = self._known(x)
+        x, its = self._checked_input(x, fresh)
         self.passed_on = self.passes_on(train)
         if self.passed_on:
             self.keep()
             return x.reshape(its.y_shape)
         y = x if donated and self.in_place else empty(its.y_shape, its.dtype)
         arrays = self.allocate(x, y)
-        self.remember(x, arrays)
+        if self._methods:
+            self.remember(x, arrays)
+        else:  # of a subclass, which may want to see numbers
+            queue.afterwards.append((partial(self.remember, x, arrays), None))
         others = self.common(x)
         if its.y_shape[0] > 1 or not self.start_rows(queue, its, x, y, arrays, others):
             _start(queue, its, self.forward_span, x, y, arrays, others)
@@ -285,11 +288,12 @@ class SpanLayer(Layer):
         queue.add(work, its.y_shape[1], its.cost, apart=not self.pointwise)
         return True
 
-    def _known(self, x: Array) -> tuple[Array, Pass]:
-        """Return x, checked, and what is known of a pass like this."""
+    def _checked_input(self, x: Array, fresh: bool) -> tuple[Array, Pass]:
+        """Return x, checked, and what was worked out for a pass like this."""
         its, settings, threads = self._pass, self.settings(), get_num_threads()
         if (
-            its is not None
+            not fresh
+            and its is not None
             and type(x) is np.ndarray
             and x.shape == its.x_shape
             and x.dtype is its.dtype
@@ -336,21 +340,8 @@ class SpanLayer(Layer):
 
     def start_gradient(self, queue: Queue, dy: Array) -> None:
         """Put off the work that fills `grads`."""
-        x = self.recall()[0]
-        dy, its = self.checked(dy)
-        dtype, (workers, block) = its.dtype, its.split
-        dW = self.new_sums(workers, bool(block) and block * workers < len(x), dtype)
-        db = np.zeros((workers, its.y_shape[-1]))
-
-        def work(start: int, stop: int, worker: int) -> None:
-            self.gradient_span(x[start:stop], dy[start:stop], dW[worker], db[worker])
-
-        def after() -> None:
-            self.store_gradient("W", self.total(dW), dtype)
-            if "b" in self.params:
-                self.store_gradient("b", db.sum(axis=0), dtype)
-
-        queue.add(work, len(x), its.cost, workers, block, after)
+        queue.finish()
+        self.backward_params(dy)
 
 
 def _start(
@@ -377,9 +368,6 @@ def _in_place(function: Callable[..., None], array: Array, *rest: Any) -> None:
 class Whole:
     """Any layer, run pass by pass: the work before is done first, and its own at once."""
 
-    passed_on = True
-    keeps_output = False
-
     def __init__(self, layer: Layer) -> None:
         self.layer = layer
 
@@ -401,19 +389,23 @@ class Whole:
         return self.layer.backward_input(dy, weight=weight)  # type: ignore[call-arg]
 
 
-def runner(layer: Layer) -> SpanLayer | Whole:
-    """Return what a network calls to start a layer's passes."""
-    return layer if isinstance(layer, SpanLayer) and starts(layer) else Whole(layer)
+def starts(layers: Iterable[Layer]) -> tuple[bool, ...]:
+    """Return of each layer whether a network may start its passes, and run them with others'.
 
-
-def starts(layer: Layer) -> bool:
-    """Return whether a network may start the layer's passes, and have them run with others'.
-
-    A class has to say so itself, and none of the passes may have been replaced since, in the class
-    or in the layer.
+    A class has to say so itself, and no method that gets arrays before they have their numbers may
+    have been replaced since, in the class or in the layer.
     """
-    kind = type(layer)
-    passes = kind.__dict__.get("_passes")
-    if not passes or not PASSES.isdisjoint(layer.__dict__):
-        return False
-    return bool(passes == (kind.forward, kind.backward, kind.backward_params, kind.backward_input))
+    kinds: dict[type, bool] = {}
+    found = []
+    for layer in layers:
+        kind = type(layer)
+        as_made = kinds.get(kind)
+        if as_made is None:
+            methods = kind.__dict__.get("_methods")
+            as_made = kinds[kind] = bool(methods) and _watched(kind) == methods
+        found.append(as_made and WATCHED.isdisjoint(layer.__dict__))
+    return tuple(found)
+
+
+def _is_ours(function: Any) -> bool:
+    return str(getattr(function, "__module__", "")).startswith("elunet.layers")

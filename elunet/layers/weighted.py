@@ -9,7 +9,7 @@ import numpy as np
 from elunet._types import Array, Seed, Shape
 from elunet.init import He, Initializer
 from elunet.layers.base import FLOATS, describe
-from elunet.layers.spans import SpanLayer
+from elunet.layers.spans import Queue, SpanLayer, Sum, new_sums, total
 
 
 class Weighted(SpanLayer):
@@ -68,6 +68,12 @@ class Weighted(SpanLayer):
         """Keep x, for the gradient, and W, for the way down."""
         self.keep(x, self.parameter("W", self.shape, x.dtype))
 
+    def backward_params(self, dy: Array) -> None:
+        """Fill `grads`."""
+        queue = Queue()
+        self.start_gradient(queue, dy)
+        queue.finish()
+
     def backward_input(self, dy: Array, weight: Array | None = None) -> Array:
         """Return dL/dx, or what `weight`, of W's shape, would send down in its place."""
         return self.run_backward(dy, weight)
@@ -84,3 +90,33 @@ class Weighted(SpanLayer):
                 + describe(weight)
             )
         return (), (np.ascontiguousarray(weight, W.dtype),)
+
+    def start_gradient(self, queue: Queue, dy: Array) -> None:
+        """Put off the work that fills `grads`: a sum for each worker, and their total."""
+        x, _ = self.recall()
+        dy, its = self.checked(dy)
+        dtype, (workers, block) = its.dtype, its.split
+        dW = self.new_sums(workers, bool(block) and block * workers < len(x), dtype)
+        db = np.zeros((workers, its.y_shape[-1]))
+
+        def work(start: int, stop: int, worker: int) -> None:
+            self.gradient_span(x[start:stop], dy[start:stop], dW[worker], db[worker])
+
+        def after() -> None:
+            self.store_gradient("W", self.total(dW), dtype)
+            if self.bias:
+                self.store_gradient("b", db.sum(axis=0), dtype)
+
+        queue.add(work, len(x), its.cost, workers, block, after)
+
+    def gradient_span(self, x: Array, dy: Array, dW: Sum, db: Array) -> None:
+        """Add some images' share of the parameters' gradients."""
+        raise NotImplementedError(f"{self!r}: a layer has to define gradient_span(x, dy, dW, db)")
+
+    def new_sums(self, workers: int, several: bool, dtype: np.dtype[Any]) -> list[Sum]:
+        """Return what `gradient_span` adds products to, one for each worker."""
+        return new_sums(workers, self.shape, dtype, several)
+
+    def total(self, sums: list[Sum]) -> Array:
+        """Return dW from the workers' sums."""
+        return total(sums)

@@ -291,20 +291,20 @@ class Marked(L.ELU, spans=True):
 
 
 def test_who_may_be_started_and_who_not(monkeypatch):
-    assert starts(L.ELU())
-    assert starts(L.Conv2D(3, 4, 3))
-    assert starts(Marked())
+    assert starts([L.ELU()]) == (True,)
+    assert starts([L.Conv2D(3, 4, 3)]) == (True,)
+    assert starts([Marked()]) == (True,)
     for layer in (Halved(), Cast(), Squared(), Composed(), L.BatchNorm(2), L.Add()):
-        assert not starts(layer)
+        assert starts([layer]) == (False,)
     elu = L.ELU()
     elu.backward_params = functools.wraps(elu.backward_params)(lambda dy: None)
-    assert not starts(elu)
-    assert starts(L.ELU())
+    assert starts([elu]) == (False,)
+    assert starts([L.ELU()]) == (True,)
     monkeypatch.setattr(L.ELU, "forward", mock.Mock())
-    assert not starts(L.ELU())
-    assert starts(L.ReLU())
+    assert starts([L.ELU()]) == (False,)
+    assert starts([L.ReLU()]) == (True,)
     monkeypatch.setattr(L.spans.SpanLayer, "backward_input", mock.Mock())
-    assert not starts(L.ReLU())
+    assert starts([L.ReLU()]) == (False,)
 
 
 def test_a_users_layer_that_says_so_itself():
@@ -314,26 +314,131 @@ def test_a_users_layer_that_says_so_itself():
         np.testing.assert_allclose(got, similar, rtol=1e-5, atol=1e-6)
 
 
-def stage(name, *inputs, starts=True, keeps=False, learns=True):
-    return Stage(name, inputs, starts, keeps, learns)
+class KeepsCopies(L.ELU):
+    """A user's variant that looks at what it is to keep."""
+
+    def keep(self, *values):
+        super().keep(*(np.array(value) for value in values))
+
+
+def test_what_a_subclass_overrides_counts_in_every_pass():
+    x = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32) + 5
+    layer = Centered(4, 3, seed=0)
+    expected = L.Linear.forward(L.Linear(4, 3, seed=0), x - x.mean(axis=1, keepdims=True))
+    for _ in range(2):
+        np.testing.assert_array_equal(layer.forward(x), expected)
+    one, other = KeepsCopies(), L.ELU()
+    np.testing.assert_array_equal(one.forward(x - 5), other.forward(x - 5))
+    np.testing.assert_array_equal(one.backward(np.ones_like(x)), other.backward(np.ones_like(x)))
+
+
+HELPERS = ["check_input", "check", "check_gradient", "checked", "common", "recall", "parameter"]
+
+
+@pytest.mark.parametrize("helper", HELPERS)
+@pytest.mark.parametrize("how", ["instance", "class"])
+def test_a_helper_put_in_place_of_a_layers_sees_numbers(helper, how, monkeypatch):
+    """A spy on any of a layer's methods finds the same in a network as by hand."""
+    net, seen = wide(), []
+
+    def spied(owner):
+        old = getattr(owner, helper)
+
+        def spy(*arguments, **named):
+            result = old(*arguments, **named)
+            values = [*arguments, *(result if isinstance(result, tuple) else [result])]
+            seen.extend(v.copy() for v in values if isinstance(v, np.ndarray))
+            return result
+
+        return spy
+
+    owner = net.layers[1] if how == "instance" else type(net.layers[1])
+    if helper == "parameter":
+        owner = net.layers[3] if how == "instance" else type(net.layers[3])
+    monkeypatch.setattr(owner, helper, spied(owner))
+    by_hand(net, large())
+    expected = list(seen)
+    seen.clear()
+    in_network(net, large())
+    assert len(seen) == len(expected)
+    for got, wanted in zip(seen, expected, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
+def test_a_class_that_says_spans_cannot_override_a_pass():
+    with pytest.raises(TypeError, match=r"Half: expected forward_span .* got forward of its own"):
+
+        class Half(L.ELU, spans=True):
+            def forward(self, x, train=False):
+                return 0.5 * super().forward(x, train)
+
+
+class Sigmoid(L.Elementwise, spans=True):
+    def apply(self, x):
+        x[...] = 1 / (1 + np.exp(-x))
+
+    def apply_slope(self, dy, y):
+        dy *= y * (1 - y)
+
+
+def test_what_a_layer_keeps_is_asked_in_every_pass():
+    """A slope that changes its sign changes what LeakyReLU keeps."""
+    net = eln.Sequential([L.Linear(64, 64), L.LeakyReLU(-0.1), Sigmoid(), L.Linear(64, 3)], seed=0)
+    x = np.random.default_rng(0).normal(size=(512, 64)).astype(np.float32)
+    in_network(net, x)
+    net["leakyrelu1"].slope = 0.1
+    assert_same(in_network(net, x), by_hand(net, x))
+
+
+class Mine(L.Layer):
+    def forward(self, x, train=False):
+        return x
+
+    def backward_input(self, dy):
+        return dy
+
+
+class Fails(L.ELU, spans=True):
+    def apply(self, x):
+        raise ValueError("no")
+
+
+class FailsBack(L.ELU, spans=True):
+    def apply_slope(self, dy, y):
+        raise ValueError("no")
+
+
+@pytest.mark.parametrize("after", [[], [Mine]])
+def test_an_error_in_work_that_was_put_off_names_its_own_layer(after):
+    net = eln.Sequential([L.Conv2D(3, 4, 3), Fails(), *(kind() for kind in after)], seed=0)
+    with pytest.raises(ValueError, match=r"fails1 \(layer 2 of \d, after conv1\): no"):
+        net.forward(images())
+    net = eln.Sequential([L.Conv2D(3, 4, 3), FailsBack(), *(kind() for kind in after)], seed=0)
+    y = net.forward(images(), train=True)
+    with pytest.raises(ValueError, match=r"failsback1 \(layer 2 of \d, after conv1\): no"):
+        net.backward(y)
+
+
+def stage(name, *inputs, starts=True, learns=True):
+    return Stage(name, inputs, starts, learns)
 
 
 def test_the_turns_of_a_forward_pass():
     stages = [
         stage("conv", "input"),
-        stage("elu", "conv", keeps=True),
+        stage("elu", "conv"),
         stage("mine", "elu", starts=False),
         stage("pool", "mine"),
         stage("skip", "pool"),
         stage("add", "skip", "pool", starts=False),
     ]
     assert plan.forward(stages, looked_at=False) == (
-        Forward(0, True, ("input",)),
-        Forward(1, False, ("conv",)),
-        Forward(2, False, ("elu",)),
-        Forward(3, False, ("mine",)),  # two take it
-        Forward(4, True, ()),
-        Forward(5, False, ("pool", "skip")),
+        Forward(0, True, True, ("input",)),
+        Forward(1, True, True, ("conv",)),
+        Forward(2, False, False, ("elu",)),
+        Forward(3, True, False, ("mine",)),  # two take it
+        Forward(4, True, True, ()),
+        Forward(5, False, False, ("pool", "skip")),
     )
     assert not any(turn.donates for turn in plan.forward(stages, looked_at=True))
     with pytest.raises(ValueError, match="got conv, which nothing takes"):
@@ -349,8 +454,8 @@ def test_the_turns_of_a_backward_pass():
     ]
     assert plan.backward(stages, to_input=False) == (
         Backward(3, True, True),
-        Backward(2, True, False),
-        Backward(1, False, True),
+        Backward(2, False, True),
+        Backward(1, True, False),
     )
     assert plan.backward(stages, to_input=True)[2:] == (
         Backward(1, True, True),

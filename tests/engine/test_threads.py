@@ -134,7 +134,7 @@ class TestRun:
         with pytest.raises(FloatingPointError, match=f"in worker {min(failing)}"):
             parallel.run(work, 3, 3)
         assert set(finished) == {0, 1, 2} - failing
-        assert parallel._pool.users == 0
+        assert not parallel._pool.users
         parallel.run(lambda *span: finished.append(9), 3, 3)  # it goes on
         assert finished.count(9) == 3
 
@@ -179,25 +179,40 @@ class TestRun:
             parallel.run(lambda *span, done=done: done.append(span), 4, 2)
             assert sorted(done) == [(0, 2, 0), (2, 4, 1)]
 
-    def test_an_interrupt_while_it_waits_does_not_confuse_what_comes_next(self, monkeypatch):
+    @pytest.mark.parametrize("place", range(1, 70, 2))
+    def test_an_interrupt_at_any_place_confuses_nothing(self, place):
+        """As by Ctrl-C: after it, each run does all of its work, before it returns."""
         eln.set_num_threads(2)
-        parallel.run(lambda *span: None, 2, 2)
-        worker = parallel._pool.workers[0]
+        here = parallel.__file__
+        counted = 0
 
-        def interrupted():
-            raise KeyboardInterrupt
+        def interrupt(frame, event, argument):
+            nonlocal counted
+            # where Python looks whether a signal has come
+            counted += frame.f_code.co_filename == here and event in ("call", "c_return")
+            if counted == place:
+                sys.setprofile(None)
+                raise KeyboardInterrupt
 
-        def slow(start, stop, number):
-            time.sleep(0.05 * number)
+        def work(start, stop, worker):
+            time.sleep(0.001 * worker)
+            done[start:stop] = 1
 
-        with monkeypatch.context() as patch:
-            patch.setattr(worker, "wait", interrupted)
-            with pytest.raises(KeyboardInterrupt):
-                parallel._share_out(parallel._pool, lambda number: slow(0, 0, number), 2)
-        done = []
-        parallel.run(lambda *span: done.append(span), 4, 2)
-        assert sorted(done) == [(0, 2, 0), (2, 4, 1)]
-        assert worker.given[0] == worker.done[0]
+        done = np.zeros(4)
+        sys.setprofile(interrupt)
+        try:
+            parallel.run(work, 4, 2)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.setprofile(None)
+        for _ in range(3):
+            done = np.zeros(4)
+            parallel.run(work, 4, 2)
+            assert done.all()
+        eln.set_num_threads(2)  # does not wait for ever
+        assert not parallel._pool.users
+        assert all(worker.end.qsize() == 0 for worker in parallel._pool.workers)
 
 
 def blas_threads():
@@ -211,9 +226,9 @@ class TestBlas:
             before = blas_threads()
             assert set(before) <= {2}
             inside = []
-            with parallel.single_threaded_blas:
+            with parallel.single_threaded_blas():
                 inside += blas_threads()
-                with parallel.single_threaded_blas:
+                with parallel.single_threaded_blas():
                     inside += blas_threads()
                 inside += blas_threads()
             assert set(inside) <= {1}
@@ -225,7 +240,7 @@ class TestBlas:
             with pytest.raises(ValueError, match="expected x"):
                 build().forward(np.ones((2, 3, 4, 5), np.float32))
             assert blas_threads() == before
-        assert parallel._pool.users == 0
+        assert not parallel._pool.users
 
     @pytest.mark.parametrize("first", ["main", "other"])
     def test_of_two_threads_the_last_restores(self, first):
@@ -235,7 +250,7 @@ class TestBlas:
             entered, leave, left = threading.Event(), threading.Event(), threading.Event()
 
             def other():
-                with parallel.single_threaded_blas:
+                with parallel.single_threaded_blas():
                     entered.set()
                     leave.wait(30)
                 left.set()
@@ -246,7 +261,7 @@ class TestBlas:
             if first == "other":
                 thread.start()
                 entered.wait(30)
-            with parallel.single_threaded_blas:
+            with parallel.single_threaded_blas():
                 if first == "main":
                     thread.start()
                     entered.wait(30)
@@ -264,13 +279,13 @@ class TestBlas:
             thread.join()
 
     def test_in_another_thread_than_the_first(self):
-        with parallel.single_threaded_blas:
+        with parallel.single_threaded_blas():
             pass
         seen = []
         with threadpoolctl.threadpool_limits(2, user_api="blas"):
 
             def other():
-                with parallel.single_threaded_blas:
+                with parallel.single_threaded_blas():
                     seen.extend(blas_threads())
 
             thread = threading.Thread(target=other)
@@ -379,15 +394,15 @@ class TestFork:
             def set_num_threads(self, threads):
                 restored.append(threads)
 
-        for users in (0, 1):
+        for users in (set(), {1}):
             pool = parallel._Pool(3)
             pool.users, pool.shared, pool.workers = users, [(Library(), 2)], [object()]
             monkeypatch.setattr(parallel, "_pool", pool)
             parallel._after_fork()
             child = parallel._pool
             assert child is not pool
-            assert (child.threads, child.users, child.workers) == (3, 0, [])
-            assert restored == [2] * users
+            assert (child.threads, child.users, child.workers) == (3, set(), [])
+            assert restored == [2] * len(users)
 
     @pytest.mark.jit
     @pytest.mark.skipif(
