@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from elunet.kernels.activations import elu, elu_backward, log_softmax, softmax
+from elunet.kernels.activations import _polynomial, elu, elu_backward, log_softmax, softmax
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 ALPHAS = pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0, 5.0])
@@ -87,6 +87,13 @@ def test_elu_backward_at_the_ends(dtype):
     dx = np.ones_like(y)
     elu_backward(dx, y, dtype(2))
     np.testing.assert_array_equal(dx, np.array([2, 2, 1, 0, np.nan], dtype))
+
+
+@pytest.mark.parametrize(("terms", "error"), [(6, 2e-8), (11, 1e-16)])
+def test_the_polynomial(terms, error):
+    r = np.linspace(-math.log(2) / 2, math.log(2) / 2, 1001)
+    e_r_minus_1 = np.polynomial.Polynomial([0, *_polynomial(terms)])(r.astype(np.longdouble))
+    assert np.abs(e_r_minus_1 - np.expm1(r.astype(np.longdouble))).max() < error
 
 
 def plain_log_softmax(x):
