@@ -48,6 +48,7 @@ def warmup(dtype: type = np.float32) -> None:
         Conv2D(3, 16, 3, algorithm="im2col"),
         Conv2D(16, 4, 3, algorithm="im2col"),
         Conv2D(4, 4, 3, algorithm="winograd"),
+        Conv2D(4, 4, 2, algorithm="winograd"),
         ELU(),
         BatchNorm(4),
         MaxPool2D(),

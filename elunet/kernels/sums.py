@@ -44,7 +44,9 @@ def add_to_rows(x: Array, row: Array) -> None:
     long, together = _long_rows(rows, columns)
     if long:
         repeated = np.empty((together, columns), row.dtype)
-        repeated[:] = row
+        for n in range(together):
+            for c in range(columns):
+                repeated[n, c] = row[c]
         numbers, many = repeated.reshape(-1), x[: long * together].reshape(long, -1)
         for n in range(long):
             for k in range(numbers.size):

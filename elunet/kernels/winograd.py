@@ -318,6 +318,33 @@ def _combine(builder: Any, factors: Sequence[float], vectors: Sequence[Any]) -> 
 
 
 @jit
+def transform(source: Array, matrix: Any, start: int, stop: int, target: Array) -> None:
+    """Write ``target[(p, q), k] = sum over u, v of matrix[p, u] matrix[q, v] source[(u, v), k]``.
+
+    Parameters
+    ----------
+    source : C-contiguous array of shape (columns^2, n)
+    matrix : Matrix of shape (rows, columns)
+    start, stop : int
+        Vectors of LANES numbers k, from the first to the one after the last.
+    target : C-contiguous array of shape (rows^2, n)
+    """
+    rows, columns = sides(matrix)
+    numbers = source.shape[1]
+    x, y = source.reshape(-1), target.reshape(-1)
+    half = np.empty(rows * columns * LANES, source.dtype)
+    line = columns * LANES
+    for block in range(start, stop):
+        k = max(min(block * LANES, numbers - LANES), 0)  # the last may overlap the one before
+        for v in range(columns):
+            place, step = v * numbers + k, columns * numbers
+            gather(matrix, x, place, step, 0, columns, half, v * LANES, line, numbers)
+        for p in range(rows):
+            goal = p * rows * numbers + k
+            gather(matrix, half, p * line, LANES, 0, columns, y, goal, numbers, numbers)
+
+
+@jit
 def gather_tiles(
     x: Array, matrix: Any, step: int, top: int, left: int, grid: tuple[int, int], tiles: Array
 ) -> None:

@@ -12,8 +12,9 @@ from __future__ import annotations
 import numpy as np
 
 from elunet._types import Array
+from elunet.kernels.lanes import LANES
 from elunet.kernels.sums import add_rows
-from elunet.kernels.winograd import Matrix, gather_tiles, matrices, scatter_tiles
+from elunet.kernels.winograd import Matrix, gather_tiles, matrices, scatter_tiles, transform
 from elunet.layers._windows import Windows
 from elunet.layers.spans import (
     Queue,
@@ -27,24 +28,25 @@ from elunet.layers.spans import (
     workers_for,
 )
 
-CHANNELS = 16  # in and out, at least: as many as a vector has numbers
-TILES = 64  # that share one transformed kernel, at least
 MEMORY = 1 << 21  # bytes of tiles that are taken at a time, at least
 SIDE = 4  # outputs of a tile, in each direction
 PAGE, LINE = 1024, 16  # float32 numbers of a memory page and of a line of the cache
 KERNELS = ((2, 2), (3, 3))
+LEAST = {(2, 2): (16, 32), (3, 3): (16, 16)}  # channels, and tiles, from which on it is faster
 
 
 def pays(windows: Windows) -> bool:
     """Return whether this way is faster than im2col, as far as measured.
 
-    Transforms cost by the channel, what they save is products of channels: so it takes some. And it
-    takes many tiles to one kernel, whose own transform costs the same for few.
+    Transforms cost by the channel, what they save is products of channels: so it takes some. The
+    products of a 2x2 kernel shrink less than those of a 3x3 one. And it takes some tiles to one
+    kernel, whose own transform costs the same for few.
     """
     if windows.kernel not in KERNELS or windows.stride != 1 or min(windows.out) < SIDE:
         return False
+    channels, least = LEAST[windows.kernel]
     tiles = windows.images * (windows.out[0] // SIDE) * (windows.out[1] // SIDE)
-    return min(windows.in_channels, windows.out_channels) >= CHANNELS and tiles >= TILES
+    return min(windows.in_channels, windows.out_channels) >= channels and tiles >= least
 
 
 class Winograd:
@@ -61,10 +63,13 @@ class Winograd:
         self.A, self.B = Matrix(A), Matrix(B)
         self.A_T, self.B_T = Matrix(A.T), Matrix(B.T)
         self.points = len(A)
-        self.G = np.kron(G, G).astype(dtype)  # both axes of a kernel at once
-        self.places = len(self.G)
+        self.G, self.G_T = Matrix(G), Matrix(G.T)
+        self.places = len(A) ** 2
         self.grid = (-(-windows.out[0] // self.side), -(-windows.out[1] // self.side))
         self.workers = workers_for(windows.images, windows.cost, threads)
+        # With fewer images than threads, these share the places, whose products are independent.
+        idle = self.workers < threads
+        self.hands = workers_for(self.places, windows.cost, threads) if idle else 1
         share = -(-windows.images // self.workers)
         # The transformed kernel is read once for each block of tiles, so blocks grow with it.
         per_tile = (windows.in_channels + windows.out_channels) * self.places * dtype.itemsize
@@ -75,12 +80,14 @@ class Winograd:
     def kernel(self, W: Array) -> Array:
         """Return ``U = G W G^T``, for each place in a tile a matrix (C_in, C_out)."""
         U = empty((self.places, *W.shape[2:]), self.dtype)
-        flat = W.reshape(self.G.shape[1], -1)
+        flat = np.ascontiguousarray(W).reshape(W.shape[0] * W.shape[1], -1)
+        target = U.reshape(self.places, -1)
+        blocks = -(-flat.shape[1] // LANES)
 
         def work(start: int, stop: int, worker: int) -> None:
-            np.matmul(self.G[start:stop], flat, out=U[start:stop].reshape(stop - start, -1))
+            transform(flat, self.G, start, stop, target)
 
-        run(work, self.places, self.workers, cost=U.size)
+        run(work, blocks, workers_for(blocks, U.size), cost=U.size)
         return U
 
     def transposed_kernel(self, W: Array) -> Array:
@@ -91,7 +98,7 @@ class Winograd:
         """Write ``y = A^T (V U) A + b``, with V = B x B^T."""
         V, M = self._scratch(len(x))
         self._gather_inputs(x, V)
-        np.matmul(V.rows, kernel, out=M.rows)
+        self._multiply(V.rows, kernel, M.rows)
         y[...] = 0 if b is None else b
         scatter_tiles(M.numbers, self.A_T, self.side, 0, 0, self.grid, y)
 
@@ -112,7 +119,7 @@ class Winograd:
         """Write ``dx = B^T (dM U^T) B``, tiles added up where they overlap."""
         dV, dM = self._scratch(len(dy))
         gather_tiles(dy, self.A, self.side, 0, 0, self.grid, dM.numbers)
-        np.matmul(dM.rows, kernel, out=dV.rows)
+        self._multiply(dM.rows, kernel, dV.rows)
         dx[...] = 0
         top, left = self.windows.top, self.windows.left
         scatter_tiles(dV.numbers, self.B_T, self.side, top, left, self.grid, dx)
@@ -125,16 +132,27 @@ class Winograd:
     def total(self, sums: list[Sum]) -> Array:
         """Return ``dW = G^T dU G`` as a matrix.
 
-        Each worker multiplies its own sum, which is large where the product is small.
+        Each worker transforms its own sum, which is large where the result is small.
         """
-        shares = empty((len(sums), self.G.shape[1], sums[0].array[0].size), self.dtype)
+        shares = empty((len(sums), self.G.rows.shape[1] ** 2, sums[0].array[0].size), self.dtype)
 
         def work(start: int, stop: int, worker: int) -> None:
             dU = sums[worker].value().reshape(self.places, -1)
-            np.matmul(self.G.T, dU, out=shares[worker])
+            transform(dU, self.G_T, 0, -(-dU.shape[1] // LANES), shares[worker])
 
         run(work, len(sums), len(sums))
         return np.asarray(shares.sum(axis=0))
+
+    def _multiply(self, tiles: Array, kernel: Array, results: Array) -> None:
+        """Write the product of each place."""
+        if self.hands == 1:
+            np.matmul(tiles, kernel, out=results)
+            return
+
+        def work(start: int, stop: int, worker: int) -> None:
+            np.matmul(tiles[start:stop], kernel[start:stop], out=results[start:stop])
+
+        run(work, self.places, self.hands)
 
     def _gather_inputs(self, x: Array, V: _Tiles) -> None:
         top, left = self.windows.top, self.windows.left

@@ -47,9 +47,9 @@ class Conv2D(Weighted, spans=True):
     seed : int, SeedSequence, Generator or None, optional
     algorithm : "auto", "im2col" or "winograd", default "auto"
         How float32 is computed; float64 always takes im2col. "winograd" is for 2x2 and 3x3 kernels
-        at stride 1, and "auto" takes it where it is faster: with many channels, and enough images
-        in a batch. It rounds three to five times as coarsely as im2col (relative error about 1e-6
-        instead of 3e-7).
+        at stride 1, and "auto" takes it where it is faster: from 16 or 32 channels on, unless the
+        images are few and small. It rounds three to five times as coarsely as im2col (relative
+        error about 1e-6 instead of 3e-7).
 
     Raises
     ------

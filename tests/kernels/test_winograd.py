@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elunet.kernels.winograd import Matrix, gather_tiles, matrices, scatter_tiles
+from elunet.kernels.lanes import LANES
+from elunet.kernels.winograd import Matrix, gather_tiles, matrices, scatter_tiles, transform
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 SIZES = pytest.mark.parametrize(("outputs", "kernel"), [(2, 2), (4, 2), (2, 3), (4, 3), (3, 3)])
@@ -58,6 +59,24 @@ def test_gather_tiles(dtype, case, seed):
     tiles = memory[:, :size].reshape(points, points, shape[0], *grid, shape[3])
     expected = plain_tiles(x, matrix, step, top, left, grid)
     np.testing.assert_allclose(tiles, expected, rtol=0, atol=2e-5 if dtype == np.float32 else 1e-12)
+
+
+@DTYPES
+@pytest.mark.parametrize("numbers", [1, 15, 16, 17, 40])
+@pytest.mark.parametrize("shape", [(3, 6), (6, 3), (5, 2), (2, 5)])
+def test_transform(dtype, numbers, shape):
+    columns, rows = shape
+    matrix = matrices(max(shape) - min(shape) + 1, min(shape))[2]
+    matrix = matrix if matrix.shape == (rows, columns) else matrix.T
+    source = np.random.default_rng(0).normal(size=(columns**2, numbers)).astype(dtype)
+    target = np.full((rows**2, numbers), np.nan, dtype)
+    blocks = -(-numbers // LANES)
+    for block in reversed(range(blocks)):
+        transform(source, Matrix(matrix), block, block + 1, target)
+    expected = np.kron(matrix, matrix) @ source
+    np.testing.assert_allclose(
+        target, expected, rtol=0, atol=1e-5 if dtype == np.float32 else 1e-12
+    )
 
 
 @given(case=cases(), seed=st.integers(0, 99))

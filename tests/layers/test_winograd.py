@@ -91,14 +91,19 @@ def test_float64_takes_the_exact_way():
         ((64, 64, 3), 16, 4, True),
         ((240, 260, 2), 8, 16, True),
         ((240, 260, 2), 4, 64, True),
-        ((192, 240, 3), 16, 3, False),
-        ((240, 260, 2), 4, 63, False),
+        ((192, 240, 3), 16, 1, True),
+        ((16, 24, 3), 16, 1, True),
+        ((192, 240, 3), 12, 1, False),
+        ((240, 260, 2), 4, 32, True),
+        ((240, 260, 2), 4, 31, False),
+        ((16, 32, 2), 16, 2, True),
+        ((15, 32, 2), 16, 2, False),
         ((192, 240, 3, 2), 16, 4, False),
         ((192, 192, 1), 16, 4, False),
         ((192, 240, (3, 2)), 16, 4, False),
         ((3, 192, 3), 16, 4, False),
         ((192, 16, 3), 16, 4, True),
-        ((192, 8, 3), 16, 4, False),
+        ((192, 15, 3), 16, 4, False),
         ((192, 240, 3), 3, 400, False),
     ],
 )
@@ -117,7 +122,7 @@ def test_many_blocks(monkeypatch):
     dy = rng.normal(size=(9, 6, 9, 7))
     expected = passes(fast, x, dy)
     for tiles in (1, 13, 1000):
-        monkeypatch.setattr(_winograd, "TILES", tiles)
+        monkeypatch.setattr(_winograd, "MEMORY", tiles * 12 * 36 * 4)
         conv2d._made.cache_clear()
         for name, got in passes(twins(5, 7, 3)[0], x, dy).items():
             limit = ROUNDING * np.abs(expected[name]).max()
@@ -140,6 +145,28 @@ def test_rounding_at_typical_sizes(channels, kernel, side):
     for name, got in passes(fast, x, dy).items():
         theirs = error(coarse[name], exact[name])
         assert error(got, exact[name]) < max(2e-6, 2 * theirs), name
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_one_image_on_several_threads(threads):
+    """Where there are fewer images than threads, these share what is done for each place."""
+    rng = np.random.default_rng(0)
+    before = eln.get_num_threads()
+    eln.set_num_threads(threads)
+    try:
+        fast, plain = twins(20, 37, 3)
+        x, dy = rng.normal(size=(1, 20, 20, 20)), rng.normal(size=(1, 20, 20, 37))
+        x = x.astype(np.float32)
+        exact = passes(plain, x.astype(np.float64), dy)
+        by_hand = passes(fast, x, dy)
+        for name, got in by_hand.items():
+            limit = ROUNDING * max(1.0, np.abs(exact[name]).max())
+            np.testing.assert_allclose(got, exact[name], rtol=0, atol=limit)
+        net = eln.Sequential([fast, ELU()], seed=0)
+        y = net.forward(x, train=True)
+        np.testing.assert_array_equal(y, ELU().forward(by_hand["y"]))
+    finally:
+        eln.set_num_threads(before)
 
 
 def test_what_a_user_was_given_never_changes():
