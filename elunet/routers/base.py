@@ -142,7 +142,7 @@ class Router:
         """Return the matrix of W's shape through which a weighted layer sends down; None for W.
 
         The walk may ask before the signal is there. Whoever asks again before the next `begin` has
-        to get the same matrix.
+        to get the same matrix: an array of its own for each layer, not written to during the walk.
         """
         return None
 
