@@ -53,15 +53,12 @@ def new_sums(workers: int, shape: Shape, dtype: npt.DTypeLike, several: bool) ->
     return [Sum(array, several) for array in empty((workers, *shape), dtype)]
 
 
-def total(sums: Sequence[Sum], out: Array | None = None) -> Array:
-    """Return the sum of the workers' sums, in `out` if it is given."""
+def total(sums: Sequence[Sum]) -> Array:
+    """Return the sum of the workers' sums."""
     first = sums[0].value()
-    if out is None:
-        out = first if len(sums) == 1 else empty(first.shape, first.dtype)
     if len(sums) == 1:
-        if out is not first:
-            out[...] = first
-        return out
+        return first
+    out = empty(first.shape, first.dtype)
     np.add(first, sums[1].value(), out=out)
     for part in sums[2:]:
         out += part.value()

@@ -590,6 +590,18 @@ def test_the_last_pieces_are_shared_out_evenly(threads):
     ]
 
 
+def test_whose_last_piece_failed_is_known():
+    def fail(*span):
+        raise MemoryError("no room")
+
+    line = queue.Queue()
+    for line.owner, work in (("first", lambda *span: None), ("second", fail)):
+        line.add_last(work, 4, 1.0, 1)
+    with pytest.raises(MemoryError, match="no room"):
+        line.finish()
+    assert line.failed == "second"
+
+
 def test_work_that_needs_more_than_its_own_items_waits():
     done = []
     line = queue.Queue()
