@@ -67,9 +67,6 @@ class Split(NamedTuple):
     block: int = 0
 
 
-ANY = Split()
-
-
 def even(share: int, most: int) -> int:
     """Return the size of blocks, of at most so many images, that split a share evenly."""
     blocks = -(-share // max(most, 1))
@@ -204,7 +201,7 @@ class SpanLayer(Layer):
 
     def split(self, x_shape: Shape, dtype: np.dtype[Any]) -> Split:
         """Return how to split a batch; it may depend on the layer's own shapes only."""
-        return ANY
+        return Split()
 
     # The passes, run at once.
 
