@@ -120,6 +120,29 @@ def stream(seed: int, *purpose: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
+def moved(value: Array, rng: np.random.Generator) -> Array:
+    """Return another array nearby: with noise added, so that zeros and equal values move too.
+
+    Positive arrays stay positive.
+    """
+    if value.size and np.all(value > 0):
+        return np.asarray(value * np.exp(rng.uniform(-0.2, 0.2, value.shape)), value.dtype)
+    scale = float(np.max(np.abs(value), initial=0.0)) or 1.0
+    return np.asarray(value + 0.2 * scale * rng.uniform(-1, 1, value.shape), value.dtype)
+
+
+def only_while(symbol: str, value: Array) -> str:
+    """Say what is special about a value ("gamma is 1"), "" if nothing is."""
+    flat = np.asarray(value).reshape(-1)
+    if np.all(flat == flat[0]):
+        if flat[0] in (0.0, 1.0, -1.0):
+            return f"{symbol} is {flat[0]:g}"
+        return f"all entries of {symbol} are equal" if flat.size > 1 else ""
+    if np.all((flat == 0.0) | (flat == 1.0)):
+        return f"{symbol} holds only 0 and 1"
+    return ""
+
+
 @dataclass(frozen=True)
 class Settings:
     """How a check is done; see check_layer for the meaning."""

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from elunet._types import Array
-from elunet.testing._contents import Randomness, name_of
+from elunet.testing._calls import name_of
 from elunet.testing._diagnose import batch_factor
 from elunet.testing._differences import Settings, Target, compare_gradient, first_index, real
 from elunet.testing._report import CheckResult, GradientCheckError, conclude
+from elunet.testing._snapshot import Randomness
 
 
 def check_functions(
@@ -83,7 +84,7 @@ def check_functions(
     name = f"{name_of(forward)} and {name_of(backward)}"
     symbols = _argument_names(forward, len(args))
     values = {i: real(args[i], f"check_functions: {symbols[i]}") for i in places}
-    randomness = Randomness({})
+    randomness = Randomness()
 
     def run(changed: dict[int, Array]) -> tuple[Array, Any, list[Any]]:
         randomness.restore()

@@ -1,8 +1,9 @@
-"""A layer's gradients: entry by entry at one x, and along one direction at another.
+"""A layer's gradients: entry by entry at the given values, and along one direction at others.
 
 Each gradient is compared with differences of further forward passes. If it is wrong, a closer look
-finds the cause. If it is right, it is checked again after x and the parameters have changed: a
-value that a layer kept for too long is right only where it was computed.
+finds the cause. If it is right, it is checked again after x and the parameters have moved: zeros,
+ones and equal values hide faults, and a value that a layer kept for too long is right only where it
+was computed.
 """
 
 from __future__ import annotations
@@ -14,12 +15,19 @@ from collections.abc import Callable
 import numpy as np
 
 from elunet._types import Array
-from elunet.testing._contents import Parameter
 from elunet.testing._diagnose import Factor, batch_factor
-from elunet.testing._differences import Probe, Settings, Target, compare_gradient
+from elunet.testing._differences import (
+    Probe,
+    Settings,
+    Target,
+    compare_gradient,
+    moved,
+    only_while,
+)
 from elunet.testing._report import Row
 from elunet.testing._runner import Runner, Sample
-from elunet.testing._side_effects import moved, same
+from elunet.testing._side_effects import elsewhere, same
+from elunet.testing._values import Value
 
 
 def rows_of(run: Runner, sample: Sample, settings: Settings) -> list[Row]:
@@ -36,73 +44,108 @@ def rows_of(run: Runner, sample: Sample, settings: Settings) -> list[Row]:
 def check_elsewhere(run: Runner, sample: Sample, settings: Settings) -> None:
     """Check the gradients along a random direction, for another x and other parameters."""
     rng = settings.rng(5)
-    inputs = moved(run.inputs)
-    _check_there(run, sample, inputs, settings, rng, "at another x", "what an earlier forward kept")
-    if not sample.parameters:
+    inputs = elsewhere(run.inputs)
+    there = _Elsewhere(run, settings, rng)
+    there.check(inputs, "at another x", "backward uses what an earlier forward kept")
+    if not sample.values:
         return
-    kept = "something made from earlier parameters (a copy? a transpose?)"
-    others = moved([parameter.value for parameter in sample.parameters])
+    originals = [value.work.copy() for value in sample.values]
+    others = [moved(original, rng) for original in originals]
+    kept = "backward uses something made from earlier parameters (a copy? a transpose?)"
     try:
-        for parameter, value in zip(sample.parameters, others, strict=True):
-            parameter.set(value)
+        for value, other in zip(sample.values, others, strict=True):
+            value.replace(other)
         where = "after the parameters were replaced by other arrays"
-        _check_there(run, sample, inputs, settings, rng, where, kept)
-        for value in others:
-            value *= 1.05
+        there.check(inputs, where, kept, originals)
+        for value, other in zip(sample.values, others, strict=True):
+            other[...] = moved(other, rng)
+            value.replace(other)
         where = "after the parameters were changed in place, as by an optimizer"
-        _check_there(run, sample, inputs, settings, rng, where, kept)
+        there.check(inputs, where, kept, originals)
     finally:
-        for parameter in sample.parameters:
-            parameter.set(parameter.value)
+        for value, original in zip(sample.values, originals, strict=True):
+            value.set(original)
 
 
-def _check_there(
-    run: Runner,
-    sample: Sample,
-    inputs: list[Array],
-    settings: Settings,
-    rng: np.random.Generator,
-    where: str,
-    kept: str,
-) -> None:
-    """Take a sample with the current parameters, and compare it along one direction."""
-    if hasattr(run.layer, "zero_grad"):
-        run.layer.zero_grad()
-    added = [_is_added_up(run, parameter) for parameter in sample.parameters]
-    y = run.forward([value.copy() for value in inputs]).copy()
-    dy = rng.standard_normal(y.shape)
-    dxs = [np.array(dx, dtype=np.float64) for dx in run.backward(dy.copy())]
-    gradients = [np.array(p.gradient(), dtype=np.float64) for p in sample.parameters]
-    there = Sample(y, dy, dxs, sample.parameters, gradients)
-    skipped = [False] * len(inputs) + added
-    for target, skip in zip(targets_of(run, there, inputs), skipped, strict=True):
-        if skip or target.analytic.shape != target.value.shape:
-            continue
-        place = Probe(target, dy, settings).search(rng)
-        if place is not None:
-            index = list(map(int, np.unravel_index(place, target.value.shape)))
-            raise run.error(
-                f"{target.array} is right at first, but wrong {where}, as at {index}: backward "
-                f"uses {kept}",
-                target.array,
-            )
+class _Elsewhere:
+    """Compares gradients along one direction, at other inputs and parameters."""
 
+    def __init__(self, run: Runner, settings: Settings, rng: np.random.Generator) -> None:
+        self.run, self.settings, self.rng = run, settings, rng
 
-def _is_added_up(run: Runner, parameter: Parameter) -> bool:
-    """Whether this gradient is not 0 although the layer's zero_grad was called."""
-    return hasattr(run.layer, "zero_grad") and bool(np.any(parameter.gradient()))
+    def check(
+        self,
+        inputs: list[Array],
+        where: str,
+        kept: str,
+        originals: list[Array] | None = None,
+    ) -> None:
+        """Raise an error if a gradient is wrong here.
+
+        `originals` are the parameters' given values: whichever hides the fault is named.
+        """
+        found = self._wrong(inputs)
+        if found is None:
+            return
+        target, index, row = found
+        name = target.array
+        special = self._special(inputs, name, originals) if originals else ""
+        if special:
+            cause = f": {row.cause}" if row and row.cause else ""
+            text = f"{name} is right only while {special}{cause}"
+        else:
+            text = f"{name} is right at first, but wrong {where}, as at {index}: {kept}"
+        raise self.run.error(text, name)
+
+    def _sample(self, inputs: list[Array]) -> Sample:
+        run = self.run
+        run.clear()
+        y = run.forward([value.copy() for value in inputs]).copy()
+        dy = run.draw_dy(self.rng, y)
+        dxs = [np.array(dx, dtype=np.float64) for dx in run.backward(dy.copy())]
+        return Sample(y, dy, dxs, run.values, [run.gradient(value) for value in run.values])
+
+    def _wrong(self, inputs: list[Array]) -> tuple[Target, list[int], Row | None] | None:
+        """Return the first target that is wrong, with an entry and the full comparison."""
+        sample = self._sample(inputs)
+        for target in targets_of(self.run, sample, inputs):
+            if target.analytic.shape != target.value.shape:
+                continue
+            place = Probe(target, sample.dy, self.settings).search(self.rng)
+            if place is not None:
+                few = dataclasses.replace(self.settings, skip_kinks=True)
+                row = compare_gradient(self.run.name, target, sample.dy, few)
+                index = list(map(int, np.unravel_index(place, target.value.shape)))
+                return target, index, row
+        return None
+
+    def _special(self, inputs: list[Array], name: str, originals: list[Array]) -> str:
+        """Say which parameter's given value hides the fault of this gradient, "" if none does."""
+        now = [value.content for value in self.run.values]
+        for value, original, other in zip(self.run.values, originals, now, strict=True):
+            words = only_while(value.symbol, original)
+            if not words:
+                continue
+            value.set(original)
+            found = self._wrong(inputs)
+            value.set(other)
+            if found is None or found[0].array != name:
+                return words
+        return ""
 
 
 def targets_of(run: Runner, sample: Sample, inputs: list[Array]) -> list[Target]:
     """Return what is to be compared, dx first, with the current parameters."""
     targets = []
     for place, (label, value, dx) in enumerate(zip(run.labels, inputs, sample.dxs, strict=True)):
+        if place in run.left_alone:
+            continue
         factors = _input_factors(run, value, sample.y)
         output = _with_input(run, inputs, place)
         targets.append(Target(f"d{label}", label, value, dx, output, factors))
-    factors = _parameter_factors(sample.y)
-    for parameter, gradient in zip(sample.parameters, sample.gradients, strict=True):
-        value = parameter.locations[0].get()
+    factors = _parameter_factors(run, sample.y)
+    for parameter, gradient in zip(sample.values, sample.gradients, strict=True):
+        value = parameter.content
         output = _with_parameter(run, inputs, parameter, value)
         name, symbol = parameter.name, parameter.symbol
         targets.append(Target(name, symbol, value, gradient, output, factors, is_input=False))
@@ -119,19 +162,26 @@ def _with_input(run: Runner, inputs: list[Array], place: int) -> Callable[[Array
 
 
 def _with_parameter(
-    run: Runner, inputs: list[Array], parameter: Parameter, value: Array
+    run: Runner, inputs: list[Array], parameter: Value, value: Array
 ) -> Callable[[Array], Array]:
     def output(v: Array) -> Array:
-        parameter.set(v)
+        array = parameter.places[0].get()
+        if not isinstance(array, np.ndarray):
+            array = parameter.work
+        array[...] = v
+        parameter.replace(array)
         try:
             return run.forward([other.copy() for other in inputs]).copy()
         finally:
-            parameter.set(value)
+            array[...] = value
+            parameter.replace(array)
 
     return output
 
 
 def _input_factors(run: Runner, x: Array, y: Array) -> list[Factor]:
+    if run.is_loss:
+        return _batch(run, x)
     factors = []
     area = next(
         (
@@ -165,11 +215,37 @@ def _input_factors(run: Runner, x: Array, y: Array) -> list[Factor]:
     return factors
 
 
-def _parameter_factors(y: Array) -> list[Factor]:
+def _batch(run: Runner, x: Array) -> list[Factor]:
+    return [batch_factor(x.shape[run.options.batch_axis])] if x.ndim > 1 else []
+
+
+def _parameter_factors(run: Runner, y: Array) -> list[Factor]:
+    if run.is_loss:
+        return _batch(run, run.inputs[0])
     if y.ndim < 2:
         return []
-    count, positions = len(y), math.prod(y.shape[1:-1])
-    factors = [batch_factor(count)]
+    axis = run.options.batch_axis
+    count, positions = y.shape[axis], math.prod(y.shape[1:-1])
+    course = "if your course divides by it in the layer, pass averaged=True"
+    factors = [
+        Factor(
+            count,
+            f"multiplied by the batch size {count}",
+            f"averaged over the batch of {count} instead of summed (the mean over the batch is in "
+            f"dy, it comes from the loss; {course})",
+        )
+    ]
+    columns = y.shape[-1]
+    if y.ndim == 2 and axis == 0 and run.inputs[0].shape[-1:] == (columns,) and columns != count:
+        text = f"the {columns} columns"
+        factors.append(
+            Factor(
+                columns,
+                f"multiplied by the number of {text}",
+                f"averaged over {text}: if the columns are examples and your course divides by "
+                "their number in the layer, pass batch_axis=1, averaged=True",
+            )
+        )
     for number, what in (
         (positions, f"the {positions} positions of an image"),
         (count * positions, f"the batch and its positions ({count} x {positions})"),
@@ -194,9 +270,12 @@ def _look_closer(
     if np.any(y != sample.y) and np.array_equal(y, y.astype(np.float32)):
         cause = "forward rounds to float32 inside, too coarse for differences"
         return [row if row.ok else dataclasses.replace(row, cause=cause) for row in rows]
+    if run.is_loss:
+        return rows
+    run.clear()
     run.forward(run.copies())
     doubled = run.backward(2 * sample.dy)
-    doubled += [np.asarray(parameter.gradient()) for parameter in sample.parameters]
+    doubled += [run.gradient(value) for value in sample.values]
     closer = []
     analytic = [*sample.dxs, *sample.gradients]
     for row, once, twice in zip(rows, analytic, doubled, strict=True):

@@ -8,14 +8,21 @@ if the layer has them, the two halves of backward, compared with the whole.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from elunet.testing._contents import Snapshot, is_layer, parts_of
+import numpy as np
+import numpy.typing as npt
+
+from elunet.testing._calls import BACKWARD, FORWARD, method_of
 from elunet.testing._differences import Settings, real
 from elunet.testing._gradients import check_elsewhere, rows_of
 from elunet.testing._report import CheckResult, conclude
-from elunet.testing._runner import Runner
+from elunet.testing._runner import Options, Runner
 from elunet.testing._side_effects import check_backward, check_forward, check_halves
+from elunet.testing._snapshot import Snapshot
+from elunet.testing._unseen import check_unseen
+from elunet.testing._values import Given
 
 
 def check_layer(
@@ -24,6 +31,13 @@ def check_layer(
     train: bool = True,
     seed: int = 0,
     *,
+    gradients: Given | None = None,
+    batch_axis: int = 0,
+    averaged: bool = False,
+    l2: float | Mapping[str, float] = 0.0,
+    state: Sequence[str] = (),
+    dtype: npt.DTypeLike = np.float64,
+    learning_rate: float = 0.1,
     eps: float = 1e-6,
     rtol: float = 1e-5,
     atol: float = 1e-7,
@@ -103,26 +117,56 @@ def check_layer(
     settings = Settings(eps, rtol, atol, entries, skip_kinks, seed).validated("check_layer")
     if isinstance(layer, type):
         raise TypeError(f"check_layer: expected a layer, got the class {layer.__name__}: call it")
-    if not is_layer(layer):
+    if method_of(layer, FORWARD) is None or method_of(layer, BACKWARD) is None:
         raise TypeError(
             "check_layer: expected an object with forward(x) and backward(dy), got "
             f"{type(layer).__name__} (for functions there is check_functions)"
         )
+    options = Options(
+        dict(gradients or {}), batch_axis, averaged, l2, tuple(state), dtype, learning_rate
+    )
     many = isinstance(x, tuple)
     given = list(x) if many else [x]
     labels = [f"x[{i}]" for i in range(len(given))] if many else ["x"]
     inputs = [
-        real(item, f"check_layer: {label}") for item, label in zip(given, labels, strict=True)
+        real(item, f"check_layer: {label}").astype(dtype)
+        for item, label in zip(given, labels, strict=True)
     ]
-    parts = parts_of(layer)
-    snapshot = Snapshot(parts)
+    snapshot = Snapshot(layer)
     try:
-        run = Runner(layer, parts, inputs, labels, many, train)
+        run = Runner(layer, inputs, labels, many, train, options)
+        leave_integers(run, given)
         y = check_forward(run)
-        sample = check_backward(run, y, settings.rng(0).standard_normal(y.shape))
-        result = conclude(run.name, rows_of(run, sample, settings), run.notes)
+        sample = check_backward(run, y, run.draw_dy(settings.rng(0), y))
+        rows = rows_of(run, sample, settings)
+        conclude(run.name, rows)
+        check_unseen(run, sample)
         check_elsewhere(run, sample, settings)
         check_halves(run, sample, settings.rng(2))
-        return result
+        return conclude(run.name, rows, run.notes)
     finally:
         snapshot.restore()
+
+
+def leave_integers(run: Runner, given: list[Any]) -> None:
+    """Leave integer inputs as they are where forward does not take them as floats."""
+    whole = [i for i, item in enumerate(given) if np.asarray(item).dtype.kind in "iu"]
+    if not whole:
+        return
+    try:
+        run.forward(run.copies())
+    except (IndexError, TypeError, ValueError):
+        floats = list(run.inputs)
+        for i in whole:
+            run.inputs[i] = np.array(given[i])
+        try:
+            run.forward(run.copies())
+        except Exception:
+            run.inputs[:] = floats
+            return
+        run.left_alone = set(whole)
+        for i in whole:
+            run.note(
+                f"{run.labels[i]} holds integers that forward takes as they are (indices?): only "
+                "the rest was checked"
+            )

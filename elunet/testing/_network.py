@@ -7,33 +7,41 @@ the error says between which layers that happens.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from elunet._types import Array
-from elunet.testing._contents import (
-    Frozen,
-    Snapshot,
-    flags,
-    name_of,
-    named_in_float64,
-    parts_of,
-)
+from elunet.testing._calls import name_of
 from elunet.testing._diagnose import Factor, batch_factor
 from elunet.testing._differences import Settings, Target, compare_gradient, first_index, real
+from elunet.testing._gradients import check_elsewhere, rows_of
 from elunet.testing._report import CheckResult, GradientCheckError, Row, conclude
+from elunet.testing._runner import Options, Runner
+from elunet.testing._scored import Scored
+from elunet.testing._side_effects import check_backward, check_forward
+from elunet.testing._snapshot import Snapshot
+from elunet.testing._unseen import check_unseen
+from elunet.testing._values import Given
 
 
 def check_network(
     net: Any,
     x: Any,
     y: Any,
-    loss: Callable[[Array, Any], tuple[float, Array]],
+    loss: Callable[[Array, Any], tuple[float, Array]] | None = None,
     train: bool = True,
     seed: int = 0,
     *,
+    gradients: Given | None = None,
+    batch_axis: int = 0,
+    averaged: bool = False,
+    l2: float | Mapping[str, float] = 0.0,
+    state: Sequence[str] = (),
+    dtype: npt.DTypeLike = np.float64,
+    learning_rate: float = 0.1,
     eps: float = 1e-6,
     rtol: float = 1e-5,
     atol: float = 1e-7,
@@ -88,75 +96,23 @@ def check_network(
     ['dx', 'linear1.W', 'linear1.b']
     """
     settings = Settings(eps, rtol, atol, entries, skip_kinks, seed).validated("check_network")
-    for method in ("forward", "backward", "parameters", "gradients"):
-        if not callable(getattr(net, method, None)):
-            raise TypeError(
-                f"check_network: expected a network with a method {method}, got "
-                f"{type(net).__name__}"
-            )
     value = real(x, "check_network: x")
     name = type(net).__name__
-    told = flags(net.forward, train)
-    parts = parts_of(net)
-    snapshot = Snapshot(parts)
+    scored = Scored(net, y, loss, train)
+    snapshot = Snapshot(net)
     try:
-        parameters = named_in_float64(parts, net)
-        frozen = Frozen(parts)
-
-        def run(v: Array) -> tuple[float, Array]:
-            frozen.restore()
-            prediction = net.forward(v.copy(), **told)
-            if prediction.dtype != np.float64:
-                raise GradientCheckError(
-                    f"{name}: forward returned {prediction.dtype} for x in float64; expected "
-                    "float64 (compute in x's dtype)"
-                )
-            return loss(prediction, y)
-
-        first, dy = run(value)
-        _finite_number(name, first)
-        dx = net.backward(dy)
-        if dx is not None:
-            dx = np.array(dx, dtype=np.float64)
-        gradients = [parameter.gradient() for parameter in parameters]
-        targets = []
-        if dx is not None:
-            targets.append(
-                Target("dx", "x", value, dx, lambda v: np.array(run(v)[0]), _batch(value))
-            )
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            if gradient is None:
-                raise GradientCheckError(
-                    f"{name}: backward left no gradient of {parameter.name}", parameter.name
-                )
-
-            def output(v: Array, replace: Callable[[Array], None] = parameter.set) -> Array:
-                replace(v)
-                return np.array(run(value)[0])
-
-            targets.append(
-                Target(
-                    parameter.name,
-                    parameter.symbol,
-                    parameter.value,
-                    np.array(gradient, dtype=np.float64),
-                    output,
-                    _batch(value),
-                    is_input=False,
-                )
-            )
-        rows = []
-        for target in targets:
-            rows.append(compare_gradient(name, target, np.array(1.0), settings))
-            for parameter in parameters:
-                parameter.set(parameter.value)
-        again = run(value)[0]
-        if abs(again - first) > 1e-9 * max(1.0, abs(first)):
-            raise GradientCheckError(
-                f"{name}: the loss is not deterministic: {first:.8g}, then {again:.8g} for the "
-                "same x although the random state was restored"
-            )
-        return conclude(name, rows, advice=_advice(net, rows))
+        options = Options(
+            dict(gradients or {}), batch_axis, averaged, l2, tuple(state), dtype, learning_rate
+        )
+        run = Runner(scored, [value.astype(dtype)], ["x"], False, train, options, net)
+        run.name = name
+        first = check_forward(run)
+        sample = check_backward(run, first, run.draw_dy(settings.rng(0), first))
+        rows = rows_of(run, sample, settings)
+        conclude(name, rows, advice=_advice(net, rows))
+        check_unseen(run, sample)
+        check_elsewhere(run, sample, settings)
+        return conclude(name, rows, run.notes)
     finally:
         snapshot.restore()
 

@@ -7,21 +7,45 @@ returns. `_side_effects` and `_gradients` check the values.
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from elunet._types import Array
-from elunet.testing._contents import (
-    USUAL_PARAMETERS,
-    Frozen,
-    Parameter,
-    flags,
-    in_float64,
-    name_of,
-)
+from elunet.testing._calls import TRAIN, Design, Passed, leaves, name_of, return_names
+from elunet.testing._find import is_numeric, layers_in, numeric_places
+from elunet.testing._pairs import pair
 from elunet.testing._report import GradientCheckError
+from elunet.testing._snapshot import Frozen, Snapshot
+from elunet.testing._values import Given, Held, Value, in_dtype, pair_up
+
+CLEARING = (
+    "zero_grad",
+    "zero_grads",
+    "zero_gradients",
+    "flush_gradients",
+    "reset_gradients",
+    "clear_grads",
+    "cleargrads",
+    "clear_gradients",
+    "zero_gradient",
+)
+
+
+@dataclass
+class Options:
+    """What the user says of the layer's design; see check_layer."""
+
+    gradients: Given = field(default_factory=dict)
+    batch_axis: int = 0
+    averaged: bool = False
+    l2: Any = 0.0
+    state: Sequence[str] = ()
+    dtype: Any = np.float64
+    learning_rate: float = 0.1
 
 
 class Runner:
@@ -30,92 +54,318 @@ class Runner:
     def __init__(
         self,
         layer: Any,
-        parts: dict[str, Any],
         inputs: list[Array],
         labels: list[str],
         many: bool,
         train: bool,
+        options: Options | None = None,
+        root: Any = None,
     ) -> None:
-        self.layer, self.parts = layer, parts
-        self.inputs, self.labels, self.many = inputs, labels, many
+        self.layer, self.inputs, self.labels, self.many = layer, inputs, labels, many
+        self.root = layer if root is None else root
+        """The object whose arrays are looked at: the layer, or the network behind a loss."""
+        self.options = options or Options()
         self.name = name_of(layer)
-        self.flags = flags(layer.forward, train)
-        self.candidates = in_float64(parts)
-        self.frozen = Frozen(parts)
+        self.is_loss = getattr(layer, "is_loss", False)
+        """Whether the output is a loss, whose own gradient is 1."""
+        self.design = Design(layer, len(inputs), many, train, self.options.learning_rate)
+        in_dtype(self.root, self.options.dtype)
+        self.frozen = Frozen(self.root, tuple(self.options.state))
+        self.values: list[Value] = []
+        self.unpaired: dict[str, Any] = {}
+        self.held = Held(self.root)
+        self.given: dict[str, Array] = {}
+        """Parameters' gradients that backward returned, by the value's path."""
         self.notes: list[str] = []
+        self.left_alone: set[int] = set()
+        """Inputs that are not differentiated: integers, such as the indices of an embedding."""
 
     def copies(self) -> list[Array]:
         """Return copies of the inputs, to pass to the layer."""
         return [value.copy() for value in self.inputs]
 
+    def draw_dy(self, rng: np.random.Generator, y: Array) -> Array:
+        """Draw a gradient for the output."""
+        return np.ones_like(y) if self.is_loss else rng.standard_normal(y.shape).astype(y.dtype)
+
     def forward(self, inputs: list[Array]) -> Array:
-        """Run forward from the frozen state; the arrays are passed as they are."""
+        """Run forward from the frozen state; several outputs come as one flat array."""
         self.frozen.restore()
-        y = self.layer.forward(tuple(inputs) if self.many else inputs[0], **self.flags)
-        if isinstance(y, tuple | list) or y is None:
-            raise self.error(
-                f"forward returned {type(y).__name__}, expected one array"
-                + (": is a `return` missing?" if y is None else " (see check_functions)")
-            )
-        return np.asarray(y)
+        return self.forward_again(inputs)
+
+    def forward_again(self, inputs: list[Array]) -> Array:
+        """Run forward from whatever state the last pass left."""
+        try:
+            self.passed = self.design.forward(inputs)
+        except ValueError as error:
+            text = str(error)
+            if text.startswith(f"{self.design.forward_name} returned"):
+                raise self.error(text) from None
+            raise
+        return self.joined(self.passed)
+
+    def joined(self, passed: Passed) -> Array:
+        """Return the outputs that take a gradient, as one array."""
+        taken = passed.outputs[: self.design.gradients_taken]
+        if len(taken) < len(passed.outputs):
+            ignored = ", ".join(f"y[{i}]" for i in range(len(taken), len(passed.outputs)))
+            self.note(f"{ignored} was not checked: backward takes {len(taken)} gradient")
+        return taken[0] if len(taken) == 1 else np.concatenate([y.reshape(-1) for y in taken])
+
+    def apart(self, dy: Array) -> list[Array]:
+        """Return the gradient of each output."""
+        taken = self.passed.outputs[: self.design.gradients_taken]
+        if len(taken) == 1:
+            return [dy]
+        ends = np.cumsum([y.size for y in taken])[:-1]
+        parts = np.split(dy, ends)
+        return [part.reshape(y.shape) for part, y in zip(parts, taken, strict=True)]
 
     def backward(self, dy: Array) -> list[Array]:
         """Run backward and return its result unchanged, one array for each input."""
-        dx = self.layer.backward(dy)
-        return self.unpack(dx, "backward")
+        before = {value.symbol: value.work.copy() for value in self.values}
+        held = {} if before else {p: np.copy(v) for p, v in self.held.original.items()}
+        returned = self.design.backward(self.passed, self.apart(dy))
+        if self.design.updates:
+            self._read_updates({**held, **before})
+        return self.unpack(returned, self.design.backward_name)
 
-    def unpack(self, dx: Any, method: str) -> list[Array]:
+    def _read_updates(self, before: dict[str, Array]) -> None:
+        """Read the gradients off what backward did to the parameters, and undo it."""
+        for path, old in before.items():
+            places = self.held.places[path]
+            now = np.array(places[0].get(), dtype=np.float64)
+            if now.shape == old.shape and (path in self.given or not np.array_equal(now, old)):
+                self.given[path] = (old - now) / self.options.learning_rate
+                original = self.held.original[path]
+                if isinstance(original, np.ndarray):
+                    original[...] = old
+                for place in places:
+                    place.set(original if isinstance(original, np.ndarray) else float(old))
+
+    def unpack(self, returned: Any, method: str) -> list[Array]:
         """Return one gradient for each input, or raise an error about their form."""
-        if dx is None:
+        if returned is None and self.is_loss:
+            self.left_alone = {0}
+            self.note("dx was not checked: backward returns no gradient of x")
+            return [np.zeros_like(self.inputs[0])]
+        if returned is None:
+            found = self.design.input_gradient()
+            if found is not None and not self.many:
+                return [np.asarray(found)]
             raise self.error(f"{method} returned None, expected dx: is a `return` missing?", "dx")
+        if isinstance(returned, dict):
+            returned = self._by_name(returned, method)
+        if isinstance(returned, tuple | list):
+            return self._in_order(returned, method)
         if self.many:
-            if not isinstance(dx, tuple | list) or len(dx) != len(self.inputs):
-                got = f"{len(dx)}" if isinstance(dx, tuple | list) else type(dx).__name__
-                raise self.error(
-                    f"{method} returned {got}, expected a tuple of {len(self.inputs)} arrays, "
-                    "one for each input",
-                    "dx",
-                )
-            return [np.asarray(item) for item in dx]
-        if isinstance(dx, tuple | list):
+            raise self._count(type(returned).__name__, method)
+        return [np.asarray(returned)]
+
+    def _count(self, got: Any, method: str) -> GradientCheckError:
+        return self.error(
+            f"{method} returned {got}, expected a tuple of {len(self.inputs)} arrays, one for "
+            "each input",
+            "dx",
+        )
+
+    def _by_name(self, returned: dict[Any, Any], method: str) -> list[Any]:
+        """Take the inputs' gradients out of a dict and note the parameters'."""
+        names = self.design.input_names or ["x"]
+        flat = {str(key): value for key, value in _flat(returned)}
+        arrays = {key: np.asarray(value) for key, value in flat.items()}
+        values = {path: np.asarray(v) for path, v in self.held.original.items()}
+        inputs = dict(zip(names, self.inputs, strict=False))
+        pairs = pair({**inputs, **values}, arrays)
+        for path in values:
+            if path in pairs:
+                self.given[path] = flat[pairs[path]]
+        missing = [name for name in names if name not in pairs]
+        if missing and self.is_loss:
+            self.left_alone = {0}
+            self.note("dx was not checked: backward returns no gradient of x")
+            return [np.zeros_like(self.inputs[0])]
+        if missing:
             raise self.error(
-                f"{method} returned {len(dx)} arrays, expected dx alone (parameters' gradients "
-                "belong in self.grads, or into attributes such as self.dW)",
+                f"{method} returned a dict with {', '.join(flat)}, expected a gradient of "
+                f"{missing[0]} too, such as d{missing[0]}",
                 "dx",
             )
-        return [np.asarray(dx)]
+        return [flat[pairs[name]] for name in names]
+
+    def _in_order(self, returned: Any, method: str) -> list[Array]:
+        """Take the inputs' gradients, and the parameters' after or before them."""
+        found = leaves(returned)
+        count = len(self.inputs)
+        if len(found) == count and self.many:
+            return [np.asarray(item) for item in found]
+        values = {p: v for p, v in self.held.original.items() if isinstance(v, np.ndarray)}
+        extra = len(found) - count
+        if extra > 0 and len(values) >= extra:
+            names = return_names(getattr(self.layer, method))
+            if len(names) == len(found) and len(set(names)) == len(names):
+                arrays = {n: np.asarray(item) for n, item in zip(names, found, strict=True)}
+                inputs = dict(zip(self.design.input_names or ["x"], self.inputs, strict=False))
+                pairs = pair({**inputs, **values}, arrays)
+                if len(pairs) == len(found) and all(name in pairs for name in inputs):
+                    self.given |= {p: arrays[pairs[p]] for p in values if p in pairs}
+                    return [arrays[pairs[name]] for name in inputs]
+            if self._by_shape(found, values):
+                return [np.asarray(item) for item in found[:count]]
+        if self.many:
+            raise self._count(len(found), method)
+        raise self.error(
+            f"{method} returned {len(found)} arrays, expected dx alone (parameters' gradients "
+            "belong in self.grads, or into attributes such as self.dW)",
+            "dx",
+        )
+
+    def _by_shape(self, found: list[Any], values: dict[str, Array]) -> bool:
+        """Give the arrays after the inputs' gradients to parameters, in order, by their shapes."""
+        left = dict(values)
+        matched = {}
+        for item in found[len(self.inputs) :]:
+            path = next((p for p, v in left.items() if v.shape == np.shape(item)), None)
+            if path is None:
+                return False
+            matched[path] = np.asarray(item)
+            del left[path]
+        self.given |= matched
+        return True
+
+    def pair(self) -> None:
+        """Find out which gradient belongs to which value, after the first backward pass.
+
+        Raises
+        ------
+        GradientCheckError
+            If `params` lists a value for which there is no gradient.
+        TypeError
+            If `params` lists an array that is made new at each access.
+        """
+        named = getattr(self.layer, "named", lambda: None)()
+        if named is not None:
+            self._pair_named(*named)
+            return
+        self.values, self.unpaired = pair_up(
+            self.held, self.given, self.options.gradients, self.name
+        )
+        paths = {place.path for places in self.held.places.values() for place in places}
+        for path, part in layers_in(self.root).items():
+            params = getattr(part, "params", None)
+            keys = range(len(params)) if isinstance(params, list) else params
+            if not isinstance(params, dict | list):
+                continue
+            for key in keys or ():
+                symbol = f"{path}.params[{key!r}]".lstrip(".")
+                if not is_numeric(params[key]) or symbol in self.options.gradients:
+                    continue
+                if symbol not in paths and not self._is_held(params[key]):
+                    raise TypeError(
+                        f"expected {symbol} in a dict or an attribute where another array can "
+                        "replace it, got one that is made new at each access"
+                    )
+                if symbol in self.unpaired:
+                    name = f"{path}.grads[{key!r}]".lstrip(".")
+                    raise self.error(
+                        f"backward left no {name} for {symbol}: expected one gradient for each "
+                        "parameter",
+                        name,
+                    )
+
+    def _pair_named(self, parameters: dict[str, Any], gradients: dict[str, Any]) -> None:
+        """Take the parameters of a network that names them and their gradients alike."""
+        paths = {id(value): path for path, value in self.held.original.items()}
+        self.values = []
+        for name, array in parameters.items():
+            path = paths.get(id(array))
+            if path is None:
+                raise TypeError(
+                    f"expected {name} in a dict or an attribute where another array can replace "
+                    "it, got one that is made new at each access"
+                )
+            if name not in gradients:
+                raise self.error(f"backward left no gradient of {name}", name)
+            getter = partial(self._named_gradient, name)
+            places = self.held.places[path]
+            self.values.append(Value(name, name, array, places, getter, listed=True))
+        taken = {id(array) for array in (*parameters.values(), *gradients.values())}
+        held = self.held.original.items()
+        self.unpaired = {path: value for path, value in held if id(value) not in taken}
+
+    def _named_gradient(self, name: str) -> Any:
+        return self.layer.named()[1].get(name)
+
+    def settle(self) -> None:
+        """Put integer parameters in as floats, and let gradients that are added up start at 0."""
+        for value in self.values:
+            value.replace(value.work)
+            gradient = value.gradient()
+            if not isinstance(gradient, np.ndarray) or gradient.shape != value.work.shape:
+                continue
+            if gradient.dtype.kind == "f" and gradient.flags.writeable:
+                gradient[...] = 0.0
+            else:
+                for place in numeric_places(self.root):
+                    if place.get() is gradient:
+                        place.set(np.zeros(gradient.shape))
+
+    def _is_held(self, array: Any) -> bool:
+        return any(value is array for value in self.held.original.values())
 
     def error(self, message: str, array: str = "") -> GradientCheckError:
         """Return an error that names the layer."""
         return GradientCheckError(f"{self.name}: {message}", array, cause=message)
 
-    def gradients(self) -> tuple[list[Parameter], list[Array]]:
-        """Return the parameters that have a gradient, and copies of the gradients."""
-        parameters, gradients = [], []
-        for parameter in self.candidates:
-            gradient = parameter.gradient()
-            if parameter.locations[0].get() is not parameter.value:
-                if parameter.listed:
-                    raise self.error(
-                        f"the passes replaced {parameter.symbol} by another array",
-                        parameter.name,
-                    )
-                continue  # an attribute that forward sets, not a parameter
-            if gradient is None:
-                if parameter.listed:
-                    raise self.error(
-                        f"backward left no {parameter.name} for {parameter.symbol}: "
-                        "expected one gradient for each parameter",
-                        parameter.name,
-                    )
-                if parameter.symbol.rpartition(".")[2] in USUAL_PARAMETERS:
-                    self.notes.append(
-                        f"{parameter.symbol} was not checked: no attribute {parameter.name}"
-                    )
-                continue
-            parameters.append(parameter)
-            gradients.append(np.array(gradient, dtype=np.float64))
-        return parameters, gradients
+    def note(self, text: str) -> None:
+        """Add a note to the result, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def gradient(self, value: Value) -> Array:
+        """Return a copy of a value's gradient, times the batch size where it is averaged."""
+        found = value.gradient()
+        if found is None:
+            raise self.error(
+                f"backward left no {value.name} for {value.symbol}: expected one gradient for "
+                "each parameter",
+                value.name,
+            )
+        gradient = np.array(found, dtype=np.float64)
+        decay = self.options.l2
+        decay = decay.get(value.symbol, 0.0) if isinstance(decay, dict) else decay
+        content = value.content
+        if decay and (content.ndim > 1 or isinstance(self.options.l2, dict)):
+            gradient -= decay * content
+        if self.options.averaged:
+            gradient *= self.inputs[0].shape[self.options.batch_axis]
+        return gradient
+
+    def clear(self) -> bool:
+        """Set gradients to 0 that are added up; return whether they may be added up."""
+        name = next((n for n in CLEARING if callable(getattr(self.root, n, None))), None)
+        if name is not None:
+            getattr(self.root, name)()
+        beside = [value for value in self.values if value.adds_up]
+        for value in self.values if name is not None else beside:
+            gradient = value.gradient()
+            if isinstance(gradient, np.ndarray) and gradient.flags.writeable:
+                gradient[...] = 0.0
+        return name is not None or bool(beside)
+
+    def changes_in_training(self) -> set[str]:
+        """Return the paths of what a forward pass in training changes, without doing it."""
+        flag = next((n for n in (*TRAIN, "mode") if n in self.design.flags), None)
+        if flag is None:
+            return set()
+        before, flags = Snapshot(self.root), self.design.flags
+        try:
+            self.design.flags = {**flags, flag: "train" if flag == "mode" else True}
+            self.design.forward(self.copies())
+            return {path for path, _ in before.changed()}
+        finally:
+            self.design.flags = flags
+            before.restore()
 
     def send(self, dy: Array, **weight: Array) -> list[Array]:
         """Run forward and then backward_input alone."""
@@ -131,6 +381,15 @@ class Runner:
         return params_half, True, "weight" in inspect.signature(input_half).parameters
 
 
+def _flat(mapping: dict[Any, Any]) -> list[tuple[Any, Any]]:
+    """Return keys and arrays of nested dicts."""
+    return [
+        pair
+        for key, value in mapping.items()
+        for pair in (_flat(value) if isinstance(value, dict) else [(key, value)])
+    ]
+
+
 @dataclass
 class Sample:
     """The results of one forward and one backward pass, as copies."""
@@ -138,5 +397,5 @@ class Sample:
     y: Array
     dy: Array
     dxs: list[Array]
-    parameters: list[Parameter]
+    values: list[Value]
     gradients: list[Array]

@@ -6,13 +6,17 @@ before. Here each pass is run next to copies of all arrays, and everything is co
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 
 from elunet._types import Array
-from elunet.testing._contents import Parameter, held_arrays
 from elunet.testing._diagnose import CLOSE
-from elunet.testing._differences import first_index
+from elunet.testing._differences import first_index, moved, stream
+from elunet.testing._find import numeric_places, walk
 from elunet.testing._runner import Runner, Sample
+from elunet.testing._snapshot import Snapshot
+from elunet.testing._values import Held, contents
 
 
 def same(a: Array, b: Array) -> bool:
@@ -25,50 +29,96 @@ def same(a: Array, b: Array) -> bool:
 
 
 def check_forward(run: Runner) -> Array:
-    """Return a copy of y; check that forward is deterministic and changes no other array."""
+    """Return a copy of y; check that forward is deterministic and changes no other array.
+
+    Afterwards the runner knows what the layer holds and forward leaves alone.
+    """
     given = run.copies()
+    before = Snapshot(run.root)
     y = run.forward(given)
+    for sequence, length in before.grown():
+        run.frozen.shorten(sequence, length)
     _unchanged(run, given, run.inputs, "forward", run.labels)
-    if y.dtype != np.float64:
+    dtype = np.dtype(run.options.dtype)
+    if y.dtype != dtype:
         raise run.error(
-            f"forward returned {y.dtype} for x in float64; expected float64, in which "
-            "differences are exact enough (compute in x's dtype)"
+            f"forward returned {y.dtype} for x in {dtype}; expected {dtype}, in which differences "
+            "are exact enough (compute in x's dtype"
+            + (", or check code that is float32 with dtype=np.float32)" if y.itemsize < 8 else ")")
         )
     if not np.all(np.isfinite(y)):
         index = first_index(~np.isfinite(y))
         raise run.error(f"forward returned {y[index]} at y{list(index)}")
-    first = y.copy()
+    first, held = y.copy(), contents(run.root)
     again = run.forward(run.copies())
-    if again.shape != first.shape or not np.allclose(again, first, rtol=1e-12, atol=1e-12):
+    if not same(again, first):
+        culprit = _carried(run, before, first)
+        what = "the loss" if run.is_loss else "forward"
         raise run.error(
-            "forward is not deterministic: the same x gives another y although the random "
-            "state was restored (keep the generator in an attribute, such as self.rng)"
+            f"{what} is not deterministic: the same x gives another "
+            f"{'value' if run.is_loss else 'y'} although the random state was restored "
+            + (culprit or "(keep the generator in an attribute, such as self.rng)")
         )
-    run.forward(moved(run.inputs))
+    run.forward(elsewhere(run.inputs))
     if not np.array_equal(y, first):
         raise run.error(
             "forward changed an earlier result: y is a buffer that is used again; "
             "return a new array"
         )
+    run.held = Held.between(run.root, held, run.options.dtype)
     if not same(run.forward(run.copies()), first):
+        culprit = _carried(run, before, first)
         raise run.error(
             "forward depends on an earlier call: the same x gives another y after a different x "
-            "(is something kept from the last pass?)"
+            + (culprit or "(is something kept from the last pass?)")
         )
     return first
 
 
-def moved(arrays: list[Array]) -> list[Array]:
-    """Return other arrays nearby: each entry scaled by another factor, 0.9 to 1.1."""
-    return [v * np.linspace(0.9, 1.1, v.size).reshape(v.shape) for v in arrays]
+def elsewhere(inputs: list[Array]) -> list[Array]:
+    """Return other inputs near these; integers are exchanged among each other."""
+    rng = stream(0, 7)
+    return [
+        np.roll(v.reshape(-1), 1).reshape(v.shape) if v.dtype.kind in "iu" else moved(v, rng)
+        for v in inputs
+    ]
+
+
+def shaped(value: object) -> bool:
+    """Whether value is an array, not a number."""
+    return isinstance(value, np.ndarray)
+
+
+def _carried(run: Runner, before: Snapshot, expected: Array) -> str:
+    """Say which attribute, restored alone, gives the expected output again."""
+    for path, value in before.changed():
+        place = next((p for p in walk(run.root) if p.path == path), None)
+        if place is None:
+            continue
+        now = place.get()
+        place.set(copy.deepcopy(value))
+        if same(run.forward(run.copies()), expected):
+            return (
+                f"({path} is kept from call to call: set it anew in each forward pass, or, if it "
+                f"is carried on purpose, pass state=[{path!r}], and each pass starts from its "
+                "value)"
+            )
+        place.set(now)
+    return ""
 
 
 def check_backward(run: Runner, y: Array, dy: Array) -> Sample:
     """Return what backward gives; check that it changes no array that is not its own."""
+    before = Snapshot(run.root)
+    run.forward(run.copies())
+    run.backward(dy.copy())
+    run.pair()
+    before.restore()
+    run.settle()
     given = run.copies()
     out = run.forward(given)
-    values = [parameter.value.copy() for parameter in run.candidates]
-    kept = held_arrays(run.parts)
+    values = [value.work.copy() for value in run.values]
+    kept = {id(a): (p.path, a, a.copy()) for p in numeric_places(run.root) if shaped(a := p.get())}
     dy_given = dy.copy()
     returned = run.backward(dy_given)
     _unchanged(run, [dy_given], [dy], "backward", ["dy"])
@@ -76,24 +126,27 @@ def check_backward(run: Runner, y: Array, dy: Array) -> Sample:
     _unchanged(run, [out], [y], "backward", ["y, which forward returned,"])
     dxs = [np.array(dx, dtype=np.float64) for dx in returned]
     for label, dx in zip(run.labels, returned, strict=True):
-        if dx.dtype != np.float64:
-            run.notes.append(f"d{label} is {dx.dtype} although x was float64")
-    parameters, gradients = run.gradients()
+        if dx.dtype != np.dtype(run.options.dtype):
+            run.note(f"d{label} is {dx.dtype} although x was {np.dtype(run.options.dtype)}")
+    for value in run.values:
+        if not value.is_in_place:
+            raise run.error(f"the passes replaced {value.symbol} by another array", value.name)
     _unchanged(
         run,
-        [parameter.value for parameter in run.candidates if parameter in parameters],
-        [v for v, p in zip(values, run.candidates, strict=True) if p in parameters],
+        [value.work for value in run.values],
+        values,
         "backward",
-        [parameter.symbol for parameter in parameters],
+        [value.symbol for value in run.values],
         " (leave the update to the optimizer)",
     )
-    own = {id(parameter.gradient()) for parameter in parameters}
+    gradients = [run.gradient(value) for value in run.values]
+    own = {id(value.gradient()) for value in run.values}
     changed = [
         name
-        for name, array, copy in kept
-        if id(array) not in own and not np.array_equal(array, copy, equal_nan=True)
+        for name, array, old in kept.values()
+        if id(array) not in own and not np.array_equal(array, old, equal_nan=True)
     ]
-    sample = Sample(y, dy, dxs, parameters, gradients)
+    sample = Sample(y, dy, dxs, run.values, gradients)
     _check_views(run, sample, dy_given)
     _check_again(run, sample, returned, changed)
     return sample
@@ -105,20 +158,20 @@ def check_halves(run: Runner, sample: Sample, rng: np.random.Generator) -> None:
     if params_half:
         run.forward(run.copies())
         run.layer.backward_params(sample.dy.copy())
-        for parameter, gradient in zip(sample.parameters, sample.gradients, strict=True):
-            if not same(np.asarray(parameter.gradient()), gradient):
+        for value, gradient in zip(sample.values, sample.gradients, strict=True):
+            if not same(run.gradient(value), gradient):
                 raise run.error(
-                    f"backward_params(dy) gives another {parameter.name} than backward(dy)",
-                    parameter.name,
+                    f"backward_params(dy) gives another {value.name} than backward(dy)",
+                    value.name,
                 )
     if not input_half:
         return
     text = "backward_input(dy) gives another {} than backward(dy)"
     _agree(run, run.send(sample.dy), sample.dxs, text)
-    weight = next((p for p in sample.parameters if p.symbol == "params['W']"), None)
+    weight = next((p for p in sample.values if p.symbol == "params['W']"), None)
     if weight is None or not takes_weight:
         return
-    own = weight.value
+    own = weight.work.copy()
     text = "backward_input(dy, weight=W) gives another {} than backward_input(dy)"
     _agree(run, run.send(sample.dy, weight=own.copy()), sample.dxs, text)
     stand_in = rng.standard_normal(own.shape)
@@ -154,16 +207,17 @@ def _check_views(run: Runner, sample: Sample, dy_given: Array) -> None:
     """Write to dy, as the layer above may: stored gradients must not change."""
     dy_given += 1.0
     following = [
-        parameter
-        for parameter, gradient in zip(sample.parameters, sample.gradients, strict=True)
-        if not np.array_equal(_gradient(parameter), gradient, equal_nan=True)
+        value
+        for value, gradient in zip(sample.values, sample.gradients, strict=True)
+        if gradient.shape == value.work.shape
+        and not np.array_equal(run.gradient(value), gradient, equal_nan=True)
     ]
     dy_given[...] = sample.dy
-    for parameter in following:
+    for value in following:
         raise run.error(
-            f"{parameter.name} is a view of dy: it changes when dy is written to afterwards; "
+            f"{value.name} is a view of dy: it changes when dy is written to afterwards; "
             "store a copy",
-            parameter.name,
+            value.name,
         )
 
 
@@ -190,23 +244,24 @@ def _check_again(run: Runner, sample: Sample, returned: list[Array], changed: li
                 "return a new array",
                 f"d{label}",
             )
-    for parameter, old in zip(sample.parameters, sample.gradients, strict=True):
-        gradient = _gradient(parameter)
-        if not same(gradient, old) and not hasattr(run.layer, "zero_grad"):
-            doubled = same(gradient, 2 * old)
+    twice = [run.gradient(value) for value in sample.values]
+    may_add_up = run.clear()
+    for value, old, gradient in zip(sample.values, sample.gradients, twice, strict=True):
+        if same(gradient, old):
+            continue
+        added = same(gradient, 2 * old)
+        if added and value.adds_up:
+            run.note(f"{value.name} is added up: set it to 0 before each step")
+        elif not (added and may_add_up):
             raise run.error(
-                f"{parameter.name} differs when backward runs twice"
+                f"{value.name} differs when backward runs twice"
                 + (
                     ": it is added up; overwrite it, or give the layer a zero_grad()"
-                    if doubled
+                    if added
                     else ": backward changed what forward kept"
                 ),
-                parameter.name,
+                value.name,
             )
-
-
-def _gradient(parameter: Parameter) -> Array:
-    return np.array(parameter.gradient(), dtype=np.float64)
 
 
 def _agree(run: Runner, got: list[Array], expected: list[Array], text: str) -> None:

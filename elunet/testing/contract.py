@@ -21,11 +21,13 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.losses import one_hot
-from elunet.testing._contents import Parameter, candidates, flags, name_of, parts_of
+from elunet.testing._calls import flags, name_of
 from elunet.testing._differences import Probe, Settings, first_index, stream
+from elunet.testing._find import lookup, numeric_places
 from elunet.testing._gradients import targets_of
 from elunet.testing._layer import check_layer
 from elunet.testing._network import check_loss
+from elunet.testing._pairs import pair
 from elunet.testing._runner import Runner, Sample
 from elunet.testing._side_effects import same
 
@@ -318,7 +320,7 @@ class LayerContract:
         for place in (0, -1):
             inputs = [np.full(a.shape, a.reshape(-1)[place]) for a in _tuple(x)]
             layer = self.make_layer()
-            run = Runner(layer, parts_of(layer), inputs, labels, isinstance(x, tuple), True)
+            run = Runner(layer, inputs, labels, isinstance(x, tuple), True)
             y = run.forward(run.copies()).copy()
             dy = _like(y)
             dxs = [np.array(dx, dtype=np.float64) for dx in run.backward(dy.copy())]
@@ -508,14 +510,16 @@ class LossContract:
 
 
 class _Trial:
-    """A layer, its parameters before any pass, and the `train` of its forward pass."""
+    """A layer, what it holds before any pass, and the `train` of its forward pass."""
 
     def __init__(self, layer: Any, train: bool) -> None:
         self.layer = layer
         self.flags = flags(layer.forward, train)
-        self.parameters: list[tuple[Parameter, Any]] = [
-            pair for path, part in parts_of(layer).items() for pair in candidates(path, part)
-        ]
+        self.held = {
+            place.path: place.get()
+            for place in numeric_places(layer)
+            if isinstance(place.get(), np.ndarray)
+        }
 
     def forward(self, x: Any) -> Array:
         y = self.layer.forward(x, **self.flags)
@@ -539,10 +543,13 @@ class _Trial:
 
     def gradients(self) -> dict[str, tuple[Array, Array]]:
         """Return each gradient of the last backward pass by name, with its parameter."""
+        now = {place.path: place.get() for place in numeric_places(self.layer)}
+        arrays = {path: value for path, value in now.items() if isinstance(value, np.ndarray)}
+        pairs = pair(self.held, arrays)
         return {
-            parameter.name: (np.asarray(gradient), value)
-            for parameter, value in self.parameters
-            if (gradient := parameter.gradient()) is not None
+            name: (np.asarray(lookup(self.layer, name)), self.held[path])
+            for path, name in pairs.items()
+            if path not in pairs.values()
         }
 
 

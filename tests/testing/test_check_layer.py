@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from elunet.testing import GradientCheckError, check_layer
-from elunet.testing import _contents as contents
+from elunet.testing import _calls as contents
 from elunet.testing import _differences as differences
 
 
@@ -65,7 +65,7 @@ class Attributes:
         rng = np.random.default_rng(seed)
         self.W = rng.standard_normal((4, 2)).astype(np.float32)
         self.b = np.zeros(2)
-        self.scale = np.full(2, 3.0)  # a constant, without a gradient
+        self.scale = 3.0  # a setting, without a gradient
 
     def forward(self, x):
         self.x = x
@@ -150,7 +150,7 @@ def test_float32_input_is_cast_and_untouched(x):
     ("make", "arrays"),
     [
         (Dense, ["dx", "grads['W']", "grads['b']"]),
-        (Attributes, ["dx", "dW", "db"]),
+        (Attributes, ["dx", "dW", "grad_b"]),
         (Lists, ["dx", "grads[0]", "grads[1]"]),
     ],
 )
@@ -158,17 +158,18 @@ def test_parameters_are_found(make, arrays, x):
     assert check_layer(make(), x).arrays == arrays
 
 
-def test_a_parameter_without_a_gradient_attribute_is_noted(x):
+def test_a_parameter_without_a_gradient_is_an_error(x):
     class NoBias(Attributes):
         def backward(self, dy):
             dx = super().backward(dy)
             del self.grad_b
             return dx
 
-    result = check_layer(NoBias(), x)
+    error = fails(NoBias(), x, "b moves the output, but no gradient of it was found")
+    assert error.array == "b"
+    result = check_layer(NoBias(), x, gradients={"b": None})
     assert result.arrays == ["dx", "dW"]
-    assert result.notes == ("b was not checked: no attribute db",)
-    assert "note: b was not checked" in repr(result)
+    assert "note: b: a constant, as you said, and not checked" in repr(result)
 
 
 def test_slots(x):
@@ -585,7 +586,7 @@ def test_float32_and_other_outputs(x):
 
     fails(Small(), x, "forward returned float32 for x in float64")
     fails(Nothing(), x, "forward returned NoneType, expected one array: is a `return` missing")
-    fails(Pair(), x, r"forward returned tuple, expected one array \(see check_functions\)")
+    assert check_layer(Pair(), x).notes == ("y[1] was not checked: backward takes 1 gradient",)
     fails(Infinite(), x, r"forward returned inf at y\[1, 2\]")
 
 
@@ -757,7 +758,7 @@ def test_a_gradient_that_is_a_view_of_dy(x):
             self.grad_b = dy[0]
             return dx
 
-    fails(Bad(), x[:1], "db is a view of dy: it changes when dy is written to")
+    fails(Bad(), x[:1], "grad_b is a view of dy: it changes when dy is written to")
 
 
 class Kept(Square):

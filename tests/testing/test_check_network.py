@@ -155,8 +155,12 @@ def test_kinks_inside_are_counted():
 
 def test_what_a_network_must_have(rng):
     x, y = rng.standard_normal((5, 3)), np.zeros((5, 2))
-    with pytest.raises(TypeError, match="expected a network with a method parameters, got ELU"):
-        check_network(layers.ELU(), x, y, MSE)
+    with pytest.raises(TypeError, match="expected a network with a method forward, got object"):
+        check_network(object(), x, y, MSE)
+    with pytest.raises(
+        TypeError, match=r"expected a loss, or a network with a method loss\(X, y\)"
+    ):
+        check_network(layers.ELU(), x, y)
 
     class NoGradients(Toy):
         def backward(self, dy):

@@ -1,0 +1,173 @@
+"""Find every array and number that an object holds, however deep.
+
+People keep parameters in attributes, dicts, lists of dicts, helper objects, tuples. A `Place` is
+one such spot: it has a printed path ("cell.params['Wx']", "layers[0].W"), and its content can be
+read and replaced. Nothing has to be declared.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import types
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Number = int | float | np.number
+
+MOST = 20_000
+"""How many things are looked at in one object."""
+CLOSED = (type, types.ModuleType, types.FunctionType, types.MethodType, str, bytes, np.dtype)
+FOREIGN = ("builtins", "numpy", "numba", "threading", "weakref", "logging", "random", "torch")
+"""Packages whose objects hold nothing of a layer's own."""
+
+
+def attributes(part: Any) -> dict[str, Any]:
+    """Return an object's own attributes, also those in `__slots__`."""
+    found: dict[str, Any] = {}
+    for kind in type(part).__mro__:
+        slots = kind.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name not in ("__dict__", "__weakref__") and hasattr(part, name):
+                found[name] = getattr(part, name)
+    found.update(getattr(part, "__dict__", {}))
+    return found
+
+
+def is_layer(value: Any) -> bool:
+    """Whether value has both passes (and is no class)."""
+    passes = (getattr(value, "forward", None), getattr(value, "backward", None))
+    return not isinstance(value, type) and all(map(callable, passes))
+
+
+def is_number(value: Any) -> bool:
+    """Whether value is one number (a bool is none)."""
+    return isinstance(value, Number) and not isinstance(value, bool | np.bool_)
+
+
+def is_numeric(value: Any) -> bool:
+    """Whether value is a number or an array of numbers."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "fiu" and value.size > 0
+    return is_number(value)
+
+
+@dataclass(eq=False)
+class Place:
+    """A spot that holds something: an attribute, or an entry of a dict, list or tuple."""
+
+    path: str
+    holder: Any
+    key: Any
+    is_attribute: bool
+    above: Place | None = None
+    """The place of the holder."""
+
+    def get(self) -> Any:
+        """Return the content."""
+        return getattr(self.holder, self.key) if self.is_attribute else self.holder[self.key]
+
+    def set(self, value: Any) -> None:
+        """Replace the content; of a tuple the whole tuple."""
+        if self.is_attribute:
+            object.__setattr__(self.holder, self.key, value)
+        elif isinstance(self.holder, tuple):
+            items = list(self.holder)
+            items[self.key] = value
+            kind = type(self.holder)
+            self.holder = kind(*items) if hasattr(kind, "_fields") else kind(items)
+            if self.above is not None:
+                self.above.set(self.holder)
+        else:
+            self.holder[self.key] = value
+
+
+def _entries(holder: Any, path: str, above: Place | None) -> Iterator[Place]:
+    """Yield the places right inside a holder."""
+    if isinstance(holder, dict):
+        for key in list(holder):
+            yield Place(f"{path}[{key!r}]", holder, key, False, above)
+    elif isinstance(holder, list | tuple | deque):
+        for index in range(len(holder)):
+            yield Place(f"{path}[{index}]", holder, index, False, above)
+    elif isinstance(holder, np.ndarray):
+        if holder.dtype == object and holder.ndim == 1:
+            for index in range(len(holder)):
+                yield Place(f"{path}[{index}]", holder, index, False, above)
+    elif not isinstance(holder, CLOSED) and type(holder).__module__.split(".")[0] not in FOREIGN:
+        for name in (*attributes(holder), *_of_the_class(holder)):
+            yield Place(f"{path}.{name}".lstrip("."), holder, name, True, above)
+
+
+def _of_the_class(part: Any) -> list[str]:
+    """Return names of numbers and arrays that an object's class holds for it."""
+    own = attributes(part)
+    return [
+        name
+        for kind in type(part).__mro__
+        if kind.__module__.split(".")[0] not in (*FOREIGN, "elunet")
+        for name, value in vars(kind).items()
+        if is_numeric(value) and name not in own
+    ]
+
+
+def walk(root: Any, path: str = "") -> Iterator[Place]:
+    """Yield all places in an object, each thing once, the near ones first."""
+    queue: deque[tuple[Any, str, Place | None]] = deque([(root, path, None)])
+    entered = {id(root)}
+    count = 0
+    while queue:
+        holder, where, above = queue.popleft()
+        for place in _entries(holder, where, above):
+            count += 1
+            if count > MOST:
+                return
+            yield place
+            item = place.get()
+            inner = not is_number(item) and not (
+                isinstance(item, np.ndarray) and item.dtype != object
+            )
+            if inner and id(item) not in entered:
+                entered.add(id(item))
+                queue.append((item, place.path, place))
+
+
+def numeric_places(root: Any, path: str = "") -> list[Place]:
+    """Return all places that hold an array of numbers or a number."""
+    return [place for place in walk(root, path) if is_numeric(place.get())]
+
+
+def layers_in(root: Any) -> dict[str, Any]:
+    """Return the object and all layers within it, by their path from the object ("" is itself)."""
+    found = {"": root}
+    for place in walk(root):
+        if is_layer(place.get()):
+            found.setdefault(place.path, place.get())
+    return found
+
+
+STEP = re.compile(r"\.?([A-Za-z_]\w*)|\[([^\]]+)\]")
+
+
+def lookup(root: Any, path: str) -> Any:
+    """Return what is at a path such as ``cell.grads['W']``; None if there is nothing.
+
+    Properties are read too.
+    """
+    value, position = root, 0
+    for step in STEP.finditer(path):
+        if step.start() != position:
+            return None
+        position = step.end()
+        try:
+            if step[1] is not None:
+                value = getattr(value, step[1])
+            else:
+                value = value[ast.literal_eval(step[2])]
+        except (AttributeError, LookupError, TypeError, ValueError, SyntaxError):
+            return None
+    return value if position == len(path) else None

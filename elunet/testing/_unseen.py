@@ -1,0 +1,100 @@
+"""Never silently unchecked: what moves the output needs a gradient.
+
+Every array and number that the layer holds, and for which no gradient was found, is changed a
+little. If the output moves, the check cannot say "ok": an array is an error, a number that is
+called like a weight too. Other numbers (alpha, eps) are settings, and what forward averages over
+batches are statistics; both are named in the result.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from elunet._types import Array
+from elunet.testing._differences import stream
+from elunet.testing._find import is_number, numeric_places
+from elunet.testing._pairs import closest
+from elunet.testing._runner import Runner, Sample
+from elunet.testing._values import STATISTIC, WEIGHT
+
+
+def check_unseen(run: Runner, sample: Sample) -> None:
+    """Raise an error for a value that moves the output and has no gradient; note the settings.
+
+    Raises
+    ------
+    GradientCheckError
+        It names the value, and says how to name the gradient.
+    """
+    settings, statistics = [], []
+    trained = run.changes_in_training() if run.unpaired else set()
+    for path, content in run.unpaired.items():
+        if not moves(run, path, content, sample.y):
+            continue
+        if STATISTIC.search(path) or path in trained:
+            statistics.append(path)
+        elif is_number(content) and not is_weight(run, path):
+            settings.append(path)
+        else:
+            raise _unseen(run, path, content)
+    constants = [path for path, source in run.options.gradients.items() if source is None]
+    for names, what in (
+        (settings, "a setting, not checked"),
+        (statistics, "a running statistic, not checked"),
+        (constants, "a constant, as you said, and not checked"),
+    ):
+        if names:
+            run.note(f"{', '.join(names)}: {what}")
+
+
+def is_weight(run: Runner, path: str) -> bool:
+    """Whether a number is called like something that is learned."""
+    return WEIGHT.fullmatch(path.rpartition(".")[2].strip("]'").rpartition("['")[2]) is not None
+
+
+def moves(run: Runner, path: str, content: Any, y: Array) -> bool:
+    """Whether a change of this value moves the output, smoothly if it is a number."""
+    if is_number(content):
+        sizes = [abs(_change(run, path, content + h, content, y)) for h in (1e-3, 5e-4)]
+        return sizes[1] > 0.0 and 1.4 < sizes[0] / sizes[1] < 2.8
+    rng = stream(0, 8)
+    scale = float(np.max(np.abs(content), initial=0.0)) or 1.0
+    noise = 1e-2 * scale * rng.uniform(0.5, 1.0, content.shape)
+    return _change(run, path, content.astype(run.options.dtype) + noise, content, y) != 0.0
+
+
+def _change(run: Runner, path: str, value: Any, old: Any, y: Array) -> float:
+    """Return how far the output moves if the value is replaced; 0 if forward cannot take it."""
+    places = run.held.places[path]
+    try:
+        for place in places:
+            place.set(value)
+        with np.errstate(all="ignore"):
+            other = run.forward(run.copies())
+        if other.shape != y.shape:
+            return 0.0
+        gap = np.nan_to_num(other - y)
+        return float(np.max(np.abs(gap), initial=0.0))
+    except Exception:
+        return 0.0
+    finally:
+        for place in places:
+            place.set(old)
+
+
+def _unseen(run: Runner, path: str, content: Any) -> Exception:
+    values = {p: np.asarray(v) for p, v in run.held.original.items()}
+    now = {p.path: np.asarray(p.get()) for p in numeric_places(run.root)}
+    paired = {value.name for value in run.values} | {value.symbol for value in run.values}
+    free = {p: v for p, v in now.items() if p not in paired and p != path}
+    guesses = [guess for guess in closest(path, values, free) if guess not in values]
+    found = f"; is it {' or '.join(guesses)}?" if guesses else ""
+    example = guesses[0] if guesses else f"d{path.rpartition('.')[2]}"
+    return run.error(
+        f"{path} moves the output, but no gradient of it was found, so it was not checked{found}\n"
+        f"  say where its gradient is: gradients={{{path!r}: {example!r}}}, or that it is a "
+        f"constant: gradients={{{path!r}: None}}",
+        path,
+    )
