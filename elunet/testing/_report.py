@@ -7,9 +7,9 @@ which arrays are right.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from elunet._types import Shape
+from elunet._types import Array, Shape
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,9 @@ class Row:
         The two values there.
     cause : str
         The likely cause, or "".
+    errors : ndarray or None
+        Of a wrong gradient the absolute error of every entry, in the array's shape, NaN where
+        nothing was compared. None for a right one, and for very large arrays.
 
     Examples
     --------
@@ -59,6 +62,7 @@ class Row:
     analytic: float = 0.0
     numeric: float = 0.0
     cause: str = ""
+    errors: Array | None = field(default=None, repr=False, compare=False)
 
     @property
     def ok(self) -> bool:
