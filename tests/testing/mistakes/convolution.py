@@ -166,7 +166,7 @@ CONVOLUTION = [
     ),
     Mistake(
         "kernel gradient reversed",
-        "https://end-to-end-machine-learning.teachable.com/p/322-convolutional-neural-networks-in-one-dimension",
+        "https://end-to-end-machine-learning.teachable.com",
         "the kernel is flipped in the forward pass, its gradient is not",
         lambda wrong: check_layer(Conv1D(wrong), normal(9, 2)),
         "reversed along axis 0",

@@ -130,7 +130,7 @@ OPTIMIZERS = [
     ),
     Mistake(
         "Adam's t counts parameters",
-        "Shubham-cyber-prog/100-Days/pull/1575",
+        "Shubham-cyber-prog/100-Days-Of-Web-Development-ECWoC26/pull/1575",
         "t is increased for each parameter instead of each step",
         lambda wrong: check_optimizer(DictAdam(wrong), updates.adam(0.01)),
         "first.W is right at the same step",
