@@ -54,7 +54,7 @@ def _wrong(row: Row) -> str:
 
 def _lines(row: Row) -> list[str]:
     text = row.describe().splitlines()
-    return [" ".join(text[:2])] + [line.strip() for line in text[2:]]
+    return [", ".join(line.strip() for line in text[:2]), *(line.strip() for line in text[2:])]
 
 
 def views(array: str, errors: Array) -> list[tuple[str, Array]]:
