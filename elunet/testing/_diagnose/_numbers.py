@@ -85,3 +85,11 @@ def numbers_of(values: tuple[int, ...]) -> str:
     if len(names) == 1:
         return f"axis {names[0]}"
     return f"axes {', '.join(names[:-1])} and {names[-1]}"
+
+
+def either(texts: list[str]) -> str:
+    """Join two causes that fit alike; of more none is named.
+
+    Some formulas are the same for some layers. Where many fit, the values are too special to tell.
+    """
+    return "; or ".join(texts) if len(texts) <= 2 else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from elunet.testing._diagnose._evidence import Evidence
-from elunet.testing._diagnose._numbers import distinct
+from elunet.testing._diagnose._numbers import distinct, either
 from elunet.testing._diagnose._signals import broadcast
 
 
@@ -28,8 +28,7 @@ def array_factor(e: Evidence) -> str:
                 )
             if e.same(e.a * values, e.numeric) and not e.same(e.a, e.numeric):
                 found.append(f"analytic = numeric / {name}: the factor {name} is missing")
-    found = list(dict.fromkeys(found))
-    return found[0] if len(found) == 1 else ""
+    return either(list(dict.fromkeys(found)))
 
 
 def mask(e: Evidence) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.testing._diagnose._evidence import Evidence
-from elunet.testing._diagnose._numbers import distinct, numbers_of
+from elunet.testing._diagnose._numbers import distinct, either, numbers_of
 
 Signal = tuple[Array, str]
 Function = Callable[[Array], Array]
@@ -37,8 +37,7 @@ def signal(e: Evidence) -> str:
                     found.append((candidate, text))
         texts = list(dict.fromkeys(text for _, text in found))
         if texts:
-            # Where values are special, two formulas may give the same: none is better than two.
-            return texts[0] if len(texts) == 1 else ""
+            return either(texts)
     return ""
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.testing._diagnose._evidence import Evidence, Jacobian
-from elunet.testing._diagnose._numbers import distinct
+from elunet.testing._diagnose._numbers import distinct, either
 
 Named = tuple[Array | None, str]
 
@@ -29,8 +29,7 @@ def slope(e: Evidence) -> str:
             else _mixing(e, diagonal, e.pick(e.dy))
         )
         texts = [text for array, text in candidates if array is not None and e.is_analytic(array)]
-    unique = list(dict.fromkeys(texts))
-    return unique[0] if len(unique) == 1 else ""
+    return either(list(dict.fromkeys(texts)))
 
 
 def _is_diagonal(e: Evidence, jacobian: Jacobian, diagonal: Array) -> bool:
