@@ -94,15 +94,20 @@ class TwoMethods:
         return {"W1": off(self.wrong, x.T @ dy), "b1": dy.sum(axis=0)}
 
 
+class Param:
+    def __init__(self, value):
+        self.value, self.grad = value, np.zeros_like(value)
+
+
 class FilledByBackward:
     """compute_loss_and_gradients(X, y) fills the gradients beside the values."""
 
     def __init__(self, wrong):
-        self.wrong, self.value, self.grad = wrong, normal(4, 3, seed=1), np.zeros((4, 3))
+        self.wrong, self.W = wrong, Param(normal(4, 3, seed=1))
 
     def compute_loss_and_gradients(self, X, y):
-        gap = X @ self.value - y
-        self.grad = off(self.wrong, X.T @ gap)
+        gap = X @ self.W.value - y
+        self.W.grad = off(self.wrong, X.T @ gap)
         return 0.5 * np.sum(gap**2)
 
 
