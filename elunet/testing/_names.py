@@ -121,10 +121,10 @@ def gradient_keys(
         if not named:
             forms.append([(text, False)])
         elif inner and plain in GRADIENT_CONTAINERS:
-            bare = [(letters(_plain(rest)), True) for rest in _bare(text, weak)]
+            bare = [(letters(_plain(rest)), True) for rest in readings(text, weak)]
             forms.append([(CONTAINER, True), *bare])
         else:
-            bare = [(letters(_plain(rest)), True) for rest in _bare(text, weak)]
+            bare = [(letters(_plain(rest)), True) for rest in readings(text, weak)]
             forms.append([(letters(_plain(text)), False), *bare])
     for one in product(*forms):
         if unmarked or any(marked for _, marked in one):
@@ -133,7 +133,7 @@ def gradient_keys(
         yield tuple(letters(_plain(text)) for text, _ in steps[:-1])
 
 
-def _bare(name: str, weak: bool) -> list[str]:
+def readings(name: str, weak: bool) -> list[str]:
     """Return what a gradient's name may be the gradient of, all readings."""
     stripped = name.strip("_")
     found = [match["rest"] for marker in MARKERS if (match := marker.fullmatch(stripped))]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from elunet._types import Array
-from elunet.testing._calls import RATE, TRAIN, Design, Passed, leaves, name_of, return_names
+from elunet.testing._calls import TRAIN, Design, Passed, leaves, name_of, return_names
 from elunet.testing._find import (
     Place,
     attributes,
@@ -29,6 +29,8 @@ from elunet.testing._report import GradientCheckError
 from elunet.testing._snapshot import Frozen, Snapshot
 from elunet.testing._values import Given, Held, Value, in_dtype, pair_up
 
+RATES_KEPT = ("learning_rate", "lr", "eta", "step_size")
+"""Names of an attribute that holds the learning rate of an update in backward."""
 CLEARING = (
     "zero_grad",
     "zero_grads",
@@ -149,7 +151,7 @@ class Runner:
         if self.design.updates:
             return self.options.learning_rate
         own = {name.lower().strip("_"): value for name, value in attributes(self.layer).items()}
-        rates = [own[name] for name in RATE if is_number(own.get(name)) and name != "alpha"]
+        rates = [own[name] for name in RATES_KEPT if is_number(own.get(name))]
         return float(rates[0]) if rates else None
 
     def _read_update(self, path: str, places: list[tuple[Place, Any, Array]], rate: float) -> None:
