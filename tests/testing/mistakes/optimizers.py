@@ -147,7 +147,7 @@ OPTIMIZERS = [
         "mdenil/dropout/issues/4",
         "the step is taken with the velocity before its update",
         lambda wrong: check_optimizer(
-            AveragedMomentum(wrong), updates.sgd(0.1, 0.9, averaged=True)
+            AveragedMomentum(wrong), updates.averaged_momentum(0.1, 0.9)
         ),
         "velocity",
     ),
@@ -164,6 +164,6 @@ CORRECT = [
         "averaged momentum",
         "mdenil/dropout/issues/7",
         "v = b * v + (1 - b) * g, and the step is lr * v",
-        lambda: check_optimizer(AveragedMomentum(), updates.sgd(0.1, 0.9, averaged=True)),
+        lambda: check_optimizer(AveragedMomentum(), updates.averaged_momentum(0.1, 0.9)),
     ),
 ]
