@@ -180,7 +180,7 @@ class Design:
 
     @property
     def gradients_taken(self) -> int:
-        """How many gradients backward takes, one for each output; 0 means one for all in a tuple."""
+        """How many gradients backward takes, one for each output."""
         found = [name for name, role in self.roles.items() if role == "dy"]
         return max(1, len(found))
 

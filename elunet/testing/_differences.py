@@ -1,27 +1,52 @@
 """Central differences, and the comparison that all checks share.
 
-The numeric gradient of an entry v is <dy, y(v + h) - y(v - h)> / 2h. The outputs are subtracted
-before they are summed, so that outputs which do not depend on v cancel exactly. Of large arrays
-only a sample of entries is compared. One random direction u through the whole array (<dy, J u>
-against <gradient, u>) covers the rest; if it disagrees, bisection finds the entry.
+`numeric_gradient` is for users. `compare_gradient` compares one array's gradient with differences
+of the output, all entries or of large arrays a sample, and collects what `_diagnose` needs to name
+the cause if it is wrong. `compare_gradients` does so for all arrays of a check.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from elunet._checks import integer, number
+from elunet._checks import number
 from elunet._types import Array
-from elunet.testing._diagnose import Evidence, Factor, explain
+from elunet.testing._collect import evidence_of
+from elunet.testing._diagnose import explain
+from elunet.testing._probe import Probe, Target
 from elunet.testing._report import GradientCheckError, Row
+from elunet.testing._settings import (
+    POSITIVE,
+    Settings,
+    first_index,
+    moved,
+    only_while,
+    real,
+    stream,
+)
 
-MACHINE = float(np.finfo(np.float64).eps)
-POSITIVE = "(0, inf)"
+__all__ = [
+    "POSITIVE",
+    "Probe",
+    "Settings",
+    "Target",
+    "compare_gradient",
+    "compare_gradients",
+    "first_index",
+    "moved",
+    "numeric_gradient",
+    "only_while",
+    "real",
+    "stream",
+]
+
+LARGEST_PICTURE = 100_000
+"""Larger arrays keep no error for each entry."""
 
 
 def numeric_gradient(
@@ -88,216 +113,6 @@ def _number(value: Any) -> float:
     return float(array.reshape(()))
 
 
-def real(x: npt.ArrayLike, what: str) -> npt.NDArray[np.float64]:
-    """Copy x to a C-contiguous float64 array.
-
-    Raises
-    ------
-    TypeError
-        If x does not hold real numbers.
-    ValueError
-        If x is empty or holds NaN or infinity.
-    """
-    array = np.asarray(x)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{what}: expected an array of real numbers, got dtype {array.dtype}")
-    if array.size == 0:
-        raise ValueError(f"{what}: expected at least one entry, got shape {array.shape}")
-    if not np.all(np.isfinite(array)):
-        place = first_index(~np.isfinite(array))
-        raise ValueError(f"{what}: expected finite numbers, got {array[place]} at {list(place)}")
-    return np.array(array, dtype=np.float64, order="C")
-
-
-def first_index(mask: Array) -> tuple[int, ...]:
-    """Index of the first true entry."""
-    return tuple(int(i) for i in np.argwhere(mask)[0])
-
-
-def stream(seed: int, *purpose: int) -> np.random.Generator:
-    """Return a generator of the checker's own domain."""
-    key = (int.from_bytes(b"chk"), *purpose)
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
-
-
-def moved(value: Array, rng: np.random.Generator) -> Array:
-    """Return another array nearby: with noise added, so that zeros and equal values move too.
-
-    Positive arrays stay positive.
-    """
-    if value.size and np.all(value > 0):
-        return np.asarray(value * np.exp(rng.uniform(-0.2, 0.2, value.shape)), value.dtype)
-    scale = float(np.max(np.abs(value), initial=0.0)) or 1.0
-    return np.asarray(value + 0.2 * scale * rng.uniform(-1, 1, value.shape), value.dtype)
-
-
-def only_while(symbol: str, value: Array) -> str:
-    """Say what is special about a value ("gamma is 1"), "" if nothing is."""
-    flat = np.asarray(value).reshape(-1)
-    if np.all(flat == flat[0]):
-        if flat[0] in (0.0, 1.0, -1.0):
-            return f"{symbol} is {flat[0]:g}"
-        return f"all entries of {symbol} are equal" if flat.size > 1 else ""
-    if np.all((flat == 0.0) | (flat == 1.0)):
-        return f"{symbol} holds only 0 and 1"
-    return ""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a check is done; see check_layer for the meaning."""
-
-    eps: float = 1e-6
-    rtol: float = 1e-5
-    atol: float = 1e-7
-    entries: int = 500
-    skip_kinks: bool = False
-    seed: int = 0
-
-    def rng(self, *purpose: int) -> np.random.Generator:
-        """Return a generator for one purpose, different from default_rng(seed).
-
-        A dy that equals x, drawn from the same seed, would hide errors.
-        """
-        return stream(self.seed, *purpose)
-
-    def validated(self, who: str) -> Settings:
-        """Return self.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If a setting is no number, or out of its range.
-        """
-        for name in ("eps", "rtol", "atol"):
-            number(who, name, getattr(self, name), POSITIVE)
-        integer(who, "entries", self.entries)
-        return self
-
-
-@dataclass(frozen=True)
-class Target:
-    """One array whose gradient is compared, and the output as a function of it."""
-
-    array: str
-    """The gradient's name, "dx"."""
-    symbol: str
-    """The value's own name, "x"."""
-    value: Array
-    analytic: Array
-    output: Callable[[Array], Array]
-    """The layer's output with the value replaced; returns a new array."""
-    factors: Sequence[Factor] = ()
-    is_input: bool = True
-    advice: str = "move the inputs away from it, e.g. with elunet.testing.strategies.inputs"
-
-
-class Probe:
-    """Differences of <dy, y> around a target's value."""
-
-    def __init__(self, target: Target, dy: Array, settings: Settings) -> None:
-        self.target, self.dy, self.settings = target, dy, settings
-        self.flat = target.value.reshape(-1)
-        self.analytic = target.analytic.reshape(-1)
-        self.middle = target.output(target.value)
-
-    def sides(self, step: Array | tuple[int, float]) -> tuple[Array, Array, Array, Array]:
-        """Return (v+, y+, v-, y-), v flat; step is an array or one entry's (index, step)."""
-        points = []
-        for sign in (1.0, -1.0):
-            value = self.flat.copy()
-            if isinstance(step, tuple):
-                value[step[0]] += sign * step[1]
-            else:
-                value += sign * step
-            points += [value, self.target.output(value.reshape(self.target.value.shape))]
-        return points[0], points[1], points[2], points[3]
-
-    def noise(self, above: Array, below: Array) -> float:
-        """Estimate the rounding error of <dy, y+ - y->."""
-        moved = np.where(above != below, self.dy * above, 0.0)
-        return 8 * MACHINE * float(np.sqrt(np.sum(moved * moved)))
-
-    def entry(self, i: int, eps: float) -> tuple[float, float]:
-        """Return the numeric derivative by entry i, and the tolerance for comparing with it."""
-        v_high, above, v_low, below = self.sides((i, self.step(i, eps)))
-        h = float(v_high[i] - v_low[i])
-        value = float(np.sum(self.dy * (above - below))) / h
-        size = max(abs(value), abs(float(self.analytic[i])))
-        s = self.settings
-        return value, s.atol + s.rtol * size + self.noise(above, below) / h
-
-    def step(self, i: int, eps: float) -> float:
-        return eps * max(1.0, abs(float(self.flat[i])))
-
-    def judge(self, i: int) -> tuple[float, float, bool]:
-        """Return the numeric derivative by entry i, the tolerance, and whether it disagrees.
-
-        A wrong gradient disagrees at eps, at 10 eps (less rounding) and at eps / 10 (a kink that
-        is near but not here).
-        """
-        first, close = self.entry(i, self.settings.eps)
-        value, tolerance = first, close
-        for eps in (10 * self.settings.eps, self.settings.eps / 10):
-            if abs(value - self.analytic[i]) <= tolerance:
-                break
-            value, tolerance = self.entry(i, eps)
-        if abs(value - self.analytic[i]) <= tolerance:
-            return value, tolerance, False
-        return first, close, True
-
-    def kink(self, i: int, tolerance: float) -> bool:
-        """Whether the one-sided derivatives differ, for a smaller step too."""
-        gaps = []
-        for eps in (self.settings.eps, self.settings.eps / 10):
-            step = self.step(i, eps)
-            _, above, _, below = self.sides((i, step))
-            gaps.append(abs(float(np.sum(self.dy * (above - 2 * self.middle + below)))) / step)
-        return gaps[0] > 100 * tolerance and gaps[1] > 0.3 * gaps[0]
-
-    def direction_wrong(self, u: Array) -> bool:
-        """Whether <dy, J u> differs from <gradient, u>, and no kink is the reason."""
-        s = self.settings
-        u = u / np.sqrt(np.sum(u * u))
-        typical = float(np.sqrt(np.mean(self.analytic[u != 0] ** 2)))
-        scale = max(1.0, float(np.sqrt(np.mean(self.flat**2))))
-        for eps in (s.eps, 10 * s.eps, s.eps / 10):
-            step = eps * scale
-            v_high, above, v_low, below = self.sides(step * u)
-            numeric = float(np.sum(self.dy * (above - below))) / (2 * step)
-            claimed = float(np.sum(self.analytic * (v_high - v_low))) / (2 * step)
-            size = max(abs(numeric), abs(claimed), typical)
-            tolerance = s.atol + s.rtol * size + self.noise(above, below) / (2 * step)
-            if abs(numeric - claimed) <= tolerance:
-                return False
-            bend = float(np.sum(self.dy * (above - 2 * self.middle + below))) / step
-            # Both one-sided values lie half a bend from the central one: inside it is no error.
-            if abs(numeric - claimed) <= 0.6 * abs(bend):
-                return False
-        return True
-
-    def locate(self, u: Array) -> int | None:
-        """Find the wrong entry by bisection; None if the error disappears on the way."""
-        low, high = 0, self.flat.size
-        while high - low > 1:
-            middle = (low + high) // 2
-            part = np.zeros_like(u)
-            part[low:middle] = u[low:middle]
-            if self.direction_wrong(part):
-                high = middle
-            else:
-                low = middle
-        return low if self.judge(low)[2] else None
-
-    def search(self, rng: np.random.Generator) -> int | None:
-        """Return an entry that is wrong and not on a kink, found along one random direction."""
-        u = rng.standard_normal(self.flat.size)
-        place = self.locate(u) if self.direction_wrong(u) else None
-        if place is None or self.kink(place, self.entry(place, self.settings.eps)[1]):
-            return None
-        return place
-
-
 def compare_gradient(owner: str, target: Target, dy: Array, settings: Settings) -> Row:
     """Compare a target's gradient with central differences of <dy, output>.
 
@@ -325,6 +140,26 @@ def compare_gradient(owner: str, target: Target, dy: Array, settings: Settings) 
     except GradientCheckError as error:
         message = f"{owner}: {error}"
         raise GradientCheckError(message, error.array, error.index, error.cause) from None
+
+
+def compare_gradients(
+    owner: str, targets: Sequence[Target], dy: Array, settings: Settings
+) -> list[Row]:
+    """Compare the gradients of one check, one row for each.
+
+    As `compare_gradient`; besides, each target knows of the others: a gradient may have been
+    swapped with another's, and a cause may name another value ("the factor gamma is missing").
+    """
+    known = {target.symbol: target.value for target in targets}
+    complete = [
+        replace(
+            target,
+            inputs={**known, **target.inputs},
+            others=[other for other in targets if other is not target],
+        )
+        for target in targets
+    ]
+    return [compare_gradient(owner, target, dy, settings) for target in complete]
 
 
 def _compared(target: Target, dy: Array, settings: Settings) -> Row:
@@ -430,16 +265,7 @@ def _row(
         return row
     marks = np.isin(kept, list(wrong))
     worst = int(np.argmax(np.where(marks, gap / np.maximum(size, floor), -1.0)))
-    evidence = Evidence(
-        target.symbol,
-        np.atleast_1d(target.value),
-        np.atleast_1d(target.analytic),
-        kept,
-        numeric,
-        marks,
-        target.factors,
-        target.is_input,
-    )
+    evidence = evidence_of(probe, kept, numeric, marks)
     return replace(
         row,
         wrong=len(wrong),
@@ -447,4 +273,14 @@ def _row(
         analytic=float(analytic[kept[worst]]),
         numeric=float(numeric[worst]),
         cause=explain(evidence),
+        errors=_errors(probe, kept, gap),
     )
+
+
+def _errors(probe: Probe, kept: Array, gap: Array) -> Array | None:
+    """Return the error of each entry in the array's shape, NaN where nothing was compared."""
+    if probe.flat.size > LARGEST_PICTURE:
+        return None
+    errors = np.full(probe.flat.size, np.nan)
+    errors[kept] = gap
+    return errors.reshape(probe.target.value.shape)

@@ -16,12 +16,21 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.testing._calls import TRAIN, Design, Passed, leaves, name_of, return_names
-from elunet.testing._find import is_numeric, layers_in, numeric_places
+from elunet.testing._find import (
+    Place,
+    attributes,
+    is_number,
+    is_numeric,
+    layers_in,
+    numeric_places,
+)
 from elunet.testing._pairs import pair
 from elunet.testing._report import GradientCheckError
 from elunet.testing._snapshot import Frozen, Snapshot
 from elunet.testing._values import Given, Held, Value, in_dtype, pair_up
 
+RATES_KEPT = ("learning_rate", "lr", "eta", "step_size")
+"""Names of an attribute that holds the learning rate of an update in backward."""
 CLEARING = (
     "zero_grad",
     "zero_grads",
@@ -123,44 +132,62 @@ class Runner:
 
     def backward(self, dy: Array) -> list[Array]:
         """Run backward and return its result unchanged, one array for each input."""
-        before = {value.symbol: value.work.copy() for value in self.values}
-        held = {} if before else {p: np.copy(v) for p, v in self.held.original.items()}
+        before = {
+            path: [(place, place.get(), np.copy(place.get())) for place in places]
+            for path, places in self.held.places.items()
+        }
         returned = self.design.backward(self.passed, self.apart(dy))
-        if self.design.updates:
-            self._read_updates({**held, **before})
+        rate = self.rate_of_updates()
+        if rate is not None:
+            for path, places in before.items():
+                self._read_update(path, places, rate)
         return self.unpack(returned, self.design.backward_name)
 
-    def _read_updates(self, before: dict[str, Array]) -> None:
-        """Read the gradients off what backward did to the parameters, and undo it."""
-        for path, old in before.items():
-            places = self.held.places[path]
-            now = np.array(places[0].get(), dtype=np.float64)
-            if now.shape == old.shape and (path in self.given or not np.array_equal(now, old)):
-                self.given[path] = (old - now) / self.options.learning_rate
-                original = self.held.original[path]
-                if isinstance(original, np.ndarray):
-                    original[...] = old
-                for place in places:
-                    place.set(original if isinstance(original, np.ndarray) else float(old))
+    def rate_of_updates(self) -> float | None:
+        """Return the learning rate if backward updates at once, else None.
+
+        Either backward takes it, or it is an attribute.
+        """
+        if self.design.updates:
+            return self.options.learning_rate
+        own = {name.lower().strip("_"): value for name, value in attributes(self.layer).items()}
+        rates = [own[name] for name in RATES_KEPT if is_number(own.get(name))]
+        return float(rates[0]) if rates else None
+
+    def _read_update(self, path: str, places: list[tuple[Place, Any, Array]], rate: float) -> None:
+        """Read a gradient off what backward did to a parameter, and undo it."""
+        old = places[0][2]
+        now = np.array(places[0][0].get(), dtype=np.float64)
+        if now.shape != old.shape or (path not in self.given and np.array_equal(now, old)):
+            return
+        self.given[path] = (old - now) / rate
+        for place, thing, content in places:
+            if isinstance(thing, np.ndarray):
+                thing[...] = content
+            place.set(thing)
 
     def unpack(self, returned: Any, method: str) -> list[Array]:
         """Return one gradient for each input, or raise an error about their form."""
-        if returned is None and self.is_loss:
-            self.left_alone = {0}
-            self.note("dx was not checked: backward returns no gradient of x")
-            return [np.zeros_like(self.inputs[0])]
+        if returned is None and (self.is_loss or len(self.left_alone) == len(self.inputs)):
+            return self._no_input_gradient()
         if returned is None:
             found = self.design.input_gradient()
             if found is not None and not self.many:
                 return [np.asarray(found)]
             raise self.error(f"{method} returned None, expected dx: is a `return` missing?", "dx")
         if isinstance(returned, dict):
-            returned = self._by_name(returned, method)
+            return [np.asarray(dx) for dx in self._by_name(returned, method)]
         if isinstance(returned, tuple | list):
             return self._in_order(returned, method)
         if self.many:
             raise self._count(type(returned).__name__, method)
         return [np.asarray(returned)]
+
+    def _no_input_gradient(self) -> list[Array]:
+        if not self.left_alone:
+            self.left_alone = {0}
+            self.note("dx was not checked: backward returns no gradient of x")
+        return [np.zeros(value.shape) for value in self.inputs]
 
     def _count(self, got: Any, method: str) -> GradientCheckError:
         return self.error(
@@ -182,9 +209,7 @@ class Runner:
                 self.given[path] = flat[pairs[path]]
         missing = [name for name in names if name not in pairs]
         if missing and self.is_loss:
-            self.left_alone = {0}
-            self.note("dx was not checked: backward returns no gradient of x")
-            return [np.zeros_like(self.inputs[0])]
+            return self._no_input_gradient()
         if missing:
             raise self.error(
                 f"{method} returned a dict with {', '.join(flat)}, expected a gradient of "

@@ -8,50 +8,14 @@ simplest first, and describes it in a sentence. Nothing is guessed from the sour
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
 from elunet._types import Array
+from elunet.testing._diagnose._evidence import Evidence, Factor
 
 CLOSE = 1e-4
-"""How well a pattern must fit, relative to the largest gradient."""
-
-
-@dataclass(frozen=True)
-class Factor:
-    """A number that means something here, and what to say if the gradient is off by it."""
-
-    number: float
-    many: str
-    """If analytic = number x numeric."""
-    few: str
-    """If analytic = numeric / number."""
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What is known about a wrong gradient; `wrong` and `numeric` go with the flat `indices`."""
-
-    symbol: str
-    value: Array
-    analytic: Array
-    indices: Array
-    numeric: Array
-    wrong: Array
-    factors: Sequence[Factor] = ()
-    is_input: bool = True
-
-
-def batch_factor(count: int) -> Factor:
-    """Return what a factor of the batch size would mean."""
-    return Factor(
-        count,
-        f"multiplied by the batch size {count}",
-        f"averaged over the batch of {count} instead of summed (the mean over the batch is in dy, "
-        "it comes from the loss)",
-    )
 
 
 def explain(evidence: Evidence) -> str:

@@ -1,0 +1,116 @@
+"""What a diagnosis may ask for: rows of the Jacobian, and the gradient at other values.
+
+Both cost forward passes, so they are only computed for a gradient that is wrong, when a pattern
+asks for them, and not for large arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from elunet._types import Array
+from elunet.testing._diagnose import CLOSE, Evidence, Jacobian
+from elunet.testing._probe import Probe, Target
+from elunet.testing._settings import Settings
+
+PASSES = 1000
+"""Forward passes that a diagnosis may cost."""
+WORK = 20_000_000
+"""Numbers that they may produce."""
+
+
+def evidence_of(probe: Probe, indices: Array, numeric: Array, wrong: Array) -> Evidence:
+    """Collect what is known about a wrong gradient.
+
+    Parameters
+    ----------
+    probe : Probe
+    indices : array of int, shape (K,)
+        The flat places of the entries that were compared.
+    numeric : array, shape (K,)
+    wrong : array of bool, shape (K,)
+    """
+    target = probe.target
+    return Evidence(
+        target.symbol,
+        np.atleast_1d(target.value),
+        np.atleast_1d(target.analytic),
+        indices,
+        numeric,
+        wrong,
+        target.factors,
+        target.is_input,
+        target.array,
+        np.asarray(probe.dy, np.float64),
+        target.dy_name,
+        probe.middle,
+        {target.symbol: target.value, **target.inputs},
+        target.numbers,
+        {other.array: (other.symbol, other.analytic) for other in target.others},
+        lambda: _jacobian(probe, indices, wrong),
+        lambda v, dy: _again(probe, indices, v, dy),
+        closeness(probe, numeric),
+    )
+
+
+def closeness(probe: Probe, numeric: Array) -> float:
+    """Return how well a formula can fit: the rounding of differences, relative to the largest."""
+    settings = probe.settings
+    felt = 8 * settings.machine * float(np.sqrt(np.sum((probe.dy * probe.middle) ** 2)))
+    largest = float(np.max(np.abs(numeric[np.isfinite(numeric)]), initial=0.0))
+    noise = felt / (2 * settings.eps) / largest if largest else 0.0
+    return max(CLOSE, settings.eps**2, noise)
+
+
+def numeric_at(target: Target, dy: Array, settings: Settings, indices: Array) -> Array:
+    """Return the numeric gradient at flat indices."""
+    probe = Probe(target, dy, settings)
+    return np.array([probe.entry(int(i), settings.eps)[0] for i in indices])
+
+
+def _affordable(probe: Probe, count: int) -> bool:
+    size = probe.flat.size + probe.middle.size
+    return 2 * count <= PASSES and 2 * count * size <= WORK
+
+
+def _jacobian(probe: Probe, indices: Array, wrong: Array) -> Jacobian | None:
+    """Return rows at all checked entries, or at as many as the work allows, wrong ones first."""
+    size = probe.flat.size + probe.middle.size
+    most = min(PASSES // 2, WORK // (2 * size))
+    chosen = np.arange(len(indices))
+    if len(chosen) > most:
+        order = np.random.default_rng(0).permutation(len(chosen))
+        chosen = np.sort(order[np.argsort(~wrong[order], kind="stable")][:most])
+    if len(chosen) < min(4, len(indices)):
+        return None
+    rows = np.empty((len(chosen), *probe.middle.shape))
+    for row, i in zip(rows, indices[chosen], strict=True):
+        v_high, above, v_low, below = probe.sides((int(i), probe.step(int(i), probe.settings.eps)))
+        row[...] = (above - below) / float(v_high[i] - v_low[i])
+    if not np.all(np.isfinite(rows)):
+        return None
+    return Jacobian(chosen, rows)
+
+
+def _again(probe: Probe, indices: Array, value: Array, dy: Array) -> Array | None:
+    """Return the numeric gradient at another value, None if forward does not take it."""
+    target = probe.target
+    if value.shape != target.value.shape or not _affordable(probe, len(indices)):
+        return None
+    try:
+        with np.errstate(all="ignore"):
+            there = Probe(_at(target, value), dy, probe.settings)
+            if there.middle.shape != dy.shape:
+                return None
+            found = [there.entry(int(i), probe.settings.eps)[0] for i in indices]
+    except Exception:  # whatever another value makes of the code
+        return None
+    result = np.array(found)
+    return result if np.all(np.isfinite(result)) else None
+
+
+def _at(target: Target, value: Array) -> Target:
+    output: Callable[[Array], Array] = target.output
+    return Target(target.array, target.symbol, value, target.analytic, output)
