@@ -57,9 +57,10 @@ def check_optimizer(
         - a function of such arguments, of ``(w, dw, config)``, which returns the new w and a
           config, or of ``(parameters, grads, learning_rate)``. A function that remembers something
           should be new as well; if it takes one array, it gets only one parameter;
-        - for ``step()``, which takes nothing, a function that makes the optimizer:
-          ``lambda params: MyOptimizer(params)``. It gets a list of objects that have value (or
-          data) and grad; if step takes the gradients, a list of arrays.
+        - ``step()``, which takes nothing: an optimizer that was made with its parameters, objects
+          that have value (or data) and grad; or a function that makes it,
+          ``lambda params: MyOptimizer(params)``. It gets a list of such objects; if step takes the
+          gradients, a list of arrays.
 
         What takes more can be wrapped in a function of (w, g) or (params, grads).
     update : callable, or dict of callables
@@ -70,7 +71,7 @@ def check_optimizer(
     steps : int
         How many steps.
     shape : tuple of int
-        Shape of each parameter.
+        Shape of each parameter; what has its own keeps theirs.
     seed : int
         Draws parameters and gradients (of sizes from 1e-4 to 3, so that eps matters).
     names : sequence of str, optional
@@ -126,9 +127,12 @@ def check_optimizer(
     for design in designs(optimizer, learning_rate):
         rules = _rules(update, _names(update, design, names))
         rng = stream(seed, 4)
-        arrays = {name: rng.standard_normal(shape) for name in rules}
+        shapes = dict.fromkeys(rules, shape)
+        if design.shapes is not None:
+            shapes = dict(zip(rules, design.shapes, strict=True))
+        arrays = {name: rng.standard_normal(its) for name, its in shapes.items()}
         run = Run(_label(optimizer), design, rules, rtol, atol)
-        first = _gradients(rng, shape, rules)
+        first = _gradients(rng, shapes)
         try:
             step = design.start({name: array.copy() for name, array in arrays.items()})
             after = run.call(step, arrays, first, 1)
@@ -136,7 +140,7 @@ def check_optimizer(
             misfits.append((design, error))
             continue
         run.compare(arrays, after, first, 1)
-        run.finish(step, partial(_gradients, rng, shape, rules), steps)
+        run.finish(step, partial(_gradients, rng, shapes), steps)
         return run.result(steps)
     if len(misfits) == 1:
         raise misfits[0][1]
@@ -144,8 +148,11 @@ def check_optimizer(
     raise UnknownDesignError(optimizer, tried) from misfits[0][1]
 
 
-def _gradients(rng: np.random.Generator, shape: Shape, names: Any) -> dict[str, Array]:
-    return {name: rng.standard_normal(shape) * 10 ** rng.uniform(-4, 0.5, shape) for name in names}
+def _gradients(rng: np.random.Generator, shapes: Mapping[str, Shape]) -> dict[str, Array]:
+    return {
+        name: rng.standard_normal(shape) * 10 ** rng.uniform(-4, 0.5, shape)
+        for name, shape in shapes.items()
+    }
 
 
 def _rules(update: Update | Mapping[str, Update], names: Sequence[str]) -> dict[str, Update]:

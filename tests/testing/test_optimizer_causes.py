@@ -196,6 +196,7 @@ CASES = [
     ),
     (DecayedAdam(1, True), updates.adam(LR, l2=0.5), 1, r"the weight decay is decoupled \(AdamW\)"),
     (DecayedAdam(0.02, True), updates.adamw(LR, decay=0.5), 1, "divided by 50 as if it were avera"),
+    (Momentum(), updates.sgd(LR), 2, "momentum is 0.9, where the update rule has 0"),
     (Mean("inside"), updates.rmsprop(LR), 1, "eps is inside the root"),
     (Mean(), updates.rmsprop(LR, eps_inside=True), 1, "eps is outside of the root"),
     (Mean(), updates.rmsprop(LR, eps=1e-6), 1, "eps is 1e-08, where the update rule has 1e-06"),

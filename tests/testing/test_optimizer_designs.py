@@ -201,6 +201,25 @@ def params_with_data(factor):
     return lambda params: Optimizer(params)
 
 
+class Parameter:
+    def __init__(self, *shape):
+        self.value, self.grad = np.ones(shape), None
+
+
+@design(MOMENTUM, "step(), with its own 2 parameters, found by their value and grad")
+def params_of_its_own(factor):
+    class Optimizer:
+        def __init__(self, params):
+            self.params, self.v = params, [0.0 for _ in params]
+
+        def step(self):
+            for i, param in enumerate(self.params):
+                self.v[i] = 0.9 * self.v[i] + factor * param.grad
+                param.value = param.value - LR * self.v[i]
+
+    return Optimizer([Parameter(2, 3), Parameter(5)])
+
+
 @design(updates.sgd(LR), "step(), made with")
 def arrays_given_beforehand(factor):
     class Optimizer:
@@ -351,6 +370,13 @@ def test_each_parameter_has_its_own_rule():
         check_optimizer(layers_with_letters(1), by_name)
     by_key = {"W1": updates.sgd(LR), "b1": updates.sgd(LR)}
     assert check_optimizer(functions_of_dicts(1), by_key).arrays == ["W1", "b1"]
+
+
+def test_parameters_of_its_own_stay_as_they_are():
+    optimizer = params_of_its_own(1)
+    result = check_optimizer(optimizer, MOMENTUM)
+    assert [(row.array, row.size) for row in result.rows] == [("params[0]", 30), ("params[1]", 25)]
+    assert (optimizer.params[0].value == 1).all()
 
 
 def test_the_learning_rate_is_passed():

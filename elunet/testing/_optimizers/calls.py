@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from elunet._types import Array
+from elunet._types import Array, Shape
 
 Arrays = dict[str, Array]
 Step = Callable[[Arrays, int], tuple[Arrays, Arrays]]
@@ -38,12 +38,15 @@ class Design:
         ``start(parameters) -> Step``.
     returns : bool
         Whether new parameters may be returned instead of written in place.
+    shapes : tuple of tuple of int, optional
+        Those of the parameters, if it has its own.
     """
 
     said: str
     names: tuple[str, ...]
     start: Callable[[Arrays], Step]
     returns: bool = True
+    shapes: tuple[Shape, ...] | None = None
 
 
 TWO = ("first.W", "second.W")

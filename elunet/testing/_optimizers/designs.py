@@ -13,7 +13,7 @@ from typing import Any
 
 from elunet.testing._optimizers import calls
 from elunet.testing._optimizers.calls import Design
-from elunet.testing._optimizers.params import with_params
+from elunet.testing._optimizers.params import with_own_params, with_params
 
 METHODS = ("step", "update", "update_params", "apply_gradients", "__call__")
 ROLES = {
@@ -95,7 +95,14 @@ def _of_call(
     if method == "apply_gradients":
         yield calls.with_pairs(method, optimizer)
     elif not roles:
-        tried.append(f"{said}: it takes no parameters; give a function that makes the optimizer")
+        own = with_own_params(optimizer) if method == "step" else None
+        if own is not None:
+            yield own
+        else:
+            tried.append(
+                f"{said}: it takes no parameters, and none that has value (or data) and grad was"
+                " found in it; give a function that makes it"
+            )
     elif set(roles.values()) <= {"grads", "g"}:
         tried.append(f"{said}: it has its parameters already; give a function that makes it")
     elif len(roles) == 1:

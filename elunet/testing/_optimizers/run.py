@@ -100,8 +100,8 @@ class Run:
         if t is not None:
             raise _error(self.label, t, self.record)
         rules = self.record.rules
-        count = int(np.prod(self.record.moments[0].after[next(iter(rules))].shape)) * steps
-        rows = [Row(name, *self.errors[name], count, count) for name in rules]
+        sizes = {name: steps * after.size for name, after in self.record.moments[0].after.items()}
+        rows = [Row(name, *self.errors[name], sizes[name], sizes[name]) for name in rules]
         notes = [f"{steps} steps"]
         if self.design.said != "step(net)":
             notes.append(f"called as {self.design.said}")

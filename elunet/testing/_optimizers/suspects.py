@@ -111,8 +111,8 @@ def _of_other_settings(rules: dict[str, Update]) -> Iterator[Suspect]:
         place = "outside of" if own["eps_inside"] else "inside"
         yield f"eps is {place} the root", Play(but(rules, eps_inside=not own["eps_inside"]))
     for key in ("momentum", "rho", "beta1", "beta2"):
-        if own.get(key):
-            for value in DECAYS:
+        if key in own:
+            for value in (0.0, *DECAYS):
                 text = f"{key} is {value:g}, where the update rule has {own[key]:g}"
                 yield text, Play(but(rules, **{key: value}))
     if "eps" in own:
