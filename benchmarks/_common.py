@@ -112,8 +112,21 @@ def write_csv(file: str, command: str, about: dict[str, str], rows: Sequence[Row
         target.write(f"# command: {command}\n")
         for name, value in about.items():
             target.write(f"# {name}: {value}\n")
+        csv.DictWriter(target, list(rows[0]), lineterminator="\n").writeheader()
+    _add_rows(file, rows)
+
+
+def append_csv(file: str, command: str, about: dict[str, str], rows: Sequence[Row]) -> None:
+    """Append rows; to a new file below comment lines, as `write_csv`, with the first command."""
+    if Path(file).exists():
+        _add_rows(file, rows)
+    else:
+        write_csv(file, command, about, rows)
+
+
+def _add_rows(file: str, rows: Sequence[Row]) -> None:
+    with open(file, "a", newline="", encoding="utf-8") as target:
         writer = csv.DictWriter(target, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
         writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
 
 

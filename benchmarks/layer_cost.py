@@ -7,6 +7,8 @@ it is a chain of `CHAIN` such layers behind a first one that learns, less the ti
 alone. By hand it is ``layer.forward(x, train=True)`` and ``layer.backward(dy)``.
 
 Every number is the least of many repeats, since whatever else runs on a machine only adds to it.
+Chain and first layer are measured in turns: in a slow minute of the machine only one of them would
+be slow, and their difference wrong by much more than a layer costs.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import elunet as eln
 
 CHAIN = 16
 POOLS = 4  # 16 x 16 pixels become one
+TURNS = 4
 Make = Callable[[], eln.layers.Layer]
 
 
@@ -148,8 +151,9 @@ def kinds(options: argparse.Namespace) -> list[Row]:
     found = []
     for name, make, shape, chain in wanted:
         x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-        alone = passes(_chain(shape, []), x, options)
-        together = passes(_chain(shape, [make() for _ in range(chain)]), x, options)
+        nets = [_chain(shape, []), _chain(shape, [make() for _ in range(chain)])]
+        turns = [[passes(net, x, options) for net in nets] for _ in range(TURNS)]
+        alone, together = (map(min, *times) for times in zip(*turns, strict=True))
         each = [(more - less) / chain for more, less in zip(together, alone, strict=True)]
         forward, backward = by_hand(make(), x, options)
         found.append(

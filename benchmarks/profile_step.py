@@ -5,14 +5,21 @@
 It prints, for each number of threads,
 
 - the parts of a step: forward, loss, backward, optimizer;
-- the main thread's time inside matrix products and compiled kernels, and the rest: Python, and
-  waiting for the other threads. Products and kernels are counted by putting a clock around
-  `numpy.matmul` and around every compiled function that elunet's modules hold. The clocks cost a
+- the main thread's time inside matrix products and compiled kernels, its waiting for the other
+  threads, and the rest, which is Python. They are counted by putting clocks around `numpy.matmul`
+  and `numpy.dot` (the lines matmul and dot), around every compiled function that elunet's modules
+  hold, and around `elunet.engine.threads`' wait for a worker (the line wait). The clocks cost a
   little, so this is a second run. A kernel that is called otherwise counts as Python;
 - each layer called by hand, outside of the network: what it takes beside a bare product of the
   same shapes. By hand no layer's work waits for the next one's, so the sum differs from the
   network's time; the line "by hand, sum" shows by how much;
-- what Python's profiler sees at the top.
+- what Python's profiler sees at the top;
+
+and at the end one line for each number of threads: the step, and how many percent of it the main
+thread is in products, in kernels, in Python, and waiting. `--summary FILE` appends these lines to a
+CSV file, with the sums by hand and of the bare products:
+
+    python benchmarks/profile_step.py lenet-train --summary docs/data/profile-rows.csv
 
 It uses what a user of elunet can use, but for the clocks. Times of parts and layers are medians in
 microseconds, or the least with `--least`, for a machine that has other work; the clocks and the
@@ -37,11 +44,23 @@ from typing import Any
 
 import numpy as np
 import threadpoolctl
-from _common import Row, available_cores, command_line, print_table, versions, write_csv
+from _common import (
+    Row,
+    append_csv,
+    available_cores,
+    command_line,
+    print_table,
+    versions,
+    write_csv,
+)
 from peers.ours import network, training
 from works import WORKS, Work, data
 
 import elunet as eln
+from elunet.engine import threads as engine_threads
+
+PRODUCTS = ("matmul", "dot")
+WAITING = ("wait",)
 
 Calls = list[tuple[str, Callable[[], Any]]]
 
@@ -113,7 +132,7 @@ class Measure:
 
 
 class Clocks:
-    """Adds up the seconds inside products and kernels, for each thread."""
+    """Adds up the seconds inside products and kernels, and of waiting, for each thread."""
 
     def __init__(self) -> None:
         self.inside: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
@@ -142,7 +161,9 @@ class Clocks:
         """Put the clocks in, and take them out again."""
         from numba.core.dispatcher import Dispatcher
 
-        before: list[tuple[Any, str, Any]] = [(np, "matmul", np.matmul)]
+        before: list[tuple[Any, str, Any]] = [(np, name, getattr(np, name)) for name in PRODUCTS]
+        worker = engine_threads._Worker
+        before += [(worker, name, getattr(worker, name)) for name in WAITING]
         for module in [value for name, value in sys.modules.items() if name.startswith("elunet")]:
             for name, value in vars(module).items():
                 if isinstance(value, Dispatcher):
@@ -158,8 +179,11 @@ class Clocks:
                 setattr(owner, name, value)
 
 
-def inside(step: Step, seconds: float) -> list[Row]:
-    """Return what the threads spend inside products and kernels, a step."""
+def inside(step: Step, seconds: float) -> tuple[list[Row], Row]:
+    """Return what the threads spend inside products and kernels, a step, and the main one's shares.
+
+    Shares are percent of the step.
+    """
     step.run()
     clocks, steps, spent = Clocks(), 0, 0.0
     with clocks.running():
@@ -189,9 +213,18 @@ def inside(step: Step, seconds: float) -> list[Row]:
         for name in names
     ]
     rest = spent - sum(main.values())
-    rows.append(row("Python, and waiting", rest, None, None))
+    rows.append(row("Python", rest, None, None))
     rows.append(row("step, with the clocks", spent, None, None))
-    return rows
+
+    products = sum(main.get(name, 0.0) for name in PRODUCTS)
+    waiting = sum(main.get(name, 0.0) for name in WAITING)
+    seconds_of = {
+        "products": products,
+        "kernels": sum(main.values()) - products - waiting,
+        "python": rest,
+        "waiting": waiting,
+    }
+    return rows, {f"{name}_percent": 100 * part / spent for name, part in seconds_of.items()}
 
 
 def products(work: Work) -> dict[int, list[Callable[[], Any]]]:
@@ -298,12 +331,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=available_cores())
     parser.add_argument("--top", type=int, default=15, help="lines of the profiler's")
     parser.add_argument("--csv", help="file for the layers by hand")
+    parser.add_argument("--summary", metavar="FILE", help="CSV file to append the last lines to")
     options = parser.parse_args()
     measure = Measure(options.seconds, options.least)
     few = Measure(options.seconds / 5, options.least)
     work = WORKS[options.work]
     print(f"{work.key}: {work}, float32")
     written: list[Row] = []
+    summary: list[Row] = []
     for threads in sorted({1, options.threads}):
         eln.set_num_threads(threads)
         step = Step(work)
@@ -316,14 +351,29 @@ def main() -> None:
         ]
         print_table(rows)
         print()
-        print_table(inside(step, options.seconds))
+        clocked, shares = inside(step, options.seconds)
+        print_table(clocked)
         print()
         with threadpoolctl.threadpool_limits(threads, user_api="blas"):
             layers = by_hand(step, few)
         print_table(layers)
         written += [{"threads": threads, **row} for row in layers]
+        summary.append(
+            {
+                "work": work.key,
+                "threads": threads,
+                "step_us": sum(times),
+                **shares,
+                "by_hand_us": layers[-1]["total_us"],
+                "bare_products_us": layers[-1]["products_us"],
+            }
+        )
         print(f"\nPython's profiler, the main thread ({options.seconds:g} s of steps):\n")
         print(top(step, options.seconds, options.top))
+    print("\n== where the main thread's time goes\n")
+    print_table(summary)
+    if options.summary:
+        append_csv(options.summary, command_line(__file__), versions(), summary)
     if options.csv:
         about = versions() | {"setting": f"{work.key}, float32"}
         write_csv(options.csv, command_line(__file__), about, written)

@@ -36,7 +36,7 @@ def network(net: Any) -> str:
         rows.append([*cells, f"{size:,}" if size else ""])
     total = sum(_size(node.layer) for node in net.nodes)
     title = f"{_plural(len(net.nodes), 'layer')}, {_plural(total, 'parameter')}"
-    return _titled(type(net).__name__, title) + _table(columns, rows, texts=len(columns) - 1)
+    return titled(type(net).__name__, title) + table(columns, rows, texts=len(columns) - 1)
 
 
 def layer(one: Any) -> str:
@@ -65,8 +65,8 @@ def history(rows: Sequence[Any]) -> str:
         [_formatted(getattr(row, name), form) for name, (_, form) in columns.items()]
         for row in rows[-EPOCHS:]
     ]
-    table = _table([title for title, _ in columns.values()], cells, texts=0) if rows else ""
-    return _titled("History", title) + table
+    found = table([title for title, _ in columns.values()], cells, texts=0) if rows else ""
+    return titled("History", title) + found
 
 
 def text_table(rows: Sequence[Sequence[str]], numbers: int) -> str:
@@ -87,7 +87,7 @@ def text_table(rows: Sequence[Sequence[str]], numbers: int) -> str:
     return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], texts: int) -> str:
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], texts: int) -> str:
     """Return an HTML table; the first columns are text, the others numbers."""
     if not rows:
         return ""
@@ -109,7 +109,7 @@ def _cell(tag: str, text: str, side: str) -> str:
     return f'<{tag} style="text-align:{side};{CELL}">{html.escape(text)}</{tag}>'
 
 
-def _titled(kind: str, about: str) -> str:
+def titled(kind: str, about: str) -> str:
     return f'<div style="margin:.2em 0"><b>{html.escape(kind)}</b>: {html.escape(about)}</div>'
 
 

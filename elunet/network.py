@@ -345,6 +345,11 @@ class Network:
             Whether each layer lets go of what forward kept when its turn is over. That takes less
             memory, and no other backward pass can follow before the next forward pass.
 
+        Returns
+        -------
+        array or None
+            The gradient at the network's input, None without `to_input`.
+
         Raises
         ------
         RuntimeError
@@ -377,14 +382,16 @@ class Network:
                     runner.start_gradient(its.queue, delta)
                 if turn.sends and send is not None and layer.weighted:
                     its.queue.finish()
-                    self._deliver(its.queue, signals, node, send(layer, delta))
+                    down = send(layer, delta)
+                    self._deliver(its.queue, signals, node, down, to_input)
+                    del down
                 elif turn.sends:
                     other = weight(layer) if weight is not None and layer.weighted else None
                     donated = name in owned
                     down = runner.start_backward(its.queue, delta, other, donated)
                     if turn.starts and unseen and (donated or not layer.passed_on):
                         owned.update(inputs)
-                    self._deliver(its.queue, signals, node, down)
+                    self._deliver(its.queue, signals, node, down, to_input)
                     del down
                 its.at(None)
                 if release:
@@ -396,8 +403,13 @@ class Network:
         return signals.get(INPUT)
 
     @staticmethod
-    def _deliver(queue: Queue, signals: dict[str, Array], node: Node, down: Any) -> None:
-        """Add what a layer sent down to the signals of those that it takes something of."""
+    def _deliver(
+        queue: Queue, signals: dict[str, Array], node: Node, down: Any, to_input: bool
+    ) -> None:
+        """Add what a layer sent down to the signals of those that it takes something of.
+
+        Without `to_input` not all of the input's signal would come together, so none of it is kept.
+        """
         shares = down if isinstance(down, tuple) else (down,)
         if len(shares) != len(node.inputs):
             raise ValueError(
@@ -405,6 +417,8 @@ class Network:
                 f" {len(shares)}"
             )
         for source, share in zip(node.inputs, shares, strict=True):
+            if source == INPUT and not to_input:
+                continue
             if source in signals:
                 queue.finish()
                 share = _sum(signals[source], share)

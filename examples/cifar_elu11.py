@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -24,7 +23,7 @@ from pathlib import Path
 import elunet as eln
 from elunet.experiments.recipes import RECIPES
 from elunet.storage.fingerprints import sha256
-from elunet.train.job import FILES
+from elunet.train.progress import duration
 
 SYNTHETIC_TRAIN, SYNTHETIC_TEST, SYNTHETIC_EPOCHS = 5000, 2000, 4
 DEFAULTS = {"case": "quick", "data": "synthetic", "limit": None, "seed": 0, "epochs": None}
@@ -40,14 +39,16 @@ def main() -> int:
         print(f"stopped: {error}", file=sys.stderr)
     except OSError as error:
         print(f"cannot go on: {error}", file=sys.stderr)
-    except eln.Interrupted as error:
-        name = signal.Signals(error.signal).name
-        saved = f"{name}: left after step {error.step}, and saved. To go on:"
-        print(f"{saved}\n  {again(options)}", file=sys.stderr)
-        return 128 + error.signal
-    except KeyboardInterrupt:
-        print(f"interrupted; to go on:\n  {again(options)}", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as error:
+        how, code = "interrupted; to go on:", 130
+        if isinstance(error, eln.Interrupted):
+            how = f"{error.name}: left after step {error.step}, and saved. To go on:"
+            code = 128 + error.signal
+        more = [("--threads", options.threads), ("--minutes", options.minutes)]
+        given = [text for name, value in more if value for text in (name, f"{value:g}")]
+        again = ["--resume", str(options.out), "--out", str(options.out), *given]
+        print(f"{how}\n  {shlex.join([*COMMAND, *again])}", file=sys.stderr)
+        return code
     return 1
 
 
@@ -56,8 +57,7 @@ def run(options: argparse.Namespace) -> int:
     job = find_job(options)
     if options.threads:
         eln.set_num_threads(options.threads)
-    recipe = RECIPES[options.case]
-    train, test = load(options)
+    recipe, (train, test) = RECIPES[options.case], load(options)
     if options.epochs is None:  # shapes need few
         short = options.data == "synthetic" and options.case == "quick"
         options.epochs = SYNTHETIC_EPOCHS if short else recipe.epochs
@@ -69,17 +69,20 @@ def run(options: argparse.Namespace) -> int:
     )
     settings = {name: getattr(options, name) for name in DEFAULTS}
     settings["images"] = sha256(*train, *test)[:16]
-    check_same_run(options, job, settings)
-    complete = job.saved.history if job.saved else []
+    if found := job.differences(settings, allow=["data"]):
+        labels = {"images": f"data {options.data}, by its images' SHA-256"}
+        lines = [f"\n  --{labels.get(n, n)}: expected {a}, got {b}" for n, (a, b) in found.items()]
+        expected = "expected the options of that run, got differences:"
+        sys.exit(f"--resume {options.resume}: {expected}{''.join(lines)}")
     if job.is_finished(epochs):
         print(f"this run is finished: {epochs} epochs; nothing to do")
-        return conclude(job, complete[-1])
+        return conclude(job, job.saved.history[-1])
     if not job.saved:
         job.begin()
     print("compiling kernels (a few seconds, once) and timing a step ...", flush=True)
     seconds = recipe.seconds_per_epoch(count, len(test[0]))
-    left = duration(seconds * (epochs - len(complete)))
-    print(f"about {left} to go, {duration(seconds)} an epoch", flush=True)
+    left = epochs - (len(job.saved.history) if job.saved else 0)
+    print(f"about {duration(seconds * left)} to go, {duration(seconds)} an epoch", flush=True)
 
     report = eln.train.Report(epochs, "test")
     trainer = recipe.trainer(count, epochs, options.seed, [report], settings=settings)
@@ -98,52 +101,25 @@ def find_job(options: argparse.Namespace) -> eln.Job:
     if options.out is None:
         options.out = Path(place) if place and eln.Job.is_in(place) else OUT
     job = eln.Job(options.out)
-    if place:
-        try:
-            saved = job.resume(place)
-            if saved and saved.settings.get("case") not in RECIPES:
-                raise ValueError(
-                    f"expected {saved.file} as a checkpoint of this job, got another run's"
-                )
-        except (OSError, ValueError) as error:
-            sys.exit(f"--resume {place}: {error}".replace("Trainer.resume: ", ""))
-    for name, default in (DEFAULTS | (job.saved.settings if job.saved else {})).items():
+    try:
+        saved = job.resume(place) if place else None
+        if saved and saved.settings.get("case") not in RECIPES:
+            raise ValueError(
+                f"expected {saved.file} as a checkpoint of this job, got another run's"
+            )
+    except (OSError, ValueError) as error:
+        sys.exit(f"--resume {place}: {error}".replace("Trainer.resume: ", ""))
+    for name, default in (DEFAULTS | (saved.settings if saved else {})).items():
         if getattr(options, name, default) is None:
             setattr(options, name, default)
     return job
 
 
-def check_same_run(options: argparse.Namespace, job: eln.Job, settings: dict) -> None:
-    """Leave with a list of the differences if --resume is asked to go on with another run."""
-    labels = {"images": f"data {options.data}, by its images' SHA-256"}
-    found = [
-        f"\n  --{labels.get(name, name)}: expected {saved}, got {given}"
-        for name, (saved, given) in job.differences(settings, allow=["data"]).items()
-    ]
-    if found:
-        expected = "expected the options of that run, got differences:"
-        sys.exit(f"--resume {options.resume}: {expected}{''.join(found)}")
-
-
 def conclude(job: eln.Job, last: eln.Epoch) -> int:
     """Say how it went and where the files are."""
     print(f"test accuracy {100 * last.validation_accuracy:.2f} %")
-    print("files: " + ", ".join(str(job.folder / name) for name in sorted(FILES)))
+    print("files: " + ", ".join(map(str, job.files)))
     return 0
-
-
-def again(options: argparse.Namespace) -> str:
-    """Return the command that goes on."""
-    extra = [] if options.threads is None else ["--threads", str(options.threads)]
-    extra += [] if options.minutes is None else ["--minutes", f"{options.minutes:g}"]
-    return shlex.join([*COMMAND, "--resume", str(options.out), "--out", str(options.out), *extra])
-
-
-def duration(seconds: float) -> str:
-    """Say a time in words."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def load(options: argparse.Namespace) -> tuple[eln.train.Data, eln.train.Data]:
@@ -163,25 +139,18 @@ def load(options: argparse.Namespace) -> tuple[eln.train.Data, eln.train.Data]:
 
 def parse() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     add, positive = parser.add_argument, partial(integer, 1)
     add("--case", choices=list(RECIPES), help="default: quick")
-    add(
-        "--data",
-        metavar="synthetic|DIR|download",
-        help="made images (default), CIFAR-10 in its official layout, or fetched",
-    )
+    about = "made images (default), CIFAR-10 in its official layout, or fetched"
+    add("--data", metavar="synthetic|DIR|download", help=about)
     add("--epochs", type=positive, metavar="N", help="default: the recipe's")
     add("--limit", type=positive, metavar="N", help="use at most N images of each split")
     add("--seed", type=partial(integer, 0), metavar="N", help="default: 0")
     add("--out", type=Path, metavar="DIR", help=f"default: {OUT}")
-    add(
-        "--resume",
-        metavar="DIR",
-        help="go on with the run in DIR; its options need not be repeated, and --out is DIR too",
-    )
+    about = "go on with the run in DIR; its options need not be repeated, and --out is DIR too"
+    add("--resume", metavar="DIR", help=about)
     add("--threads", type=positive, metavar="N", help="default: all cores")
     add("--minutes", type=float, metavar="M", help="save every M minutes, not only after an epoch")
     options = parser.parse_args()

@@ -486,6 +486,23 @@ class TestWalk:
             np.testing.assert_array_equal(value, expected_grads[name])
         assert expected.shape == (4, 6, 6, 3)
 
+    @pytest.mark.parametrize("order", [["conv", "input"], ["input", "conv"], ["input", "input"]])
+    def test_where_the_input_is_added_its_gradient_is_whole_or_none(self, order):
+        net = eln.Network(seed=0)
+        net.add(L.Conv2D(3, 3, 3), "conv", inputs="input")
+        net.add(L.Add(), "sum", inputs=order)
+        net.add(L.Conv2D(3, 2, 1), "top")
+        if "conv" not in order:
+            net.add(L.Conv2D(3, 2, 1), "left", inputs="conv")
+            net.add(L.Add(), "end", inputs=["top", "left"])
+        y = net.forward(batch(dtype=np.float64), train=True)
+        assert self.walk(net, y)[0] is None
+        down, seen = self.walk(net, y, to_input=True)
+        signals = dict(seen)
+        expected = signals["sum"] * order.count("input")
+        expected = expected + net["conv"].backward_input(signals["conv"])
+        np.testing.assert_allclose(down, expected, rtol=1e-12)
+
     def test_only_weighted_layers_send(self):
         net = chain()
         y = net.forward(batch(), train=True)

@@ -19,7 +19,7 @@ from elunet.init import Initializer
 from elunet.layers._im2col import Im2col
 from elunet.layers._windows import Windows
 from elunet.layers._winograd import KERNELS, Winograd, pays
-from elunet.layers.spans import Pass, Queue, Split, Sum, get_num_threads
+from elunet.layers.spans import Queue, Split, Started, Sum, get_num_threads
 from elunet.layers.weighted import Weighted
 
 Padding = str | int | tuple[int, int]
@@ -123,17 +123,9 @@ class Conv2D(Weighted, spans=True):
         _, (down,) = super().carried(weight)
         return (), (self.way.transposed_kernel(down),)
 
-    def start_rows(
-        self,
-        queue: Queue,
-        its: Pass,
-        x: Array,
-        y: Array,
-        arrays: tuple[Array, ...],
-        others: tuple[Any, ...],
-    ) -> bool:
+    def start_rows(self, queue: Queue, started: Started) -> bool:
         """Put off the work for one image alone, split over its rows, if the way can do that."""
-        return self.way.start_rows(queue, x, y, *others)
+        return self.way.start_rows(queue, started.x, started.y, *started.others)
 
     def forward_span(self, x: Array, y: Array, kernel: Array, b: Array | None) -> None:
         """Write y: each window times W, plus b."""

@@ -29,6 +29,7 @@ __all__ = [
     "Queue",
     "SpanLayer",
     "Split",
+    "Started",
     "Sum",
     "Whole",
     "empty",
@@ -96,6 +97,26 @@ class Pass(NamedTuple):
     y_shape: Shape
     cost: float
     split: Split
+
+
+class Started(NamedTuple):
+    """A forward pass whose work is about to be put off.
+
+    Attributes
+    ----------
+    its : Pass
+    x, y : array
+    arrays : tuple of array
+        What `SpanLayer.allocate` returned.
+    others : tuple
+        What `SpanLayer.common` returned.
+    """
+
+    its: Pass
+    x: Array
+    y: Array
+    arrays: tuple[Array, ...]
+    others: tuple[Any, ...]
 
 
 class SpanLayer(Layer):
@@ -257,23 +278,17 @@ class SpanLayer(Layer):
         else:  # of a subclass, which may want to see numbers
             queue.afterwards.append((partial(self.remember, x, arrays), None))
         others = self.common(x)
-        if its.y_shape[0] > 1 or not self.start_rows(queue, its, x, y, arrays, others):
+        alone = its.y_shape[0] <= 1
+        if not (alone and self.start_rows(queue, Started(its, x, y, arrays, others))):
             _start(queue, its, self.forward_span, x, y, arrays, others)
         return y
 
-    def start_rows(
-        self,
-        queue: Queue,
-        its: Pass,
-        x: Array,
-        y: Array,
-        arrays: tuple[Array, ...],
-        others: tuple[Any, ...],
-    ) -> bool:
+    def start_rows(self, queue: Queue, started: Started) -> bool:
         """Put off the work for one image alone, split over its rows; False if that cannot be.
 
         Where `needed_rows` says on which rows of x some rows of y depend, they are a span too.
         """
+        its, x, y, arrays, others = started
         if its.threads == 1 or len(its.y_shape) != 4 or self.needed_rows(0, 1) is None:
             return False
 

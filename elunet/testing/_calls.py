@@ -36,6 +36,7 @@ BACKWARD = (
     "backward_propagation",
     "backward_prop",
     "backprop",
+    "back_prop",
     "back_propagate",
     "backpropagate",
     "back_propagation",
@@ -180,7 +181,7 @@ class Design:
 
     @property
     def gradients_taken(self) -> int:
-        """How many gradients backward takes, one for each output; 0 means one for all in a tuple."""
+        """How many gradients backward takes, one for each output."""
         found = [name for name, role in self.roles.items() if role == "dy"]
         return max(1, len(found))
 

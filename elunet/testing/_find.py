@@ -69,14 +69,14 @@ class Place:
 
     def get(self) -> Any:
         """Return the content."""
-        return getattr(self.holder, self.key) if self.is_attribute else self.holder[self.key]
+        return getattr(self.holder, self.key) if self.is_attribute else self._now()[self.key]
 
     def set(self, value: Any) -> None:
         """Replace the content; of a tuple the whole tuple."""
         if self.is_attribute:
             object.__setattr__(self.holder, self.key, value)
         elif isinstance(self.holder, tuple):
-            items = list(self.holder)
+            items = list(self._now())
             items[self.key] = value
             kind = type(self.holder)
             self.holder = kind(*items) if hasattr(kind, "_fields") else kind(items)
@@ -84,6 +84,13 @@ class Place:
                 self.above.set(self.holder)
         else:
             self.holder[self.key] = value
+
+    def _now(self) -> Any:
+        """Return the holder; a tuple may have been replaced through another of its places."""
+        if isinstance(self.holder, tuple) and self.above is not None:
+            now = self.above.get()
+            return now if isinstance(now, tuple) else self.holder
+        return self.holder
 
 
 def _entries(holder: Any, path: str, above: Place | None) -> Iterator[Place]:

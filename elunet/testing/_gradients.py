@@ -15,15 +15,17 @@ from collections.abc import Callable
 import numpy as np
 
 from elunet._types import Array
+from elunet.testing._collect import numeric_at
 from elunet.testing._diagnose import Factor, batch_factor
 from elunet.testing._differences import (
     Probe,
     Settings,
     Target,
-    compare_gradient,
+    compare_gradients,
     moved,
     only_while,
 )
+from elunet.testing._find import is_number
 from elunet.testing._report import Row
 from elunet.testing._runner import Runner, Sample
 from elunet.testing._side_effects import elsewhere, same
@@ -32,13 +34,12 @@ from elunet.testing._values import Value
 
 def rows_of(run: Runner, sample: Sample, settings: Settings) -> list[Row]:
     """Compare dx and every parameter's gradient with differences; one row for each."""
-    rows = [
-        compare_gradient(run.name, target, sample.dy, settings)
-        for target in targets_of(run, sample, run.inputs)
-    ]
+    targets = targets_of(run, sample, run.inputs)
+    rows = compare_gradients(run.name, targets, sample.dy, settings)
     if all(row.ok for row in rows):
         return rows
-    return _look_closer(run, sample, rows, settings.rng(3))
+    rows = _look_closer(run, sample, rows, settings.rng(3))
+    return _updated_too_early(run, sample, targets, rows, settings)
 
 
 def check_elsewhere(run: Runner, sample: Sample, settings: Settings) -> None:
@@ -53,8 +54,12 @@ def check_elsewhere(run: Runner, sample: Sample, settings: Settings) -> None:
     others = [moved(original, rng) for original in originals]
     kept = "backward uses something made from earlier parameters (a copy? a transpose?)"
     try:
-        for value, other in zip(sample.values, others, strict=True):
-            value.replace(other)
+        for place, (value, other) in enumerate(zip(sample.values, others, strict=True)):
+            if value.is_seen_through(run.held.original.values()):
+                value.set(other)
+                others[place] = value.work
+            else:
+                value.replace(other)
         where = "after the parameters were replaced by other arrays"
         there.check(inputs, where, kept, originals)
         for value, other in zip(sample.values, others, strict=True):
@@ -108,13 +113,15 @@ class _Elsewhere:
     def _wrong(self, inputs: list[Array]) -> tuple[Target, list[int], Row | None] | None:
         """Return the first target that is wrong, with an entry and the full comparison."""
         sample = self._sample(inputs)
-        for target in targets_of(self.run, sample, inputs):
+        targets = targets_of(self.run, sample, inputs)
+        for target in targets:
             if target.analytic.shape != target.value.shape:
                 continue
             place = Probe(target, sample.dy, self.settings).search(self.rng)
             if place is not None:
                 few = dataclasses.replace(self.settings, skip_kinks=True)
-                row = compare_gradient(self.run.name, target, sample.dy, few)
+                rows = compare_gradients(self.run.name, targets, sample.dy, few)
+                row = next(row for row in rows if row.array == target.array)
                 index = list(map(int, np.unravel_index(place, target.value.shape)))
                 return target, index, row
         return None
@@ -137,18 +144,20 @@ class _Elsewhere:
 def targets_of(run: Runner, sample: Sample, inputs: list[Array]) -> list[Target]:
     """Return what is to be compared, dx first, with the current parameters."""
     targets = []
+    numbers = {path: float(v) for path, v in run.unpaired.items() if is_number(v)}
     for place, (label, value, dx) in enumerate(zip(run.labels, inputs, sample.dxs, strict=True)):
         if place in run.left_alone:
             continue
         factors = _input_factors(run, value, sample.y)
         output = _with_input(run, inputs, place)
-        targets.append(Target(f"d{label}", label, value, dx, output, factors))
+        targets.append(Target(f"d{label}", label, value, dx, output, factors, numbers=numbers))
     factors = _parameter_factors(run, sample.y)
     for parameter, gradient in zip(sample.values, sample.gradients, strict=True):
         value = parameter.content
         output = _with_parameter(run, inputs, parameter, value)
         name, symbol = parameter.name, parameter.symbol
-        targets.append(Target(name, symbol, value, gradient, output, factors, is_input=False))
+        target = Target(name, symbol, value, gradient, output, factors, False, numbers=numbers)
+        targets.append(target)
     return targets
 
 
@@ -265,7 +274,10 @@ def _look_closer(
     run: Runner, sample: Sample, rows: list[Row], rng: np.random.Generator
 ) -> list[Row]:
     """Look for causes without a pattern: rounding, and a backward that is not linear in dy."""
-    near = [v * (1 + 1e-3 * rng.standard_normal(v.shape)) for v in run.inputs]
+    near = [
+        v if place in run.left_alone else v * (1 + 1e-3 * rng.standard_normal(v.shape))
+        for place, v in enumerate(run.inputs)
+    ]
     y = run.forward(near)
     if np.any(y != sample.y) and np.array_equal(y, y.astype(np.float32)):
         cause = "forward rounds to float32 inside, too coarse for differences"
@@ -274,10 +286,10 @@ def _look_closer(
         return rows
     run.clear()
     run.forward(run.copies())
-    doubled = run.backward(2 * sample.dy)
+    doubled = run.differentiated(run.backward(2 * sample.dy))
     doubled += [run.gradient(value) for value in sample.values]
     closer = []
-    analytic = [*sample.dxs, *sample.gradients]
+    analytic = [*run.differentiated(sample.dxs), *sample.gradients]
     for row, once, twice in zip(rows, analytic, doubled, strict=True):
         cause = row.cause
         if not row.ok and not cause and not same(twice, 2 * once):
@@ -288,3 +300,30 @@ def _look_closer(
                 cause = "dy enters twice: a doubled dy gives four times the gradient"
         closer.append(dataclasses.replace(row, cause=cause))
     return closer
+
+
+def _updated_too_early(
+    run: Runner, sample: Sample, targets: list[Target], rows: list[Row], settings: Settings
+) -> list[Row]:
+    """Say so where dx is right for the parameters after backward's own update."""
+    rate = run.rate_of_updates()
+    if rate is None:
+        return rows
+    before = [value.content for value in sample.values]
+    found = []
+    for target, row in zip(targets, rows, strict=True):
+        cause = row.cause
+        if not row.ok and target.is_input and target.value.size <= settings.entries:
+            for value, old, gradient in zip(sample.values, before, sample.gradients, strict=True):
+                value.set(old - rate * gradient)
+            everywhere = np.arange(target.value.size)
+            there = numeric_at(target, sample.dy, settings, everywhere).reshape(target.value.shape)
+            for value, old in zip(sample.values, before, strict=True):
+                value.set(old)
+            if same(target.analytic, there):
+                cause = (
+                    f"{target.array} is computed with the parameters after their update: compute "
+                    "it first, then update"
+                )
+        found.append(dataclasses.replace(row, cause=cause))
+    return found

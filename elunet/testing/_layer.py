@@ -38,9 +38,9 @@ def check_layer(
     state: Sequence[str] = (),
     dtype: npt.DTypeLike = np.float64,
     learning_rate: float = 0.1,
-    eps: float = 1e-6,
-    rtol: float = 1e-5,
-    atol: float = 1e-7,
+    eps: float | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
     entries: int = 500,
     skip_kinks: bool = False,
 ) -> CheckResult:
@@ -114,7 +114,16 @@ def check_layer(
     >>> check_layer(Cube(), np.array([[0.5, -1.5], [2.0, 1.0]])).max_rel_error < 1e-6
     True
     """
-    settings = Settings(eps, rtol, atol, entries, skip_kinks, seed).validated("check_layer")
+    settings = Settings.fitting(
+        "check_layer",
+        dtype,
+        eps=eps,
+        rtol=rtol,
+        atol=atol,
+        entries=entries,
+        skip_kinks=skip_kinks,
+        seed=seed,
+    )
     if isinstance(layer, type):
         raise TypeError(f"check_layer: expected a layer, got the class {layer.__name__}: call it")
     if method_of(layer, FORWARD) is None or method_of(layer, BACKWARD) is None:

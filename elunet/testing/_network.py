@@ -42,9 +42,9 @@ def check_network(
     state: Sequence[str] = (),
     dtype: npt.DTypeLike = np.float64,
     learning_rate: float = 0.1,
-    eps: float = 1e-6,
-    rtol: float = 1e-5,
-    atol: float = 1e-7,
+    eps: float | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
     entries: int = 50,
     skip_kinks: bool = True,
 ) -> CheckResult:
@@ -95,7 +95,16 @@ def check_network(
     >>> check_network(net, x, y, eln.losses.MeanSquaredError()).arrays
     ['dx', 'linear1.W', 'linear1.b']
     """
-    settings = Settings(eps, rtol, atol, entries, skip_kinks, seed).validated("check_network")
+    settings = Settings.fitting(
+        "check_network",
+        dtype,
+        eps=eps,
+        rtol=rtol,
+        atol=atol,
+        entries=entries,
+        skip_kinks=skip_kinks,
+        seed=seed,
+    )
     value = real(x, "check_network: x")
     name = type(net).__name__
     scored = Scored(net, y, loss, train)

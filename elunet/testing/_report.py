@@ -6,10 +6,14 @@ which arrays are right.
 
 from __future__ import annotations
 
+import os
+import sys
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from elunet._types import Array, Shape
+from elunet.testing import _html
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,9 @@ class CheckResult:
         lines = [f"{self.name}: ok", table(self.rows)]
         return "\n".join(lines + [f"note: {note}" for note in self.notes])
 
+    def _repr_html_(self) -> str:
+        return _html.report(self.name, "ok", self.rows, self.notes)
+
 
 class GradientCheckError(AssertionError):
     """A gradient (or an update rule) is wrong, or cannot be checked as it is.
@@ -185,6 +192,30 @@ class GradientCheckError(AssertionError):
         self.index = index
         self.cause = cause
         self.rows = tuple(rows)
+
+    def _repr_html_(self) -> str:
+        name, _, text = str(self).partition(": ")
+        verdict = "a gradient is wrong" if self.rows else text
+        return _html.report(name, verdict, self.rows)
+
+    def _render_traceback_(self) -> list[str]:
+        """Show the report instead of the checker's own calls, where a notebook shows an error."""
+        shown = _shown_in_notebook(self) if self.rows else False
+        frames = traceback.extract_tb(self.__traceback__)
+        own = os.path.dirname(__file__)
+        users = [frame for frame in frames if not frame.filename.startswith(own)]
+        text = str(self).partition("\n")[0] if shown else str(self)
+        return [*traceback.format_list(users[-2:]), f"{type(self).__name__}: {text}"]
+
+
+def _shown_in_notebook(error: GradientCheckError) -> bool:
+    """Show the HTML report if this is a notebook; return whether it is one."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    if shell is None or not hasattr(shell, "kernel"):
+        return False
+    shell.display_pub.publish({"text/html": error._repr_html_(), "text/plain": str(error)})
+    return True
 
 
 def conclude(

@@ -16,12 +16,21 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.testing._calls import TRAIN, Design, Passed, leaves, name_of, return_names
-from elunet.testing._find import is_numeric, layers_in, numeric_places
+from elunet.testing._find import (
+    Place,
+    attributes,
+    is_number,
+    is_numeric,
+    layers_in,
+    numeric_places,
+)
 from elunet.testing._pairs import pair
 from elunet.testing._report import GradientCheckError
 from elunet.testing._snapshot import Frozen, Snapshot
 from elunet.testing._values import Given, Held, Value, in_dtype, pair_up
 
+RATES_KEPT = ("learning_rate", "lr", "eta", "step_size")
+"""Names of an attribute that holds the learning rate of an update in backward."""
 CLEARING = (
     "zero_grad",
     "zero_grads",
@@ -84,6 +93,10 @@ class Runner:
         """Return copies of the inputs, to pass to the layer."""
         return [value.copy() for value in self.inputs]
 
+    def differentiated(self, dxs: list[Array]) -> list[Array]:
+        """Return the gradients of those inputs that are differentiated."""
+        return [dx for place, dx in enumerate(dxs) if place not in self.left_alone]
+
     def draw_dy(self, rng: np.random.Generator, y: Array) -> Array:
         """Draw a gradient for the output."""
         return np.ones_like(y) if self.is_loss else rng.standard_normal(y.shape).astype(y.dtype)
@@ -123,44 +136,70 @@ class Runner:
 
     def backward(self, dy: Array) -> list[Array]:
         """Run backward and return its result unchanged, one array for each input."""
-        before = {value.symbol: value.work.copy() for value in self.values}
-        held = {} if before else {p: np.copy(v) for p, v in self.held.original.items()}
+        before = {
+            path: [(place, place.get(), np.copy(place.get())) for place in places]
+            for path, places in self.held.places.items()
+        }
         returned = self.design.backward(self.passed, self.apart(dy))
-        if self.design.updates:
-            self._read_updates({**held, **before})
+        rate = self.rate_of_updates()
+        if rate is not None:
+            for path, places in before.items():
+                self._read_update(path, places, rate)
         return self.unpack(returned, self.design.backward_name)
 
-    def _read_updates(self, before: dict[str, Array]) -> None:
-        """Read the gradients off what backward did to the parameters, and undo it."""
-        for path, old in before.items():
-            places = self.held.places[path]
-            now = np.array(places[0].get(), dtype=np.float64)
-            if now.shape == old.shape and (path in self.given or not np.array_equal(now, old)):
-                self.given[path] = (old - now) / self.options.learning_rate
-                original = self.held.original[path]
-                if isinstance(original, np.ndarray):
-                    original[...] = old
-                for place in places:
-                    place.set(original if isinstance(original, np.ndarray) else float(old))
+    def rate_of_updates(self) -> float | None:
+        """Return the learning rate if backward updates at once, else None.
+
+        Either backward takes it, or it is an attribute.
+        """
+        if self.design.updates:
+            return self.options.learning_rate
+        own = {name.lower().strip("_"): value for name, value in attributes(self.layer).items()}
+        rates = [own[name] for name in RATES_KEPT if is_number(own.get(name))]
+        return float(rates[0]) if rates else None
+
+    def _read_update(self, path: str, places: list[tuple[Place, Any, Array]], rate: float) -> None:
+        """Read a gradient off what backward did to a parameter, and undo it."""
+        old = places[0][2]
+        now = np.array(places[0][0].get(), dtype=np.float64)
+        if now.shape != old.shape or (path not in self.given and np.array_equal(now, old)):
+            return
+        self.given[path] = (old - now) / rate
+        for place, thing, content in places:
+            if isinstance(thing, np.ndarray):
+                thing[...] = content
+            place.set(thing)
 
     def unpack(self, returned: Any, method: str) -> list[Array]:
         """Return one gradient for each input, or raise an error about their form."""
-        if returned is None and self.is_loss:
-            self.left_alone = {0}
-            self.note("dx was not checked: backward returns no gradient of x")
-            return [np.zeros_like(self.inputs[0])]
+        if returned is None and (self.is_loss or len(self.left_alone) == len(self.inputs)):
+            return self._no_input_gradient()
         if returned is None:
             found = self.design.input_gradient()
             if found is not None and not self.many:
                 return [np.asarray(found)]
             raise self.error(f"{method} returned None, expected dx: is a `return` missing?", "dx")
         if isinstance(returned, dict):
-            returned = self._by_name(returned, method)
+            return [np.asarray(dx) for dx in self._by_name(returned, method)]
         if isinstance(returned, tuple | list):
             return self._in_order(returned, method)
         if self.many:
             raise self._count(type(returned).__name__, method)
         return [np.asarray(returned)]
+
+    def _by_count(self, found: list[Any], values: dict[str, Array]) -> bool:
+        """Give them out in order if there is one for each parameter, whatever their shapes."""
+        extra = found[len(self.inputs) :]
+        if len(values) != len(extra):
+            return False
+        self.given |= {path: np.asarray(item) for path, item in zip(values, extra, strict=True)}
+        return True
+
+    def _no_input_gradient(self) -> list[Array]:
+        if not self.left_alone:
+            self.left_alone = {0}
+            self.note("dx was not checked: backward returns no gradient of x")
+        return [np.zeros(value.shape) for value in self.inputs]
 
     def _count(self, got: Any, method: str) -> GradientCheckError:
         return self.error(
@@ -172,7 +211,7 @@ class Runner:
     def _by_name(self, returned: dict[Any, Any], method: str) -> list[Any]:
         """Take the inputs' gradients out of a dict and note the parameters'."""
         names = self.design.input_names or ["x"]
-        flat = {str(key): value for key, value in _flat(returned)}
+        flat = {f"grads[{key!r}]": value for key, value in _flat(returned)}
         arrays = {key: np.asarray(value) for key, value in flat.items()}
         values = {path: np.asarray(v) for path, v in self.held.original.items()}
         inputs = dict(zip(names, self.inputs, strict=False))
@@ -182,12 +221,10 @@ class Runner:
                 self.given[path] = flat[pairs[path]]
         missing = [name for name in names if name not in pairs]
         if missing and self.is_loss:
-            self.left_alone = {0}
-            self.note("dx was not checked: backward returns no gradient of x")
-            return [np.zeros_like(self.inputs[0])]
+            return self._no_input_gradient()
         if missing:
             raise self.error(
-                f"{method} returned a dict with {', '.join(flat)}, expected a gradient of "
+                f"{method} returned a dict with {', '.join(map(str, returned))}, expected a gradient of "
                 f"{missing[0]} too, such as d{missing[0]}",
                 "dx",
             )
@@ -197,7 +234,7 @@ class Runner:
         """Take the inputs' gradients, and the parameters' after or before them."""
         found = leaves(returned)
         count = len(self.inputs)
-        if len(found) == count and self.many:
+        if len(found) == count and (self.many or isinstance(returned[0], np.ndarray)):
             return [np.asarray(item) for item in found]
         values = {p: v for p, v in self.held.original.items() if isinstance(v, np.ndarray)}
         extra = len(found) - count
@@ -210,7 +247,7 @@ class Runner:
                 if len(pairs) == len(found) and all(name in pairs for name in inputs):
                     self.given |= {p: arrays[pairs[p]] for p in values if p in pairs}
                     return [arrays[pairs[name]] for name in inputs]
-            if self._by_shape(found, values):
+            if self._by_shape(found, values) or self._by_count(found, values):
                 return [np.asarray(item) for item in found[:count]]
         if self.many:
             raise self._count(len(found), method)

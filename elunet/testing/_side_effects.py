@@ -193,12 +193,12 @@ def _unchanged(
     labels: list[str],
     hint: str = "",
 ) -> None:
-    for array, copy, label in zip(now, before, labels, strict=True):
-        if not np.array_equal(array, copy):
-            index = first_index(array != copy)
+    for array, old, label in zip(now, before, labels, strict=True):
+        if not np.array_equal(array, old):
+            index = first_index(array != old)
             raise run.error(
                 f"{method} changed {label} in place (first at {list(index)}: "
-                f"{copy[index]:.8g} became {array[index]:.8g}){hint}",
+                f"{old[index]:.8g} became {array[index]:.8g}){hint}",
                 label,
             )
 

@@ -24,6 +24,8 @@ class Interrupted(KeyboardInterrupt):
     ----------
     signal : int
         The signal's number.
+    name : str
+        Its name, such as SIGTERM.
     step : int
         The optimizer's count of complete steps.
     checkpoint : Path or None
@@ -32,6 +34,7 @@ class Interrupted(KeyboardInterrupt):
 
     def __init__(self, number: int, step: int, checkpoint: Path | None) -> None:
         self.signal, self.step, self.checkpoint = number, step, checkpoint
+        self.name = signal.Signals(number).name
         if checkpoint is None:
             saved = (
                 "It is not saved, as it has no Checkpoints; in this process, Trainer.save keeps it"
@@ -42,7 +45,7 @@ class Interrupted(KeyboardInterrupt):
                 f"It is saved in {checkpoint}; to go on, build the same Trainer, then"
                 f" trainer.resume({str(checkpoint)!r}) and the same call of fit."
             )
-        super().__init__(f"{signal.Signals(number).name} ended the run after step {step}. {saved}")
+        super().__init__(f"{self.name} ended the run after step {step}. {saved}")
 
 
 class Interrupts:

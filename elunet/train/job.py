@@ -25,7 +25,7 @@ from elunet.train.datasets import Data
 from elunet.train.history import Epoch, History
 from elunet.train.trainer import Trainer
 
-HISTORY, CURVES, WEIGHTS, SUMMARY = FILES = (
+HISTORY, CURVES, WEIGHTS, SUMMARY = (
     "history.csv",
     "curves.png",
     "weights.safetensors",
@@ -71,6 +71,12 @@ class Job:
         self.folder, self.log = Path(folder), log
         self.saved: SavedRun | None = None
         self._begun = False
+
+    @property
+    def files(self) -> list[Path]:
+        """What is in the folder besides checkpoints, by name: what a finished run leaves."""
+        names = sorted([CURVES, HISTORY, SUMMARY, WEIGHTS])
+        return [self.folder / name for name in names if (self.folder / name).exists()]
 
     @staticmethod
     def is_in(folder: str | os.PathLike[str]) -> bool:

@@ -1,4 +1,4 @@
-"""A progress bar on standard error."""
+"""A progress bar on standard error, and times in words."""
 
 from __future__ import annotations
 
@@ -9,6 +9,20 @@ from contextlib import contextmanager
 from typing import Any
 
 from elunet.train.evaluation import Mean
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words, in the unit that suits it.
+
+    Examples
+    --------
+    >>> from elunet.train.progress import duration
+    >>> duration(70), duration(600), duration(7200)
+    ('70 s', '10 min', '2.0 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 class Progress:

@@ -89,7 +89,7 @@ def test_a_builtin_or_star_arguments():
     [
         (lambda x: (x.__imul__(2), 0), lambda d, c: 2 * d, r"forward changed x\[0, 0\] in place"),
         (lambda x: (x * 2, x), lambda d, c: c.__imul__(2), r"backward changed x\[0, 0\] in place"),
-        (lambda x: (x * 2, x), lambda d, c: d.__imul__(2), "backward changed dout in place"),
+        (lambda x: (x * 2, x), lambda d, c: d.__imul__(2), r"backward changed d\[0, 0\] in place"),
         (lambda x: (x.astype("f4"), 0), lambda d, c: d, "forward returned float32"),
         (lambda x: (x, 0), lambda d, c: (d, d), "returned 2 gradients, expected 1"),
         (lambda x: (x, 0), lambda d, c: None, "backward returned None for dx"),
@@ -107,8 +107,8 @@ def test_side_effects(run, back, text):
 
 
 def test_wrong_calls():
-    with pytest.raises(TypeError, match="expected a float array among the arguments"):
-        check_functions(forward, backward, 1, [2.0], np.arange(3))
+    with pytest.raises(TypeError, match="expected an array among the arguments"):
+        check_functions(forward, backward, "x", None, True)
     with pytest.raises(TypeError, match=r"to return \(out, cache\), got ndarray"):
         check_functions(lambda x: x, lambda d, c: d, np.ones(2))
 

@@ -44,11 +44,17 @@ def test_what_a_run_leaves(tmp_path):
     assert (summary["epochs"], summary["steps"], summary["train_images"]) == (2, 10, 90)
     assert summary["test_accuracy"] == trainer.history[-1].validation_accuracy
     assert (folder / "checkpoints" / "latest.safetensors").exists()
+    assert [file.name for file in eln.Job(folder).files] == [  # nothing drew curves.png
+        "history.csv",
+        "summary.json",
+        "weights.safetensors",
+    ]
 
 
 def test_an_interrupted_run_goes_on(tmp_path):
-    with pytest.raises(eln.Interrupted):
+    with pytest.raises(eln.Interrupted) as caught:
         train(tmp_path, callbacks=[Stop(7)])
+    assert caught.value.name == "SIGINT"
     job, trainer, _, lines = train(tmp_path, resume=tmp_path)
     assert lines == ["going on after step 7, with 1 epochs complete"]
     assert not job.is_finished(2)  # when it was found
