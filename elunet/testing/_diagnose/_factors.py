@@ -63,12 +63,25 @@ def relation(e: Evidence, chosen: Array, where: str) -> str:
     values = distinct(np.abs(n))
     if k is not None and (values > 2 or (values > 1 and is_simple(k, e.close)) or _known(k, e)):
         text = f"analytic = {number_text(k, e.close)} x numeric {where}"
-        meaning = meaning_of(k, e.factors, e.close)
+        meaning = meaning_of(k, [*e.factors, *_constant(e)], e.close)
         return f"{text}: {meaning}" if meaning else text
     c = offset(a, n, e.close)
     if c is not None and values > 2 and not _could_be_signs(e, chosen):
         return f"analytic = numeric {'+' if c > 0 else '-'} {abs(c):.4g} {where}: a constant added"
     return ""
+
+
+def _constant(e: Evidence) -> list[Factor]:
+    """Return the arrays that are one number all over, and so may be a factor."""
+    found = []
+    for name, array in e.inputs.items():
+        number = float(np.reshape(array, -1)[0]) if np.size(array) > 1 else 0.0
+        if number > 0 and number != 1 and np.all(array == number):
+            text = f"the factor {name} (all {number:g})"
+            many, few = f"{text} enters once too often", f"{text} is missing"
+            larger = Factor(number, many, few) if number > 1 else Factor(1 / number, few, many)
+            found.append(larger)
+    return found
 
 
 def _could_be_signs(e: Evidence, chosen: Array) -> bool:
@@ -158,7 +171,7 @@ def per_axis(e: Evidence) -> str:
                 f"analytic is numeric times a factor of each {owner}'s own (axis {axis}): "
                 "a factor such as gamma or 1/std is missing, or one too many"
             )
-        if all(offset(*pair, e.close) is not None for pair in pairs):
+        if e.is_input and all(offset(*pair, e.close) is not None for pair in pairs):
             return (
                 f"analytic is numeric plus a constant of each {owner}'s own (axis {axis}), as if "
                 "the term that comes through a mean is missing"

@@ -122,6 +122,43 @@ def one_place(e: Evidence) -> str:
     return ""
 
 
+def regular(e: Evidence) -> str:
+    """Wrong at all combinations of some indices: a channel, a kernel's corner, every other row."""
+    right = _right(e)
+    if comb(int(np.sum(right | e.wrong)), int(np.sum(e.wrong))) < 1000:
+        return ""
+    inside = np.ones(len(e.indices), dtype=bool)
+    chosen: dict[int, list[int]] = {}
+    for axis, places in enumerate(e.places):
+        here = np.unique(places[e.wrong])
+        if len(here) < len(np.unique(places)):
+            inside &= np.isin(places, here)
+            chosen[axis] = [int(i) for i in here]
+    if not chosen or np.any(inside & right) or not np.any(right):
+        return ""
+    if len(chosen) == 1 and all(len(c) == e.value.shape[a] - 1 for a, c in chosen.items()):
+        return ""  # shorter said by the one index that is right
+    words = [_indices(axis, here, e.value.shape[axis]) for axis, here in chosen.items()]
+    if any(word == "" for word in words):
+        return ""
+    kernel = ""
+    if not e.is_input and e.value.ndim == 4 and tuple(chosen) in ((0, 1), (2, 3)):
+        kernel = ", one place in the kernel" if all(len(c) == 1 for c in chosen.values()) else ""
+    return f"wrong only at {' and '.join(words)}{kernel}"
+
+
+def _indices(axis: int, here: list[int], length: int) -> str:
+    """Return words for some indices of an axis, "" if they are not regular."""
+    if len(here) == 1:
+        return f"index {here[0]} of axis {axis}"
+    for step in (2, 3, 4):
+        if length > step and here == list(range(here[0], length, step)):
+            return f"every index {step} n{f' + {here[0]}' if here[0] else ''} of axis {axis}"
+    if here == list(range(here[0], here[-1] + 1)):
+        return f"indices {here[0]} to {here[-1]} of axis {axis}"
+    return ""
+
+
 def _right(e: Evidence) -> Array:
     """Entries that are right, and not just 0 on both sides."""
     return np.asarray(~e.wrong & ((e.a != 0) | (e.numeric != 0)))

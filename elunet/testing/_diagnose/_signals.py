@@ -33,9 +33,19 @@ def signal(e: Evidence) -> str:
         for family in (_replaced, _slopes, _parts, _sums):
             for other, text in family(e, e.dy, e.y):
                 candidate = rows @ np.broadcast_to(other, e.y.shape).reshape(-1)
-                if e.is_analytic(candidate, jacobian.chosen):
+                if e.is_analytic(candidate, jacobian.chosen) and (
+                    family is not _parts or _tells(e, jacobian.chosen)
+                ):
                     texts.append(text)
     return either(list(dict.fromkeys(texts)))
+
+
+def _tells(e: Evidence, chosen: Array) -> bool:
+    """Whether a part of dy that is left out shows otherwise than as 0 at a few entries."""
+    zero = e.a[chosen] == 0
+    if np.all(zero | ~e.wrong[chosen]):
+        return bool(np.sum(zero & e.wrong[chosen]) >= 8)
+    return True
 
 
 def _replaced(e: Evidence, dy: Array, y: Array) -> Iterator[Signal]:
