@@ -152,7 +152,7 @@ CONVOLUTION = [
         lambda wrong: check_functions(
             *overlapping_pooling(wrong), normal(2, 2, 5, 5), {"pool_size": 3, "stride": 1}
         ),
-        "overwrit",
+        "only its last contribution",
     ),
     Mistake(
         "convolution without its stride",
@@ -176,6 +176,6 @@ CONVOLUTION = [
         "deeplearning4j/deeplearning4j/issues/8280",
         "db is summed over the axes of N, C, H, W, and the layer has N, H, W, C",
         lambda wrong: check_layer(ChannelsLast(wrong), normal(2, 3, 4, 2)),
-        "axes",
+        "summed over axes 0, 2 and 3",
     ),
 ]

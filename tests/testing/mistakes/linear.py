@@ -149,7 +149,7 @@ LINEAR = [
         "jimfleming/differentiation/issues/1",
         "db is not summed over the batch",
         lambda wrong: check_layer(Dense(wrong), normal(5, 4)),
-        "sum",
+        "not summed over axis 0",
     ),
     Mistake(
         "twice the mean",
@@ -163,7 +163,7 @@ LINEAR = [
         "andersbll/nnet/issues/4",
         "weight decay is subtracted from dW instead of added",
         lambda wrong: check_layer(DecayedLinear(wrong), normal(5, 4), averaged=True, l2=0.2),
-        "W",
+        "penalty",
     ),
     Mistake(
         "update before dx",
