@@ -54,8 +54,12 @@ def check_elsewhere(run: Runner, sample: Sample, settings: Settings) -> None:
     others = [moved(original, rng) for original in originals]
     kept = "backward uses something made from earlier parameters (a copy? a transpose?)"
     try:
-        for value, other in zip(sample.values, others, strict=True):
-            value.replace(other)
+        for place, (value, other) in enumerate(zip(sample.values, others, strict=True)):
+            if value.is_seen_through(run.held.original.values()):
+                value.set(other)
+                others[place] = value.work
+            else:
+                value.replace(other)
         where = "after the parameters were replaced by other arrays"
         there.check(inputs, where, kept, originals)
         for value, other in zip(sample.values, others, strict=True):
