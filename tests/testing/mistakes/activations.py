@@ -177,12 +177,16 @@ class Tanh:
         return output_grad * self.slope(self.last_input)
 
 
-def leaky_relu(x):
-    return np.where(x > 0, x, 0.3 * x)
+def leaky_relu(wrong):
+    """Return a library's function and its derivative, as a pair for the check."""
 
+    def leaky_relu(x):
+        return np.where(x > 0, x, 0.3 * x)
 
-def leaky_relu_prime(wrong):
-    return lambda x: np.where(x > 0, 1.0, 0.0 if wrong else 0.3)
+    def leaky_relu_prime(x):
+        return np.where(x > 0, 1.0, 0.0 if wrong else 0.3)
+
+    return lambda x: (leaky_relu(x), x), lambda dy, x: dy * leaky_relu_prime(x)
 
 
 ACTIVATIONS = [
@@ -252,9 +256,7 @@ ACTIVATIONS = [
         "leaky ReLU with the slope of ReLU",
         "scientific-computing/FKB/issues/15",
         "the slope is 0 where the input is negative",
-        lambda wrong: check_functions(
-            lambda x: (leaky_relu(x), x), lambda dy, x: dy * leaky_relu_prime(wrong)(x), normal(3, 4)
-        ),
+        lambda wrong: check_functions(*leaky_relu(wrong), normal(3, 4)),
         "negative branch",
     ),
 ]

@@ -143,7 +143,7 @@ CONVOLUTION = [
         "riccardoandreoni0/CNN-from-scratch/issues/1",
         "the backward pass returns inside its loop, after the first window",
         lambda wrong: check_layer(MaxPoolingLayer(wrong), normal(6, 6, 2)),
-        "analytic is 0",
+        "stop, too early",
     ),
     Mistake(
         "pooling windows that overlap",

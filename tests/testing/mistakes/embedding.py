@@ -66,6 +66,8 @@ class Attention:
         return dq, dk, self.weights.swapaxes(1, 2) @ d_out
 
 
+QKV = tuple(normal(2, 3, 4, seed=seed) for seed in range(3))
+
 EMBEDDING = [
     Mistake(
         "repeated letters",
@@ -85,7 +87,7 @@ EMBEDDING = [
         "dQ and dK swapped",
         "ooples/AiDotNet.Tensors/issues/49",
         "attention returns dK where dQ belongs, and the other way round",
-        lambda wrong: check_layer(Attention(wrong), tuple(normal(2, 3, 4, seed=i) for i in range(3))),
+        lambda wrong: check_layer(Attention(wrong), QKV),
         "swapped",
     ),
 ]

@@ -118,9 +118,7 @@ OPTIMIZERS = [
         "Adam corrected in place",
         "frgfm/holocron/issues/1",
         "the corrected averages are kept, and corrected again at the next step",
-        lambda wrong: check_optimizer(
-            lambda params: ListAdam(wrong, params), updates.adam(0.01)
-        ),
+        lambda wrong: check_optimizer(lambda params: ListAdam(wrong, params), updates.adam(0.01)),
         "corrected",
     ),
     Mistake(
@@ -141,9 +139,7 @@ OPTIMIZERS = [
         "last step's velocity",
         "mdenil/dropout/issues/4",
         "the step is taken with the velocity before its update",
-        lambda wrong: check_optimizer(
-            AveragedMomentum(wrong), updates.averaged_momentum(0.1, 0.9)
-        ),
+        lambda wrong: check_optimizer(AveragedMomentum(wrong), updates.averaged_momentum(0.1, 0.9)),
         "last step's velocity",
     ),
 ]
