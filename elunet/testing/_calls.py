@@ -36,6 +36,7 @@ BACKWARD = (
     "backward_propagation",
     "backward_prop",
     "backprop",
+    "back_prop",
     "back_propagate",
     "backpropagate",
     "back_propagation",

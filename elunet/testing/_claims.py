@@ -21,7 +21,7 @@ from elunet.testing._differences import (
     Probe,
     Settings,
     Target,
-    compare_gradient,
+    compare_gradients,
     moved,
     only_while,
 )
@@ -77,6 +77,7 @@ class Problem:
     how: Callable[[str], str] = lambda path: ""
     """Say how to name the gradient of a value for which none was found."""
     advice: str = Target.advice
+    dy_name: str = "dy"
     dtype: Any = np.float64
 
     def error(self, message: str, array: str = "") -> GradientCheckError:
@@ -117,6 +118,8 @@ def targets_of(
     """Return what is to be compared, in the values' order."""
     targets = []
     first = next(iter(problem.values))
+    now = {path: np.asarray(changed.get(path, v)) for path, v in problem.values.items()}
+    numbers = {path: float(now[path]) for path, v in problem.values.items() if is_number(v)}
     for path, given in problem.values.items():
         if path not in claims:
             continue
@@ -136,6 +139,9 @@ def targets_of(
                 problem.factors(path, y),
                 is_input=path == first,
                 advice=problem.advice,
+                dy_name=problem.dy_name,
+                inputs=now,
+                numbers=numbers,
             )
         )
     return targets
@@ -157,7 +163,7 @@ def rows_of(
     """Compare the claims with differences; one row for each."""
     y = problem.output(changed)
     targets = targets_of(problem, claims, changed, y)
-    rows = [compare_gradient(problem.name, target, dy, settings) for target in targets]
+    rows = compare_gradients(problem.name, targets, dy, settings)
     if all(row.ok for row in rows) or problem.is_scored:
         return rows
     other = problem.draw(settings.rng(3), y)
@@ -255,7 +261,8 @@ def _wrong(
     """Return the first target that is wrong here, with an entry and the full comparison."""
     y = problem.output(changed)
     dy = problem.draw(rng, y)
-    for target in targets_of(problem, problem.claims(changed, dy), changed, y):
+    targets = targets_of(problem, problem.claims(changed, dy), changed, y)
+    for target in targets:
         if target.analytic.shape != target.value.shape:
             raise problem.error(
                 f"{target.array} has shape {target.analytic.shape} at other values, expected "
@@ -265,7 +272,8 @@ def _wrong(
         place = Probe(target, dy, settings).search(rng)
         if place is not None:
             few = dataclasses.replace(settings, skip_kinks=True)
-            row = compare_gradient(problem.name, target, dy, few)
+            rows = compare_gradients(problem.name, targets, dy, few)
+            row = next(row for row in rows if row.array == target.array)
             index = list(map(int, np.unravel_index(place, target.value.shape)))
             return target, index, row
     return None

@@ -6,12 +6,13 @@ asks for them, and not for large arrays.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from elunet._types import Array
-from elunet.testing._diagnose import CLOSE, Evidence, Jacobian
+from elunet.testing._diagnose import FITS, Evidence, Jacobian, Misshapen, Other
 from elunet.testing._probe import Probe, Target
 from elunet.testing._settings import Settings
 
@@ -48,11 +49,35 @@ def evidence_of(probe: Probe, indices: Array, numeric: Array, wrong: Array) -> E
         probe.middle,
         {target.symbol: target.value, **target.inputs},
         target.numbers,
-        {other.array: (other.symbol, other.analytic) for other in target.others},
+        _others(target, probe.dy, probe.settings),
         lambda: _jacobian(probe, indices, wrong),
         lambda v, dy: _again(probe, indices, v, dy),
         closeness(probe, numeric),
     )
+
+
+def misshapen(target: Target, dy: Array, settings: Settings) -> Misshapen:
+    """Collect what is known about a gradient of the wrong shape."""
+    probe = Probe(target, dy, settings)
+    return Misshapen(
+        target.array,
+        target.symbol,
+        target.value.shape,
+        target.analytic,
+        np.asarray(dy, np.float64),
+        target.dy_name,
+        partial(numeric_at, target, dy, settings),
+        target.inputs,
+        _others(target, dy, settings),
+        closeness(probe, np.ones(1)),
+    )
+
+
+def _others(target: Target, dy: Array, settings: Settings) -> dict[str, Other]:
+    return {
+        other.array: Other(other.symbol, other.analytic, partial(numeric_at, other, dy, settings))
+        for other in target.others
+    }
 
 
 def closeness(probe: Probe, numeric: Array) -> float:
@@ -61,12 +86,12 @@ def closeness(probe: Probe, numeric: Array) -> float:
     felt = 8 * settings.machine * float(np.sqrt(np.sum((probe.dy * probe.middle) ** 2)))
     largest = float(np.max(np.abs(numeric[np.isfinite(numeric)]), initial=0.0))
     noise = felt / (2 * settings.eps) / largest if largest else 0.0
-    return max(CLOSE, settings.eps**2, noise)
+    return max(FITS, settings.eps**2, noise)
 
 
 def numeric_at(target: Target, dy: Array, settings: Settings, indices: Array) -> Array:
     """Return the numeric gradient at flat indices."""
-    probe = Probe(target, dy, settings)
+    probe = Probe(replace(target, analytic=np.zeros(target.value.shape)), dy, settings)
     return np.array([probe.entry(int(i), settings.eps)[0] for i in indices])
 
 
@@ -112,5 +137,4 @@ def _again(probe: Probe, indices: Array, value: Array, dy: Array) -> Array | Non
 
 
 def _at(target: Target, value: Array) -> Target:
-    output: Callable[[Array], Array] = target.output
-    return Target(target.array, target.symbol, value, target.analytic, output)
+    return replace(target, value=value)

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from elunet._checks import number
 from elunet._types import Array
-from elunet.testing._collect import evidence_of
-from elunet.testing._diagnose import explain
+from elunet.testing._collect import evidence_of, misshapen
+from elunet.testing._diagnose import explain, explain_shape
 from elunet.testing._probe import Probe, Target
 from elunet.testing._report import GradientCheckError, Row
 from elunet.testing._settings import (
@@ -163,7 +163,7 @@ def compare_gradients(
 
 
 def _compared(target: Target, dy: Array, settings: Settings) -> Row:
-    _check_form(target)
+    _check_form(target, dy, settings)
     probe = Probe(target, dy, settings)
     size = probe.flat.size
     rng = settings.rng(1, size)
@@ -191,14 +191,10 @@ def _compared(target: Target, dy: Array, settings: Settings) -> Row:
     return _row(probe, found, wrong, kinks, lost)
 
 
-def _check_form(target: Target) -> None:
+def _check_form(target: Target, dy: Array, settings: Settings) -> None:
     analytic, shape = target.analytic, target.value.shape
     if analytic.shape != shape:
-        cause = ""
-        if analytic.shape == shape[::-1]:
-            cause = "transposed"
-        elif analytic.size == target.value.size:
-            cause = f"a missing reshape to {target.symbol}'s shape"
+        cause = explain_shape(misshapen(target, dy, settings))
         raise GradientCheckError(
             f"{target.array} has shape {analytic.shape}, expected {shape} as {target.symbol}"
             + (f"\n  likely cause: {cause}" if cause else ""),

@@ -11,7 +11,7 @@ import ast
 import inspect
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,8 +91,15 @@ class Call:
     together: bool = False
     """Whether backward takes the gradients of all outputs in one tuple."""
 
-    def settle(self, result: Any) -> None:
+    def settle(self, result: Any, given: Sequence[Any] = ()) -> None:
         """Find out what the items that forward returned are, and what backward takes.
+
+        Parameters
+        ----------
+        result : object
+            What forward returned.
+        given : sequence
+            What it was given: what it returns of that is no output.
 
         Raises
         ------
@@ -122,6 +129,11 @@ class Call:
         while len(gradients) > max(len(outputs), 1):
             open_names.insert(0, gradients.pop())
         self._choose_outputs(outputs, shown, gradients)
+        for i in outputs:
+            if i not in self.outputs and not any(items[i] is thing for thing in given):
+                what = shown[i] if isinstance(shown[i], str) and shown[i] else f"output {i}"
+                taker = name_of(self.backward)
+                self.notes.append(f"{what} was not checked: {taker} takes no gradient of it")
         free = [i for i in free if i not in self.outputs]
         self._hand_out(free, open_names, cache, _shown(items, result))
         self.rest = cache if cache is not None else (free[-1] if free else None)
@@ -165,7 +177,7 @@ class Call:
         return free[len(free) - count :] if count > 0 else []
 
     def _choose_outputs(self, free: list[int], shown: list[Any], gradients: list[str]) -> None:
-        """Say which output each gradient belongs to; note outputs without one."""
+        """Say which output each gradient belongs to."""
         found = [_output_named(name, shown) for name in gradients]
         by_name = [i for i in found if i is not None]
         if len(by_name) == len(gradients) == len(set(by_name)):
@@ -175,11 +187,6 @@ class Call:
             self.outputs = free if self.together else free[: len(gradients)]
         for place, name in enumerate(gradients):
             self.roles[name] = ("dy", place)
-        for i in free:
-            if i not in self.outputs:
-                what = shown[i] if isinstance(shown[i], str) and shown[i] else f"output {i}"
-                taker = name_of(self.backward)
-                self.notes.append(f"{what} was not checked: {taker} takes no gradient of it")
 
     def _hand_out(
         self, left: list[int], open_names: list[str], cache: int | None, shown: str

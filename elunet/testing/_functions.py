@@ -29,9 +29,9 @@ def check_functions(
     averaged: bool = False,
     dtype: npt.DTypeLike = np.float64,
     seed: int = 0,
-    eps: float = 1e-6,
-    rtol: float = 1e-5,
-    atol: float = 1e-7,
+    eps: float | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
     entries: int = 500,
     skip_kinks: bool = False,
 ) -> CheckResult:
@@ -94,7 +94,16 @@ def check_functions(
     >>> check_functions(affine_forward, affine_backward, x, w, b).arrays
     ['dx', 'dw', 'db']
     """
-    settings = Settings(eps, rtol, atol, entries, skip_kinks, seed).validated("check_functions")
+    settings = Settings.fitting(
+        "check_functions",
+        dtype,
+        eps=eps,
+        rtol=rtol,
+        atol=atol,
+        entries=entries,
+        skip_kinks=skip_kinks,
+        seed=seed,
+    )
     names = argument_names(forward, len(args))
     run = Run(forward, backward, dict(zip(names, args, strict=True)), dict(gradients or {}))
     run.averaged_over = batch_axis if averaged else None

@@ -54,8 +54,12 @@ def check_elsewhere(run: Runner, sample: Sample, settings: Settings) -> None:
     others = [moved(original, rng) for original in originals]
     kept = "backward uses something made from earlier parameters (a copy? a transpose?)"
     try:
-        for value, other in zip(sample.values, others, strict=True):
-            value.replace(other)
+        for place, (value, other) in enumerate(zip(sample.values, others, strict=True)):
+            if value.is_seen_through(run.held.original.values()):
+                value.set(other)
+                others[place] = value.work
+            else:
+                value.replace(other)
         where = "after the parameters were replaced by other arrays"
         there.check(inputs, where, kept, originals)
         for value, other in zip(sample.values, others, strict=True):
@@ -270,7 +274,10 @@ def _look_closer(
     run: Runner, sample: Sample, rows: list[Row], rng: np.random.Generator
 ) -> list[Row]:
     """Look for causes without a pattern: rounding, and a backward that is not linear in dy."""
-    near = [v * (1 + 1e-3 * rng.standard_normal(v.shape)) for v in run.inputs]
+    near = [
+        v if place in run.left_alone else v * (1 + 1e-3 * rng.standard_normal(v.shape))
+        for place, v in enumerate(run.inputs)
+    ]
     y = run.forward(near)
     if np.any(y != sample.y) and np.array_equal(y, y.astype(np.float32)):
         cause = "forward rounds to float32 inside, too coarse for differences"
@@ -279,10 +286,10 @@ def _look_closer(
         return rows
     run.clear()
     run.forward(run.copies())
-    doubled = run.backward(2 * sample.dy)
+    doubled = run.differentiated(run.backward(2 * sample.dy))
     doubled += [run.gradient(value) for value in sample.values]
     closer = []
-    analytic = [*sample.dxs, *sample.gradients]
+    analytic = [*run.differentiated(sample.dxs), *sample.gradients]
     for row, once, twice in zip(rows, analytic, doubled, strict=True):
         cause = row.cause
         if not row.ok and not cause and not same(twice, 2 * once):

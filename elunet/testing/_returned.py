@@ -7,7 +7,7 @@ does, the error says how to name them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ def claims_in(
     shown: Sequence[Any] = (),
     given: Mapping[str, Getter] | None = None,
     arguments: Sequence[str] = (),
+    integers: Collection[str] = (),
 ) -> dict[str, Claim]:
     """Return the gradients by their value's path.
 
@@ -49,6 +50,8 @@ def claims_in(
         `shown`, a function of `returned`, or None for a constant.
     arguments : sequence of str
         Names of forward's arguments.
+    integers : collection of str
+        Paths of values that were given as integers, for which None is a fair answer.
 
     Raises
     ------
@@ -74,7 +77,7 @@ def claims_in(
     ordered = [(name, item) for name, item, is_key in _keyed(returned, shown) if not is_key]
     ordered = [(name, item) for name, item in ordered if item is None or id(item) not in taken]
     if ordered:
-        claims.update(_in_order(ordered, left, arguments))
+        claims.update(_in_order(ordered, left, arguments, integers))
     return claims
 
 
@@ -133,29 +136,34 @@ def _arrays(things: Mapping[str, Any]) -> dict[str, Array]:
 
 
 def _in_order(
-    found: Named, values: Mapping[str, Any], arguments: Sequence[str]
+    found: Named,
+    values: Mapping[str, Any],
+    arguments: Sequence[str],
+    integers: Collection[str] = (),
 ) -> dict[str, Claim]:
     """Match gradients without keys: by order, by shape, by the names in `return`."""
     if len(found) == len(arguments) and all(name in values for name in arguments):
         if any(item is None for _, item in found):
-            return _missing(zip(arguments, found, strict=True), values)
+            return _missing(zip(arguments, found, strict=True), values, integers)
         if _fits([item for _, item in found], [values[name] for name in arguments]):
             return _claims(arguments, found)
     elif len(found) == len(arguments) and any(item is None for _, item in found):
-        return _missing(zip(arguments, found, strict=True), values)
+        return _missing(zip(arguments, found, strict=True), values, integers)
     there = [(name, item) for name, item in found if item is not None]
     if not there:
         raise UnmatchedError("returned None, expected gradients: is a `return` missing?")
     floats = _float_arrays(values)
     arrays = [p for p, v in values.items() if isinstance(v, np.ndarray)]
-    for paths in (floats, arrays, list(values)):
+    outer = [path for path in floats if path in arguments]
+    for paths in (floats, outer, arrays, list(values)):
         if len(paths) == len(there) and _fits([g for _, g in there], [values[p] for p in paths]):
             return _claims(paths, there)
     matched = _by_shape(there, values) or _by_name(there, values)
     if matched:
         return matched
-    if len(there) == len(floats):  # a wrong shape will be said of one of them
-        return _claims(floats, there)
+    for paths in (floats, outer):
+        if len(there) == len(paths):  # a wrong shape will be said of one of them
+            return _claims(paths, there)
     raise UnmatchedError(
         f"returned {len(there)} gradients, expected {len(floats)}, one for each float array that "
         f"forward takes ({', '.join(floats)}); return them in this order, or in a dict as "
@@ -163,13 +171,13 @@ def _in_order(
     )
 
 
-def _missing(pairs: Any, values: Mapping[str, Any]) -> dict[str, Claim]:
+def _missing(pairs: Any, values: Mapping[str, Any], integers: Collection[str]) -> dict[str, Claim]:
     """Match by argument, where None stands for those without a gradient."""
     claims = {}
     for path, (_, item) in pairs:
         if item is not None:
             claims[path] = Claim(f"d{path}", item)
-        elif path in _float_arrays(values):
+        elif path in _float_arrays(values) and path not in integers:
             raise UnmatchedError(f"returned None for d{path}")
     return claims
 

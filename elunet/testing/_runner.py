@@ -93,6 +93,10 @@ class Runner:
         """Return copies of the inputs, to pass to the layer."""
         return [value.copy() for value in self.inputs]
 
+    def differentiated(self, dxs: list[Array]) -> list[Array]:
+        """Return the gradients of those inputs that are differentiated."""
+        return [dx for place, dx in enumerate(dxs) if place not in self.left_alone]
+
     def draw_dy(self, rng: np.random.Generator, y: Array) -> Array:
         """Draw a gradient for the output."""
         return np.ones_like(y) if self.is_loss else rng.standard_normal(y.shape).astype(y.dtype)
@@ -183,6 +187,14 @@ class Runner:
             raise self._count(type(returned).__name__, method)
         return [np.asarray(returned)]
 
+    def _by_count(self, found: list[Any], values: dict[str, Array]) -> bool:
+        """Give them out in order if there is one for each parameter, whatever their shapes."""
+        extra = found[len(self.inputs) :]
+        if len(values) != len(extra):
+            return False
+        self.given |= {path: np.asarray(item) for path, item in zip(values, extra, strict=True)}
+        return True
+
     def _no_input_gradient(self) -> list[Array]:
         if not self.left_alone:
             self.left_alone = {0}
@@ -199,7 +211,7 @@ class Runner:
     def _by_name(self, returned: dict[Any, Any], method: str) -> list[Any]:
         """Take the inputs' gradients out of a dict and note the parameters'."""
         names = self.design.input_names or ["x"]
-        flat = {str(key): value for key, value in _flat(returned)}
+        flat = {f"grads[{key!r}]": value for key, value in _flat(returned)}
         arrays = {key: np.asarray(value) for key, value in flat.items()}
         values = {path: np.asarray(v) for path, v in self.held.original.items()}
         inputs = dict(zip(names, self.inputs, strict=False))
@@ -212,7 +224,7 @@ class Runner:
             return self._no_input_gradient()
         if missing:
             raise self.error(
-                f"{method} returned a dict with {', '.join(flat)}, expected a gradient of "
+                f"{method} returned a dict with {', '.join(map(str, returned))}, expected a gradient of "
                 f"{missing[0]} too, such as d{missing[0]}",
                 "dx",
             )
@@ -222,7 +234,7 @@ class Runner:
         """Take the inputs' gradients, and the parameters' after or before them."""
         found = leaves(returned)
         count = len(self.inputs)
-        if len(found) == count and self.many:
+        if len(found) == count and (self.many or isinstance(returned[0], np.ndarray)):
             return [np.asarray(item) for item in found]
         values = {p: v for p, v in self.held.original.items() if isinstance(v, np.ndarray)}
         extra = len(found) - count
@@ -235,7 +247,7 @@ class Runner:
                 if len(pairs) == len(found) and all(name in pairs for name in inputs):
                     self.given |= {p: arrays[pairs[p]] for p in values if p in pairs}
                     return [arrays[pairs[name]] for name in inputs]
-            if self._by_shape(found, values):
+            if self._by_shape(found, values) or self._by_count(found, values):
                 return [np.asarray(item) for item in found[:count]]
         if self.many:
             raise self._count(len(found), method)

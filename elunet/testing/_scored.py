@@ -18,7 +18,15 @@ from elunet.testing._calls import BACKWARD, FORWARD, Design, flags, method_of, n
 from elunet.testing._report import GradientCheckError
 
 LOSS = ("loss", "compute_loss", "compute_loss_and_gradients", "loss_and_gradients", "compute_cost")
-GRADIENT = ("gradient", "gradients", "compute_gradients", "compute_gradient", "grad")
+GRADIENT = (
+    "gradient",
+    "compute_gradient",
+    "compute_gradients",
+    "grad_loss",
+    "loss_grad",
+    "loss_gradient",
+    "grad",
+)
 
 Loss = Callable[[Array, Any], tuple[float, Array]]
 

@@ -64,12 +64,15 @@ class Structure:
 
 def printed(place: Place) -> str:
     """Return a place's path as one writes it: the first key is a name."""
-    end = place.path.index("]")
-    return place.path[1:end].strip("'\"") + place.path[end + 1 :]
+    name = _top(place)
+    return name + place.path[len(f"[{name!r}]") :]
 
 
 def _top(place: Place) -> str:
-    return place.path[1 : place.path.index("]")].strip("'\"")
+    """Return the name of the thing that the place is in."""
+    while place.above is not None:
+        place = place.above
+    return str(place.key)
 
 
 def _like(old: Any, new: Any) -> Any:

@@ -8,6 +8,7 @@ batches are statistics; both are named in the result.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -69,10 +70,11 @@ def _change(run: Runner, path: str, value: Any, old: Any, y: Array) -> float:
     """Return how far the output moves if the value is replaced; 0 if forward cannot take it."""
     places = run.held.places[path]
     try:
+        run.frozen.restore()
         for place in places:
             place.set(value)
         with np.errstate(all="ignore"):
-            other = run.forward(run.copies())
+            other = run.forward_again(run.copies())
         if other.shape != y.shape:
             return 0.0
         gap = np.nan_to_num(other - y)
@@ -81,7 +83,8 @@ def _change(run: Runner, path: str, value: Any, old: Any, y: Array) -> float:
         return 0.0
     finally:
         for place in places:
-            place.set(old)
+            with suppress(LookupError):  # the end of a list that forward makes longer
+                place.set(old)
 
 
 def _unseen(run: Runner, path: str, content: Any) -> Exception:

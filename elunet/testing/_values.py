@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -50,6 +50,15 @@ class Value:
     def content(self) -> Array:
         """A copy of what the layer holds now."""
         return np.array(self.places[0].get(), dtype=self.work.dtype)
+
+    def is_seen_through(self, others: Iterable[Any]) -> bool:
+        """Whether another array is a view of this one, so that no other array can replace it."""
+        return any(
+            isinstance(other, np.ndarray)
+            and other is not self.work
+            and np.may_share_memory(other, self.work)
+            for other in others
+        )
 
     @property
     def is_in_place(self) -> bool:
@@ -150,6 +159,14 @@ def _converted(value: Array, dtype: np.dtype[Any], owners: dict[int, tuple[Array
     return np.ndarray(value.shape, dtype, flat.data, start, strides)
 
 
+def _asked(source: Callable[[Any], Any], root: Any) -> Any:
+    """Return the gradient from a user's function, None while it is not there."""
+    try:
+        return source(root)
+    except (AttributeError, LookupError):
+        return None
+
+
 def pair_up(
     held: Held, returned: Mapping[str, Any], given: Given, who: str
 ) -> tuple[list[Value], dict[str, Any]]:
@@ -189,7 +206,7 @@ def pair_up(
             getter: Callable[[], Any] = partial(returned.get, path)
             name = f"d{path}"
         elif callable(source):
-            getter, name = partial(source, held.root), f"d{path}"
+            getter, name = partial(_asked, source, held.root), f"d{path}"
         elif source is not None:
             getter, name = partial(lookup, held.root, source), source
         else:

@@ -303,13 +303,13 @@ def test_explain_by_itself():
     evidence = Evidence(
         "x",
         value,
-        np.full(4, 3.0),
+        np.full(4, 4.5),
         np.arange(4),
         np.full(4, 1.5),
         np.full(4, True),
-        [Factor(1, "never", "never"), Factor(2, "many", "few")],
+        [Factor(1, "never", "never"), Factor(3, "many", "few")],
     )
-    assert explain(evidence) == "analytic = 2 x numeric everywhere: many"
+    assert explain(evidence) == "analytic = 3 x numeric everywhere: many"
 
 
 def test_a_forgotten_mask(x):

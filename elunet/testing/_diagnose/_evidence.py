@@ -10,7 +10,9 @@ import numpy as np
 
 from elunet._types import Array
 
-CLOSE = 1e-6
+CLOSE = 1e-4
+"""How well single-precision numbers agree, relative to the largest."""
+FITS = 1e-6
 """How well a formula must fit, relative to the largest gradient, where rounding allows it."""
 TOO_NOISY = 1e-2
 """Where differences are coarser than this, nothing is named."""
@@ -54,6 +56,16 @@ class Jacobian:
 
 
 @dataclass(frozen=True)
+class Other:
+    """Another gradient of the same check."""
+
+    symbol: str
+    analytic: Array
+    numeric: Callable[[Array], Array]
+    """Compute the numeric gradient at flat indices."""
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What is known about a wrong gradient; `wrong` and `numeric` go with the flat `indices`.
 
@@ -80,13 +92,13 @@ class Evidence:
     """All inputs and parameters by symbol, value itself too."""
     numbers: Mapping[str, float] = field(default_factory=dict)
     """Numbers that the code knows by name: reg, a learning rate."""
-    others: Mapping[str, tuple[str, Array]] = field(default_factory=dict)
-    """The other gradients of the check: name -> (symbol, analytic), whole."""
+    others: Mapping[str, Other] = field(default_factory=dict)
+    """The other gradients of the check by name."""
     differentiate: Callable[[], Jacobian | None] | None = None
     """Return rows of the Jacobian at checked entries, None if that is too much work."""
     again: Callable[[Array, Array], Array | None] | None = None
     """``again(v, dy)``: the numeric gradient at another value, at `indices`, None if impossible."""
-    close: float = CLOSE
+    close: float = FITS
     """How well a formula has to fit: rounding, relative to the largest gradient."""
 
     @cached_property
@@ -123,3 +135,7 @@ class Evidence:
         """Whether a formula gives the analytic gradient, and something else than the numeric."""
         at = slice(None) if chosen is None else chosen
         return self.same(candidate, self.a[at]) and not self.same(candidate, self.numeric[at])
+
+    def is_right(self, candidate: Array) -> bool:
+        """Whether a formula, of value's shape, gives the numeric gradient."""
+        return self.same(self.pick(candidate), self.numeric)

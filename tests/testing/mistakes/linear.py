@@ -170,7 +170,7 @@ LINEAR = [
         "VikParuchuri/zero_to_gpt/issues/12",
         "the weights are updated before dx is computed with them",
         lambda wrong: check_layer(UpdatingDense(wrong), normal(5, 4)),
-        "updated before",
+        "after their update",
     ),
     Mistake(
         "averaged bias",

@@ -176,11 +176,14 @@ class OneImage:
 
 
 class WordVectors:
-    """The continuous bag of words of a course: x and y have examples as columns."""
+    """The continuous bag of words of a course: x and y have examples as columns.
+
+    There the columns of x add up to 1, and `bias_wrong` is right by accident: here they do not.
+    """
 
     def __init__(self, mask_wrong=False, bias_wrong=False):
         self.mask_wrong, self.bias_wrong = mask_wrong, bias_wrong
-        self.x, self.y = softmax(normal(5, 4), axis=0), one_hot(4, 5).T
+        self.x, self.y = normal(5, 4), one_hot(4, 5).T
         self.values = {
             "W1": normal(3, 5, seed=1),
             "W2": normal(5, 3, seed=2),
@@ -304,7 +307,7 @@ NETWORKS = [
     Mistake(
         "bias through the input",
         "rust0258/Deeplearning.ai-Natural-Language-Processing-Specialization/issues/62",
-        "db1 is summed after the product with the transposed input",
+        "db1 is summed after the product with the transposed input, whose columns need not add up to 1",
         lambda wrong: WordVectors(bias_wrong=wrong).check(),
     ),
     Mistake(

@@ -1,0 +1,95 @@
+"""Numbers as people write them, and the simplest relations between two lists of them."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+from elunet._types import Array
+from elunet.testing._diagnose._evidence import CLOSE, FITS
+
+LARGEST = 10_000
+"""No larger integer is recognized: every large number is close to one."""
+
+
+def number_text(k: float, close: float = FITS) -> str:
+    """Write k as an integer, a simple fraction or a root of one, where it is one.
+
+    Examples
+    --------
+    >>> number_text(0.25), number_text(3**0.5), number_text(30 / 29), number_text(1.2345)
+    ('1/4', 'sqrt(3)', '30/29', '1.234')
+    """
+    size = abs(k)
+    found = _rational(size, close)
+    if not found and size:
+        square = _rational(size * size, close, largest=256)
+        found = f"sqrt({square})" if "/" not in square and square else ""
+        if square.startswith("1/"):
+            found = f"1/sqrt({square[2:]})"
+        elif square:
+            found = found or f"sqrt({square})"
+    return f"{'-' if k < 0 else ''}{found}" if found else f"{k:.4g}"
+
+
+def _rational(size: float, close: float, largest: int = LARGEST) -> str:
+    """Return a positive number as a fraction, "" if it is no simple one."""
+    if not 1 / largest - FITS < size < largest + FITS:
+        return ""
+    candidates = [Fraction(round(size)), Fraction(size).limit_denominator(12)]
+    candidates.append(Fraction(1, max(1, round(1 / size))))
+    if size != 1:
+        n = round(1 / abs(size - 1))  # (n + 1) / n and (n - 1) / n
+        candidates += [Fraction(n + 1, n), Fraction(n - 1, n)] if 1 < n < largest else []
+    for simple in candidates:
+        if simple and abs(float(simple) - size) <= close * min(size, abs(size - 1) or size):
+            return str(simple)
+    return ""
+
+
+def ratio(analytic: Array, numeric: Array, close: float = CLOSE) -> float | None:
+    """Return k if analytic = k x numeric (k neither 0 nor 1), else None."""
+    square = float(np.dot(numeric, numeric))
+    if square == 0.0:
+        return None
+    k = float(np.dot(analytic, numeric)) / square
+    misfit = float(np.max(np.abs(analytic - k * numeric)))
+    if abs(k - 1) < close or misfit > close * float(np.max(np.abs(analytic))):
+        return None
+    return k
+
+
+def offset(analytic: Array, numeric: Array, close: float = CLOSE) -> float | None:
+    """Return c if analytic = numeric + c (c not 0), else None."""
+    gap = analytic - numeric
+    c = float(np.mean(gap))
+    if gap.size < 2 or abs(c) <= close * float(np.max(np.abs(numeric))):
+        return None
+    misfit = float(np.max(np.abs(gap - c)))
+    return c if misfit <= close * max(abs(c), float(np.max(np.abs(numeric)))) else None
+
+
+def distinct(array: Array, close: float = FITS) -> int:
+    """Count the values that differ."""
+    flat = np.sort(np.asarray(array).reshape(-1))
+    if flat.size == 0:
+        return 0
+    scale = float(np.max(np.abs(flat))) or 1.0
+    return 1 + int(np.sum(np.diff(flat) > close * scale))
+
+
+def numbers_of(values: tuple[int, ...]) -> str:
+    """Return "axis 1" or "axes 0 and 1"."""
+    names = [str(value) for value in values]
+    if len(names) == 1:
+        return f"axis {names[0]}"
+    return f"axes {', '.join(names[:-1])} and {names[-1]}"
+
+
+def either(texts: list[str]) -> str:
+    """Join two causes that fit alike; of more none is named.
+
+    Some formulas are the same for some layers. Where many fit, the values are too special to tell.
+    """
+    return "; or ".join(texts) if len(texts) <= 2 else ""

@@ -1,0 +1,116 @@
+"""Right values in wrong places, and errors in some places only.
+
+What is said of places is only said where chance would hardly make it so.
+"""
+
+from __future__ import annotations
+
+from math import comb
+
+import numpy as np
+
+from elunet._types import Array
+from elunet.testing._diagnose._evidence import Evidence
+from elunet.testing._diagnose._factors import relation
+
+
+def rearranged(e: Evidence) -> str:
+    """Transposed, or reversed along some axes."""
+    a, axes = e.analytic, range(e.analytic.ndim)
+
+    def fits(candidate: Array) -> bool:
+        picked = candidate.reshape(-1)[e.indices]
+        return e.same(picked, e.numeric) and not e.same(picked, e.a)
+
+    if e.indices.size < 2:
+        return ""
+    for i in axes:
+        for j in range(i + 1, a.ndim):
+            if a.shape[i] == a.shape[j] and fits(np.swapaxes(a, i, j)):
+                return f"axes {i} and {j} are transposed: the values are right, the places are not"
+    for i in axes:
+        for chosen in [(i,), *((i, j) for j in range(i + 1, a.ndim))]:
+            if fits(np.flip(a, chosen)):
+                names = " and ".join(map(str, chosen))
+                return f"the values are right but reversed along axis {names}: a flipped kernel?"
+    for i in axes:
+        for step in (1, -1):
+            inside = np.roll(a, -step, i)
+            kept = (slice(None),) * i + (slice(None, -1) if step == 1 else slice(1, None),)
+            if a.shape[i] > 2 and _shifted(e, inside, kept):
+                return (
+                    f"the values are right but one place too {'far' if step == 1 else 'early'} "
+                    f"along axis {i}"
+                )
+    return ""
+
+
+def _shifted(e: Evidence, moved: Array, kept: tuple[slice, ...]) -> bool:
+    """Whether a shifted gradient is right wherever both have entries."""
+    mask = np.zeros(e.value.shape, dtype=bool)
+    mask[kept] = True
+    chosen = mask.reshape(-1)[e.indices]
+    if np.sum(chosen) < 4:
+        return False
+    picked, numeric = moved.reshape(-1)[e.indices][chosen], e.numeric[chosen]
+    return bool(np.any(numeric)) and e.same(picked, numeric) and not e.same(picked, e.a[chosen])
+
+
+def branch(e: Evidence) -> str:
+    """Wrong on one side of a threshold of the value: one branch of a piecewise derivative."""
+    value = e.value.reshape(-1)[e.indices]
+    wrong, right = value[e.wrong], value[~e.wrong]
+    if min(wrong.size, right.size) < 2:
+        return ""
+    above = bool(wrong.min() > right.max())
+    if not above and not wrong.max() < right.min():
+        return ""
+    low, high = (right.max(), wrong.min()) if above else (wrong.max(), right.min())
+    known = next((t for t in (0.0, -1.0, 1.0) if low <= t <= high), None)
+    # How many ways there are to choose as many wrong entries: two of them split by a threshold.
+    ways = comb(value.size, wrong.size)
+    if ways < (100 if known is not None else 10_000):
+        return ""
+    threshold = f"{(low + high) / 2:.3g}" if known is None else f"{known:g}"
+    place = f"{e.symbol} {'>' if above else '<='} {threshold}"
+    there = relation(e, e.wrong, "there").partition(":")[0]
+    side = f"{'positive' if above else 'negative'} branch" if known == 0 else "branch there"
+    return (
+        f"wrong only where {place}"
+        + (f", there {there.removesuffix(' there')}" if there else "")
+        + f": look at the derivative's {side}"
+    )
+
+
+def border(e: Evidence) -> str:
+    """Wrong on the rim of the spatial axes only: padding, or windows that do not fit."""
+    shape = e.value.shape
+    axes = range(1, len(shape) - 1) if e.is_input else range(len(shape) - 2)
+    inside = np.ones(len(e.indices), dtype=bool)
+    sides = []
+    for axis in axes:
+        for place, name in ((0, "first"), (shape[axis] - 1, "last")):
+            on = e.places[axis] == place
+            inside &= ~on
+            if np.any(on & e.wrong) and not np.any(on & ~e.wrong):
+                sides.append(f"{name} of axis {axis}")
+    if np.sum(inside) < 3 or np.any(inside & e.wrong) or comb(e.wrong.size, e.wrong.sum()) < 100:
+        return ""
+    if len(axes) == 1 and len(sides) == 1:
+        end = sides[0].partition(" ")[0]
+        return (
+            f"wrong only at the {end} index of axis {axes[0]}: if that is time, look at the {end} "
+            "step; if it is space, at padding"
+        )
+    which = f" ({', '.join(sides)})" if sides else ""
+    return f"wrong only at the border{which}: look at padding and at windows that do not fit"
+
+
+def one_place(e: Evidence) -> str:
+    """Wrong, or right, at one index of one or two axes only: one image, one channel."""
+    for axis, places in enumerate(e.places):
+        for chosen, other, word in ((e.wrong, ~e.wrong, "wrong"), (~e.wrong, e.wrong, "right")):
+            here = np.unique(places[chosen])
+            if here.size == 1 and chosen.sum() > 2 and np.any(places[other] != here[0]):
+                return f"{word} only at index {here[0]} of axis {axis}"
+    return ""

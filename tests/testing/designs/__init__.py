@@ -1,0 +1,17 @@
+"""Designs in which people write layers, networks, losses and optimizers, each right and wrong.
+
+The flag `wrong` puts a factor on one gradient. Every check takes two lines at most.
+"""
+
+from testing.designs import functions, layers, networks, optimizers, sequences
+from testing.designs.design import Design
+
+DESIGNS = [
+    *layers.LAYERS,
+    *sequences.SEQUENCES,
+    *functions.FUNCTIONS,
+    *networks.NETWORKS,
+    *optimizers.OPTIMIZERS,
+]
+
+__all__ = ["DESIGNS", "Design"]
