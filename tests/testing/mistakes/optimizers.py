@@ -46,13 +46,6 @@ class ListAdam:
             p.data -= self.lr * corrected[0] / (np.sqrt(corrected[1]) + 1e-8)
 
 
-class Parameter:
-    """An array with its gradient."""
-
-    def __init__(self, *shape):
-        self.data, self.grad = np.ones(shape), np.zeros(shape)
-
-
 class DictAdam:
     """update(params, grads) over dicts."""
 
@@ -125,7 +118,7 @@ OPTIMIZERS = [
         "Adam corrected in place",
         "frgfm/holocron/issues/1",
         "the corrected averages are kept, and corrected again at the next step",
-        lambda wrong: check_optimizer(ListAdam(wrong, [Parameter(3, 4)]), updates.adam(0.01)),
+        lambda wrong: check_optimizer(lambda params: ListAdam(wrong, params), updates.adam(0.01)),
         "corrected in place",
     ),
     Mistake(
