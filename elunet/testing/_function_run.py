@@ -17,9 +17,10 @@ from elunet.testing._claims import Changed, Claim, Problem
 from elunet.testing._diagnose import Factor
 from elunet.testing._differences import first_index, real
 from elunet.testing._find import is_number
-from elunet.testing._function_calls import Call, apart, joined, returned_names
+from elunet.testing._function_calls import Call, apart, joined
 from elunet.testing._pairs import closest
 from elunet.testing._returned import Getter, UnmatchedError, claims_in, named_in
+from elunet.testing._signatures import returned_names
 from elunet.testing._snapshot import Randomness
 from elunet.testing._structures import Structure
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from elunet.testing._calls import INPUT_GRADIENT, method_of, name_of
 from elunet.testing._find import attributes
-from elunet.testing._function_calls import Parameters, parameters_of
+from elunet.testing._signatures import Parameters, is_readable, parameters_of
 
 VALUE = (
     "calculate",
@@ -155,7 +155,7 @@ class LossCall:
         """Return what the gradient's method takes: nothing, the two, or an upstream gradient."""
         assert self.gradient is not None
         names = list(required(self.gradient))
-        if not names and not (isinstance(self.loss, tuple) or _no_signature(self.gradient)):
+        if not names and not (isinstance(self.loss, tuple) or not is_readable(self.gradient)):
             return []
         roles = dict(zip(required(self.value), ("prediction", "target"), strict=False))
         if self._ordered(self.value, 0, 1) == [1, 0]:
@@ -190,11 +190,3 @@ def _takes_two(function: Callable[..., Any]) -> bool:
     found = parameters_of(function).values()
     positional = [p for p in found if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return len(positional) > 1 or any(p.kind is p.VAR_POSITIONAL for p in found)
-
-
-def _no_signature(function: Callable[..., Any]) -> bool:
-    try:
-        inspect.signature(function)
-    except (TypeError, ValueError):
-        return True
-    return False

@@ -503,3 +503,19 @@ def test_batchnorm_with_a_dict_of_running_statistics():
     settings = {"mode": "test", "running_mean": np.zeros(3), "running_var": np.ones(3)}
     result = check_functions(forward, backward, X, np.ones(3), np.zeros(3), settings)
     assert "bn_param['running_mean']: a running statistic, not checked" in result.notes
+
+
+def test_whole_numbers_are_settings():
+    def forward(x, power, rounds):
+        out = np.ones_like(x)
+        while rounds != 0:
+            out, rounds = out * x**power, rounds - 1
+        return out, (x, power)
+
+    def backward(dout, cache):
+        x, power = cache
+        return dout * 2 * power * x ** (2 * power - 1)
+
+    result = check_functions(forward, backward, X, 2, 2)
+    assert result.notes == ("power, rounds: whole numbers, taken as settings, not checked",)
+    caught(forward, lambda d, c: d * c[0], X, 2, 2, match="dx is wrong")
