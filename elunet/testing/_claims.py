@@ -77,6 +77,8 @@ class Problem:
     """Return another value nearby, at which the gradient is checked too."""
     advice: str = Target.advice
     dy_name: str = "dy"
+    parts: Callable[[Array], dict[str, Array]] = lambda dy: {}
+    """``parts(dy) -> {name: dy without this output's gradient}``, if there are several outputs."""
     dtype: Any = np.float64
 
     def error(self, message: str, array: str = "") -> GradientCheckError:
@@ -154,8 +156,23 @@ def rows_of(
         cause = row.cause
         if not row.ok and path in again and path in twice:
             cause = _linearity(row, target.analytic, again[path], twice[path]) or cause
+            cause = _ignored(problem, target, changed, dy, settings) or cause
         closer.append(dataclasses.replace(row, cause=cause))
     return closer
+
+
+def _ignored(
+    problem: Problem, target: Target, changed: Changed, dy: Array, settings: Settings
+) -> str:
+    """Say which output's gradient is ignored, if the gradient is right for the others'."""
+    for name, without in problem.parts(dy).items():
+        claim = problem.claims(changed, without).get(target.symbol)
+        if claim is None or not _same(np.asarray(claim.gradient), target.analytic):
+            continue
+        few = dataclasses.replace(settings, entries=min(settings.entries, 20))
+        if compare_gradients(problem.name, [target], without, few)[0].ok:
+            return f"backward ignores {name}: {target.array} is right for a {name} of 0"
+    return ""
 
 
 def _linearity(row: Row, once: Array, other: Claim, twice: Claim) -> str:
