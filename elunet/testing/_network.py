@@ -47,21 +47,26 @@ def check_network(
 ) -> CheckResult:
     """Check the loss's gradient with respect to a network's parameters and its input.
 
-    Runs ``value, dy = loss(net.forward(x, train), y)`` and ``net.backward(dy)``, and compares
-    ``net.gradients()`` with central differences of value, in float64 and with the random state
-    restored before each pass.
+    Runs ``value, dy = loss(net.forward(x, train), y)`` and ``net.backward(dy)``, and compares the
+    gradients with central differences of value, in float64 and with the random state restored
+    before each pass. A network that computes its own loss is checked without one.
 
     Parameters
     ----------
     net : Network
-        Or anything with forward, backward, ``parameters()`` and ``gradients()`` (dicts by name).
+        Or any object with a forward and a backward pass; or with a method ``loss(X, y)`` that
+        returns the loss and its gradients in a dict; or with ``loss(x, t)`` and ``gradient(x,
+        t)``. Parameters are found as in `check_layer`, or by ``parameters()`` and ``gradients()``
+        if these return dicts.
     x : array_like
         A small batch; cast to float64.
     y : object
         The target, passed to the loss as it is.
-    loss : callable
-        ``loss(prediction, target) -> (value, dy)``.
+    loss : callable, optional
+        ``loss(prediction, target) -> (value, dy)``; None if the network computes its own.
     train, seed, eps, rtol, atol
+        As for `check_layer`.
+    gradients, batch_axis, averaged, l2, state, dtype, learning_rate
         As for `check_layer`.
     entries : int
         Entries compared one by one in each array; a random direction covers the rest.
@@ -78,7 +83,7 @@ def check_network(
     GradientCheckError
         If a gradient is wrong; it names the parameter, as in conv1.W, and the layers to look at.
     TypeError
-        If net lacks a method.
+        If net has none of the known methods.
     ValueError
         If x is empty or not finite, or a number is out of its range.
 

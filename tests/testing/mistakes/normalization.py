@@ -109,7 +109,7 @@ NORMALIZATION = [
         "parasdahal/deepnet/pull/7",
         "batch normalization's dgamma is not summed over the batch",
         lambda wrong: check_layer(ListedBatchNorm(wrong, 3), normal(5, 3)),
-        "sum",
+        "not summed over axis 0",
     ),
     Mistake(
         "dx without gamma",
