@@ -239,14 +239,9 @@ class Runner:
         values = {p: v for p, v in self.held.original.items() if isinstance(v, np.ndarray)}
         extra = len(found) - count
         if extra > 0 and len(values) >= extra:
-            names = return_names(getattr(self.layer, method))
-            if len(names) == len(found) and len(set(names)) == len(names):
-                arrays = {n: np.asarray(item) for n, item in zip(names, found, strict=True)}
-                inputs = dict(zip(self.design.input_names or ["x"], self.inputs, strict=False))
-                pairs = pair({**inputs, **values}, arrays)
-                if len(pairs) == len(found) and all(name in pairs for name in inputs):
-                    self.given |= {p: arrays[pairs[p]] for p in values if p in pairs}
-                    return [arrays[pairs[name]] for name in inputs]
+            dxs = self._by_return(found, values, method)
+            if dxs:
+                return dxs
             if self._by_shape(found, values) or self._by_count(found, values):
                 return [np.asarray(item) for item in found[:count]]
         if self.many:
@@ -256,6 +251,27 @@ class Runner:
             "belong in self.grads, or into attributes such as self.dW)",
             "dx",
         )
+
+    def _by_return(self, found: list[Any], values: dict[str, Array], method: str) -> list[Array]:
+        """Give the arrays out by their names in backward's `return`; [] if those do not tell."""
+        names = return_names(getattr(self.layer, method))
+        if len(names) != len(found):
+            return []
+        names = [name or f"#{place}" for place, name in enumerate(names)]
+        arrays = {n: np.asarray(item) for n, item in zip(names, found, strict=True)}
+        inputs = dict(zip(self.design.input_names or ["x"], self.inputs, strict=False))
+        # One array may have several names, as gamma, which is params[0] too.
+        owners = {place.path: p for p in values for place in self.held.places[p]}
+        pairs = pair({**{n: values[p] for n, p in owners.items()}, **inputs}, arrays)
+        given = {p: pairs[n] for n, p in owners.items() if n in pairs}
+        left = [name for name in arrays if name not in given.values()]
+        named = [pairs[name] for name in inputs if name in pairs]
+        if len(arrays) != len(found) or len(left) != len(self.inputs):
+            return []
+        if named and sorted(named) != sorted(left):
+            return []
+        self.given |= {path: arrays[name] for path, name in given.items()}
+        return [arrays[name] for name in named or left]
 
     def _by_shape(self, found: list[Any], values: dict[str, Array]) -> bool:
         """Give the arrays after the inputs' gradients to parameters, in order, by their shapes."""
