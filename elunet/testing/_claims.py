@@ -76,6 +76,8 @@ class Problem:
     """Whether each value needs a gradient, numbers too."""
     how: Callable[[str], str] = lambda path: ""
     """Say how to name the gradient of a value for which none was found."""
+    move: Callable[[Array, np.random.Generator], Array] = moved
+    """Return another value nearby, at which the gradient is checked too."""
     advice: str = Target.advice
     dy_name: str = "dy"
     dtype: Any = np.float64
@@ -149,6 +151,8 @@ def targets_of(
 
 def _gradient(problem: Problem, path: str, claim: Claim) -> Array:
     try:
+        if claim.gradient is None:
+            raise TypeError
         return np.array(claim.gradient, dtype=np.float64)
     except (TypeError, ValueError):
         got = type(claim.gradient).__name__
@@ -242,7 +246,7 @@ def _elsewhere(
         real = np.asarray(value).dtype.kind == "f" and not is_number(value)
         if path in claims or (real and path not in problem.integers):
             arrays[path] = np.array(value, dtype=problem.dtype)
-    others = {path: moved(value, rng) for path, value in arrays.items()}
+    others = {path: problem.move(value, rng) for path, value in arrays.items()}
     for part in (1.0, 0.1, 0.01):
         near = {path: value + part * (others[path] - value) for path, value in arrays.items()}
         try:

@@ -355,7 +355,7 @@ def test_relu_of_the_gradient():
     found = causes(
         lambda x: np.maximum(x, 0), lambda dy, y, x: {"x": np.maximum(dy, 0)}, draw(x=(4, 5))
     )
-    assert found["dx"].startswith("negative entries of dy are set to 0, as by a ReLU applied to dy")
+    assert found["dx"].startswith("negative entries of dy are set to 0, as by a ReLU of dy")
 
 
 # --- overwritten terms, windows ------------------------------------------------------------------

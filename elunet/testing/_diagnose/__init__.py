@@ -22,7 +22,7 @@ from elunet.testing._diagnose._factors import at_wrong, everywhere, not_finite, 
 from elunet.testing._diagnose._normalization import normalization
 from elunet.testing._diagnose._numbers import number_text, ratio
 from elunet.testing._diagnose._penalties import penalty
-from elunet.testing._diagnose._places import border, branch, one_place, rearranged
+from elunet.testing._diagnose._places import border, branch, one_place, rearranged, regular
 from elunet.testing._diagnose._recurrent import recurrent
 from elunet.testing._diagnose._scales import array_factor, mask
 from elunet.testing._diagnose._shapes import Misshapen, explain_shape
@@ -71,6 +71,7 @@ PATTERNS = (
     signal,
     overwritten,
     border,
+    regular,
     one_place,
     per_axis,
     at_wrong,

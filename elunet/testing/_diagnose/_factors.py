@@ -8,7 +8,7 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.testing._diagnose._evidence import Evidence, Factor
-from elunet.testing._diagnose._numbers import distinct, number_text, offset, ratio
+from elunet.testing._diagnose._numbers import distinct, is_simple, number_text, offset, ratio
 
 MOST_MEANINGS = 3
 """Of a number with more meanings than these none is said."""
@@ -27,6 +27,10 @@ def silent(e: Evidence) -> str:
         return "analytic is 0 everywhere: backward does not fill it"
     if not np.any(e.numeric):
         if e.is_input:
+            return f"the output does not change with {e.symbol}, so its gradient is 0"
+        others = [array for name, array in e.inputs.items() if name != e.symbol]
+        if (e.y is not None and not np.all(e.y)) or not all(np.any(array) for array in others):
+            # A factor that is 0, or a ReLU that is off, may be the reason.
             return f"the output does not change with {e.symbol}, so its gradient is 0"
         return (
             f"the output does not change with {e.symbol}: forward reads another array "
@@ -56,14 +60,28 @@ def relation(e: Evidence, chosen: Array, where: str) -> str:
         return f"numeric is 0 {where}"
     k = ratio(a, n, e.close)
     # One entry is always some multiple of the other: only a factor that means something counts.
-    if k is not None and (distinct(np.abs(n)) > 1 or _known(k, e)):
+    values = distinct(np.abs(n))
+    if k is not None and (values > 2 or (values > 1 and is_simple(k, e.close)) or _known(k, e)):
         text = f"analytic = {number_text(k, e.close)} x numeric {where}"
-        meaning = meaning_of(k, e.factors, e.close)
+        meaning = meaning_of(k, [*e.factors, *_constant(e)], e.close)
         return f"{text}: {meaning}" if meaning else text
     c = offset(a, n, e.close)
-    if c is not None and distinct(np.abs(n)) > 1 and not _could_be_signs(e, chosen):
+    if c is not None and values > 2 and not _could_be_signs(e, chosen):
         return f"analytic = numeric {'+' if c > 0 else '-'} {abs(c):.4g} {where}: a constant added"
     return ""
+
+
+def _constant(e: Evidence) -> list[Factor]:
+    """Return the arrays that are one number all over, and so may be a factor."""
+    found = []
+    for name, array in e.inputs.items():
+        number = float(np.reshape(array, -1)[0]) if np.size(array) > 1 else 0.0
+        if number > 0 and number != 1 and np.all(array == number):
+            text = f"the factor {name} (all {number:g})"
+            many, few = f"{text} enters once too often", f"{text} is missing"
+            larger = Factor(number, many, few) if number > 1 else Factor(1 / number, few, many)
+            found.append(larger)
+    return found
 
 
 def _could_be_signs(e: Evidence, chosen: Array) -> bool:
@@ -85,6 +103,8 @@ def meaning_of(k: float, factors: Sequence[Factor], close: float) -> str:
     """Say what a factor means; all its meanings, or none if they are too many."""
     if _is(-k, 1, close):
         return "the sign is flipped"
+    if not is_simple(k, close):
+        return ""
     if k < 0:
         meaning = meaning_of(-k, factors, close)
         return "the sign is flipped" + (f", and {meaning}" if meaning else "")
@@ -142,14 +162,22 @@ def per_axis(e: Evidence) -> str:
         pairs = [(e.a[group], e.numeric[group]) for group in groups]
         if min(distinct(np.abs(n)) for _, n in pairs) < 3:
             continue
+        first = pairs[0][1]
+        sizes = {n.size for _, n in pairs}
+        if len(sizes) == 1 and all(_proportional(n, first, e.close) for _, n in pairs):
+            continue  # then any gradient of this kind is some factor times the other
         if all(ratio(*pair, e.close) is not None for pair in pairs):
             return (
                 f"analytic is numeric times a factor of each {owner}'s own (axis {axis}): "
                 "a factor such as gamma or 1/std is missing, or one too many"
             )
-        if all(offset(*pair, e.close) is not None for pair in pairs):
+        if e.is_input and all(offset(*pair, e.close) is not None for pair in pairs):
             return (
                 f"analytic is numeric plus a constant of each {owner}'s own (axis {axis}), as if "
                 "the term that comes through a mean is missing"
             )
     return ""
+
+
+def _proportional(one: Array, other: Array, close: float) -> bool:
+    return ratio(one, other, close) is not None or bool(np.allclose(one, other, rtol=close))

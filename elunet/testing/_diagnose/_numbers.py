@@ -21,16 +21,21 @@ def number_text(k: float, close: float = FITS) -> str:
     >>> number_text(0.25), number_text(3**0.5), number_text(30 / 29), number_text(1.2345)
     ('1/4', 'sqrt(3)', '30/29', '1.234')
     """
-    size = abs(k)
-    found = _rational(size, close)
-    if not found and size:
-        square = _rational(size * size, close, largest=256)
-        found = f"sqrt({square})" if "/" not in square and square else ""
-        if square.startswith("1/"):
-            found = f"1/sqrt({square[2:]})"
-        elif square:
-            found = found or f"sqrt({square})"
+    found = _simple_text(abs(k), close)
     return f"{'-' if k < 0 else ''}{found}" if found else f"{k:.4g}"
+
+
+def is_simple(k: float, close: float = FITS) -> bool:
+    """Whether k is a number that people write: an integer, a simple fraction, a root."""
+    return bool(_simple_text(abs(k), close))
+
+
+def _simple_text(size: float, close: float) -> str:
+    found = _rational(size, close)
+    square = "" if found or not size else _rational(size * size, close, largest=256)
+    if square.startswith("1/"):
+        return f"1/sqrt({square[2:]})"
+    return found or (f"sqrt({square})" if square else "")
 
 
 def _rational(size: float, close: float, largest: int = LARGEST) -> str:
@@ -42,9 +47,10 @@ def _rational(size: float, close: float, largest: int = LARGEST) -> str:
     if size != 1:
         n = round(1 / abs(size - 1))  # (n + 1) / n and (n - 1) / n
         candidates += [Fraction(n + 1, n), Fraction(n - 1, n)] if 1 < n < largest else []
-    for simple in candidates:
-        if simple and abs(float(simple) - size) <= close * min(size, abs(size - 1) or size):
-            return str(simple)
+    for candidate in candidates:
+        gap = abs(float(candidate) - size)
+        if candidate and gap <= close * min(size, abs(size - 1) or size):
+            return str(candidate)
     return ""
 
 
@@ -77,6 +83,18 @@ def distinct(array: Array, close: float = FITS) -> int:
         return 0
     scale = float(np.max(np.abs(flat))) or 1.0
     return 1 + int(np.sum(np.diff(flat) > close * scale))
+
+
+def generic(array: Array) -> bool:
+    """Whether the entries that are not 0 are hardly ever equal: no formula fits by chance."""
+    flat = np.asarray(array).reshape(-1)
+    flat = flat[flat != 0]
+    return flat.size >= 3 and distinct(flat) >= 0.6 * flat.size
+
+
+def has_both_signs(array: Array) -> bool:
+    """Whether several entries are positive and several negative: no sign fits by chance."""
+    return min(int(np.sum(array > 0)), int(np.sum(array < 0))) >= 3
 
 
 def numbers_of(values: tuple[int, ...]) -> str:

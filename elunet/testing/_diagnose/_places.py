@@ -59,7 +59,7 @@ def _shifted(e: Evidence, moved: Array, kept: tuple[slice, ...]) -> bool:
 def branch(e: Evidence) -> str:
     """Wrong on one side of a threshold of the value: one branch of a piecewise derivative."""
     value = e.value.reshape(-1)[e.indices]
-    wrong, right = value[e.wrong], value[~e.wrong]
+    wrong, right = value[e.wrong], value[_right(e)]
     if min(wrong.size, right.size) < 2:
         return ""
     above = bool(wrong.min() > right.max())
@@ -68,7 +68,7 @@ def branch(e: Evidence) -> str:
     low, high = (right.max(), wrong.min()) if above else (wrong.max(), right.min())
     known = next((t for t in (0.0, -1.0, 1.0) if low <= t <= high), None)
     # How many ways there are to choose as many wrong entries: two of them split by a threshold.
-    ways = comb(value.size, wrong.size)
+    ways = comb(wrong.size + right.size, wrong.size)
     if ways < (100 if known is not None else 10_000):
         return ""
     threshold = f"{(low + high) / 2:.3g}" if known is None else f"{known:g}"
@@ -86,15 +86,17 @@ def border(e: Evidence) -> str:
     """Wrong on the rim of the spatial axes only: padding, or windows that do not fit."""
     shape = e.value.shape
     axes = range(1, len(shape) - 1) if e.is_input else range(len(shape) - 2)
-    inside = np.ones(len(e.indices), dtype=bool)
+    inside, right = np.ones(len(e.indices), dtype=bool), _right(e)
     sides = []
     for axis in axes:
         for place, name in ((0, "first"), (shape[axis] - 1, "last")):
             on = e.places[axis] == place
             inside &= ~on
-            if np.any(on & e.wrong) and not np.any(on & ~e.wrong):
+            if np.any(on & e.wrong) and not np.any(on & right):
                 sides.append(f"{name} of axis {axis}")
-    if np.sum(inside) < 3 or np.any(inside & e.wrong) or comb(e.wrong.size, e.wrong.sum()) < 100:
+    if np.sum(inside & right) < 3 or np.any(inside & e.wrong):
+        return ""
+    if comb(int(np.sum(right | e.wrong)), int(np.sum(e.wrong))) < 100:
         return ""
     if len(axes) == 1 and len(sides) == 1:
         end = sides[0].partition(" ")[0]
@@ -107,10 +109,56 @@ def border(e: Evidence) -> str:
 
 
 def one_place(e: Evidence) -> str:
-    """Wrong, or right, at one index of one or two axes only: one image, one channel."""
+    """Wrong, or right, at one index of an axis only: one image, one channel."""
+    right = _right(e)
+    # Of so few places that the pattern may be chance, nothing is said.
+    if comb(int(np.sum(right | e.wrong)), int(np.sum(e.wrong))) < 1000:
+        return ""
     for axis, places in enumerate(e.places):
-        for chosen, other, word in ((e.wrong, ~e.wrong, "wrong"), (~e.wrong, e.wrong, "right")):
+        for chosen, other, word in ((e.wrong, right, "wrong"), (right, e.wrong, "right")):
             here = np.unique(places[chosen])
             if here.size == 1 and chosen.sum() > 2 and np.any(places[other] != here[0]):
                 return f"{word} only at index {here[0]} of axis {axis}"
     return ""
+
+
+def regular(e: Evidence) -> str:
+    """Wrong at all combinations of some indices: a channel, a kernel's corner, every other row."""
+    right = _right(e)
+    if comb(int(np.sum(right | e.wrong)), int(np.sum(e.wrong))) < 1000:
+        return ""
+    inside = np.ones(len(e.indices), dtype=bool)
+    chosen: dict[int, list[int]] = {}
+    for axis, places in enumerate(e.places):
+        here = np.unique(places[e.wrong])
+        if len(here) < len(np.unique(places)):
+            inside &= np.isin(places, here)
+            chosen[axis] = [int(i) for i in here]
+    if not chosen or np.any(inside & right) or not np.any(right):
+        return ""
+    if len(chosen) == 1 and all(len(c) == e.value.shape[a] - 1 for a, c in chosen.items()):
+        return ""  # shorter said by the one index that is right
+    words = [_indices(axis, here, e.value.shape[axis]) for axis, here in chosen.items()]
+    if any(word == "" for word in words):
+        return ""
+    kernel = ""
+    if not e.is_input and e.value.ndim == 4 and tuple(chosen) in ((0, 1), (2, 3)):
+        kernel = ", one place in the kernel" if all(len(c) == 1 for c in chosen.values()) else ""
+    return f"wrong only at {' and '.join(words)}{kernel}"
+
+
+def _indices(axis: int, here: list[int], length: int) -> str:
+    """Return words for some indices of an axis, "" if they are not regular."""
+    if len(here) == 1:
+        return f"index {here[0]} of axis {axis}"
+    for step in (2, 3, 4):
+        if length > step and here == list(range(here[0], length, step)):
+            return f"every index {step} n{f' + {here[0]}' if here[0] else ''} of axis {axis}"
+    if here == list(range(here[0], here[-1] + 1)):
+        return f"indices {here[0]} to {here[-1]} of axis {axis}"
+    return ""
+
+
+def _right(e: Evidence) -> Array:
+    """Entries that are right, and not just 0 on both sides."""
+    return np.asarray(~e.wrong & ((e.a != 0) | (e.numeric != 0)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from elunet.testing._diagnose._evidence import Evidence
-from elunet.testing._diagnose._numbers import distinct, either
+from elunet.testing._diagnose._numbers import distinct, either, generic
 from elunet.testing._diagnose._signals import broadcast
 
 
@@ -20,7 +20,7 @@ def array_factor(e: Evidence) -> str:
     for name, array in arrays.items():
         for g in broadcast(array, e.value.shape):
             values = e.pick(g)
-            if distinct(values) < 2:
+            if not generic(array) or distinct(values) < 2:
                 continue
             if e.is_analytic(e.numeric * values):
                 found.append(

@@ -14,7 +14,7 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.testing._diagnose._evidence import Evidence
-from elunet.testing._diagnose._numbers import distinct, either, numbers_of
+from elunet.testing._diagnose._numbers import distinct, either, generic, has_both_signs, numbers_of
 
 Signal = tuple[Array, str]
 Function = Callable[[Array], Array]
@@ -28,17 +28,24 @@ def signal(e: Evidence) -> str:
     if jacobian is None or len(jacobian.chosen) < 2 or distinct(e.a[jacobian.chosen]) < 2:
         return ""
     rows = jacobian.rows.reshape(len(jacobian.chosen), -1)
-    for family in (_replaced, _slopes, _parts, _sums):
-        found: list[Signal] = []
-        with np.errstate(all="ignore"):
+    texts = []
+    with np.errstate(all="ignore"):
+        for family in (_replaced, _slopes, _parts, _sums):
             for other, text in family(e, e.dy, e.y):
                 candidate = rows @ np.broadcast_to(other, e.y.shape).reshape(-1)
-                if e.is_analytic(candidate, jacobian.chosen):
-                    found.append((candidate, text))
-        texts = list(dict.fromkeys(text for _, text in found))
-        if texts:
-            return either(texts)
-    return ""
+                if e.is_analytic(candidate, jacobian.chosen) and (
+                    family is not _parts or _tells(e, jacobian.chosen)
+                ):
+                    texts.append(text)
+    return either(list(dict.fromkeys(texts)))
+
+
+def _tells(e: Evidence, chosen: Array) -> bool:
+    """Whether a part of dy that is left out shows otherwise than as 0 at a few entries."""
+    zero = e.a[chosen] == 0
+    if np.all(zero | ~e.wrong[chosen]):
+        return bool(np.sum(zero & e.wrong[chosen]) >= 8)
+    return True
 
 
 def _replaced(e: Evidence, dy: Array, y: Array) -> Iterator[Signal]:
@@ -46,16 +53,17 @@ def _replaced(e: Evidence, dy: Array, y: Array) -> Iterator[Signal]:
     d = e.dy_name
     yield np.ones_like(dy), f"backward ignores {d}: {e.array} stays the same for any {d}"
     yield dy * dy, f"{d} enters twice: a doubled {d} gives four times the gradient"
-    yield np.abs(dy), f"the gradient is that for the absolute value of {d}"
-    yield np.maximum(dy, 0), f"negative entries of {d} are set to 0, as by a ReLU applied to {d}"
-    yield np.sign(dy), f"only the sign of {d} is used"
-    if distinct(y) > 2:
+    if has_both_signs(dy):
+        yield np.abs(dy), f"the gradient is that for the absolute value of {d}"
+        yield np.maximum(dy, 0), f"negative entries of {d} are set to 0, as by a ReLU of {d}"
+        yield np.sign(dy), f"only the sign of {d} is used"
+    if generic(y):
         yield y, f"the output y stands in {d}'s place"
         yield dy * y, f"{d} is multiplied by the output y"
         yield dy / y, f"{d} is divided by the output y"
     for name, array in e.inputs.items():
         for other in broadcast(array, y.shape):
-            if distinct(other) > 2:
+            if generic(array):
                 if np.shape(array) == y.shape and not np.array_equal(array, y):
                     yield other, f"{name} stands in {d}'s place"
                 yield dy * other, f"{d} is multiplied by {name} once too often"
@@ -91,7 +99,7 @@ def _of_tanh(h: Array) -> Array:
 def _slopes(e: Evidence, dy: Array, y: Array) -> Iterator[Signal]:
     """Slopes of a sigmoid or a tanh at the output, in all the ways to get them wrong."""
     d = e.dy_name
-    if distinct(y) < 3:
+    if not generic(y):
         return
     kinds: list[tuple[str, str, Array, Function, Function]] = []
     if np.all((y > 0) & (y < 1)):

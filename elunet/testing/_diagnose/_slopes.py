@@ -8,7 +8,7 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.testing._diagnose._evidence import Evidence, Jacobian
-from elunet.testing._diagnose._numbers import distinct, either
+from elunet.testing._diagnose._numbers import distinct, either, has_both_signs
 
 Named = tuple[Array | None, str]
 
@@ -47,8 +47,9 @@ def _elementwise(e: Evidence, s: Array, dy: Array, y: Array) -> Iterator[Named]:
     yield dy * dy * s, f"{d} enters twice: a doubled {d} gives four times the gradient"
     yield dy * y, "the output y is used as the slope"
     yield dy * value, f"the input {x} is used as the slope"
-    yield np.maximum(dy, 0), f"negative entries of {d} are set to 0, as by a ReLU applied to {d}"
-    yield dy * (dy > 0) * s, f"entries with negative {d} are set to 0"
+    if has_both_signs(dy):
+        yield np.maximum(dy, 0), f"negative entries of {d} are set to 0, as by a ReLU of {d}"
+        yield dy * (dy > 0) * s, f"entries with negative {d} are set to 0"
     if np.all(s != 0):
         yield dy / s, "dy is divided by the slope, it belongs multiplied"
     if e.again is not None and e.y is not None and e.dy is not None:

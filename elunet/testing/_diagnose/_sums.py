@@ -9,7 +9,7 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.testing._diagnose._evidence import Evidence
-from elunet.testing._diagnose._numbers import distinct, numbers_of
+from elunet.testing._diagnose._numbers import distinct, generic, numbers_of
 
 
 def summed(e: Evidence) -> str:
@@ -26,7 +26,7 @@ def summed(e: Evidence) -> str:
                 return f"{text}: the other factors of the derivative are missing"
     arrays = {**({} if e.y is None else {"y": e.y}), **e.inputs}
     for name, array in arrays.items():
-        if array.ndim <= e.value.ndim:
+        if array.ndim <= e.value.ndim or not generic(array):
             continue
         for axes, reduced in reductions(array, e.value.shape):
             if e.is_analytic(e.pick(reduced)):
