@@ -17,8 +17,8 @@ from testing.mistakes import CORRECT, KINDS, MISTAKES, Correct, Mistake
 from elunet.testing import GradientCheckError
 
 PAGE = Path(__file__).parents[3] / "docs" / "mistakes.md"
-TABLE = "<!-- mistakes: {} -->\n"
-END = "\n<!-- end -->"
+PART = "<!-- mistakes: {} -->"
+END = "<!-- end -->"
 
 
 @cache
@@ -86,9 +86,9 @@ def counts() -> str:
 def filled(text: str) -> str:
     """Return the page with today's tables."""
     for name, content in tables().items():
-        before, mark, rest = text.partition(TABLE.format(name))
+        before, mark, rest = text.partition(PART.format(name))
         _, end, after = rest.partition(END)
-        text = before + mark + content + end + after
+        text = f"{before}{mark}\n{content}\n{end}{after}"
     return text
 
 
