@@ -66,6 +66,8 @@ GRADIENT = re.compile(r"^(d|grad|delta|g$|err|upstream|nabla)", re.IGNORECASE)
 def name_of(thing: Any) -> str:
     """Return the repr that a class defines, with the class's name in front if it lacks that."""
     name = str(getattr(thing, "__name__", type(thing).__name__))
+    if name == "<lambda>":
+        return "the function"
     if getattr(type(thing), "__repr__", None) is object.__repr__ or name != type(thing).__name__:
         return name
     text = repr(thing)

@@ -186,7 +186,13 @@ def leaky_relu(wrong):
     def leaky_relu_prime(x):
         return np.where(x > 0, 1.0, 0.0 if wrong else 0.3)
 
-    return lambda x: (leaky_relu(x), x), lambda dy, x: dy * leaky_relu_prime(x)
+    def forward(x):
+        return leaky_relu(x), x
+
+    def backward(dy, x):
+        return dy * leaky_relu_prime(x)
+
+    return forward, backward
 
 
 ACTIVATIONS = [

@@ -17,8 +17,8 @@ from testing.mistakes import CORRECT, KINDS, MISTAKES, Correct, Mistake
 from elunet.testing import GradientCheckError
 
 PAGE = Path(__file__).parents[3] / "docs" / "mistakes.md"
-TABLE = "<!-- mistakes: {} -->\n"
-END = "\n<!-- end -->"
+PART = "<!-- mistakes: {} -->"
+END = "<!-- end -->"
 
 
 @cache
@@ -47,7 +47,7 @@ def linked(program: Mistake | Correct) -> str:
 
 def plain(text: str) -> str:
     """Return a text in which nothing is markup."""
-    return re.sub(r"([\\*_\[\]|<>`$])", r"\\\1", text)
+    return re.sub(r"([\\*_\[\]|<>$])", r"\\\1", text)
 
 
 def table(mistakes: list[Mistake]) -> str:
@@ -57,40 +57,41 @@ def table(mistakes: list[Mistake]) -> str:
         error = caught(mistake)
         said = str(error).partition("\n")[0].replace("|", "\\|")
         cause = plain(error.cause) if is_explained(mistake) else ""
-        lines.append(f"| {linked(mistake)} | {mistake.fault} | `{said}` | {cause} |")
+        lines.append(f"| {linked(mistake)} | {plain(mistake.fault)} | `{said}` | {cause} |")
     return "\n".join(lines)
 
 
 def correct() -> str:
     """Return the table of the programs that only look wrong."""
     lines = ["| program | what it is |", "| --- | --- |"]
-    return "\n".join([*lines, *(f"| {linked(one)} | {one.what} |" for one in CORRECT)])
+    return "\n".join([*lines, *(f"| {linked(one)} | {plain(one.what)} |" for one in CORRECT)])
 
 
 def tables() -> dict[str, str]:
-    """Return all tables by their names on the page."""
-    return {kind: table(mistakes) for kind, mistakes in KINDS.items()} | {"correct": correct()}
+    """Return what is made for the page, by its names there."""
+    made = {kind: table(mistakes) for kind, mistakes in KINDS.items()}
+    return made | {"counts": counts(), "correct": correct()}
 
 
 def counts() -> str:
     """Return the page's sentence on how many are caught and explained."""
     explained = sum(map(is_explained, MISTAKES))
     return (
-        f"Here are {len(MISTAKES)} of them. All are caught; for {explained} the message names the "
-        f"cause, and for the other {len(MISTAKES) - explained} it says only where the gradient is "
-        "wrong."
+        f"Here are {len(MISTAKES)} of them. All are caught. For {explained} the message names a "
+        f"likely cause; for the other {len(MISTAKES) - explained} it says only where the gradient "
+        "is wrong."
     )
 
 
 def filled(text: str) -> str:
     """Return the page with today's tables."""
     for name, content in tables().items():
-        before, mark, rest = text.partition(TABLE.format(name))
+        before, mark, rest = text.partition(PART.format(name))
         _, end, after = rest.partition(END)
-        text = before + mark + content + end + after
+        text = f"{before}{mark}\n{content}\n{end}{after}"
     return text
 
 
 def write() -> None:
-    """Write today's tables into the page; the sentence on the numbers is written by hand."""
+    """Write today's tables into the page."""
     PAGE.write_text(filled(PAGE.read_text("utf-8")), "utf-8")
