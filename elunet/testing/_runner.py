@@ -24,9 +24,10 @@ from elunet.testing._find import (
     layers_in,
     numeric_places,
 )
-from elunet.testing._function_calls import returned_names
+from elunet.testing._pairs import pair
 from elunet.testing._report import GradientCheckError
 from elunet.testing._returned import UnmatchedError, claims_in
+from elunet.testing._signatures import returned_names
 from elunet.testing._snapshot import Frozen, Snapshot
 from elunet.testing._values import Given, Held, Value, in_dtype, pair_up
 
@@ -203,6 +204,9 @@ class Runner:
         inputs = dict(zip(names, self.inputs, strict=False))
         held = {path: value for path, value in self.held.original.items() if path not in inputs}
         shown = [] if isinstance(returned, dict) else returned_names(getattr(self.layer, method))
+        dxs = self._by_aliases(leaves(returned), leaves(shown))
+        if dxs:
+            return dxs
         try:
             claims = claims_in(returned, {**inputs, **held}, shown)
         except UnmatchedError as error:
@@ -218,6 +222,24 @@ class Runner:
                 "dx",
             )
         return [np.asarray(claims[name].gradient) for name in names]
+
+    def _by_aliases(self, found: list[Any], shown: list[Any]) -> list[Array]:
+        """Take parameters' gradients by their names in `return`; [] if those do not tell.
+
+        One array may have several names, as gamma, which is params[0] too.
+        """
+        arrays = {name: np.asarray(g) for name, g in zip(shown, found, strict=False) if name}
+        if len(shown) != len(found) or len(arrays) < len(found) - len(self.inputs):
+            return []
+        aliases = {p.path: path for path, places in self.held.places.items() for p in places}
+        values = {alias: np.asarray(self.held.original[path]) for alias, path in aliases.items()}
+        pairs = pair(values, arrays)
+        given = {aliases[alias]: name for alias, name in pairs.items()}
+        left = [g for name, g in zip(shown, found, strict=True) if name not in given.values()]
+        if len(left) != len(self.inputs):
+            return []
+        self.given |= {path: arrays[name] for path, name in given.items()}
+        return [np.asarray(g) for g in left]
 
     def _no_input_gradient(self) -> list[Array]:
         if not self.left_alone:
