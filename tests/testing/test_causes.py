@@ -326,7 +326,7 @@ SOFTMAX = [
         lambda dy, y, x: np.stack(
             [d[-1] * v * (np.eye(5)[-1] - v[-1]) for d, v in zip(dy, x, strict=True)]
         ),
-        "softmax's Jacobian is made of the input x, it belongs to the output; and only its last r",
+        "softmax's Jacobian is made of the input x, it belongs to the output; and only its last c",
     ),
 ]
 
@@ -337,6 +337,61 @@ def test_the_jacobian_of_a_softmax(gradient, expected):
         return {"x": gradient(dy, y, x)}
 
     assert causes(softmax, backward, draw(x=(4, 5)))["dx"].startswith(expected)
+
+
+def test_the_last_column_of_a_jacobian_that_is_overwritten():
+    def backward(dy, y, x):
+        gradient = np.zeros(5)
+        for i in range(5):
+            for j in range(5):
+                gradient[i] = y[i] * ((i == j) - x[j])
+        return {"x": gradient * dy}
+
+    found = causes(softmax, backward, draw(x=(5,)))
+    assert found["dx"].endswith("only its last column counts: overwritten in the loop (= for +=)?")
+
+
+MATRICES = [
+    (
+        lambda dy, y, x, W: {"W": x.T * dy},
+        "dW",
+        "dy and x are multiplied elementwise, expected the",
+    ),
+    (
+        lambda dy, y, x, W: {"W": x.T * dy / 4},
+        "dW",
+        "dy and x are multiplied elementwise, expected",
+    ),
+    (lambda dy, y, x, W: {"W": x @ dy}, "dW", "analytic is x @ dy, expected x.T @ dy"),
+    (lambda dy, y, x, W: {"x": dy @ W}, "dx", "analytic is dy @ W, expected dy @ W.T"),
+    (lambda dy, y, x, W: {"x": dy * W}, "dx", "dy and W are multiplied elementwise, expected the"),
+]
+
+
+@pytest.mark.parametrize(("change", "array", "expected"), MATRICES)
+def test_products_of_matrices(change, array, expected):
+    def backward(dy, y, x, W):
+        return {"x": dy @ W.T, "W": x.T @ dy, **change(dy, y, x, W)}
+
+    found = causes(lambda x, W: x @ W, backward, draw(x=(4, 4), W=(4, 4)))
+    assert found.keys() == {array}
+    assert found[array].startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("gradient", "expected"),
+    [
+        (lambda dy, s: dy @ s, "dy and the slopes are multiplied as matrices, they belong elem"),
+        (lambda dy, s: s.T @ dy, "dy and the slopes are multiplied as matrices, they belong el"),
+        (lambda dy, s: sigmoid(1 - sigmoid(dy)), "analytic is sigmoid(1 - sigmoid(dy)): the sigm"),
+        (lambda dy, s: dy * sigmoid(dy), "analytic is dy x sigmoid(dy): the sigmoid's derivative"),
+    ],
+)
+def test_a_sigmoid_of_a_square_matrix(gradient, expected):
+    def backward(dy, y, x):
+        return {"x": gradient(dy, y * (1 - y))}
+
+    assert causes(sigmoid, backward, draw(x=(4, 4)))["dx"].startswith(expected)
 
 
 def test_dropout_without_its_mask():

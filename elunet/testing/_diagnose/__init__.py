@@ -23,6 +23,7 @@ from elunet.testing._diagnose._normalization import normalization
 from elunet.testing._diagnose._numbers import number_text, ratio
 from elunet.testing._diagnose._penalties import penalty
 from elunet.testing._diagnose._places import border, branch, one_place, rearranged, regular
+from elunet.testing._diagnose._products import products
 from elunet.testing._diagnose._recurrent import recurrent
 from elunet.testing._diagnose._scales import array_factor, mask
 from elunet.testing._diagnose._shapes import Misshapen, explain_shape
@@ -65,6 +66,7 @@ PATTERNS = (
     another_array,
     through_dy,
     summed,
+    products,
     windows,
     recurrent,
     slope,

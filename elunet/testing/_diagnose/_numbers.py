@@ -32,7 +32,8 @@ def is_simple(k: float, close: float = FITS) -> bool:
 
 def _simple_text(size: float, close: float) -> str:
     found = _rational(size, close)
-    square = "" if found or not size else _rational(size * size, close, largest=256)
+    largest = min(256, int(5e-4 / close))
+    square = "" if found or not size else _rational(size * size, close, largest)
     if square.startswith("1/"):
         return f"1/sqrt({square[2:]})"
     return found or (f"sqrt({square})" if square else "")
@@ -40,9 +41,12 @@ def _simple_text(size: float, close: float) -> str:
 
 def _rational(size: float, close: float, largest: int = LARGEST) -> str:
     """Return a positive number as a fraction, "" if it is no simple one."""
-    if not 1 / largest - FITS < size < largest + FITS:
+    # The coarser the number is known, the fewer fractions are far enough from each other.
+    largest = min(largest, int(1e-2 / close))
+    if largest < 1 or not 1 / largest - FITS < size < largest + FITS:
         return ""
-    candidates = [Fraction(round(size)), Fraction(size).limit_denominator(12)]
+    parts = 12 if close < 1e-4 else 4
+    candidates = [Fraction(round(size)), Fraction(size).limit_denominator(parts)]
     candidates.append(Fraction(1, max(1, round(1 / size))))
     if size != 1:
         n = round(1 / abs(size - 1))  # (n + 1) / n and (n - 1) / n
@@ -89,7 +93,7 @@ def generic(array: Array) -> bool:
     """Whether the entries that are not 0 are hardly ever equal: no formula fits by chance."""
     flat = np.asarray(array).reshape(-1)
     flat = flat[flat != 0]
-    return flat.size >= 3 and distinct(flat) >= 0.6 * flat.size
+    return bool(flat.size >= 3 and distinct(flat) >= 0.6 * flat.size)
 
 
 def has_both_signs(array: Array) -> bool:

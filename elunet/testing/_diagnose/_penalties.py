@@ -14,16 +14,15 @@ def penalty(e: Evidence) -> str:
     value = e.value.reshape(-1)[e.indices].astype(np.float64)
     c = _multiple(e, value)
     if c is not None and distinct(np.abs(value)) >= 3 and not e.is_input:
-        return f"{_formula(c, e.symbol, e)}: {_weight_decay(c, e)}"
+        return f"{_formula(c, e.symbol)}: {_weight_decay(c, e)}"
     if c is not None and distinct(np.abs(value)) >= 3:
-        return (
-            f"{_formula(c, e.symbol, e)}: a term {number_text(abs(c), e.close)} x {e.symbol} is "
-            + ("one too many" if c > 0 else "missing")
-        )
+        term = f"a term {number_text(abs(c), e.close)} x {e.symbol}"
+        of = " (of an L2 penalty?)" if e.dy is None or e.dy.size < 2 else ""
+        return f"{_formula(c, e.symbol)}: {term}{of} is {'one too many' if c > 0 else 'missing'}"
     c = _multiple(e, np.sign(value))
     if c is not None and not e.is_input and distinct(np.sign(value)) >= 2 and value.size >= 4:
         side = "in backward, and not in forward" if c > 0 else "missing in backward"
-        return f"{_formula(c, f'sign({e.symbol})', e)}: the gradient of an L1 penalty is {side}"
+        return f"{_formula(c, f'sign({e.symbol})')}: the gradient of an L1 penalty is {side}"
     return ""
 
 
@@ -40,7 +39,7 @@ def _multiple(e: Evidence, of: Array) -> float | None:
     return c
 
 
-def _formula(c: float, what: str, e: Evidence) -> str:
+def _formula(c: float, what: str) -> str:
     # c comes from a small difference: only as many digits as it has.
     return f"analytic = numeric {'+' if c > 0 else '-'} {_short(abs(c))} x {what}"
 

@@ -40,10 +40,10 @@ def mask(e: Evidence) -> str:
     kept = ~dropped
     if min(np.sum(dropped), np.sum(kept)) < 2 or np.any(dy == 0):
         return ""
-    scale = e.numeric[kept] / dy[kept]
-    if distinct(scale, 10 * e.close) > 1:
+    scale = float(np.dot(e.numeric[kept], dy[kept]) / np.dot(dy[kept], dy[kept]))
+    if not e.same(scale * dy[kept], e.numeric[kept]):
         return ""
-    for k, text in ((1.0, ""), (float(scale[0]), f" (the factor {scale[0]:.4g} is there)")):
+    for k, text in ((1.0, ""), (scale, f" (the factor {scale:.4g} is there)")):
         if e.is_analytic(k * dy):
             return (
                 f"backward lacks a mask: {int(np.sum(dropped))} of {len(dy)} entries do not reach "

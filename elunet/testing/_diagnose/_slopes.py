@@ -52,6 +52,8 @@ def _elementwise(e: Evidence, s: Array, dy: Array, y: Array) -> Iterator[Named]:
         yield dy * (dy > 0) * s, f"entries with negative {d} are set to 0"
     if np.all(s != 0):
         yield dy / s, "dy is divided by the slope, it belongs multiplied"
+    yield from _of_dy(e, s, dy, y)
+    yield from _matrices(e, s)
     if e.again is not None and e.y is not None and e.dy is not None:
         ones = np.ones_like(e.dy)
         at_output = e.again(e.y, ones)
@@ -65,6 +67,41 @@ def _elementwise(e: Evidence, s: Array, dy: Array, y: Array) -> Iterator[Named]:
             text = f"the slope is taken at {d}, it belongs at the input {x}"
             yield dy * at_dy, text
             yield at_dy, f"{text}, and multiplied by {d}"
+
+
+def _of_dy(e: Evidence, s: Array, dy: Array, y: Array) -> Iterator[Named]:
+    """Functions of dy where the layer is a sigmoid or a tanh."""
+    d = e.dy_name
+    for f, slope_text, right in (
+        ("sigmoid", "y (1 - y)", y * (1 - y)),
+        ("tanh", "1 - y**2", 1 - y * y),
+    ):
+        if not e.same(s, right):
+            continue
+        at = _sigmoid if f == "sigmoid" else np.tanh
+        hint = f"the {f}'s derivative is {d} times {slope_text}, y the output"
+        yield at(dy), f"analytic is {f}({d}): {hint}"
+        yield dy * at(dy), f"analytic is {d} x {f}({d}): {hint}"
+        yield at(1 - at(dy)), f"analytic is {f}(1 - {f}({d})): {hint}"
+        yield 1 - at(dy), f"analytic is 1 - {f}({d}): {hint}"
+
+
+def _sigmoid(v: Array) -> Array:
+    return np.asarray(1 / (1 + np.exp(-v)))
+
+
+def _matrices(e: Evidence, s: Array) -> Iterator[Named]:
+    """Multiply dy and the slopes as matrices."""
+    if e.dy is None or e.dy.ndim != 2 or not e.is_whole:
+        return
+    slopes = np.empty(e.value.shape)
+    slopes.reshape(-1)[e.indices] = s
+    text = f"{e.dy_name} and the slopes are multiplied as matrices, they belong elementwise"
+    for one, other in ((e.dy, slopes), (slopes, e.dy)):
+        for a in (one, one.T):
+            for b in (other, other.T):
+                if a.shape[1] == b.shape[0] and (a.shape[0], b.shape[1]) == e.value.shape:
+                    yield e.pick(a @ b), text
 
 
 def _mixing(e: Evidence, diagonal: Array, dy: Array) -> Iterator[Named]:
@@ -84,23 +121,26 @@ def _mixing(e: Evidence, diagonal: Array, dy: Array) -> Iterator[Named]:
 
 def _softmax(e: Evidence) -> Iterator[Named]:
     """Softmax's Jacobian made of something else than the output."""
-    assert e.y is not None
-    assert e.dy is not None
+    if e.y is None or e.dy is None:
+        return
     y, dy, x = e.y, e.dy, e.value
     for axis in range(y.ndim):
         right = y * (dy - np.sum(y * dy, axis=axis, keepdims=True))
         if not e.same(e.pick(right), e.numeric):
             continue
-        for s, name in ((x, f"the input {e.symbol}"), (dy, e.dy_name)):
+        last = (slice(None),) * axis + (slice(-1, None),)
+        is_last = np.zeros_like(dy)
+        is_last[last] = 1.0
+        loop = "and only its last column counts: overwritten in the loop (= for +=)?"
+        for s, name in ((x, f"the input {e.symbol}"), (dy, e.dy_name), (y, "")):
             text = f"softmax's Jacobian is made of {name}, it belongs to the output"
-            yield e.pick(s * (dy - np.sum(s * dy, axis=axis, keepdims=True))), text
-            last = np.zeros_like(dy)
-            index = (slice(None),) * axis + (slice(-1, None),)
-            last[index] = dy[index]
-            yield (
-                e.pick(s * (last - np.sum(s * last, axis=axis, keepdims=True))),
-                f"{text}; and only its last row counts: overwritten in the loop (= for +=)?",
-            )
+            if name:
+                yield e.pick(s * (dy - np.sum(s * dy, axis=axis, keepdims=True))), text
+            text = f"{text}; {loop}" if name else f"of softmax's Jacobian {loop[4:]}"
+            for t in (y, s) if name else (y,):
+                column = t * (is_last - s[last])
+                yield e.pick(column * dy[last]), text
+                yield e.pick(column * dy), text
         yield e.pick(y * dy), "the term of softmax's Jacobian that mixes the entries is missing"
         yield (
             e.pick(y * (dy + np.sum(y * dy, axis=axis, keepdims=True))),
