@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from elunet._types import Array
-from elunet.testing._claims import Changed, Claim, Problem, check
+from elunet.testing._claims import Changed, Claim, Problem
+from elunet.testing._claims_check import check
 from elunet.testing._diagnose import Factor
 from elunet.testing._differences import Settings, first_index, moved, real
 from elunet.testing._loss_calls import LossCall

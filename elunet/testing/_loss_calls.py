@@ -14,7 +14,7 @@ import numpy as np
 
 from elunet.testing._calls import INPUT_GRADIENT, method_of, name_of
 from elunet.testing._find import attributes
-from elunet.testing._function_calls import Parameters, parameters_of
+from elunet.testing._signatures import Parameters, is_readable, parameters_of
 
 VALUE = (
     "calculate",
@@ -134,7 +134,7 @@ class LossCall:
         """Return the gradient after the loss returned this result."""
         if self.gradient is None:
             return result[1]
-        given = self._backward_arguments(result, prediction, target)
+        given = self._backward_arguments(self.gradient, result, prediction, target)
         returned = self.gradient(*given)
         if returned is None:
             own = {name.lower(): thing for name, thing in attributes(self.loss).items()}
@@ -151,11 +151,12 @@ class LossCall:
         first = len(names) == 2 and targetness(names[0]) > targetness(names[1])
         return [target, prediction] if first else [prediction, target]
 
-    def _backward_arguments(self, result: Any, prediction: Any, target: Any) -> list[Any]:
+    def _backward_arguments(
+        self, gradient: Callable[..., Any], result: Any, prediction: Any, target: Any
+    ) -> list[Any]:
         """Return what the gradient's method takes: nothing, the two, or an upstream gradient."""
-        assert self.gradient is not None
-        names = list(required(self.gradient))
-        if not names and not (isinstance(self.loss, tuple) or _no_signature(self.gradient)):
+        names = list(required(gradient))
+        if not names and not (isinstance(self.loss, tuple) or not is_readable(gradient)):
             return []
         roles = dict(zip(required(self.value), ("prediction", "target"), strict=False))
         if self._ordered(self.value, 0, 1) == [1, 0]:
@@ -171,9 +172,9 @@ class LossCall:
                 return [np.ones_like(np.asarray(self.value_of(result), dtype=float))[()]]
             return [prediction]
         if len(names) == 2 or not names:
-            return self._ordered(self.gradient, prediction, target)
+            return self._ordered(gradient, prediction, target)
         raise TypeError(
-            f"check_loss: expected {name_of(self.gradient)} to take the prediction and the target, "
+            f"check_loss: expected {name_of(gradient)} to take the prediction and the target, "
             f"got ({', '.join(names)}): wrap it, check_loss((loss, lambda p, t: ...), ...)"
         )
 
@@ -190,11 +191,3 @@ def _takes_two(function: Callable[..., Any]) -> bool:
     found = parameters_of(function).values()
     positional = [p for p in found if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return len(positional) > 1 or any(p.kind is p.VAR_POSITIONAL for p in found)
-
-
-def _no_signature(function: Callable[..., Any]) -> bool:
-    try:
-        inspect.signature(function)
-    except (TypeError, ValueError):
-        return True
-    return False

@@ -166,7 +166,8 @@ def _in_order(
     raise UnmatchedError(
         f"returned {len(there)} gradients, expected {len(floats)}, one for each float array that "
         f"forward takes ({', '.join(floats)}); return them in this order, or in a dict as "
-        f"{{'d{(floats or ['x'])[0]}': ...}}"
+        f"{{'d{(floats or ['x'])[0]}': ...}}; say of a constant among them, "
+        f"gradients={{{(floats or ['x'])[-1]!r}: None}}"
     )
 
 
