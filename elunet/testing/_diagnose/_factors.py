@@ -48,7 +48,10 @@ def at_wrong(e: Evidence) -> str:
     """One factor or constant for all wrong entries, wherever they are."""
     if np.sum(e.wrong) < 3 and not np.all(e.wrong):
         return ""
-    return relation(e, e.wrong, "at the wrong entries")
+    text = relation(e, e.wrong, "at the wrong entries")
+    if text.startswith("numeric is 0"):
+        text += ": forward does not let these through (a mask?), backward does"
+    return text
 
 
 def relation(e: Evidence, chosen: Array, where: str) -> str:

@@ -229,7 +229,7 @@ ACTIVATIONS = [
         "ddbourgin/numpy-ml/issues/94",
         "the backward pass is scaled, but not masked",
         lambda wrong: check_layer(Dropout(wrong, FullyConnected()), normal(4, 6)),
-        "numeric is 0",
+        "a mask?",
     ),
     Mistake(
         "softmax in a loop",

@@ -46,8 +46,8 @@ def linked(program: Mistake | Correct) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a text in which nothing is markup."""
-    return re.sub(r"([\\*_\[\]|<>$])", r"\\\1", text)
+    """Return a text in which nothing is markup but code between backticks."""
+    return re.sub(r"(`[^`]*`)|([\\*_\[\]|<>$])", lambda m: m[1] or f"\\{m[2]}", text)
 
 
 def table(mistakes: list[Mistake]) -> str:
