@@ -35,25 +35,6 @@ class DoubleSlope(ELU):
         return np.asarray(dy * ((self.x > 0) + np.exp(np.minimum(self.x, 0))), dy.dtype)
 
 
-class SlopeTwice(ELU):
-    """The slope is multiplied in twice: once by backward, once by a caller who forgot that.
-
-    In training: Negative units get the square of their slope. Those far below 0 stop learning, as
-    with ReLU.
-
-    Caught by check_layer: wrong only where x <= 0.
-    """
-
-    example = ELU_ROWS
-
-    def forward(self, x: Array, train: bool = False) -> Array:
-        self.x = x
-        return super().forward(x, train)
-
-    def backward_input(self, dy: Array) -> Array:
-        return np.asarray(dy * np.exp(np.minimum(self.x, 0)) ** 2, dy.dtype)
-
-
 class ForgottenAlpha(ELU):
     """Below 0 the slope is y + 1 instead of y + alpha.
 
@@ -162,6 +143,25 @@ class NoLeakBackward(LeakyReLU):
 
     def backward_input(self, dy: Array) -> Array:
         return np.asarray(dy * (self.x > 0), dy.dtype)
+
+
+class SlopeTwice(LeakyReLU):
+    """The slope is multiplied in twice: once by backward, once by a caller who forgot that.
+
+    In training: Below 0 the gradient is slope^2 in place of slope, so next to nothing. Units that
+    are negative for all images hardly ever come back, as with ReLU.
+
+    Caught by check_layer: wrong only where x <= 0.
+    """
+
+    example = layer_example(x=ROWS, formula=formulas.leaky_relu)
+
+    def forward(self, x: Array, train: bool = False) -> Array:
+        self.x = x
+        return super().forward(x, train)
+
+    def backward_input(self, dy: Array) -> Array:
+        return np.asarray(dy * np.where(self.x > 0, 1, self.slope**2), dy.dtype)
 
 
 class UnshiftedSlope(ShiftedReLU):
