@@ -7,6 +7,7 @@ returns. `_side_effects` and `_gradients` check the values.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -226,8 +227,11 @@ class Runner:
     def _by_aliases(self, found: list[Any], shown: list[Any]) -> list[Array]:
         """Take parameters' gradients by their names in `return`; [] if those do not tell.
 
-        One array may have several names, as gamma, which is params[0] too.
+        One array may have several names. Where params is a list, its order counts, not the names:
+        an optimizer goes through it and the gradients side by side.
         """
+        if any(re.search(r"(^|\.)params\[\d+\]$", path) for path in self.held.places):
+            return []
         arrays = {name: np.asarray(g) for name, g in zip(shown, found, strict=False) if name}
         if len(shown) != len(found) or len(arrays) < len(found) - len(self.inputs):
             return []

@@ -38,6 +38,25 @@ class Tuples:
         return dout @ self.params[0].T
 
 
+class InOrder:
+    """The gradients beside dX are in the order of the list; whatever they are called."""
+
+    def __init__(self, wrong):
+        self.wrong, self.gamma, self.beta = wrong, np.ones((1, 4)), np.zeros((1, 4))
+        self.params = [self.gamma, self.beta]
+
+    def forward(self, X):
+        self.X = X
+        return self.gamma * X + self.beta
+
+    def backward(self, dout):
+        dgamma = (dout * self.X).sum(axis=0, keepdims=True)
+        dbeta = dout.sum(axis=0, keepdims=True)
+        if self.wrong:  # an optimizer goes through both lists side by side
+            return dout * self.gamma, [dbeta, dgamma]
+        return dout * self.gamma, [dgamma, dbeta]
+
+
 class NumberWeights:
     """w and b are Python's numbers."""
 
@@ -123,6 +142,7 @@ class HelperObject:
 HOLDERS = [
     Design("params['W1'] and grads['dW1']", lambda wrong: check_layer(NumberedKeys(wrong), X)),
     Design("params and grads as tuples", lambda wrong: check_layer(Tuples(wrong), X)),
+    Design("a list in order", lambda wrong: check_layer(InOrder(wrong), X)),
     Design("numbers as weights", lambda wrong: check_layer(NumberWeights(wrong), X)),
     Design("Param(value, grad)", lambda wrong: check_layer(ParamObjects(wrong), X)),
     Design("a list of dicts", lambda wrong: check_layer(ListOfDicts(wrong), X)),

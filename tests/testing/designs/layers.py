@@ -105,12 +105,11 @@ class ListBeside(Linear):
         return dX, [dW, db]
 
 
-class ListedTwice:
-    """Parameters in attributes and in a list, and their gradients in another order."""
+class NamedBeside:
+    """The gradients' order is another than the parameters', and their names tell."""
 
     def __init__(self, wrong):
         self.wrong, self.gamma, self.beta = wrong, np.ones((1, 4)), np.zeros((1, 4))
-        self.params = [self.gamma, self.beta]
 
     def forward(self, X):
         self.X = X
@@ -192,7 +191,7 @@ LAYERS = [
     Design("backward updates in place", lambda wrong: check_layer(UpdatesAtOnce(wrong), X)),
     Design("backward replaces the weights", lambda wrong: check_layer(UpdatesAnew(wrong), X)),
     Design("dX, [dW, db]", lambda wrong: check_layer(ListBeside(wrong), X)),
-    Design("dX, [dbeta, dgamma]", lambda wrong: check_layer(ListedTwice(wrong), X)),
+    Design("dX, [dbeta, dgamma]", lambda wrong: check_layer(NamedBeside(wrong), X)),
     Design("dX, dW, db", lambda wrong: check_layer(ThreeReturned(wrong), X)),
     Design("dW, db, dX", lambda wrong: check_layer(OtherOrder(wrong), X)),
     Design("a layer with a cache", lambda wrong: check_layer(WithCache(wrong), X)),

@@ -222,7 +222,7 @@ ACTIVATIONS = [
         "yizt/numpy_neural_network/issues/3",
         "sigmoid(1 - sigmoid(dz)) for dz * sigmoid(z) * (1 - sigmoid(z))",
         lambda wrong: check_functions(*slope_of_gradient(wrong), normal(3, 4)),
-        "not linear",
+        "analytic is sigmoid(1 - sigmoid(next_dz))",
     ),
     Mistake(
         "dropout without its mask",
@@ -236,6 +236,7 @@ ACTIVATIONS = [
         "a question on softmax's derivative",
         "the Jacobian is made of the input, and each column overwrites the one before",
         lambda wrong: check_layer(SoftmaxInALoop(wrong), normal(4)),
+        "made of the input x",
     ),
     Mistake(
         "softmax's Jacobian of dA",

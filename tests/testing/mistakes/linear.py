@@ -195,11 +195,13 @@ LINEAR = [
         "https://community.deeplearning.ai/t/402919",
         "dA is multiplied by the slopes as by a matrix",
         lambda wrong: check_functions(*activated(wrong), normal(4, 4), batch_axis=1),
+        "they belong elementwise",
     ),
     Mistake(
         "elementwise for dot",
         "https://community.deeplearning.ai/t/119220",
         "dW is an elementwise product, whose shape fits by accident",
         lambda wrong: check_functions(*elementwise_product(wrong), *SQUARE, **COURSE),
+        "expected the matrix product dZ @ A.T",
     ),
 ]
