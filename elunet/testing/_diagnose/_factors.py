@@ -48,7 +48,10 @@ def at_wrong(e: Evidence) -> str:
     """One factor or constant for all wrong entries, wherever they are."""
     if np.sum(e.wrong) < 3 and not np.all(e.wrong):
         return ""
-    return relation(e, e.wrong, "at the wrong entries")
+    text = relation(e, e.wrong, "at the wrong entries")
+    if text.startswith("numeric is 0") and e.is_input:
+        return f"{text}: the output does not depend on them, as behind a mask that backward forgets"
+    return text
 
 
 def relation(e: Evidence, chosen: Array, where: str) -> str:
