@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 from elunet.testing import updates
 from elunet.testing._differences import numeric_gradient
 from elunet.testing._functions import check_functions
+from elunet.testing._gradient_of import check_gradient
 from elunet.testing._inputs import spread
 from elunet.testing._layer import check_layer
-from elunet.testing._network import check_loss, check_network
+from elunet.testing._loss import check_loss
+from elunet.testing._network import check_network
 from elunet.testing._optimizer import check_optimizer
 from elunet.testing._report import CheckResult, GradientCheckError, Row
 from elunet.testing.contract import LayerContract, LossContract
@@ -34,6 +36,7 @@ __all__ = [
     "LossContract",
     "Row",
     "check_functions",
+    "check_gradient",
     "check_layer",
     "check_loss",
     "check_network",

@@ -7,10 +7,8 @@ updates the parameters at once. Here the methods' names and signatures say which
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
-import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,6 +66,8 @@ GRADIENT = re.compile(r"^(d|grad|delta|g$|err|upstream|nabla)", re.IGNORECASE)
 def name_of(thing: Any) -> str:
     """Return the repr that a class defines, with the class's name in front if it lacks that."""
     name = str(getattr(thing, "__name__", type(thing).__name__))
+    if name == "<lambda>":
+        return "the function"
     if getattr(type(thing), "__repr__", None) is object.__repr__ or name != type(thing).__name__:
         return name
     text = repr(thing)
@@ -256,21 +256,3 @@ def leaves(returned: Any) -> list[Any]:
     if isinstance(returned, tuple | list):
         return [leaf for item in returned for leaf in leaves(item)]
     return [returned]
-
-
-def return_names(function: Callable[..., Any]) -> list[str]:
-    """Return the names in the last `return` of a function, flat; [] if they cannot be read."""
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError):
-        return []
-    returns = [node for node in ast.walk(tree) if isinstance(node, ast.Return) and node.value]
-    return _names(returns[-1].value) if returns else []
-
-
-def _names(node: Any) -> list[str]:
-    if isinstance(node, ast.Tuple | ast.List):
-        return [name for item in node.elts for name in _names(item)]
-    if isinstance(node, ast.Name):
-        return [node.id]
-    return [node.attr if isinstance(node, ast.Attribute) else ""]

@@ -7,10 +7,8 @@ arguments and of what forward returns say which is which.
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
-import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,49 +19,10 @@ from elunet._types import Array
 from elunet.testing._calls import CACHE, GRADIENT, INPUT, name_of
 from elunet.testing._find import is_number
 from elunet.testing._names import readings
+from elunet.testing._signatures import Parameters, parameters_of, returned_names
 from elunet.testing._structures import Structure
 
 PLURAL = re.compile(r"(d|grad)_?(out|output|y|h)s_?|grads|gradients|douts|dys", re.IGNORECASE)
-Parameters = dict[str, inspect.Parameter]
-
-
-def parameters_of(function: Callable[..., Any]) -> Parameters:
-    """Return the parameters in a function's signature, {} if it cannot be read."""
-    try:
-        return dict(inspect.signature(function).parameters)
-    except (TypeError, ValueError):  # a builtin or a compiled function
-        return {}
-
-
-def argument_names(function: Callable[..., Any], count: int) -> list[str]:
-    """Return the names of the first arguments; arg0, arg1, ... where there are none."""
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    names = [name for name, p in parameters_of(function).items() if p.kind in kinds]
-    return [*names, *(f"arg{i}" for i in range(len(names), count))][:count]
-
-
-def returned_names(function: Callable[..., Any]) -> list[Any]:
-    """Return the names in a function's last `return`, nested as there; [] if it has none.
-
-    What has no name of its own (a product, a call) is "".
-    """
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError):
-        return []
-    found = [node.value for node in ast.walk(tree) if isinstance(node, ast.Return) and node.value]
-    if not found:
-        return []
-    names = _names(found[-1])
-    return names if isinstance(names, list) else [names]
-
-
-def _names(node: ast.expr) -> Any:
-    if isinstance(node, ast.Tuple | ast.List):
-        return [_names(item) for item in node.elts]
-    if isinstance(node, ast.Name):
-        return node.id
-    return node.attr if isinstance(node, ast.Attribute) else ""
 
 
 @dataclass

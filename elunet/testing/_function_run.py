@@ -17,9 +17,10 @@ from elunet.testing._claims import Changed, Claim, Problem
 from elunet.testing._diagnose import Factor
 from elunet.testing._differences import first_index, real
 from elunet.testing._find import is_number
-from elunet.testing._function_calls import Call, apart, joined, returned_names
+from elunet.testing._function_calls import Call, apart, joined
 from elunet.testing._pairs import closest
 from elunet.testing._returned import Getter, UnmatchedError, claims_in, named_in
+from elunet.testing._signatures import returned_names
 from elunet.testing._snapshot import Randomness
 from elunet.testing._structures import Structure
 
@@ -58,6 +59,7 @@ class Run:
             constants={path for path, source in self.gradients.items() if source is None},
             dtype=self.dtype,
             how=self.how,
+            parts=self.without,
         )
         self._settle_integers()
         result, named = self._forward({})
@@ -81,7 +83,9 @@ class Run:
         self.arguments = self.arguments.with_leaves(change)
         values = self.arguments.leaves
         if not values:
-            raise TypeError("check_functions: expected an array among the arguments, got none")
+            raise TypeError(
+                "check_functions: expected an array of real numbers among the arguments, got none"
+            )
         for path in self.gradients:
             if path not in values:
                 raise ValueError(
@@ -156,6 +160,20 @@ class Run:
         """Return the names under which backward takes the outputs' gradients."""
         taken = {i: name for name, (kind, i) in self.call.roles.items() if kind == "dy"}
         return [taken.get(i, f"dout[{i}]") for i in range(len(self.call.outputs))]
+
+    def without(self, dy: Array) -> dict[str, Array]:
+        """Return for each output's gradient a dy in which it is 0."""
+        dys = apart(dy, self.call.output_of(self._forward({})[0]))
+        sizes = [
+            sum(np.size(leaf) for leaf in Structure({"dy": one}).leaves.values()) for one in dys
+        ]
+        found, start = {}, 0
+        for name, size in zip(self._dy_names(), sizes, strict=True):
+            if size < dy.size:
+                found[name] = dy.copy()
+                found[name][start : start + size] = 0.0
+            start += size
+        return found
 
     def _unchanged(self, named: dict[str, Any], before: Changed, who: str) -> None:
         """Raise an error if a pass wrote into what it was given."""

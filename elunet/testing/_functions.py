@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from elunet.testing._claims import check
+from elunet.testing._claims_check import check
 from elunet.testing._differences import Settings
-from elunet.testing._function_calls import argument_names
 from elunet.testing._function_run import Run
 from elunet.testing._report import CheckResult
 from elunet.testing._returned import Getter
+from elunet.testing._signatures import argument_names
 
 
 def check_functions(

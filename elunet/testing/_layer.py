@@ -53,25 +53,46 @@ def check_layer(
     Parameters
     ----------
     layer : object
-        Any object with ``forward(x)`` (or ``forward(x, train)``) and ``backward(dy)``, elunet's or
-        your own. Parameters are found in the dicts (or lists) ``params`` and ``grads``, else in
-        attributes with attributes for their gradients: W and dW (or d_W, W_grad, grad_W). Layers
-        within the layer are found too.
+        Any object with a forward and a backward pass, elunet's or your own. It may return its
+        output or keep it in ``self.output``; backward may take dy, or the input and dy, or dy and
+        a learning rate with which it updates at once, and may return dx, dx and the parameters'
+        gradients, or keep them. Parameters are all arrays and numbers that the object holds,
+        however deep, and that go together with a gradient by name: W and dW,
+        ``params['W']`` and ``grads['W']``, ``weights`` and ``dweights``. One that moves the
+        output and has no gradient is an error.
     x : array_like or tuple of array_like
         The input, any shape that the layer takes; a tuple for a layer with several inputs, whose
-        backward returns a tuple. It is copied to float64. Small is enough: an image of 5 x 5, a
-        batch of 2 or 3.
+        backward returns a tuple. It is copied to float64; integers that forward needs as they are
+        (indices) stay. Small is enough: an image of 5 x 5, a batch of 2 or 3.
     train : bool
         Passed to forward, if it takes it.
     seed : int
         Draws dy, and the sample of entries.
-    eps : float
+    gradients : dict, optional
+        Where the gradients are that no name gives away: ``{"W": "total"}`` for a path from the
+        layer, or a function of the layer that returns it. None marks a constant, which has none.
+    batch_axis : int
+        1 if examples are columns (features x batch).
+    averaged : bool
+        Whether the layer divides the parameters' gradients by the batch size, as some courses do.
+    l2 : float or dict
+        The weight decay that the layer adds to the gradients of its weights (arrays of two or more
+        axes): ``l2 * W``. A dict gives it by the parameter's name.
+    state : sequence of str
+        Attributes that are carried from call to call on purpose, such as a hidden state. Each pass
+        starts from their values.
+    dtype : dtype
+        float32 for code that computes in float32: steps and tolerances fit it, and only larger
+        mistakes are found.
+    learning_rate : float
+        Passed to a backward pass that takes one. The gradients are read off its update.
+    eps : float, optional
         Half the step of the differences, relative for values above 1. An entry counts as wrong
-        only if it disagrees at eps, 10 eps and eps / 10.
-    rtol, atol : float
+        only if it disagrees at eps, 10 eps and eps / 10. By default 1e-6.
+    rtol, atol : float, optional
         An entry passes if ``|analytic - numeric| <= atol + rtol * max(|analytic|, |numeric|)``
         (and a rounding error estimated from y). In float64 both sides agree to about 1e-9, so
-        these are a hundred times tighter than is usual, and still leave room.
+        the defaults 1e-5 and 1e-7 are a hundred times tighter than is usual, and still leave room.
     entries : int
         Entries compared one by one in each array, fewer if the arrays are very large. A larger
         array is sampled, and a random direction through all of it is compared as well.
@@ -87,7 +108,8 @@ def check_layer(
     Raises
     ------
     GradientCheckError
-        An AssertionError that says which array, where, by how much, and the likely cause.
+        An AssertionError that says which array, where, by how much, and the likely cause; or
+        which value was not checked, and how to name its gradient.
     TypeError
         If layer has no forward and backward, or x is not of real numbers.
     ValueError
@@ -95,6 +117,9 @@ def check_layer(
 
     Notes
     -----
+    Everything is checked at the given values, and along one direction at others, with noise added:
+    a fault that zeros or ones hide shows there.
+
     The layer is left as it was: parameters, gradients, `state`, generators, and what its last
     forward pass kept.
 

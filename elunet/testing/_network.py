@@ -1,8 +1,7 @@
-"""`check_network` and `check_loss`: the gradient of one number, the loss.
+"""`check_network`: the gradient of one number, the loss.
 
-A layer that is right by itself may be connected wrongly, and a loss that is right for one row may
-be wrong for a batch. On the way back, gradients are right until the bug and wrong from there on;
-the error says between which layers that happens.
+A layer that is right by itself may be connected wrongly. On the way back, gradients are right until
+the bug and wrong from there on; the error says between which layers that happens.
 """
 
 from __future__ import annotations
@@ -14,11 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from elunet._types import Array
-from elunet.testing._calls import name_of
-from elunet.testing._diagnose import Factor, batch_factor
-from elunet.testing._differences import Settings, Target, compare_gradient, first_index, real
+from elunet.testing._differences import Settings, real
 from elunet.testing._gradients import check_elsewhere, rows_of
-from elunet.testing._report import CheckResult, GradientCheckError, Row, conclude
+from elunet.testing._report import CheckResult, Row, conclude
 from elunet.testing._runner import Options, Runner
 from elunet.testing._scored import Scored
 from elunet.testing._side_effects import check_backward, check_forward
@@ -50,21 +47,26 @@ def check_network(
 ) -> CheckResult:
     """Check the loss's gradient with respect to a network's parameters and its input.
 
-    Runs ``value, dy = loss(net.forward(x, train), y)`` and ``net.backward(dy)``, and compares
-    ``net.gradients()`` with central differences of value, in float64 and with the random state
-    restored before each pass.
+    Runs ``value, dy = loss(net.forward(x, train), y)`` and ``net.backward(dy)``, and compares the
+    gradients with central differences of value, in float64 and with the random state restored
+    before each pass. A network that computes its own loss is checked without one.
 
     Parameters
     ----------
     net : Network
-        Or anything with forward, backward, ``parameters()`` and ``gradients()`` (dicts by name).
+        Or any object with a forward and a backward pass; or with a method ``loss(X, y)`` that
+        returns the loss and its gradients in a dict; or with ``loss(x, t)`` and ``gradient(x,
+        t)``. Parameters are found as in `check_layer`, or by ``parameters()`` and ``gradients()``
+        if these return dicts.
     x : array_like
         A small batch; cast to float64.
     y : object
         The target, passed to the loss as it is.
-    loss : callable
-        ``loss(prediction, target) -> (value, dy)``.
+    loss : callable, optional
+        ``loss(prediction, target) -> (value, dy)``; None if the network computes its own.
     train, seed, eps, rtol, atol
+        As for `check_layer`.
+    gradients, batch_axis, averaged, l2, state, dtype, learning_rate
         As for `check_layer`.
     entries : int
         Entries compared one by one in each array; a random direction covers the rest.
@@ -81,7 +83,7 @@ def check_network(
     GradientCheckError
         If a gradient is wrong; it names the parameter, as in conv1.W, and the layers to look at.
     TypeError
-        If net lacks a method.
+        If net has none of the known methods.
     ValueError
         If x is empty or not finite, or a number is out of its range.
 
@@ -124,138 +126,6 @@ def check_network(
         return conclude(name, rows, run.notes)
     finally:
         snapshot.restore()
-
-
-def check_loss(
-    loss: Callable[[Array, Any], tuple[float, Array]],
-    prediction: Any,
-    target: Any,
-    seed: int = 0,
-    *,
-    eps: float = 1e-6,
-    rtol: float = 1e-5,
-    atol: float = 1e-7,
-    entries: int = 500,
-    skip_kinks: bool = False,
-) -> CheckResult:
-    """Check the gradient that a loss returns with its value.
-
-    Parameters
-    ----------
-    loss : callable
-        ``loss(prediction, target) -> (value, dy)``, dy of prediction's shape.
-    prediction : array_like
-        Copied to float64. Give probabilities to a loss of probabilities. If the loss has a kink
-        (the mean absolute error where prediction equals target), keep away from it.
-    target : object
-        Passed to the loss as it is.
-    seed, eps, rtol, atol, entries, skip_kinks
-        As for `check_layer`.
-
-    Returns
-    -------
-    CheckResult
-        With a note if the value looks like a sum over the batch: elunet's losses are means.
-
-    Raises
-    ------
-    GradientCheckError
-        If dy is wrong, or an argument was changed in place.
-    TypeError
-        If loss does not return two things.
-    ValueError
-        If prediction is empty or not finite, or a number is out of its range.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from elunet.testing import check_loss
-    >>> def half_squares(prediction, target):
-    ...     gap = prediction - target
-    ...     return 0.5 * np.sum(gap**2) / len(gap), gap / len(gap)
-    >>> check_loss(half_squares, np.ones((3, 2)), np.zeros((3, 2))).arrays
-    ['dy']
-    """
-    settings = Settings(eps, rtol, atol, entries, skip_kinks, seed).validated("check_loss")
-    value = real(prediction, "check_loss: prediction")
-    name = name_of(loss)
-
-    def run(v: Array) -> Any:
-        result = loss(v, target)
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise TypeError(
-                f"check_loss: expected {name} to return (value, dy), got {type(result).__name__}"
-            )
-        return result
-
-    given = value.copy()
-    aim = np.array(target) if isinstance(target, np.ndarray) else None
-    number, dy = run(given)
-    _finite_number(name, number)
-    for label, now, before in (("prediction", given, value), ("target", target, aim)):
-        if before is not None and not np.array_equal(now, before):
-            index = first_index(now != before)
-            raise GradientCheckError(f"{name}: changed {label} in place at {list(index)}", label)
-    checked = Target(
-        "dy",
-        "prediction",
-        value,
-        np.array(dy, dtype=np.float64),
-        lambda v: np.array(float(run(v.copy())[0])),
-        _loss_factors(value),
-        advice="move the prediction away from it",
-    )
-    row = compare_gradient(name, checked, np.array(1.0), settings)
-    notes = []
-    if value.ndim and aim is not None and aim.shape[:1] == value.shape[:1]:
-        twice = float(loss(np.concatenate([value, value]), np.concatenate([aim, aim]))[0])
-        if abs(number) > 1e-9 and abs(twice - 2 * number) < 1e-9 * abs(number):
-            notes.append(
-                "the value is a sum over the batch, not a mean: it and its gradient grow with "
-                "the batch"
-            )
-    return conclude(name, [row], notes)
-
-
-def _finite_number(name: str, value: Any) -> None:
-    if np.ndim(value) != 0 or not np.isfinite(value):
-        got = f"shape {np.shape(value)}" if np.ndim(value) else str(value)
-        raise GradientCheckError(f"{name}: expected the loss as one finite number, got {got}")
-
-
-def _batch(x: Array) -> list[Factor]:
-    return [batch_factor(len(x))] if x.ndim > 1 else []
-
-
-def _loss_factors(prediction: Array) -> list[Factor]:
-    if not prediction.ndim:
-        return []
-    factors = [
-        Factor(
-            len(prediction),
-            f"a missing 1/{len(prediction)}: the value is a mean over the batch, its gradient is "
-            "not",
-            f"divided by the batch size {len(prediction)} once too often",
-        )
-    ]
-    if prediction.size > len(prediction):
-        factors.append(
-            Factor(
-                prediction.size,
-                f"a missing 1/{prediction.size}: the value is a mean over all elements, its "
-                "gradient is not",
-                f"divided by the number of elements {prediction.size} once too often",
-            )
-        )
-    columns = prediction.size // len(prediction)
-    factors.append(
-        Factor(
-            columns,
-            f"a missing 1/{columns}, the number of columns",
-            f"divided by the number of columns {columns} once too often",
-        )
-    )
-    return factors
 
 
 def _advice(net: Any, rows: list[Row]) -> str:

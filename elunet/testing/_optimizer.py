@@ -6,34 +6,23 @@ the step's number moves every weight, and the loss still falls.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from elunet._checks import integer, number
 from elunet._types import Array, Shape
-from elunet.testing._diagnose import number_text, ratio
 from elunet.testing._differences import POSITIVE, stream
-from elunet.testing._report import CheckResult, GradientCheckError, Row
+from elunet.testing._optimizers.calls import Design
+from elunet.testing._optimizers.designs import UnknownDesignError, designs
+from elunet.testing._optimizers.run import Run
+from elunet.testing._report import CheckResult
 from elunet.testing.updates import Update
 
-
-class _Parameters:
-    """The part of a network that an optimizer needs."""
-
-    def __init__(self, arrays: dict[str, Array]) -> None:
-        self.arrays = arrays
-        self.latest: dict[str, Array] = {}
-
-    def parameters(self) -> dict[str, Array]:
-        """Return the live arrays by name."""
-        return dict(self.arrays)
-
-    def gradients(self) -> dict[str, Array]:
-        """Return the gradients by the same names."""
-        return dict(self.latest)
+MISFITS = (TypeError, AttributeError, KeyError, IndexError, ValueError)
+"""What the first step raises if the design is another one."""
 
 
 def check_optimizer(
@@ -44,6 +33,7 @@ def check_optimizer(
     seed: int = 0,
     *,
     names: Sequence[str] | None = None,
+    learning_rate: float | None = None,
     rtol: float = 1e-6,
     atol: float = 1e-12,
 ) -> CheckResult:
@@ -51,10 +41,28 @@ def check_optimizer(
 
     Parameters
     ----------
-    optimizer : object
-        New, with ``step(net)``, where net has ``parameters()`` and ``gradients()``, dicts of arrays
-        by name; step writes into the parameters. As in a network, the gradients' arrays stay the
-        same from step to step and only their contents change. A deep copy is run.
+    optimizer : object or function
+        New; of an object, a deep copy is run. Its design is found by its methods and the names of
+        what they take:
+
+        - ``step(net)``, where net has ``parameters()`` and ``gradients()``, dicts of arrays by
+          name; step writes into the parameters. As in a network, the gradients' arrays stay the
+          same from step to step and only their contents change;
+        - ``update(params, grads)`` (or ``step``) with dicts or lists, or ``update(w, g)`` with one
+          array, which change the arrays or return new ones; of an object with ``update(w, g)`` each
+          parameter gets a copy. Gradients in dicts are found as W1 and as dW1;
+        - ``update_params(layer)``, where layer has weights and dweights, biases and dbiases (or W
+          and dW, b and db), with ``pre_update_params()`` and ``post_update_params()`` if there are;
+        - ``apply_gradients([(g, w), ...])``;
+        - a function of such arguments, of ``(w, dw, config)``, which returns the new w and a
+          config, or of ``(parameters, grads, learning_rate)``. A function that remembers something
+          should be new as well; if it takes one array, it gets only one parameter;
+        - ``step()``, which takes nothing: an optimizer that was made with its parameters, objects
+          that have value (or data) and grad; or a function that makes it,
+          ``lambda params: MyOptimizer(params)``. It gets a list of such objects; if step takes the
+          gradients, a list of arrays.
+
+        What takes more can be wrapped in a function of (w, g) or (params, grads).
     update : callable, or dict of callables
         The update rule, ``update(w, g, state, t) -> new w``: state is a dict for each parameter,
         empty at first, and t the step's number from 1. See `updates` for the usual ones. A dict
@@ -63,12 +71,14 @@ def check_optimizer(
     steps : int
         How many steps.
     shape : tuple of int
-        Shape of each parameter.
+        Shape of each parameter; what has its own keeps theirs.
     seed : int
         Draws parameters and gradients (of sizes from 1e-4 to 3, so that eps matters).
     names : sequence of str, optional
-        The parameters' names, by default first.W and second.W, or the keys of `update`.
-        elunet's optimizers penalize those that end in ".W".
+        The parameters' names, by default the keys of `update`, or what suits the design: first.W
+        and second.W, W1, b1, W2 and b2. elunet's optimizers penalize those that end in ".W".
+    learning_rate : float, optional
+        For functions that take one, or have it in their config; by default that of `update`.
     rtol, atol : float
         An entry passes if it differs from the expected one by no more than
         ``atol + rtol * |expected change|``.
@@ -76,15 +86,17 @@ def check_optimizer(
     Returns
     -------
     CheckResult
+        A note says how the optimizer was called, if not by ``step(net)``.
 
     Raises
     ------
     GradientCheckError
         If a step differs; it says which step, parameter and entry, and the likely cause.
     TypeError
-        If optimizer has no ``step``.
+        If optimizer has none of these designs; it says what was tried.
     ValueError
-        If `update` returns an array of another shape, or a number is out of its range.
+        If `update` returns an array of another shape, a number is out of its range, or a learning
+        rate is missing.
 
     Examples
     --------
@@ -96,148 +108,83 @@ def check_optimizer(
     ...             w -= 0.1 * gradients[name]
     >>> check_optimizer(Descent(), updates.sgd(0.1)).arrays
     ['first.W', 'second.W']
+
+    A function in the style of CS231n:
+
+    >>> def sgd(w, dw, config=None):
+    ...     return w - config["learning_rate"] * dw, config
+    >>> check_optimizer(sgd, updates.sgd(0.1)).notes
+    ('5 steps', 'called as sgd(w, dw, config) with one array at a time')
     """
-    if isinstance(optimizer, type) or not callable(getattr(optimizer, "step", None)):
-        raise TypeError(
-            "check_optimizer: expected an optimizer with step(net), got "
-            f"{optimizer!r} ({type(optimizer).__name__})"
-        )
     steps = integer("check_optimizer", "steps", steps)
     number("check_optimizer", "rtol", rtol, POSITIVE)
     number("check_optimizer", "atol", atol, POSITIVE)
-    if isinstance(update, Mapping):
-        names = list(update if names is None else names)
-        updates = {name: update[name] for name in names if name in update}
+    if learning_rate is None:
+        learning_rate = _rate(update)
     else:
-        names = ["first.W", "second.W"] if names is None else list(names)
-        updates = dict.fromkeys(names, update)
-    if not names or updates.keys() != set(names):
-        missing = [name for name in names if name not in updates]
+        number("check_optimizer", "learning_rate", learning_rate)
+    misfits: list[tuple[Design, Exception]] = []
+    for design in designs(optimizer, learning_rate):
+        rules = _rules(update, _names(update, design, names))
+        rng = stream(seed, 4)
+        shapes = dict.fromkeys(rules, shape)
+        if design.shapes is not None:
+            shapes = dict(zip(rules, design.shapes, strict=True))
+        arrays = {name: rng.standard_normal(its) for name, its in shapes.items()}
+        run = Run(_label(optimizer), design, rules, rtol, atol)
+        first = _gradients(rng, shapes)
+        try:
+            step = design.start({name: array.copy() for name, array in arrays.items()})
+            after = run.call(step, arrays, first, 1)
+        except MISFITS as error:
+            misfits.append((design, error))
+            continue
+        run.compare(arrays, after, first, 1)
+        run.finish(step, partial(_gradients, rng, shapes), steps)
+        return run.result(steps)
+    if len(misfits) == 1:
+        raise misfits[0][1]
+    tried = [f"{design.said}: {type(error).__name__}: {error}" for design, error in misfits]
+    raise UnknownDesignError(optimizer, tried) from misfits[0][1]
+
+
+def _gradients(rng: np.random.Generator, shapes: Mapping[str, Shape]) -> dict[str, Array]:
+    return {
+        name: rng.standard_normal(shape) * 10 ** rng.uniform(-4, 0.5, shape)
+        for name, shape in shapes.items()
+    }
+
+
+def _rules(update: Update | Mapping[str, Update], names: Sequence[str]) -> dict[str, Update]:
+    """Return each parameter's rule."""
+    if not isinstance(update, Mapping):
+        rules = dict.fromkeys(names, update)
+    else:
+        rules = {name: update[name] for name in names if name in update}
+    missing = [name for name in names if name not in rules]
+    if missing or not rules:
         raise ValueError(
             "check_optimizer: expected an update rule for each parameter, got none for "
             f"{missing or 'any'}"
         )
-    label = type(optimizer).__name__
-    runner = copy.deepcopy(optimizer)
-    rng = stream(seed, 4)
-    net = _Parameters({name: rng.standard_normal(shape) for name in names})
-    net.latest = {name: np.zeros(shape) for name in names}
-    states: dict[str, dict[str, Any]] = {name: {} for name in names}
-    errors = dict.fromkeys(names, (0.0, 0.0))
-    for t in range(1, steps + 1):
-        before = {name: w.copy() for name, w in net.arrays.items()}
-        gradients = {
-            name: rng.standard_normal(shape) * 10 ** rng.uniform(-4, 0.5, shape) for name in names
-        }
-        expected = {}
-        for name in names:
-            new = np.asarray(
-                updates[name](before[name].copy(), gradients[name].copy(), states[name], t)
-            )
-            if new.shape != before[name].shape:
-                raise ValueError(
-                    f"check_optimizer: expected update to return shape {before[name].shape}, "
-                    f"got {new.shape}"
-                )
-            expected[name] = new
-        for name in names:
-            net.latest[name][...] = gradients[name]
-        runner.step(net)
-        for name in names:
-            if not np.array_equal(net.latest[name], gradients[name]):
-                raise GradientCheckError(
-                    f"{label}: step changed the gradient of {name} in place; an optimizer may only "
-                    "read it",
-                    name,
-                )
-        wrong = {
-            name: np.abs(net.arrays[name] - expected[name])
-            > atol + rtol * np.abs(expected[name] - before[name])
-            for name in names
-        }
-        wrong = {name: mask | ~np.isfinite(net.arrays[name]) for name, mask in wrong.items()}
-        if any(mask.any() for mask in wrong.values()):
-            raise _error(label, t, wrong, before, net.arrays, expected, gradients)
-        for name in names:
-            gap = float(np.max(np.abs(net.arrays[name] - expected[name])))
-            change = float(np.max(np.abs(expected[name] - before[name]))) or 1.0
-            old = errors[name]
-            errors[name] = max(old[0], gap), max(old[1], gap / change)
-            net.arrays[name][...] = expected[name]  # so that rounding errors do not add up
-    count = int(np.prod(shape)) * steps
-    rows = [Row(name, *errors[name], count, count) for name in names]
-    return CheckResult(label, tuple(rows), (f"{steps} steps",))
+    return rules
 
 
-def _error(
-    label: str,
-    t: int,
-    wrong: dict[str, Array],
-    before: dict[str, Array],
-    after: dict[str, Array],
-    expected: dict[str, Array],
-    gradients: dict[str, Array],
-) -> GradientCheckError:
-    name = next(name for name, mask in wrong.items() if mask.any())
-    gap = np.where(wrong[name], np.abs(after[name] - expected[name]), -1.0)
-    place = tuple(map(int, np.unravel_index(np.argmax(gap), gap.shape)))
-    cause = _cause(t, wrong, before, after, expected, gradients)
-    message = (
-        f"{label}: step {t} differs from the update rule for {name}, at "
-        f"{int(wrong[name].sum())} of {wrong[name].size} entries\n"
-        f"  worst at {name}{list(place)}: {before[name][place]:.8g} became "
-        f"{after[name][place]:.8g}, expected {expected[name][place]:.8g}"
-        + (f"\n  likely cause: {cause}" if cause else "")
-    )
-    return GradientCheckError(message, name, place, cause)
+def _rate(update: Update | Mapping[str, Update]) -> float | None:
+    """Return the learning rate of a rule that says its own."""
+    rules = update.values() if isinstance(update, Mapping) else [update]
+    rates = [rule.settings["lr"] for rule in rules if hasattr(rule, "settings")]
+    return next((float(rate) for rate in rates), None)
 
 
-def _cause(
-    t: int,
-    wrong: dict[str, Array],
-    before: dict[str, Array],
-    after: dict[str, Array],
-    expected: dict[str, Array],
-    gradients: dict[str, Array],
-) -> str:
-    def flat(arrays: dict[str, Array]) -> Array:
-        return np.concatenate([array.reshape(-1) for array in arrays.values()])
+def _label(optimizer: Any) -> str:
+    name = getattr(optimizer, "__name__", "") or type(optimizer).__name__
+    return "the optimizer" if name == "<lambda>" else str(name)
 
-    got, due = flat(after) - flat(before), flat(expected) - flat(before)
-    size = np.abs(flat(gradients))
-    if not np.all(np.isfinite(got)):
-        return "the step is not finite"
-    if not np.any(got):
-        return (
-            "no parameter changed: step has to write into the arrays (w -= ..., w[...] = ...), "
-            "not to put new ones in their place"
-        )
-    large = size >= np.median(size)  # where eps does not blur a factor
-    k = ratio(got[large], due[large])
-    later = "step 1 is right, so what changes from step to step is at fault: " if t > 1 else ""
-    if k is not None and abs(k + 1) < 1e-4:
-        return "the sign is flipped: the step goes uphill"
-    if k is not None and t > 1:
-        return (
-            f"{later}the step is {number_text(k)} x the update rule's, as with a bias "
-            "correction or a schedule that does not use the step's number t (1 - beta instead of "
-            "1 - beta**t)"
-        )
-    if k is not None:
-        return (
-            f"the step is {number_text(k)} x the update rule's: the learning rate, or a "
-            "missing bias correction (Adam's first step without it is "
-            "(1 - beta1) / sqrt(1 - beta2) = 3.162 x too long)"
-        )
-    right = [name for name, one in wrong.items() if not one.any()]
-    if right and len(wrong) > 1 and t == 1:
-        return (
-            f"{right[0]} is right at the same step: is state shared between parameters, or are "
-            "they treated differently by name?"
-        )
-    off = np.abs(got - due) / np.maximum(np.abs(due), np.finfo(float).tiny)
-    if t == 1 and np.median(off[~large]) > 10 * np.median(off[large]):
-        return "it is off most where the gradient is small: eps has another value or place"
-    if t > 1:
-        return f"{later}what the optimizer remembers (momentum, averages), or its use of t"
-    return ""
+
+def _names(
+    update: Update | Mapping[str, Update], design: Design, names: Sequence[str] | None
+) -> Sequence[str]:
+    if names is not None:
+        return list(names)
+    return list(update) if isinstance(update, Mapping) else design.names

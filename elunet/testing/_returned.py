@@ -142,13 +142,12 @@ def _in_order(
     integers: Collection[str] = (),
 ) -> dict[str, Claim]:
     """Match gradients without keys: by order, by shape, by the names in `return`."""
-    if len(found) == len(arguments) and all(name in values for name in arguments):
+    if len(found) == len(arguments):
         if any(item is None for _, item in found):
             return _missing(zip(arguments, found, strict=True), values, integers)
-        if _fits([item for _, item in found], [values[name] for name in arguments]):
+        known = all(name in values for name in arguments)
+        if known and _fits([item for _, item in found], [values[name] for name in arguments]):
             return _claims(arguments, found)
-    elif len(found) == len(arguments) and any(item is None for _, item in found):
-        return _missing(zip(arguments, found, strict=True), values, integers)
     there = [(name, item) for name, item in found if item is not None]
     if not there:
         raise UnmatchedError("returned None, expected gradients: is a `return` missing?")
@@ -167,7 +166,8 @@ def _in_order(
     raise UnmatchedError(
         f"returned {len(there)} gradients, expected {len(floats)}, one for each float array that "
         f"forward takes ({', '.join(floats)}); return them in this order, or in a dict as "
-        f"{{'d{(floats or ['x'])[0]}': ...}}"
+        f"{{'d{(floats or ['x'])[0]}': ...}}; say of a constant among them, "
+        f"gradients={{{(floats or ['x'])[-1]!r}: None}}"
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from elunet._types import Array
-from elunet.testing._calls import TRAIN, Design, Passed, leaves, name_of, return_names
+from elunet.testing._calls import TRAIN, Design, Passed, leaves, name_of
 from elunet.testing._find import (
     Place,
     attributes,
@@ -26,6 +26,8 @@ from elunet.testing._find import (
 )
 from elunet.testing._pairs import pair
 from elunet.testing._report import GradientCheckError
+from elunet.testing._returned import UnmatchedError, claims_in
+from elunet.testing._signatures import returned_names
 from elunet.testing._snapshot import Frozen, Snapshot
 from elunet.testing._values import Given, Held, Value, in_dtype, pair_up
 
@@ -179,21 +181,65 @@ class Runner:
             if found is not None and not self.many:
                 return [np.asarray(found)]
             raise self.error(f"{method} returned None, expected dx: is a `return` missing?", "dx")
-        if isinstance(returned, dict):
-            return [np.asarray(dx) for dx in self._by_name(returned, method)]
-        if isinstance(returned, tuple | list):
-            return self._in_order(returned, method)
-        if self.many:
-            raise self._count(type(returned).__name__, method)
+        if isinstance(returned, dict) or self._has_more(returned):
+            return self._sort_out(returned, method)
+        if self.many or isinstance(returned, tuple | list):
+            found = leaves(returned)
+            if not isinstance(returned, tuple | list) or len(found) != len(self.inputs):
+                count = isinstance(returned, tuple | list)
+                raise self._count(str(len(found)) if count else type(returned).__name__, method)
+            return [np.asarray(dx) for dx in found]
         return [np.asarray(returned)]
 
-    def _by_count(self, found: list[Any], values: dict[str, Array]) -> bool:
-        """Give them out in order if there is one for each parameter, whatever their shapes."""
-        extra = found[len(self.inputs) :]
-        if len(values) != len(extra):
+    def _has_more(self, returned: Any) -> bool:
+        """Whether parameters' gradients are returned beside the inputs'."""
+        if not isinstance(returned, tuple | list):
             return False
-        self.given |= {path: np.asarray(item) for path, item in zip(values, extra, strict=True)}
-        return True
+        arrays = [v for v in self.held.original.values() if isinstance(v, np.ndarray)]
+        return 0 < len(leaves(returned)) - len(self.inputs) <= len(arrays)
+
+    def _sort_out(self, returned: Any, method: str) -> list[Array]:
+        """Take the inputs' gradients out of what backward returned, and note the parameters'."""
+        names = self.design.input_names or self.labels
+        inputs = dict(zip(names, self.inputs, strict=False))
+        held = {path: value for path, value in self.held.original.items() if path not in inputs}
+        shown = [] if isinstance(returned, dict) else returned_names(getattr(self.layer, method))
+        dxs = self._by_aliases(leaves(returned), leaves(shown))
+        if dxs:
+            return dxs
+        try:
+            claims = claims_in(returned, {**inputs, **held}, shown)
+        except UnmatchedError as error:
+            raise self.error(f"{method} {error}", "dx") from None
+        self.given |= {path: claims[path].gradient for path in held if path in claims}
+        missing = [name for name in names if name not in claims]
+        if missing and self.is_loss:
+            return self._no_input_gradient()
+        if missing:
+            raise self.error(
+                f"{method} returned no gradient of {missing[0]} beside the others, expected one "
+                f"that is called d{missing[0]}",
+                "dx",
+            )
+        return [np.asarray(claims[name].gradient) for name in names]
+
+    def _by_aliases(self, found: list[Any], shown: list[Any]) -> list[Array]:
+        """Take parameters' gradients by their names in `return`; [] if those do not tell.
+
+        One array may have several names, as gamma, which is params[0] too.
+        """
+        arrays = {name: np.asarray(g) for name, g in zip(shown, found, strict=False) if name}
+        if len(shown) != len(found) or len(arrays) < len(found) - len(self.inputs):
+            return []
+        aliases = {p.path: path for path, places in self.held.places.items() for p in places}
+        values = {alias: np.asarray(self.held.original[path]) for alias, path in aliases.items()}
+        pairs = pair(values, arrays)
+        given = {aliases[alias]: name for alias, name in pairs.items()}
+        left = [g for name, g in zip(shown, found, strict=True) if name not in given.values()]
+        if len(left) != len(self.inputs):
+            return []
+        self.given |= {path: arrays[name] for path, name in given.items()}
+        return [np.asarray(g) for g in left]
 
     def _no_input_gradient(self) -> list[Array]:
         if not self.left_alone:
@@ -201,74 +247,18 @@ class Runner:
             self.note("dx was not checked: backward returns no gradient of x")
         return [np.zeros(value.shape) for value in self.inputs]
 
-    def _count(self, got: Any, method: str) -> GradientCheckError:
-        return self.error(
-            f"{method} returned {got}, expected a tuple of {len(self.inputs)} arrays, one for "
-            "each input",
-            "dx",
-        )
-
-    def _by_name(self, returned: dict[Any, Any], method: str) -> list[Any]:
-        """Take the inputs' gradients out of a dict and note the parameters'."""
-        names = self.design.input_names or ["x"]
-        flat = {f"grads[{key!r}]": value for key, value in _flat(returned)}
-        arrays = {key: np.asarray(value) for key, value in flat.items()}
-        values = {path: np.asarray(v) for path, v in self.held.original.items()}
-        inputs = dict(zip(names, self.inputs, strict=False))
-        pairs = pair({**inputs, **values}, arrays)
-        for path in values:
-            if path in pairs:
-                self.given[path] = flat[pairs[path]]
-        missing = [name for name in names if name not in pairs]
-        if missing and self.is_loss:
-            return self._no_input_gradient()
-        if missing:
-            raise self.error(
-                f"{method} returned a dict with {', '.join(map(str, returned))}, expected a gradient of "
-                f"{missing[0]} too, such as d{missing[0]}",
+    def _count(self, got: str, method: str) -> GradientCheckError:
+        if self.many:
+            return self.error(
+                f"{method} returned {got}, expected a tuple of {len(self.inputs)} arrays, one for "
+                "each input",
                 "dx",
             )
-        return [flat[pairs[name]] for name in names]
-
-    def _in_order(self, returned: Any, method: str) -> list[Array]:
-        """Take the inputs' gradients, and the parameters' after or before them."""
-        found = leaves(returned)
-        count = len(self.inputs)
-        if len(found) == count and (self.many or isinstance(returned[0], np.ndarray)):
-            return [np.asarray(item) for item in found]
-        values = {p: v for p, v in self.held.original.items() if isinstance(v, np.ndarray)}
-        extra = len(found) - count
-        if extra > 0 and len(values) >= extra:
-            names = return_names(getattr(self.layer, method))
-            if len(names) == len(found) and len(set(names)) == len(names):
-                arrays = {n: np.asarray(item) for n, item in zip(names, found, strict=True)}
-                inputs = dict(zip(self.design.input_names or ["x"], self.inputs, strict=False))
-                pairs = pair({**inputs, **values}, arrays)
-                if len(pairs) == len(found) and all(name in pairs for name in inputs):
-                    self.given |= {p: arrays[pairs[p]] for p in values if p in pairs}
-                    return [arrays[pairs[name]] for name in inputs]
-            if self._by_shape(found, values) or self._by_count(found, values):
-                return [np.asarray(item) for item in found[:count]]
-        if self.many:
-            raise self._count(len(found), method)
-        raise self.error(
-            f"{method} returned {len(found)} arrays, expected dx alone (parameters' gradients "
-            "belong in self.grads, or into attributes such as self.dW)",
+        return self.error(
+            f"{method} returned {got} arrays, expected dx alone (parameters' gradients belong in "
+            "self.grads, or into attributes such as self.dW)",
             "dx",
         )
-
-    def _by_shape(self, found: list[Any], values: dict[str, Array]) -> bool:
-        """Give the arrays after the inputs' gradients to parameters, in order, by their shapes."""
-        left = dict(values)
-        matched = {}
-        for item in found[len(self.inputs) :]:
-            path = next((p for p, v in left.items() if v.shape == np.shape(item)), None)
-            if path is None:
-                return False
-            matched[path] = np.asarray(item)
-            del left[path]
-        self.given |= matched
-        return True
 
     def pair(self) -> None:
         """Find out which gradient belongs to which value, after the first backward pass.
@@ -416,15 +406,6 @@ class Runner:
         if not callable(input_half):
             return params_half, False, False
         return params_half, True, "weight" in inspect.signature(input_half).parameters
-
-
-def _flat(mapping: dict[Any, Any]) -> list[tuple[Any, Any]]:
-    """Return keys and arrays of nested dicts."""
-    return [
-        pair
-        for key, value in mapping.items()
-        for pair in (_flat(value) if isinstance(value, dict) else [(key, value)])
-    ]
 
 
 @dataclass

@@ -30,8 +30,12 @@ def check_unclaimed(problem: Problem, claims: dict[str, Claim], changed: Changed
     GradientCheckError
         It names the value, and says how to give its gradient.
     """
+    whole = []
     for path, value in problem.values.items():
         if path in claims or path in problem.left_alone:
+            continue
+        if isinstance(value, int | np.integer) and not is_weight(path):
+            whole.append(path)  # a stride, a number of rounds: not to be tried as a float
             continue
         if path in problem.constants:
             problem.note(f"{path}: a constant, as you said, and not checked")
@@ -52,6 +56,8 @@ def check_unclaimed(problem: Problem, claims: dict[str, Claim], changed: Changed
             problem.note(f"{path} moves the output; taken as the target, not checked")
         else:
             raise _unclaimed(problem, path)
+    if whole:
+        problem.note(f"{', '.join(whole)}: whole numbers, taken as settings, not checked")
 
 
 def is_weight(path: str) -> bool:

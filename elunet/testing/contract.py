@@ -26,7 +26,7 @@ from elunet.testing._differences import Probe, Settings, first_index, stream
 from elunet.testing._find import lookup, numeric_places
 from elunet.testing._gradients import targets_of
 from elunet.testing._layer import check_layer
-from elunet.testing._network import check_loss
+from elunet.testing._loss import check_loss
 from elunet.testing._pairs import pair
 from elunet.testing._runner import Runner, Sample
 from elunet.testing._side_effects import same

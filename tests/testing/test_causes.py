@@ -414,8 +414,8 @@ def test_a_mask_before_a_dense_layer():
 
     found = causes(lambda x, W: (2 * x * mask) @ W, backward, draw(x=(4, 5), W=(5, 3)))
     assert found == {
-        "dx": "numeric is 0 at the wrong entries: the output does not depend on them, as behind a "
-        "mask that backward forgets"
+        "dx": "numeric is 0 at the wrong entries: forward does not let these through (a mask?), "
+        "backward does"
     }
 
 

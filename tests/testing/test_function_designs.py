@@ -185,7 +185,7 @@ def test_several_outputs_and_a_cache():
     def ignoring_c(dh_next, dc_next, cache):
         return cell_backward(dh_next, 0 * dc_next, cache)
 
-    caught(cell, ignoring_c, *CELL, match="dx is wrong")
+    caught(cell, ignoring_c, *CELL, match="cause: backward ignores dc_next: dx is right for a dc_")
 
 
 def test_an_output_without_a_gradient_is_noted():
@@ -503,3 +503,19 @@ def test_batchnorm_with_a_dict_of_running_statistics():
     settings = {"mode": "test", "running_mean": np.zeros(3), "running_var": np.ones(3)}
     result = check_functions(forward, backward, X, np.ones(3), np.zeros(3), settings)
     assert "bn_param['running_mean']: a running statistic, not checked" in result.notes
+
+
+def test_whole_numbers_are_settings():
+    def forward(x, power, rounds):
+        out = np.ones_like(x)
+        while rounds != 0:
+            out, rounds = out * x**power, rounds - 1
+        return out, (x, power)
+
+    def backward(dout, cache):
+        x, power = cache
+        return dout * 2 * power * x ** (2 * power - 1)
+
+    result = check_functions(forward, backward, X, 2, 2)
+    assert result.notes == ("power, rounds: whole numbers, taken as settings, not checked",)
+    caught(forward, lambda d, c: d * c[0], X, 2, 2, match="dx is wrong")

@@ -35,7 +35,10 @@ def error():
 def shades(text):
     """Return the darkness of each cell of each map."""
     return [
-        [[float(a) for a in re.findall(r"40,40,([\d.]+)\)", line)] for line in grid.split("<tr>")[1:]]
+        [
+            [float(a) for a in re.findall(r"40,40,([\d.]+)\)", line)]
+            for line in grid.split("<tr>")[1:]
+        ]
         for grid in text.split("border-collapse:collapse;margin:.3em 0")[1:]
     ]
 

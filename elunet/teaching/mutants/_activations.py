@@ -35,6 +35,25 @@ class DoubleSlope(ELU):
         return np.asarray(dy * ((self.x > 0) + np.exp(np.minimum(self.x, 0))), dy.dtype)
 
 
+class SlopeTwice(ELU):
+    """The slope is multiplied in twice: once by backward, once by a caller who forgot that.
+
+    In training: Negative units get the square of their slope. Those far below 0 stop learning, as
+    with ReLU.
+
+    Caught by check_layer: wrong only where x <= 0.
+    """
+
+    example = ELU_ROWS
+
+    def forward(self, x: Array, train: bool = False) -> Array:
+        self.x = x
+        return super().forward(x, train)
+
+    def backward_input(self, dy: Array) -> Array:
+        return np.asarray(dy * np.exp(np.minimum(self.x, 0)) ** 2, dy.dtype)
+
+
 class ForgottenAlpha(ELU):
     """Below 0 the slope is y + 1 instead of y + alpha.
 
@@ -181,6 +200,25 @@ class SlopeOfOutput(Tanh):
 
     def backward_input(self, dy: Array) -> Array:
         return np.asarray(dy * (1 - np.tanh(self.y) ** 2), dy.dtype)
+
+
+class OutputAsSlope(Tanh):
+    """The derivative of tanh is computed as tanh: the output y is the slope.
+
+    In training: Negative units get the gradient's opposite, and units near 0 none. The loss
+    wanders.
+
+    Caught by check_layer: the output y is used as the slope.
+    """
+
+    example = TANH_ROWS
+
+    def forward(self, x: Array, train: bool = False) -> Array:
+        self.y = super().forward(x, train)
+        return self.y
+
+    def backward_input(self, dy: Array) -> Array:
+        return np.asarray(dy * self.y, dy.dtype)
 
 
 class OverwritesWhatItKept(Tanh):

@@ -104,6 +104,38 @@ class LateNesterov(SGD):
         velocity += g
 
 
+class StaleVelocity(SGD):
+    """The step is taken with the velocity from before this gradient.
+
+    In training: Everything comes one step late; the first step does nothing. With a large rate
+    the loss swings.
+
+    Caught by check_optimizer: step 1 changes nothing, the update uses last step's velocity.
+    """
+
+    example = MOMENTUM
+
+    def update(self, w: Array, g: Array, state: dict[str, Array], lr: float) -> None:
+        w -= lr * state["velocity"]
+        state["velocity"][...] = self.momentum * state["velocity"] + g
+
+
+class FirstVelocityUnscaled(SGD):
+    """The first velocity is the gradient itself, without the learning rate.
+
+    In training: The first step is 1 / lr times too long, and goes on for some ten steps with the
+    momentum. The loss jumps, then falls from there.
+
+    Caught by check_optimizer: step 1 is 10 x the update rule's.
+    """
+
+    example = MOMENTUM
+
+    def update(self, w: Array, g: Array, state: dict[str, Array], lr: float) -> None:
+        first = not state["velocity"].any()
+        super().update(w, g / lr if first else g, state, lr)
+
+
 class SharedState(SGD):
     """All parameters of one shape share one velocity.
 
@@ -257,6 +289,24 @@ class CountsParameters(Adam):
     def update(self, w: Array, g: Array, state: dict[str, Array], lr: float) -> None:
         super().update(w, g, state, lr)
         self.steps += 1
+
+
+class CorrectedInPlace(Adam):
+    """The corrected averages are kept in place of the averages, and corrected again.
+
+    In training: The averages grow from step to step at first, and forget more slowly than meant.
+    The loss falls, in larger swings.
+
+    Caught by check_optimizer: step 1 is right, step 2 is not.
+    """
+
+    example = ADAM
+
+    def update(self, w: Array, g: Array, state: dict[str, Array], lr: float) -> None:
+        m, v, t = state["m"], state["v"], self.steps + 1
+        m[...] = (self.beta1 * m + (1 - self.beta1) * g) / (1 - self.beta1**t)
+        v[...] = (self.beta2 * v + (1 - self.beta2) * g**2) / (1 - self.beta2**t)
+        w -= lr * m / (np.sqrt(v) + self.eps)
 
 
 class EpsInsideRoot(Adam):

@@ -137,6 +137,22 @@ class StatisticsAreConstants(BatchNorm):
         return np.asarray(dy * (self.params["gamma"] * rstd))
 
 
+class InputWithoutGamma(BatchNorm):
+    """The gradient at the input lacks the factor gamma.
+
+    In training: Nothing at first, since gamma starts at 1. The further it moves, the more wrong
+    are the layers below.
+
+    Caught by check_layer: dx is right only while gamma is 1.
+    """
+
+    example = BATCH_NORM
+
+    def backward_input(self, dy: Array) -> Array:
+        gamma = self.params["gamma"].astype(dy.dtype)
+        return np.asarray(super().backward_input(dy) / gamma, dy.dtype)
+
+
 class BatchStatisticsInEvaluation(BatchNorm):
     """Evaluation uses the batch's own mean and variance, too.
 

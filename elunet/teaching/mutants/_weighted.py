@@ -172,6 +172,40 @@ class AlwaysFloat64(Linear):
         return super().forward(x, train).astype(np.float64)
 
 
+class DecaysTwice(Linear):
+    """The layer adds 0.1 W to W's gradient, as weight decay, which the optimizer does as well.
+
+    In training: Weights shrink at more than the stated rate. The training loss stops falling early;
+    it looks as if the network were too small.
+
+    Caught by check_layer: analytic = numeric + 0.1 x W.
+    """
+
+    example = WIDE
+
+    def backward_params(self, dy: Array) -> None:
+        super().backward_params(dy)
+        self.grads["W"] = self.grads["W"] + 0.1 * self.params["W"].astype(dy.dtype)
+
+
+class IgnoresUpstream(Linear):
+    """W's gradient is that of the sum of all outputs: dy does not enter.
+
+    In training: W moves along the mean of its inputs, whatever the labels are. The layers above
+    learn what they can; the loss falls a little, then stops.
+
+    Caught by check_layer: backward ignores dy.
+    """
+
+    example = WIDE
+
+    def backward_params(self, dy: Array) -> None:
+        super().backward_params(dy)
+        b = self.grads["b"].copy()
+        super().backward_params(np.ones_like(dy))
+        self.grads["b"] = b
+
+
 class FlippedKernel(Conv2D):
     """The kernel is turned by 180 degrees: the convolution of mathematics, not of deep learning.
 

@@ -49,8 +49,8 @@ def at_wrong(e: Evidence) -> str:
     if np.sum(e.wrong) < 3 and not np.all(e.wrong):
         return ""
     text = relation(e, e.wrong, "at the wrong entries")
-    if text.startswith("numeric is 0") and e.is_input:
-        return f"{text}: the output does not depend on them, as behind a mask that backward forgets"
+    if text.startswith("numeric is 0"):
+        text += ": forward does not let these through (a mask?), backward does"
     return text
 
 

@@ -70,7 +70,7 @@ def _missing_sum(m: Misshapen, axes: tuple[int, ...]) -> str:
                 f"{m.dy_name} is summed over {numbers_of(done)} only: it has to be summed over "
                 f"{numbers_of(left)} (of length {lengths}) as well"
             )
-        return f"not summed over {numbers_of(axes)} (of length {lengths})"
+        return f"{m.array} is not summed over its {numbers_of(axes)} (of length {lengths})"
     batch = ", the batch" if axes == (0,) and len(m.shape) == 1 else ""
     return f"not summed over {numbers_of(axes)} (of length {lengths}){batch}"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from testing.designs.design import Design, normal, off
 
@@ -54,7 +56,7 @@ class Nielsen:
     def __init__(self, wrong, sizes=(4, 3, 2)):
         self.wrong = wrong
         self.biases = [normal(n, 1, seed=n) for n in sizes[1:]]
-        self.weights = [normal(n, m, seed=n + 5) for m, n in zip(sizes, sizes[1:], strict=False)]
+        self.weights = [normal(n, m, seed=n + 5) for m, n in pairwise(sizes)]
 
     def activations(self, x):
         found = [x]

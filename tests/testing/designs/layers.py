@@ -1,4 +1,4 @@
-"""Layers: what forward and backward are called, take and return, and where parameters are."""
+"""Layers: what forward and backward are called, what they take and what they return."""
 
 from __future__ import annotations
 
@@ -105,6 +105,23 @@ class ListBeside(Linear):
         return dX, [dW, db]
 
 
+class ListedTwice:
+    """Parameters in attributes and in a list, and their gradients in another order."""
+
+    def __init__(self, wrong):
+        self.wrong, self.gamma, self.beta = wrong, np.ones((1, 4)), np.zeros((1, 4))
+        self.params = [self.gamma, self.beta]
+
+    def forward(self, X):
+        self.X = X
+        return self.gamma * X + self.beta
+
+    def backward(self, dout):
+        dgamma = off(self.wrong, (dout * self.X).sum(axis=0, keepdims=True))
+        dbeta = dout.sum(axis=0, keepdims=True)
+        return dout * self.gamma, [dbeta, dgamma]
+
+
 class ThreeReturned(Linear):
     def forward(self, x):
         self.x = x
@@ -132,34 +149,6 @@ class WithCache(Linear):
     def backward(self, dout, cache):
         self.dW, self.db, dx = self.gradients_of(cache[0], dout)
         return dx
-
-
-class NumberedKeys:
-    def __init__(self, wrong):
-        self.wrong, self.grads = wrong, {}
-        self.params = {"W1": normal(4, 3, seed=1), "b1": np.zeros(3)}
-
-    def forward(self, x):
-        self.x = x
-        return x @ self.params["W1"] + self.params["b1"]
-
-    def backward(self, dout):
-        self.grads["dW1"] = off(self.wrong, self.x.T @ dout)
-        self.grads["db1"] = dout.sum(axis=0)
-        return dout @ self.params["W1"].T
-
-
-class Tuples:
-    def __init__(self, wrong):
-        self.wrong, self.params = wrong, (normal(4, 3, seed=1), np.zeros(3))
-
-    def forward(self, x):
-        self.x = x
-        return x @ self.params[0] + self.params[1]
-
-    def backward(self, dout):
-        self.grads = (off(self.wrong, self.x.T @ dout), dout.sum(axis=0))
-        return dout @ self.params[0].T
 
 
 class Columns:
@@ -194,88 +183,6 @@ class IntegerWeights(Attributes):
         self.W, self.b = np.arange(12).reshape(4, 3), np.zeros(3, dtype=int)
 
 
-class NumberWeights:
-    """w and b are Python's numbers."""
-
-    def __init__(self, wrong):
-        self.wrong, self.w, self.b = wrong, 0.5, 0.0
-
-    def forward(self, x):
-        self.x = x
-        return self.w * x + self.b
-
-    def backward(self, dy):
-        self.dw, self.db = float(off(self.wrong, np.sum(dy * self.x))), float(np.sum(dy))
-        return dy * self.w
-
-
-class Pair:
-    def __init__(self, value):
-        self.value, self.grad = value, np.zeros_like(value)
-
-
-class ParamObjects:
-    def __init__(self, wrong):
-        self.wrong, self.W, self.B = wrong, Pair(normal(4, 3, seed=1)), Pair(np.zeros((1, 3)))
-
-    def params(self):
-        return {"W": self.W, "B": self.B}
-
-    def forward(self, X):
-        self.X = X
-        return X @ self.W.value + self.B.value
-
-    def backward(self, d_out):
-        self.W.grad += off(self.wrong, self.X.T @ d_out)
-        self.B.grad += d_out.sum(axis=0, keepdims=True)
-        return d_out @ self.W.value.T
-
-
-class ListOfDicts:
-    """Two linear layers, each a dict."""
-
-    def __init__(self, wrong):
-        self.wrong = wrong
-        self.layers = [
-            {"W": normal(4, 3, seed=1), "b": np.zeros(3)},
-            {"W": normal(3, 2, seed=2), "b": np.zeros(2)},
-        ]
-
-    def forward(self, x):
-        for layer in self.layers:
-            layer["x"] = x
-            x = x @ layer["W"] + layer["b"]
-        return x
-
-    def backward(self, dy):
-        for layer in reversed(self.layers):
-            layer["dW"] = off(self.wrong, layer["x"].T @ dy)
-            layer["db"] = dy.sum(axis=0)
-            dy = dy @ layer["W"].T
-        return dy
-
-
-class Store:
-    """Holds arrays, and has no passes."""
-
-    def __init__(self, **arrays):
-        vars(self).update(arrays)
-
-
-class HelperObject:
-    def __init__(self, wrong):
-        self.wrong, self.store = wrong, Store(W=normal(4, 3, seed=1), b=np.zeros(3))
-
-    def forward(self, x):
-        self.x = x
-        return x @ self.store.W + self.store.b
-
-    def backward(self, dy):
-        self.store.dW = off(self.wrong, self.x.T @ dy)
-        self.store.db = dy.sum(axis=0)
-        return dy @ self.store.W.T
-
-
 LAYERS = [
     Design("self.W and self.dW", lambda wrong: check_layer(Attributes(wrong), X)),
     Design("self.output and self.dinputs", lambda wrong: check_layer(NothingReturned(wrong), X)),
@@ -285,19 +192,14 @@ LAYERS = [
     Design("backward updates in place", lambda wrong: check_layer(UpdatesAtOnce(wrong), X)),
     Design("backward replaces the weights", lambda wrong: check_layer(UpdatesAnew(wrong), X)),
     Design("dX, [dW, db]", lambda wrong: check_layer(ListBeside(wrong), X)),
+    Design("dX, [dbeta, dgamma]", lambda wrong: check_layer(ListedTwice(wrong), X)),
     Design("dX, dW, db", lambda wrong: check_layer(ThreeReturned(wrong), X)),
     Design("dW, db, dX", lambda wrong: check_layer(OtherOrder(wrong), X)),
     Design("a layer with a cache", lambda wrong: check_layer(WithCache(wrong), X)),
-    Design("params['W1'] and grads['dW1']", lambda wrong: check_layer(NumberedKeys(wrong), X)),
-    Design("params and grads as tuples", lambda wrong: check_layer(Tuples(wrong), X)),
     Design(
         "columns are examples",
         lambda wrong: check_layer(Columns(wrong), normal(4, 5), batch_axis=1, averaged=True),
     ),
     Design("weight decay in the layer", lambda wrong: check_layer(Decayed(wrong), X, l2=0.1)),
     Design("integer weights", lambda wrong: check_layer(IntegerWeights(wrong), X)),
-    Design("numbers as weights", lambda wrong: check_layer(NumberWeights(wrong), X)),
-    Design("Param(value, grad)", lambda wrong: check_layer(ParamObjects(wrong), X)),
-    Design("a list of dicts", lambda wrong: check_layer(ListOfDicts(wrong), X)),
-    Design("a helper object", lambda wrong: check_layer(HelperObject(wrong), X)),
 ]

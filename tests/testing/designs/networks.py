@@ -115,9 +115,7 @@ X, Y = normal(5, 4), normal(5, 3, seed=9)
 
 NETWORKS = [
     Design("lists collected by a container", lambda wrong: check_layer(Collected(wrong), X)),
-    Design(
-        "a container with a loss", lambda wrong: check_network(Collected(wrong), X, Y, square)
-    ),
+    Design("a container with a loss", lambda wrong: check_network(Collected(wrong), X, Y, square)),
     Design("loss(X, y) -> loss, grads", lambda wrong: check_network(Regression(wrong), X, Y)),
     Design("loss and gradient", lambda wrong: check_network(TwoMethods(wrong), X, Y)),
     Design(

@@ -63,11 +63,6 @@ class OfLayers:
         layer.biases += layer.bias_momentums
 
 
-class Weight:
-    def __init__(self, *shape):
-        self.value, self.grad = np.ones(shape), np.zeros(shape)
-
-
 class Steps:
     """step() over the list that it was made with."""
 
@@ -117,7 +112,7 @@ OPTIMIZERS = [
     Design("update_params(layer)", lambda wrong: check_optimizer(OfLayers(wrong), MOMENTUM)),
     Design(
         "step() over a list",
-        lambda wrong: check_optimizer(Steps(wrong, [Weight(3, 4)]), updates.sgd(0.1)),
+        lambda wrong: check_optimizer(lambda params: Steps(wrong, params), updates.sgd(0.1)),
     ),
     Design(
         "w, dw, config",

@@ -14,20 +14,22 @@ from testing.mistakes import (
     normalization,
     optimizers,
     recurrent,
+    scripts,
 )
 from testing.mistakes.mistake import Correct, Mistake
 
-MISTAKES = [
-    *linear.LINEAR,
-    *activations.ACTIVATIONS,
-    *convolution.CONVOLUTION,
-    *normalization.NORMALIZATION,
-    *recurrent.RECURRENT,
-    *embedding.EMBEDDING,
-    *losses.LOSSES,
-    *networks.NETWORKS,
-    *optimizers.OPTIMIZERS,
-]
+KINDS = {
+    "linear": linear.LINEAR,
+    "activations": activations.ACTIVATIONS,
+    "convolution": convolution.CONVOLUTION,
+    "normalization": normalization.NORMALIZATION,
+    "recurrent": recurrent.RECURRENT,
+    "embedding": embedding.EMBEDDING,
+    "losses": losses.LOSSES,
+    "networks": [*networks.NETWORKS, *scripts.SCRIPTS],
+    "optimizers": optimizers.OPTIMIZERS,
+}
+MISTAKES = [mistake for kind in KINDS.values() for mistake in kind]
 CORRECT = [*normalization.CORRECT, *activations.CORRECT, *optimizers.CORRECT]
 
-__all__ = ["CORRECT", "MISTAKES", "Correct", "Mistake"]
+__all__ = ["CORRECT", "KINDS", "MISTAKES", "Correct", "Mistake"]

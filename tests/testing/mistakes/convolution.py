@@ -143,7 +143,7 @@ CONVOLUTION = [
         "riccardoandreoni0/CNN-from-scratch/issues/1",
         "the backward pass returns inside its loop, after the first window",
         lambda wrong: check_layer(MaxPoolingLayer(wrong), normal(6, 6, 2)),
-        "analytic is 0",
+        "stop, too early",
     ),
     Mistake(
         "pooling windows that overlap",
@@ -152,7 +152,7 @@ CONVOLUTION = [
         lambda wrong: check_functions(
             *overlapping_pooling(wrong), normal(2, 2, 5, 5), {"pool_size": 3, "stride": 1}
         ),
-        "overwrit",
+        "only its last contribution",
     ),
     Mistake(
         "convolution without its stride",
@@ -176,6 +176,6 @@ CONVOLUTION = [
         "deeplearning4j/deeplearning4j/issues/8280",
         "db is summed over the axes of N, C, H, W, and the layer has N, H, W, C",
         lambda wrong: check_layer(ChannelsLast(wrong), normal(2, 3, 4, 2)),
-        "axes",
+        "summed over axes 0, 2 and 3",
     ),
 ]

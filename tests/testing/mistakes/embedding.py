@@ -66,26 +66,28 @@ class Attention:
         return dq, dk, self.weights.swapaxes(1, 2) @ d_out
 
 
+QKV = tuple(normal(2, 3, 4, seed=seed) for seed in range(3))
+
 EMBEDDING = [
     Mistake(
         "repeated letters",
         "karpathy/nn-zero-to-hero/issues/57",
         "the table's gradient is assigned by index: of repeated letters one counts",
         lambda wrong: check_layer(Embedding(wrong), np.array([[0, 1, 1], [3, 1, 4]])),
-        "repeated",
+        "at repeated indices np.add.at",
     ),
     Mistake(
         "repeated indices",
         "HIPS/autograd/issues/39",
         "`out[idx] += g` adds only once for an index that comes twice",
         lambda wrong: check_functions(*indexing(wrong), normal(5, 3), np.array([0, 2, 2, 4])),
-        "repeated",
+        "at repeated indices np.add.at",
     ),
     Mistake(
         "dQ and dK swapped",
         "ooples/AiDotNet.Tensors/issues/49",
         "attention returns dK where dQ belongs, and the other way round",
-        lambda wrong: check_layer(Attention(wrong), tuple(normal(2, 3, 4, seed=i) for i in range(3))),
+        lambda wrong: check_layer(Attention(wrong), QKV),
         "swapped",
     ),
 ]

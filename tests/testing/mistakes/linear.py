@@ -143,13 +143,17 @@ def activated(wrong):
     return sigmoid_forward, sigmoid_backward
 
 
+VALUES = (normal(4, 5), normal(3, 4, seed=1), np.zeros((3, 1)))
+SQUARE = (normal(4, 4), normal(4, 4, seed=1), np.zeros((4, 1)))
+COURSE = {"batch_axis": 1, "averaged": True}
+
 LINEAR = [
     Mistake(
         "bias of every row",
         "jimfleming/differentiation/issues/1",
         "db is not summed over the batch",
         lambda wrong: check_layer(Dense(wrong), normal(5, 4)),
-        "sum",
+        "not summed over axis 0",
     ),
     Mistake(
         "twice the mean",
@@ -163,7 +167,7 @@ LINEAR = [
         "andersbll/nnet/issues/4",
         "weight decay is subtracted from dW instead of added",
         lambda wrong: check_layer(DecayedLinear(wrong), normal(5, 4), averaged=True, l2=0.2),
-        "W",
+        "penalty",
     ),
     Mistake(
         "update before dx",
@@ -176,19 +180,14 @@ LINEAR = [
         "averaged bias",
         "kvfrans/notes/issues/5",
         "db is the mean over the batch instead of the sum",
-        lambda wrong: check_functions(
-            *averaged_bias(wrong), normal(4, 5), normal(3, 4, seed=1), np.zeros((3, 1)), batch_axis=1
-        ),
+        lambda wrong: check_functions(*averaged_bias(wrong), *VALUES, batch_axis=1),
         "averaged over the batch of 5",
     ),
     Mistake(
         "1/m once too often",
         "https://community.deeplearning.ai/t/63071",
         "dA is divided by m too, not only dW and db",
-        lambda wrong: check_functions(
-            *(*course_linear(wrong), normal(4, 5), normal(3, 4, seed=1), np.zeros((3, 1))),
-            **{"batch_axis": 1, "averaged": True},
-        ),
+        lambda wrong: check_functions(*course_linear(wrong), *VALUES, **COURSE),
         "batch of 5",
     ),
     Mistake(
@@ -201,9 +200,6 @@ LINEAR = [
         "elementwise for dot",
         "https://community.deeplearning.ai/t/119220",
         "dW is an elementwise product, whose shape fits by accident",
-        lambda wrong: check_functions(
-            *(*elementwise_product(wrong), normal(4, 4), normal(4, 4, seed=1), np.zeros((4, 1))),
-            **{"batch_axis": 1, "averaged": True},
-        ),
+        lambda wrong: check_functions(*elementwise_product(wrong), *SQUARE, **COURSE),
     ),
 ]

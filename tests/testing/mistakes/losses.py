@@ -73,7 +73,7 @@ LOSSES = [
             lambda W: softmax_loss(wrong, W, normal(6, 4), labels(6, 3))[1],
             normal(4, 3, seed=1),
         ),
-        "0.1",
+        "numeric - 0.1 x",
     ),
     Mistake(
         "penalty on the biases",

@@ -109,7 +109,7 @@ NORMALIZATION = [
         "parasdahal/deepnet/pull/7",
         "batch normalization's dgamma is not summed over the batch",
         lambda wrong: check_layer(ListedBatchNorm(wrong, 3), normal(5, 3)),
-        "sum",
+        "not summed over axis 0",
     ),
     Mistake(
         "dx without gamma",
@@ -125,14 +125,14 @@ NORMALIZATION = [
         lambda wrong: check_functions(
             *layer_norm(wrong), normal(2, 3, 4), normal(4, seed=1), normal(4, seed=2)
         ),
-        "axis 0",
+        "dweight is not summed over its axis 0 (of length 3)",
     ),
     Mistake(
         "bias over tokens",
         "deepspeedai/DeepSpeed/pull/4390",
         "the bias gradient of (batch, tokens, features) is summed over the first axis only",
         lambda wrong: check_layer(Projection(wrong), normal(2, 3, 4)),
-        "axis 0",
+        "summed over axis 0 only",
     ),
 ]
 

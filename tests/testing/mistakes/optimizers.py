@@ -46,13 +46,6 @@ class ListAdam:
             p.data -= self.lr * corrected[0] / (np.sqrt(corrected[1]) + 1e-8)
 
 
-class Parameter:
-    """An array with its gradient."""
-
-    def __init__(self, *shape):
-        self.data, self.grad = np.ones(shape), np.zeros(shape)
-
-
 class DictAdam:
     """update(params, grads) over dicts."""
 
@@ -125,31 +118,29 @@ OPTIMIZERS = [
         "Adam corrected in place",
         "frgfm/holocron/issues/1",
         "the corrected averages are kept, and corrected again at the next step",
-        lambda wrong: check_optimizer(ListAdam(wrong, [Parameter(3, 4)]), updates.adam(0.01)),
-        "remembers",
+        lambda wrong: check_optimizer(lambda params: ListAdam(wrong, params), updates.adam(0.01)),
+        "corrected in place",
     ),
     Mistake(
         "Adam's t counts parameters",
         "Shubham-cyber-prog/100-Days-Of-Web-Development-ECWoC26/pull/1575",
         "t is increased for each parameter instead of each step",
         lambda wrong: check_optimizer(DictAdam(wrong), updates.adam(0.01)),
-        "first.W is right at the same step",
+        "t counts parameters, not steps",
     ),
     Mistake(
         "first velocity",
         "zc911/MatrixSlow/pull/17",
         "the first velocity lacks the learning rate",
         lambda wrong: check_optimizer(Momentum(wrong), updates.sgd(0.05, 0.9)),
-        "learning rate",
+        "the first velocity is the gradient itself, without the learning rate",
     ),
     Mistake(
         "last step's velocity",
         "mdenil/dropout/issues/4",
         "the step is taken with the velocity before its update",
-        lambda wrong: check_optimizer(
-            AveragedMomentum(wrong), updates.averaged_momentum(0.1, 0.9)
-        ),
-        "velocity",
+        lambda wrong: check_optimizer(AveragedMomentum(wrong), updates.averaged_momentum(0.1, 0.9)),
+        "the update uses last step's velocity",
     ),
 ]
 

@@ -120,7 +120,9 @@ def sequence_gradients(values, inputs, targets, slope):
     steps, outputs = unrolled(values, inputs)
     grads = {name: np.zeros_like(value) for name, value in values.items()}
     dh_next, dC_next = np.zeros(3), np.zeros(3)
-    for (z, f, i, g, o, C_prev, C, h), dv in reversed(list(zip(steps, outputs - targets))):
+    for (z, f, i, g, o, C_prev, C, h), dv in reversed(
+        [*zip(steps, outputs - targets, strict=True)]
+    ):
         grads["W_v"] += np.outer(h, dv)
         dh = values["W_v"] @ dv + dh_next
         dC = dC_next + dh * o * (1 - np.tanh(C) ** 2)
