@@ -223,7 +223,9 @@ def _row(
     if not wrong:
         return row
     marks = np.isin(kept, list(wrong))
-    worst = int(np.argmax(np.where(marks, gap / np.maximum(size, floor), -1.0)))
+    error = np.where(marks, gap / np.maximum(size, floor), -1.0)
+    # Of those within rounding of the worst the first, so that it does not depend on last digits.
+    worst = int(np.argmax(error >= (1 - probe.settings.rtol) * error.max()))
     evidence = evidence_of(probe, kept, numeric, marks)
     return replace(
         row,
