@@ -126,6 +126,31 @@ def elu_backward(dy: Array, y: Array, alpha: Any) -> None:
 
 
 @jit
+def gelu(x: Array) -> None:
+    """Multiply x by ``P(x) = (1 + erf(x / sqrt 2)) / 2``; erfc keeps it exact where it is small.
+
+    Parameters
+    ----------
+    x : array of shape (n,)
+    """
+    for i in range(x.size):
+        x[i] *= 0.5 * math.erfc(-x[i] * math.sqrt(0.5))
+
+
+@jit
+def gelu_backward(dy: Array, x: Array) -> None:
+    """Multiply dy by ``P(x) + x e^(-x^2 / 2) / sqrt(2 pi)``.
+
+    Parameters
+    ----------
+    dy, x : arrays of shape (n,)
+    """
+    for i in range(x.size):
+        bell = math.exp(-0.5 * x[i] * x[i]) / math.sqrt(2 * math.pi)
+        dy[i] *= 0.5 * math.erfc(-x[i] * math.sqrt(0.5)) + x[i] * bell
+
+
+@jit
 def softmax(x: Array, y: Array) -> None:
     """Write ``y[n, k] = e^(x[n, k] - max) / sum over k``, with each row's own maximum.
 
