@@ -456,6 +456,11 @@ LOSSES = [
     losses.CrossEntropy(),
     losses.MeanSquaredError(),
     losses.MeanAbsoluteError(),
+    losses.Huber(0.5),
+    losses.BinaryCrossEntropy(),
+    losses.Hinge(),
+    losses.KullbackLeibler(),
+    losses.SoftmaxCrossEntropy(0.1, ignore=-1),
 ]
 
 

@@ -227,6 +227,8 @@ def torch_loss(loss: eln.losses.Loss, prediction: torch.Tensor, target: Array) -
     return {
         eln.losses.MeanSquaredError: F.mse_loss,
         eln.losses.MeanAbsoluteError: F.l1_loss,
+        eln.losses.Huber: F.huber_loss,
+        eln.losses.BinaryCrossEntropy: F.binary_cross_entropy_with_logits,
     }[type(loss)](prediction, y)
 
 

@@ -176,3 +176,28 @@ def mean_squared_error(prediction: Array, target: Array) -> float:
 def mean_absolute_error(prediction: Array, target: Array) -> float:
     """Return the mean of the differences' sizes."""
     return float(np.mean([abs(p - t) for p, t in zip(prediction.flat, target.flat, strict=True)]))
+
+
+def binary_cross_entropy(prediction: Array, target: Array) -> float:
+    """Return the mean of -t log s - (1 - t) log(1 - s), s the sigmoid of the logit."""
+    s = 1 / (1 + np.exp(-prediction))
+    return float(np.mean(-target * np.log(s) - (1 - target) * np.log(1 - s)))
+
+
+def hinge(prediction: Array, target: Array) -> float:
+    """Return the mean of the sums of max(0, z_c - z_y + 1) over the wrong classes."""
+    total = 0.0
+    for row, y in zip(prediction, target, strict=True):
+        total += sum(max(0.0, z - row[y] + 1) for c, z in enumerate(row) if c != y)
+    return float(total / len(target))
+
+
+def kullback_leibler(prediction: Array, target: Array) -> float:
+    """Return the mean of the rows' sums of t (log t - x)."""
+    return float(np.sum(target * (np.log(target) - prediction)) / len(prediction))
+
+
+def huber(prediction: Array, target: Array) -> float:
+    """Return the mean of d^2 / 2 where abs(d) <= 1, and of abs(d) - 1 / 2 elsewhere."""
+    d = np.abs(prediction - target)
+    return float(np.mean(np.where(d <= 1, d * d / 2, d - 0.5)))
