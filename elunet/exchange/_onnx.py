@@ -50,6 +50,7 @@ from elunet.layers.gelu import CUBIC
 from elunet.layers.selu import ALPHA, SCALE
 from elunet.network import INPUT, Network
 from elunet.storage.files import write_atomically
+from elunet.storage.weights import network_arrays
 
 OPSET = 17
 OUTPUT = "output"
@@ -206,6 +207,11 @@ def to_onnx(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     eln.exchange.to_onnx(net, (32, 32, 3), f"{folder}/net.onnx")
     """
+    for name, array in network_arrays(net).items():
+        if not np.all(np.abs(array) <= np.finfo(np.float32).max):
+            raise ValueError(
+                f"to_onnx: expected finite numbers within float32's reach, got others in {name}"
+            )
     graph = OnnxGraph()
     onnx = graph._onnx
     shapes = output_shapes("to_onnx", net, input_shape)

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 import numpy.typing as npt
 
+from elunet._checks import plain
 from elunet._types import Array
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -102,7 +103,7 @@ class Loss(ABC):
         ValueError
             If the batch is empty, or the target does not fit the prediction.
         """
-        prediction = np.asarray(prediction)
+        prediction = plain(str(self), "prediction", prediction)
         if prediction.dtype not in FLOATS:
             raise TypeError(
                 f"{self}: expected prediction of float32 or float64, got {prediction.dtype}"
@@ -112,7 +113,7 @@ class Loss(ABC):
                 f"{self}: expected a prediction with at least one row, got shape {prediction.shape}"
             )
         with np.errstate(over="ignore", invalid="ignore"):
-            y = self.read_target(np.asarray(target), prediction.shape)
+            y = self.read_target(plain(str(self), "target", target), prediction.shape)
             value, dy = self.formula(prediction.astype(np.float64, order="C"), y)
             return float(value), dy.astype(prediction.dtype, copy=False)
 

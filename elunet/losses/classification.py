@@ -15,6 +15,7 @@ from elunet.kernels.losses import label_cross_entropy
 from elunet.losses.base import FLOATS, Loss, one_hot, real_target
 
 INTEGER = np.dtype(np.int64)
+MASKED = np.ma.MaskedArray
 
 
 class Classification(Loss):
@@ -107,7 +108,14 @@ class SoftmaxCrossEntropy(Classification):
         all that is wrong, goes the way of the other losses.
         """
         z, labels = np.asarray(prediction), np.asarray(target)
-        usual = z.ndim == 2 and z.size and z.dtype in FLOATS and labels.shape == z.shape[:1]
+        masked = isinstance(prediction, np.ma.MaskedArray) or isinstance(target, np.ma.MaskedArray)
+        usual = (
+            not masked
+            and z.ndim == 2
+            and z.size
+            and z.dtype in FLOATS
+            and labels.shape == z.shape[:1]
+        )
         if usual and labels.dtype.kind in "iu" and self._is_as_written():
             if not z.flags.carray:
                 z = z.copy()
