@@ -141,6 +141,7 @@ class Trainer:
         self._setup: dict[str, str] | None = None  # when `fit` began
         self._resumed: tuple[Path, Tree, Collection[str]] | None = None  # until `fit` has data
         self._between_steps = True
+        self._stepped = False  # whether weights have moved in this step
         self._interrupts = Interrupts()
         self._progress = Progress(progress)
 
@@ -238,8 +239,8 @@ class Trainer:
         Raises
         ------
         DivergenceError
-            If weights, or the optimizer's or the rule's arrays, are not finite; no good file is
-            overwritten then.
+            If weights, layers' states, or the optimizer's or the rule's arrays, are not finite; no
+            good file is overwritten then.
         RuntimeError
             In the middle of a step.
         TypeError
@@ -252,6 +253,7 @@ class Trainer:
                 "Trainer.save: expected to be between two steps, got called in the middle of one"
             )
         self._check_weights()
+        self._check_state()
         where = first_not_finite(
             (f"the optimizer's {slot} of {name}", value)
             for name, slots in self.optimizer.buffers.items()
@@ -401,11 +403,30 @@ class Trainer:
         position.passed = True
 
     def _step(self, x: Array, y: Array, mean: Mean) -> float:
-        """Learn from one batch; return its loss."""
+        """Learn from one batch; return its loss.
+
+        A batch on which it fails leaves no trace in the layers' state (running averages).
+        """
         self._between_steps = False
+        before = [(layer.state, dict(layer.state)) for layer in self.net.layers if layer.state]
+        copies = [{name: value.copy() for name, value in old.items()} for _, old in before]
+        try:
+            return self._learn(x, y, mean)
+        except BaseException:
+            if not self._stepped:
+                for (state, old), copied in zip(before, copies, strict=True):
+                    for name, value in old.items():
+                        value[...] = copied[name]
+                    state.update(old)
+            raise
+
+    def _learn(self, x: Array, y: Array, mean: Mean) -> float:
+        """Run one step: forward, loss, backward, the optimizer."""
+        self._stepped = False
         with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges is told below
             prediction = self._forward(x)
             value, dy = self.loss(prediction, y)
+            self._check_state()
             if not math.isfinite(value):
                 self._check_weights()
                 raise self._diverged(first_bad_output(self.net, x))
@@ -419,6 +440,7 @@ class Trainer:
             self._check_gradients()
             for callback in self.callbacks:
                 callback.on_gradients(self)
+            self._stepped = True
             self.optimizer.step(self.net, self.router)
         self._check_weights()
         mean.add(value, accuracy(prediction, y), len(x))
@@ -471,6 +493,13 @@ class Trainer:
             where = first_not_finite(arrays.items())
             if where is not None:
                 raise self._diverged(where)
+
+    def _check_state(self) -> None:
+        """Raise one that names the first running average with a NaN or an infinity."""
+        for node in self.net.nodes:
+            where = first_not_finite(node.layer.state.items())
+            if where is not None:
+                raise self._diverged(f"{node.name}.{where}")
 
     def _check_gradients(self) -> None:
         """Raise one that names the last gradient: what is wrong above spoils all below."""
