@@ -160,8 +160,9 @@ class Trainer:
         begins anew; pass the same `Batches` to continue.
 
         After `resume`, and after an `Interrupted` in the same process, a call with the same
-        arguments does what is left of the call that was interrupted. After a complete run that is
-        nothing.
+        arguments does what is left of the call that was saved or interrupted: `epochs` counts from
+        where that call began. After a complete one nothing is left, so that a script that resumes,
+        fits and saves can be run again; to train on, give more epochs, or call `fit` once more.
 
         In the main thread, the first SIGINT (Ctrl-C) or SIGTERM ends the run after the current
         step or validation batch; a second one ends it at once.
@@ -204,7 +205,7 @@ class Trainer:
                 started = True
                 while len(self.history) < total:
                     self._epoch(batches, validation, total)
-                position.begun = None
+                position.last, position.begun = position.begun, None
             except Interrupted:
                 batches.restore(batches.state())  # the next fit goes on in the middle of the epoch
                 raise
@@ -226,8 +227,9 @@ class Trainer:
         Parameters
         ----------
         path : path
-            A file; or an existing folder, for ``latest.safetensors`` in it, whose last version
-            becomes ``previous.safetensors``. A file is replaced once the new one is complete.
+            A folder, for ``latest.safetensors`` in it, whose last version becomes
+            ``previous.safetensors``; or a file, whose name has an ending. A folder is made if it
+            does not exist. A file is replaced once the new one is complete.
         best : bool, default False
             Whether to write the folder's ``best.safetensors`` as well.
 
