@@ -281,8 +281,8 @@ def describe(value: Any) -> str:
 
 
 def is_float(x: Any) -> bool:
-    """Return whether x is an array of float32 or float64."""
-    return isinstance(x, np.ndarray) and x.dtype in FLOATS
+    """Return whether x is an array of float32 or float64, and of no subclass that means more."""
+    return type(x) is np.ndarray and x.dtype in FLOATS
 
 
 def check_float(x: Any, expected: str) -> None:
@@ -292,3 +292,5 @@ def check_float(x: Any, expected: str) -> None:
     if x.dtype not in FLOATS:
         hint = "; images go through eln.data.standardize first" if x.dtype == np.uint8 else ""
         raise TypeError(f"{expected} of dtype float32 or float64, got {x.dtype}{hint}")
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{expected} without a mask, which would be lost, got a masked array")

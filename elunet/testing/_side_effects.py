@@ -121,7 +121,10 @@ def check_backward(run: Runner, y: Array, dy: Array) -> Sample:
     kept = {id(a): (p.path, a, a.copy()) for p in numeric_places(run.root) if shaped(a := p.get())}
     dy_given = dy.copy()
     returned = run.backward(dy_given)
-    _unchanged(run, [dy_given], [dy], "backward", ["dy"])
+    if any(np.may_share_memory(dx, dy_given) for dx in returned):
+        returned = _written_into_dy(run, returned, dy_given, dy)
+    else:
+        _unchanged(run, [dy_given], [dy], "backward", ["dy"])
     _unchanged(run, given, run.inputs, "backward", run.labels)
     _unchanged(run, [out], [y], "backward", ["y, which forward returned,"])
     dxs = [np.array(dx, dtype=np.float64) for dx in returned]
@@ -150,6 +153,18 @@ def check_backward(run: Runner, y: Array, dy: Array) -> Sample:
     _check_views(run, sample, dy_given)
     _check_again(run, sample, returned, changed)
     return sample
+
+
+def _written_into_dy(run: Runner, returned: list[Array], dy_given: Array, dy: Array) -> list[Array]:
+    """Return copies of a dx that lies in dy's memory; note it if dy was written to."""
+    copies = [dx.copy() for dx in returned]
+    if not np.array_equal(dy_given, dy):
+        run.note(
+            "backward writes dx into dy and returns it: right in a chain; where somebody else "
+            "still reads dy (a sum, a branch), copy it first"
+        )
+        dy_given[...] = dy
+    return copies
 
 
 def check_halves(run: Runner, sample: Sample, rng: np.random.Generator) -> None:

@@ -406,6 +406,19 @@ def test_dropout_without_its_mask():
     assert found["dx"].startswith("backward lacks a mask: ")
 
 
+def test_a_mask_before_a_dense_layer():
+    mask = np.random.default_rng(0).random((4, 5)) < 0.5
+
+    def backward(dy, y, x, W):
+        return {"x": 2 * dy @ W.T, "W": (2 * x * mask).T @ dy}
+
+    found = causes(lambda x, W: (2 * x * mask) @ W, backward, draw(x=(4, 5), W=(5, 3)))
+    assert found == {
+        "dx": "numeric is 0 at the wrong entries: forward does not let these through (a mask?), "
+        "backward does"
+    }
+
+
 def test_relu_of_the_gradient():
     found = causes(
         lambda x: np.maximum(x, 0), lambda dy, y, x: {"x": np.maximum(dy, 0)}, draw(x=(4, 5))
@@ -528,6 +541,25 @@ def test_pooling_that_returns_inside_its_loop():
 
     found = causes(forward, backward, draw(x=(2, 6, 6)))
     assert found["dx"] == "" or "loop return, or stop, too early" in found["dx"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ((0, 2), "wrong only at index 0 of axis 0 and index 2 of axis 1, one place in the kernel"),
+        ((slice(None), slice(None), 1), "wrong only at index 1 of axis 2"),
+        ((slice(None, None, 2),), "wrong only at every index 2 n of axis 0"),
+        ((slice(1, 3), slice(None), slice(None), 0), "wrong only at indices 1 to 2 of axis 0 and "),
+    ],
+)
+def test_where_in_a_kernel(wrong, expected):
+    def backward(dy, y, x, W):
+        grads = correlation(dy, y, x, W)
+        grads["W"][wrong] *= np.random.default_rng(0).uniform(1.5, 3, grads["W"][wrong].shape)
+        return grads
+
+    found = causes(partial(correlate, s=1), backward, draw(x=(2, 7, 7, 3), W=(5, 5, 3, 2)))
+    assert found["dW"].startswith(expected)
 
 
 # --- normalization -------------------------------------------------------------------------------

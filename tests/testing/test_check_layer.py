@@ -495,6 +495,27 @@ def test_backward_that_writes_into_what_it_was_given(victim, x):
     fails(Bad(), x, f"Bad: backward changed {victim}.* in place")
 
 
+def test_backward_that_writes_its_result_into_dy(x):
+    class InPlace(Square):
+        def forward(self, x):
+            self.mask = x <= 0
+            y = x.copy()
+            y[self.mask] = 0
+            return y
+
+        def backward(self, dy):
+            dy[self.mask] = 0
+            return dy
+
+    class Wrong(InPlace):
+        def backward(self, dy):
+            dy[~self.mask] = 0
+            return dy
+
+    assert "writes dx into dy and returns it" in repr(check_layer(InPlace(), x))
+    fails(Wrong(), x, "dx is wrong")
+
+
 def test_backward_that_writes_into_what_forward_kept(x):
     class Bad(Square):
         def forward(self, x):

@@ -147,7 +147,7 @@ def test_a_cause_holds_for_other_values(kind, formula, seed):
     def change(dy, y, s, v):
         return back(value(formula, {"dy": dy, "y": y, "s": s, "one": np.ones_like(y)}), **v)
 
-    one = found(kind, seed, change, {"x": (4, 3), "W": (3, 5), "b": (5,)})
+    one = found(kind, seed, change, {"x": (7, 3), "W": (3, 5), "b": (5,)})
     two = found(kind, seed + 5, change, {"x": (5, 6), "W": (6, 4), "b": (4,)})
     for name in one.keys() & two.keys():
         first, second = kind_of(one[name]), kind_of(two[name])

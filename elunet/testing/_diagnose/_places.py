@@ -85,7 +85,7 @@ def branch(e: Evidence) -> str:
 def border(e: Evidence) -> str:
     """Wrong on the rim of the spatial axes only: padding, or windows that do not fit."""
     shape = e.value.shape
-    axes = range(1, len(shape) - 1) if e.is_input else range(len(shape) - 2)
+    axes = range(1, len(shape) - 1) if e.is_input else range(0)
     inside, right = np.ones(len(e.indices), dtype=bool), _right(e)
     sides = []
     for axis in axes:
