@@ -26,7 +26,7 @@ from elunet.engine.plan import Stage
 from elunet.engine.queue import Queue
 from elunet.engine.threads import blas_limit
 from elunet.engine.turns import HOLDER, Alone, Passed, Turn, Turns
-from elunet.layers.base import Layer, check_float
+from elunet.layers.base import Layer, as_dtype, check_float
 from elunet.layers.spans import Whole, carries, starts
 
 INPUT = "input"
@@ -611,7 +611,7 @@ class Network:
         check_float(dy, "Network: expected dy")
         if dy.shape != shape:
             raise ValueError(f"Network: expected dy of the output's shape {shape}, got {dy.shape}")
-        return dy.astype(dtype, copy=False)
+        return dy if dy.dtype == dtype else as_dtype(dy, dtype)
 
     def _default_name(self, layer: Layer) -> str:
         kind = type(layer).__name__.lower().removesuffix("2d")

@@ -177,7 +177,7 @@ class Layer:
             check_float(dy, f"{self!r}: expected dy")
         if dy.shape != shape:
             raise ValueError(f"{self!r}: expected dy of the output's shape {shape}, got {dy.shape}")
-        return _as(dy, dtype)
+        return as_dtype(dy, dtype)
 
     def parameter(self, name: str, shape: Shape, dtype: np.dtype[Any]) -> Array:
         """Return ``params[name]`` C-contiguous in the dtype of this pass, its shape checked.
@@ -196,7 +196,7 @@ class Layer:
                 f'{self!r}: expected params["{name}"] as a float array of shape {shape}, got '
                 + describe(value)
             )
-        return _as(value, dtype)
+        return as_dtype(value, dtype)
 
     def gradient_array(self, name: str, shape: Shape, dtype: np.dtype[Any]) -> Array:
         """Return ``grads[name]`` to be written to; a new array unless the one there fits."""
@@ -263,7 +263,7 @@ def _noted(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @quiet
-def _as(value: Array, dtype: np.dtype[Any]) -> Array:
+def as_dtype(value: Array, dtype: np.dtype[Any]) -> Array:
     """Return an array C-contiguous in this dtype; what it cannot hold is infinite, or 0."""
     return np.asarray(value, dtype, order="C")
 
