@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from elunet._checks import plain
+from elunet._quiet import quiet
 from elunet._types import Array
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -112,10 +113,13 @@ class Loss(ABC):
             raise ValueError(
                 f"{self}: expected a prediction with at least one row, got shape {prediction.shape}"
             )
-        with np.errstate(over="ignore", invalid="ignore"):
-            y = self.read_target(plain(str(self), "target", target), prediction.shape)
-            value, dy = self.formula(prediction.astype(np.float64, order="C"), y)
-            return float(value), dy.astype(prediction.dtype, copy=False)
+        return self._computed(prediction, plain(str(self), "target", target))
+
+    @quiet
+    def _computed(self, prediction: Array, target: Array) -> tuple[float, Array]:
+        y = self.read_target(target, prediction.shape)
+        value, dy = self.formula(prediction.astype(np.float64, order="C"), y)
+        return float(value), dy.astype(prediction.dtype, copy=False)
 
     @abstractmethod
     def formula(self, prediction: Array, target: Array) -> tuple[float, Array]:

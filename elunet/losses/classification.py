@@ -122,8 +122,7 @@ class SoftmaxCrossEntropy(Classification):
             if labels.dtype is not INTEGER or not labels.flags.carray:
                 labels = labels.astype(INTEGER)
             dz = np.empty(z.shape, z.dtype)
-            with np.errstate(over="ignore", invalid="ignore"):
-                valid, value = label_cross_entropy(z, labels, dz)
+            valid, value = label_cross_entropy(z, labels, dz)
             if valid:
                 return float(value), dz
         return super().__call__(prediction, target)

@@ -24,6 +24,8 @@ MOST = 20_000
 CLOSED = (type, types.ModuleType, types.FunctionType, types.MethodType, str, bytes, np.dtype)
 FOREIGN = ("builtins", "numpy", "numba", "threading", "weakref", "logging", "random", "torch")
 """Packages whose objects hold nothing of a layer's own."""
+ENGINE = "elunet.engine."
+"""Where a network's memory is, and whose turn it is: no numbers, and not to be restored."""
 
 
 def attributes(part: Any) -> dict[str, Any]:
@@ -105,9 +107,13 @@ def _entries(holder: Any, path: str, above: Place | None) -> Iterator[Place]:
         if holder.dtype == object and holder.ndim == 1:
             for index in range(len(holder)):
                 yield Place(f"{path}[{index}]", holder, index, False, above)
-    elif not isinstance(holder, CLOSED) and type(holder).__module__.split(".")[0] not in FOREIGN:
+    elif not isinstance(holder, CLOSED) and not _is_foreign(type(holder).__module__):
         for name in (*attributes(holder), *_of_the_class(holder)):
             yield Place(f"{path}.{name}".lstrip("."), holder, name, True, above)
+
+
+def _is_foreign(module: str) -> bool:
+    return module.split(".")[0] in FOREIGN or module.startswith(ENGINE)
 
 
 def _of_the_class(part: Any) -> list[str]:
