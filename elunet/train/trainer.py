@@ -42,6 +42,7 @@ from elunet.train.history import Epoch, History
 from elunet.train.interrupts import Interrupted, Interrupts
 from elunet.train.position import Position
 from elunet.train.progress import Progress
+from elunet.train.state import OptimizerSettings
 
 
 class Trainer:
@@ -297,6 +298,8 @@ class Trainer:
         """
         file, tree = checkpoint.read(path)
         versions = checkpoint.check(self, file, tree, allow)
+        if "optimizer" in allow:  # this trainer's own rate is meant, not the saved one
+            tree["optimizer_settings"] = OptimizerSettings(self.optimizer).state()
         checkpoint.restore(self, file, tree)
         if versions:
             warnings.warn(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -71,3 +72,96 @@ def test_more_epochs_go_on_from_where_the_saved_call_began(tmp_path):
     whole.fit((X, Y), epochs=5)
     for name, value in whole.net.parameters().items():
         np.testing.assert_array_equal(again.net.parameters()[name], value)
+
+
+class Halving(eln.train.Callback):
+    """Halves the learning rate after each epoch."""
+
+    def on_epoch_end(self, trainer, row):
+        trainer.optimizer.lr /= 2
+
+
+def test_a_learning_rate_that_a_callback_changed_goes_on(tmp_path):
+    whole = trainer(Halving(), eln.Checkpoints(tmp_path / "whole"))
+    whole.fit((X, Y), epochs=4)
+    cut = trainer(Halving(), Stop(7), eln.Checkpoints(tmp_path / "cut", steps=1))
+    with pytest.raises(eln.Interrupted):
+        cut.fit((X, Y), epochs=4)
+    again = trainer(Halving(), eln.Checkpoints(tmp_path / "cut", steps=1))
+    again.resume(tmp_path / "cut")
+    again.fit((X, Y), epochs=4)
+    assert again.optimizer.lr == whole.optimizer.lr == 0.1 / 16
+    assert again.history.column("learning_rate") == whole.history.column("learning_rate")
+    for name, value in whole.net.parameters().items():
+        np.testing.assert_array_equal(again.net.parameters()[name], value)
+
+
+class Stop(eln.train.Callback):
+    """Sends SIGINT after a number of steps."""
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    def on_step(self, trainer, value):
+        if trainer.optimizer.steps == self.steps:
+            signal.raise_signal(signal.SIGINT)
+
+
+def built(layer=None, optimizer=None, router=None, loss=None, augment=None):
+    layers = [layer or eln.layers.BatchNorm(4), eln.layers.Linear(4, 3)]
+    return eln.Trainer(
+        eln.Sequential(layers, seed=0),
+        loss or eln.losses.SoftmaxCrossEntropy(),
+        optimizer or eln.optim.SGD(0.1),
+        router,
+        augment=augment,
+        batch_size=5,
+        progress=False,
+    )
+
+
+def scaled(factor):
+    return lambda x, rng: x * np.float32(factor)
+
+
+L, R = eln.layers, eln.routers
+PAIRS = {
+    "BatchNorm eps": ({}, {"layer": L.BatchNorm(4, eps=1e-3)}),
+    "BatchNorm momentum": ({}, {"layer": L.BatchNorm(4, momentum=0.2)}),
+    "Linear bias": ({"layer": L.Linear(4, 4)}, {"layer": L.Linear(4, 4, bias=False)}),
+    "digits": ({"optimizer": eln.optim.SGD(0.1)}, {"optimizer": eln.optim.SGD(0.10000000001)}),
+    "digits of a layer": ({"layer": L.ELU(0.5)}, {"layer": L.ELU(0.50000001)}),
+    "a lambda": (
+        {"augment": lambda x, rng: x},
+        {"augment": lambda x, rng: x + np.float32(1)},
+    ),
+    "what a lambda encloses": ({"augment": scaled(1)}, {"augment": scaled(2)}),
+    "a schedule": (
+        {"optimizer": eln.optim.SGD(lambda steps: 0.1)},
+        {"optimizer": eln.optim.SGD(lambda steps: 0.2)},
+    ),
+    "a rule's distribution": (
+        {"router": R.DirectFeedbackAlignment(1)},
+        {"router": R.DirectFeedbackAlignment(1, distribution=eln.init.He())},
+    ),
+    "noise seeds": (
+        {"router": R.GradientNoise(R.Backprop(), 0.1, seed=1)},
+        {"router": R.GradientNoise(R.Backprop(), 0.1, seed=2)},
+    ),
+    "a loss": (
+        {"loss": eln.losses.Huber(1.0)},
+        {"loss": eln.losses.Huber(1.0000001)},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_settings_that_a_repr_hides_are_compared(tmp_path, name):
+    one, other = PAIRS[name]
+    labels = np.eye(3, dtype=np.float32)[Y] if "loss" in one else Y
+    first = built(**one)
+    first.fit((X, labels), epochs=1)
+    first.save(tmp_path / "run")
+    built(**one).resume(tmp_path / "run")
+    with pytest.raises(ValueError, match=r"expected .*, got "):
+        built(**other).resume(tmp_path / "run")
