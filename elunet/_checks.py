@@ -10,7 +10,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from elunet._types import Seed
+from elunet._types import Array, Seed
 
 
 def number(owner: str, name: str, value: object, interval: str = "(-inf, inf)") -> float:
@@ -94,3 +94,18 @@ def choice(owner: str, name: str, value: object, options: tuple[str, ...]) -> No
     """Raise a ValueError unless ``value`` is one of ``options``."""
     if value not in options:
         raise ValueError(f"{owner}: expected {name} to be one of {options}, got {value!r}")
+
+
+def plain(owner: str, name: str, value: object) -> Array:
+    """Return value as an array.
+
+    Raises
+    ------
+    TypeError
+        If it is a masked array, whose mask would be lost.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{owner}: expected {name} without a mask, which would be lost, got a masked array"
+        )
+    return np.asarray(value)

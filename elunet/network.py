@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -20,12 +21,13 @@ from elunet._checks import seed as checked_seed
 from elunet._quiet import quiet
 from elunet._types import Array, Seed, Shape
 from elunet.engine import plan
-from elunet.engine.memory import Workspace, using
+from elunet.engine.memory import LEAVING, SMALL, Workspace, current
 from elunet.engine.plan import Stage
 from elunet.engine.queue import Queue
-from elunet.engine.threads import single_threaded_blas
-from elunet.layers.base import Layer, check_float
-from elunet.layers.spans import Whole, starts
+from elunet.engine.threads import blas_limit
+from elunet.engine.turns import HOLDER, Alone, Passed, Turn, Turns
+from elunet.layers.base import Layer, as_dtype, check_float
+from elunet.layers.spans import Whole, carries, starts
 
 INPUT = "input"
 
@@ -51,55 +53,18 @@ class Node(NamedTuple):
     learns: bool  # whether it or anything below it has parameters
 
 
-class _Running:
-    """A pass through a network, by one thread: its queue, its memory, BLAS on one thread.
-
-    An error gets the name and place of the layer that is at work, the one of `node`.
-    """
+class _Running(Turn):
+    """A pass through a network, by one thread: its queue, and which layer is at work."""
 
     node: Node | None = None
 
-    def __init__(self, net: Network) -> None:
-        self.net, self.using = net, using(net._workspace)
-
-    def __enter__(self) -> _Running:
-        if not self.net._workspace.take():
-            raise RuntimeError(
-                f"{type(self.net).__name__}: a network runs in one thread at a time, and another"
-                " thread is running this one; give each thread a copy.deepcopy of it"
-            )
-        self.queue, self.blas = Queue(), single_threaded_blas()
-        try:
-            self.using.__enter__()
-            self.blas.__enter__()
-        except BaseException:
-            self._leave()
-            raise
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self._leave()
-        node = self.queue.failed or self.node
-        if node is not None and isinstance(error, TypeError | ValueError):
-            place = self.net.nodes.index(node) + 1
-            where = f"layer {place} of {len(self.net)}, after {', '.join(node.inputs)}"
-            text = f"{node.name} ({where}): {error}"
-            try:
-                named: Exception = type(error)(text)
-            except Exception:  # its class is made from other things than a text
-                named = TypeError(text) if isinstance(error, TypeError) else ValueError(text)
-            raise named from error
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue = Queue()
 
     def at(self, node: Node | None) -> None:
         """Note which layer is at work from here on."""
         self.node = self.queue.owner = node
-
-    def _leave(self) -> None:
-        try:
-            self.blas.__exit__()
-        finally:
-            self.using.__exit__()
-            self.net._workspace.leave()
 
 
 class Network:
@@ -141,8 +106,12 @@ class Network:
         self._by_name: dict[str, Node] = {}
         self._seed = checked_seed(type(self).__name__, seed)
         self._workspace = Workspace()
+        self._turn = Turns()
         self._plans: dict[Any, Any] = {}
+        self._places: dict[int, int] = {}  # of layers, by id
+        self._kinds = Counter[type]()  # how many layers there are of each class
         self._output: tuple[Shape, np.dtype[Any]] | None = None
+        self._passed: Passed | None = None  # whose output it is
         self.shapes: dict[str, Shape] = {}
 
     def add(
@@ -175,12 +144,12 @@ class Network:
                 f"Network.add: expected layer with params, got a {type(layer).__name__} without;"
                 " its __init__ has to call super().__init__() first"
             )
-        for node in self.nodes:
-            if node.layer is layer:
-                raise ValueError(
-                    f"Network.add: expected a layer object that is not in the network yet, got"
-                    f" {node.name} again; a weight cannot be shared between two places"
-                )
+        place = self._place(layer)
+        if place is not None:
+            raise ValueError(
+                f"Network.add: expected a layer object that is not in the network yet, got"
+                f" {self.nodes[place].name} again; a weight cannot be shared between two places"
+            )
         name = self._check_name(self._default_name(layer) if name is None else name)
         if inputs is None:
             inputs = self.nodes[-1].name if self.nodes else INPUT
@@ -199,6 +168,8 @@ class Network:
                 layer.reset(layer.seed)
         below = any(source != INPUT and self._by_name[source].learns for source in taken)
         node = Node(name, layer, taken, bool(layer.params) or below)
+        self._places[id(layer)] = len(self.nodes)
+        self._kinds[type(layer)] += 1
         self.nodes.append(node)
         self._by_name[name] = node
         self._output = None  # a forward pass before knew nothing of this layer
@@ -253,11 +224,19 @@ class Network:
             If the network has no layer, or is running in another thread.
         """
         check_float(x, "Network: expected x")
+        if self._turn.holder and not train and self._turn.within():
+            return self._twin().forward(x, tap=tap)  # the pass around this one is left alone
+        return self._run(self._forward, x, train, tap)  # type: ignore[no-any-return]
+
+    def _forward(self, its: _Running, x: Array, train: bool, tap: Tap | None) -> Array:
+        """Go through the layers."""
         values: dict[str, Array] = {INPUT: x}
         shapes = {INPUT: x.shape}
         owned = set[str]()  # whose outputs only the layer that takes them will look at
-        with _Running(self) as its:
-            self.release()  # so that the last pass's memory can be lent again
+        self._turn.forward_begins(train)
+        self.release()  # so that the last pass's memory can be lent again
+        passed = Passed()
+        try:
             for turn in self._turns(plan.forward, tap is not None):
                 node = self.nodes[turn.stage]
                 its.at(node)
@@ -267,7 +246,13 @@ class Network:
                 if len(inputs) > 1:
                     taken = tuple([values[source] for source in inputs])
                 donated = inputs[0] in owned
+                current.least = LEAVING if turn.leaves else SMALL
+                other = layer._passed
+                if other is not None and other is not passed and other.running:
+                    raise self._taken(layer)
+                layer._passed = passed
                 y = runner.start_forward(its.queue, taken, train, donated)
+                layer._passed = passed
                 its.at(None)
                 if not train:
                     layer.forget()
@@ -281,9 +266,11 @@ class Network:
                 for source in turn.last:
                     del values[source]
             its.queue.finish()
-            self.shapes = shapes
-            if train:
-                self._output = y.shape, y.dtype
+        finally:
+            passed.running = False
+        self.shapes = shapes
+        if train:
+            self._output, self._passed = (y.shape, y.dtype), passed
         return y  # type: ignore[no-any-return]
 
     def __call__(self, x: Array) -> Array:
@@ -358,49 +345,157 @@ class Network:
         TypeError, ValueError
             If dy does not fit, or a layer raised one; the message names the layer and its place.
         """
-        with _Running(self) as its:
-            dy = self._check_gradient(dy)
-            signals = {self.nodes[-1].name: dy}
-            owned = set[str]()  # at whose outputs nobody else will look at the signal
-            unseen = tap is None and arrive is None
-            del dy
-            for turn in self._turns(plan.backward, to_input):
-                node = self.nodes[turn.stage]
-                its.at(node)
-                name, layer, inputs, _ = node
-                runner = layer if turn.starts else Whole(layer)
-                delta = signals.pop(name)
-                if arrive is not None:
-                    its.queue.finish()
-                    delta = arrive(layer, delta)
-                if tap is not None:
-                    its.queue.finish()
-                    its.at(None)
-                    tap(name, delta)
-                    its.at(node)
-                if layer.params:
-                    runner.start_gradient(its.queue, delta)
-                if turn.sends and send is not None and layer.weighted:
-                    its.queue.finish()
-                    down = send(layer, delta)
-                    self._deliver(its.queue, signals, node, down, to_input)
-                    del down
-                elif turn.sends:
-                    other = weight(layer) if weight is not None and layer.weighted else None
-                    donated = name in owned
-                    down = runner.start_backward(its.queue, delta, other, donated)
-                    if turn.starts and unseen and (donated or not layer.passed_on):
-                        owned.update(inputs)
-                    self._deliver(its.queue, signals, node, down, to_input)
-                    del down
+        return self._run(  # type: ignore[no-any-return]
+            self._walk, dy, arrive, send, weight, tap, to_input, release
+        )
+
+    def _walk(
+        self,
+        its: _Running,
+        dy: Array,
+        arrive: Arrive | None,
+        send: Send | None,
+        weight: Weight | None,
+        tap: Tap | None,
+        to_input: bool,
+        release: bool,
+    ) -> Array | None:
+        """Go back through the layers."""
+        dy = self._check_gradient(dy)
+        turns = self._turns(plan.backward, to_input)
+        for turn in turns:  # before anything is computed
+            if self.nodes[turn.stage].layer._passed is not self._passed:
+                raise self._not_its_own(self.nodes[turn.stage])
+        if self._turn.backward_begins():
+            for layer in self:
+                layer.grads = {}  # another thread may still have the arrays
+        signals = {self.nodes[-1].name: dy}
+        owned = set[str]()  # at whose outputs nobody else will look at the signal
+        unseen = tap is None and arrive is None
+        del dy
+        for turn in turns:
+            node = self.nodes[turn.stage]
+            its.at(node)
+            name, layer, inputs, _ = node
+            runner = layer if turn.starts else Whole(layer)
+            delta = signals.pop(name)
+            if arrive is not None:
+                its.queue.finish()
+                delta = arrive(layer, delta)
+            if tap is not None:
+                its.queue.finish()
                 its.at(None)
-                if release:
-                    layer.forget()
-                del delta  # so that its memory can be lent again
-            its.queue.finish()
+                tap(name, delta)
+                its.at(node)
+            if layer._passed is not self._passed:  # after the tap, which may run anything
+                raise self._not_its_own(node)
+            current.least = LEAVING if turn.leaves else SMALL
+            if layer.params:
+                runner.start_gradient(its.queue, delta)
+            if turn.sends and send is not None and layer.weighted:
+                its.queue.finish()
+                down = send(layer, delta)
+                self._deliver(its.queue, signals, node, down, to_input)
+                del down
+            elif turn.sends:
+                other = weight(layer) if weight is not None and layer.weighted else None
+                donated = name in owned
+                down = runner.start_backward(its.queue, delta, other, donated)
+                if turn.starts and unseen and (donated or not layer.passed_on):
+                    owned.update(inputs)
+                self._deliver(its.queue, signals, node, down, to_input)
+                del down
+            its.at(None)
             if release:
-                self.release()
+                layer.forget()
+            del delta  # so that its memory can be lent again
+        its.queue.finish()
+        if release:
+            self.release()
         return signals.get(INPUT)
+
+    def alone(self) -> Alone:
+        """Keep other threads out inside a block: ``with net.alone(): ...``.
+
+        What another thread tries meanwhile is refused, as it is within a single pass. So a thread
+        can keep a whole step to itself: forward, backward, what it does with the gradients.
+
+        Raises
+        ------
+        RuntimeError
+            On entering, if another thread is running the network.
+        """
+        return Alone(self._turn, type(self).__name__)
+
+    def stepping(self) -> Alone:
+        """Keep other threads out while an optimizer uses the gradients: ``with net.stepping():``.
+
+        After it, parameters are others: what another thread's forward pass kept is not valid.
+        """
+        return Alone(self._turn, type(self).__name__, steps=True)
+
+    def _run(self, body: Callable[..., Any], *arguments: Any) -> Any:
+        """Run a pass: in one thread at a time, in the network's memory, BLAS on one thread.
+
+        An error gets the name and place of the layer at work. In the end, all is put back whatever
+        happened, by operations that no interrupt can break (see `elunet.engine.threads`).
+        """
+        its, blas, turns = _Running(), blas_limit(), self._turn
+        first, workspace, least = not blas.mine[0], current.workspace, current.least
+        try:
+            turns.begin(its, type(self).__name__)
+            if first:
+                blas.set()
+            current.workspace = self._workspace
+            return body(its, *arguments)
+        except (TypeError, ValueError) as error:
+            raise self._named(its, error) from error
+        finally:
+            current.workspace, current.least = workspace, least
+            if HOLDER in turns.holder and turns.holder[HOLDER].busy is its:
+                turns.holder[HOLDER].busy = None
+                if turns.holder[HOLDER] is its:
+                    del turns.holder[HOLDER]
+            if first:
+                blas.restore()
+
+    def _named(self, its: _Running, error: Exception) -> Exception:
+        """Return an error of the same class that names the layer at work."""
+        node = its.queue.failed or its.node
+        if node is None:
+            return error
+        place = self.nodes.index(node) + 1
+        where = f"layer {place} of {len(self)}, after {', '.join(node.inputs)}"
+        text = f"{node.name} ({where}): {error}"
+        try:
+            return type(error)(text)
+        except Exception:  # its class is made from other things than a text
+            return TypeError(text) if isinstance(error, TypeError) else ValueError(text)
+
+    @staticmethod
+    def _taken(layer: Layer) -> RuntimeError:
+        return RuntimeError(
+            f"Network: expected {layer!r} to be run by one network at a time, and another one is"
+            " running it; give it a copy.deepcopy of the layer"
+        )
+
+    @staticmethod
+    def _not_its_own(node: Node) -> RuntimeError:
+        return RuntimeError(
+            "Network: backward goes back through this network's last forward pass, but"
+            f" {node.name}, {node.layer!r}, has run another forward pass since (by hand, or in"
+            " another network); run forward(x, train=True) again"
+        )
+
+    def _twin(self) -> Network:
+        """Return a network of copies of the layers, with the same parameters, to run them apart."""
+        twin = copy.copy(self)
+        twin.nodes = [node._replace(layer=copy.copy(node.layer)) for node in self.nodes]
+        twin._by_name = {node.name: node for node in twin.nodes}
+        twin._workspace, twin._turn = Workspace(), Turns()
+        for layer in twin:
+            layer._passed = None
+        return twin
 
     @staticmethod
     def _deliver(
@@ -432,7 +527,7 @@ class Network:
             if not self.nodes:
                 raise RuntimeError("Network: expected at least one layer, got none; use add(layer)")
             stages = [
-                Stage(node.name, node.inputs, its, node.learns)
+                Stage(node.name, node.inputs, its, node.learns, carries(node.layer, its))
                 for node, its in zip(self.nodes, started, strict=True)
             ]
             turns = self._plans[make, flag, started] = make(stages, flag)
@@ -453,12 +548,21 @@ class Network:
         }
 
     def gradients(self) -> dict[str, Array]:
-        """Return the last backward pass's gradients, named as the parameters: the live arrays."""
-        return {
+        """Return the last backward pass's gradients, named as the parameters: the live arrays.
+
+        Raises
+        ------
+        RuntimeError
+            If another thread has run a backward pass since this one's.
+        """
+        self._turn.check_gradients()
+        found = {
             f"{node.name}.{key}": value
             for node in self.nodes
             for key, value in node.layer.grads.items()
         }
+        self._turn.check_gradients()
+        return found
 
     def summary(self, input_shape: Shape) -> str:
         """Return a table of layers, output shapes, parameters and multiply-adds per image.
@@ -482,9 +586,7 @@ class Network:
             takes, shape = ", ".join(node.inputs), str(y.shape[1:])
             rows.append((name, repr(node.layer), takes, shape, f"{params:,}", f"{adds:,}"))
 
-        twin = copy.copy(self)  # with shallow copies of the layers: ours keep what they kept
-        twin.nodes = [node._replace(layer=copy.copy(node.layer)) for node in self.nodes]
-        twin.forward(np.zeros((1, *input_shape), np.float32), tap=note)
+        self._twin().forward(np.zeros((1, *input_shape), np.float32), tap=note)
         rows.append(("total", "", "", "", f"{totals[0]:,}", f"{totals[1]:,}"))
         return _display.text_table(rows, numbers=2)
 
@@ -509,14 +611,25 @@ class Network:
         check_float(dy, "Network: expected dy")
         if dy.shape != shape:
             raise ValueError(f"Network: expected dy of the output's shape {shape}, got {dy.shape}")
-        return dy.astype(dtype, copy=False)
+        return dy if dy.dtype == dtype else as_dtype(dy, dtype)
 
     def _default_name(self, layer: Layer) -> str:
         kind = type(layer).__name__.lower().removesuffix("2d")
-        number = 1 + sum(type(node.layer) is type(layer) for node in self.nodes)
+        number = 1 + self._kinds[type(layer)]
         while f"{kind}{number}" in self._by_name:
             number += 1
         return f"{kind}{number}"
+
+    def _place(self, layer: Layer) -> int | None:
+        """Return a layer's place; None if it has none."""
+        if len(self._places) != len(self.nodes):  # in a copy, or after somebody changed `nodes`
+            self._places = {id(node.layer): k for k, node in enumerate(self.nodes)}
+            self._kinds = Counter(type(node.layer) for node in self.nodes)
+        return self._places.get(id(layer))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy takes over: all but where its layers, which are others, have been."""
+        return {**vars(self), "_places": {}, "_kinds": Counter()}
 
     def _check_name(self, name: str) -> str:
         if not isinstance(name, str) or not name or set(name) & set(".*?[]") or name == INPUT:

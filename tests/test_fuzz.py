@@ -98,6 +98,18 @@ ARGUMENTS: dict[type[L.Layer], dict[str, Any]] = {
     L.LeakyReLU: {"slope": good_or_any(st.floats(-2, 2), NUMBERS)},
     L.ShiftedReLU: {},
     L.Tanh: {},
+    L.Sigmoid: {},
+    L.Softplus: {},
+    L.SiLU: {},
+    L.GELU: {"tanh": BOOL},
+    L.SELU: {},
+    L.CELU: {"alpha": good_or_any(st.floats(0.1, 10), NUMBERS)},
+    L.ClippedReLU: {"limit": good_or_any(st.floats(0.1, 10), NUMBERS)},
+    L.HardTanh: {
+        "low": good_or_any(st.floats(-2, 0), NUMBERS),
+        "high": good_or_any(st.floats(0.1, 2), NUMBERS),
+    },
+    L.LogSoftmax: {},
     L.Softmax: {},
     L.MaxPool2D: {"size": SMALL, "stride": st.none() | SMALL},
     L.MeanPool2D: {"size": SMALL, "stride": st.none() | SMALL},
@@ -243,6 +255,29 @@ def expected(layer: L.Layer, x: Any, train: bool) -> tuple[np.ndarray, np.ndarra
             return np.maximum(x, -1), size
         case L.Tanh():
             return np.tanh(x), np.ones(x.shape)
+        case L.Sigmoid():
+            return np.exp(-np.logaddexp(0, -x)), np.ones(x.shape)
+        case L.Softplus():
+            return np.logaddexp(0, x), size + 1
+        case L.SiLU():
+            return x * np.exp(-np.logaddexp(0, -x)), size
+        case L.GELU():
+            inner = math.sqrt(2 / math.pi) * x * (1 + 0.044715 * x * x)
+            exact = np.array([math.erfc(-v / math.sqrt(2)) for v in x.reshape(-1)])
+            return x * ((1 + np.tanh(inner)) if layer.tanh else exact.reshape(x.shape)) / 2, size
+        case L.SELU():
+            y = np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0)))
+            return 1.0507009873554805 * y, np.maximum(size, 2) * 2
+        case L.CELU():
+            y = np.where(x > 0, x, layer.alpha * np.expm1(np.minimum(x, 0) / layer.alpha))
+            return y, np.maximum(size, layer.alpha)
+        case L.ClippedReLU():
+            return np.clip(x, 0, layer.limit), size
+        case L.HardTanh():
+            return np.clip(x, layer.low, layer.high), size + abs(layer.low) + abs(layer.high)
+        case L.LogSoftmax():
+            top = x - x.max(axis=-1, keepdims=True)
+            return top - np.log(np.exp(top).sum(axis=-1, keepdims=True)), size + 1 + np.abs(top)
         case L.Softmax():
             z = np.exp(x - x.max(axis=-1, keepdims=True))
             return z / z.sum(axis=-1, keepdims=True), np.ones(x.shape)
@@ -421,6 +456,11 @@ LOSSES = [
     losses.CrossEntropy(),
     losses.MeanSquaredError(),
     losses.MeanAbsoluteError(),
+    losses.Huber(0.5),
+    losses.BinaryCrossEntropy(),
+    losses.Hinge(),
+    losses.KullbackLeibler(),
+    losses.SoftmaxCrossEntropy(0.1, ignore=-1),
 ]
 
 

@@ -6,7 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elunet.losses import (
+    BinaryCrossEntropy,
     CrossEntropy,
+    Hinge,
+    Huber,
+    KullbackLeibler,
     Loss,
     MeanAbsoluteError,
     MeanSquaredError,
@@ -15,8 +19,16 @@ from elunet.losses import (
 )
 
 CLASSIFICATION = [SoftmaxCrossEntropy(), CrossEntropy()]
-REGRESSION = [MeanSquaredError(), MeanAbsoluteError()]
-ALL = CLASSIFICATION + REGRESSION
+REGRESSION = [MeanSquaredError(), MeanAbsoluteError(), Huber()]
+OTHERS = [
+    BinaryCrossEntropy(),
+    Hinge(),
+    Hinge(0.3),
+    KullbackLeibler(),
+    Huber(0.5),
+    SoftmaxCrossEntropy(label_smoothing=0.2),
+]
+ALL = CLASSIFICATION + REGRESSION + OTHERS
 SEEDS = st.integers(0, 2**32 - 1)
 
 
@@ -25,6 +37,13 @@ def example(loss, rng, n=4, c=3, dtype=np.float64):
     x = rng.normal(size=(n, c))
     if isinstance(loss, SoftmaxCrossEntropy):
         target = rng.integers(0, c, n)
+    elif isinstance(loss, BinaryCrossEntropy):
+        target = rng.uniform(size=(n, c))
+    elif isinstance(loss, Hinge):
+        x = rng.permutation(n * c).reshape(n, c) * 0.37  # no two differ by the margin
+        target = rng.integers(0, c, n)
+    elif isinstance(loss, KullbackLeibler):
+        x, target = np.log(rng.dirichlet(np.ones(c), n)), rng.dirichlet(np.ones(c), n)
     elif isinstance(loss, CrossEntropy):
         x, target = rng.uniform(0.1, 0.9, (n, c)), rng.integers(0, c, n)
     else:
@@ -70,11 +89,18 @@ def test_agrees_with_torch(loss, dtype):
     z, t = torch.tensor(x, requires_grad=True), torch.tensor(target)
     functional = torch.nn.functional
     reference = {
-        "SoftmaxCrossEntropy": functional.cross_entropy,
         "CrossEntropy": lambda p, t: functional.nll_loss(p.log(), t),
         "MeanSquaredError": lambda p, t: functional.mse_loss(p, t.to(p)),
         "MeanAbsoluteError": lambda p, t: functional.l1_loss(p, t.to(p)),
-    }[type(loss).__name__](z, t)
+        "Huber": lambda p, t: functional.huber_loss(p, t.to(p), delta=loss.delta),
+        "BinaryCrossEntropy": lambda p, t: functional.binary_cross_entropy_with_logits(p, t.to(p)),
+        "Hinge": lambda p, t: functional.multi_margin_loss(p, t, margin=loss.margin) * p.shape[1],
+        "KullbackLeibler": lambda p, t: functional.kl_div(p, t.to(p), reduction="batchmean"),
+    }
+    reference["SoftmaxCrossEntropy"] = lambda p, t: functional.cross_entropy(
+        p, t, label_smoothing=loss.label_smoothing
+    )
+    reference = reference[type(loss).__name__](z, t)
     reference.backward()
     value, dy = loss(x, target)
     rtol = 1e-5 if dtype == np.float32 else 1e-12
@@ -111,7 +137,9 @@ def test_any_strides_and_read_only(loss):
         np.testing.assert_array_equal(frozen, target)
 
 
-@pytest.mark.parametrize("loss", ALL, ids=repr)
+@pytest.mark.parametrize(
+    "loss", [one for one in ALL if not isinstance(one, BinaryCrossEntropy)], ids=repr
+)
 def test_integer_labels_are_one_hot(loss):
     x, _ = example(loss, np.random.default_rng(0))
     labels = np.array([0, 2, 1, 2])
@@ -202,7 +230,7 @@ def test_values_by_hand():
 def test_regression_takes_any_shape(loss):
     for shape in [(3,), (3, 1), (2, 4, 4, 3)]:
         value, dy = loss(np.ones(shape, np.float32), np.zeros(shape, int))
-        assert value == 1.0
+        assert value == (0.5 if isinstance(loss, Huber) else 1.0)
         assert dy.shape == shape
 
 
@@ -331,3 +359,76 @@ def test_a_formula_or_a_reading_of_ones_own_is_used():
         other, other_dy = loss(z, labels + 1 if isinstance(loss, FromOne) else labels)
         assert other == pytest.approx(factor * value)
         np.testing.assert_allclose(other_dy, factor * dy)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weights", [None, [0.5, 2.0, 0.0, 1.0]])
+@pytest.mark.parametrize("ignore", [None, -100])
+def test_softmax_options_agree_with_torch(smoothing, weights, ignore):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(1)
+    logits, labels = rng.normal(size=(9, 4)), rng.integers(0, 4, 9)
+    if ignore is not None:
+        labels[[2, 5]] = ignore
+    loss = SoftmaxCrossEntropy(smoothing, weights, ignore)
+    value, dy = loss(logits, labels)
+    z = torch.tensor(logits, requires_grad=True)
+    expected = torch.nn.functional.cross_entropy(
+        z,
+        torch.tensor(labels),
+        None if weights is None else torch.tensor(weights, dtype=torch.float64),
+        label_smoothing=smoothing,
+        **({} if ignore is None else {"ignore_index": ignore}),
+    )
+    expected.backward()
+    assert value == pytest.approx(expected.item(), rel=1e-12)
+    np.testing.assert_allclose(dy, z.grad.numpy(), rtol=1e-11, atol=1e-15)
+    if ignore is not None:
+        assert not dy[[2, 5]].any()
+
+
+def test_a_batch_in_which_all_is_ignored_counts_for_nothing():
+    value, dy = SoftmaxCrossEntropy(ignore=-1)(np.ones((2, 3)), [-1, -1])
+    assert value == 0.0
+    assert not dy.any()
+
+
+def test_binary_targets():
+    loss = BinaryCrossEntropy()
+    x = np.array([[1e4], [-1e4], [0.0]])
+    value, dy = loss(x, [1, 0, 1])  # (N,) for (N, 1)
+    assert value == pytest.approx(np.log(2) / 3)
+    np.testing.assert_allclose(dy, [[0], [0], [-1 / 6]])
+    assert loss(x, np.array([True, False, True]))[0] == value
+    with pytest.raises(ValueError, match=r"targets in \[0, 1\], got target\[1, 0\] = 2"):
+        loss(x, [0, 2, 1])
+    with pytest.raises(ValueError, match=r"expected target of shape \(3, 1\), got \(2,\)"):
+        loss(x, [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: Huber(0), r"Huber: expected delta in \(0, inf\), got 0"),
+        (lambda: Hinge(-1), r"Hinge: expected margin in \(0, inf\), got -1"),
+        (lambda: SoftmaxCrossEntropy(1.0), r"label_smoothing in \[0, 1\), got 1"),
+        (lambda: SoftmaxCrossEntropy(0, [1, -1]), r"class_weights\[1\] in \[0, inf\), got -1"),
+        (
+            lambda: SoftmaxCrossEntropy(0, [1, 1])(np.ones((2, 3)), [0, 1]),
+            "expected class_weights for 3 classes, got 2",
+        ),
+        (lambda: Hinge()(np.ones((1, 2)), [[0.5, 0.5]]), "one-hot rows, got soft rows"),
+    ],
+)
+def test_what_new_losses_refuse(make, text):
+    with pytest.raises(ValueError, match=text):
+        make()
+
+
+def test_reprs_of_losses():
+    assert repr(SoftmaxCrossEntropy()) == "SoftmaxCrossEntropy()"
+    assert repr(SoftmaxCrossEntropy(0.1, ignore=-100)) == (
+        "SoftmaxCrossEntropy(label_smoothing=0.1, ignore=-100)"
+    )
+    assert repr(Huber(0.5)) == "Huber(delta=0.5)"
+    assert repr(Hinge()) == "Hinge()"

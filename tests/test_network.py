@@ -408,7 +408,11 @@ class TestThreads:
             gate.go_on.set()
             thread.join()
         np.testing.assert_allclose(got[0], np.tanh(x) if passes == "forward" else expected)
-        np.testing.assert_allclose(net.backward(x), expected)  # nobody disturbed the pass
+        if passes == "forward":  # of which this thread would take the gradient
+            with pytest.raises(RuntimeError, match="another thread has run a forward pass since"):
+                net.backward(x)
+        else:
+            np.testing.assert_allclose(net.backward(x), expected)  # nobody disturbed the pass
 
     def test_a_failed_pass_lets_others_in(self):
         net = eln.Sequential([L.Linear(3, 2)])

@@ -19,20 +19,29 @@ import pytest
 import elunet as eln
 from elunet._types import Array
 from elunet.layers import (
+    CELU,
     ELU,
+    GELU,
+    SELU,
     Add,
     BatchNorm,
+    ClippedReLU,
     Conv2D,
     Dropout,
     Flatten,
     GlobalMeanPool2D,
+    HardTanh,
     Layer,
     LeakyReLU,
     Linear,
+    LogSoftmax,
     MaxPool2D,
     MeanPool2D,
     ReLU,
+    Sigmoid,
+    SiLU,
     Softmax,
+    Softplus,
     Tanh,
 )
 from elunet.losses import (
@@ -179,7 +188,11 @@ class Author:
     def activation(self) -> None:
         alpha = float(self.rng.uniform(0.3, 3))
         layers = [ELU(), ELU(alpha), ReLU(), LeakyReLU(), LeakyReLU(0.3), Tanh()]
-        self.add(self.choose([*layers, Softmax()] if self.shape[-1] > 1 else layers))
+        more = [Sigmoid(), Softplus(), SiLU(), GELU(), GELU(tanh=True), SELU(), CELU(alpha)]
+        more += [ClippedReLU(), ClippedReLU(alpha), HardTanh(), HardTanh(-alpha, alpha)]
+        if self.shape[-1] > 1:
+            layers, more = [*layers, Softmax()], [*more, LogSoftmax()]
+        self.add(self.choose(layers if self.rng.random() < 0.5 else more))
 
     def pooling(self) -> None:
         size = int(self.rng.integers(1, min(*self.shape[:2], 3) + 1))

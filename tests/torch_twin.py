@@ -113,6 +113,17 @@ class Dropout(torch.nn.Module):
         return x * nchw(torch.from_numpy(self.layer.forward(ones, train=True)))
 
 
+class Celu(torch.nn.Module):
+    """By PyTorch's elementary functions: torch.nn.CELU's slope is only exact to 5e-9 in float64."""
+
+    def __init__(self, alpha: float) -> None:
+        super().__init__()
+        self.alpha = alpha
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(x) + self.alpha * torch.expm1(x.clamp(max=0) / self.alpha)
+
+
 class Add(torch.nn.Module):
     def forward(self, *x: torch.Tensor) -> torch.Tensor:
         return sum(x[1:], start=x[0])
@@ -125,6 +136,17 @@ COUNTERPARTS: dict[type[Layer], Callable[[Any], torch.nn.Module]] = {
     eln.layers.ReLU: lambda layer: torch.nn.ReLU(),
     eln.layers.LeakyReLU: lambda layer: torch.nn.LeakyReLU(layer.slope),
     eln.layers.Tanh: lambda layer: torch.nn.Tanh(),
+    eln.layers.Sigmoid: lambda layer: torch.nn.Sigmoid(),
+    eln.layers.Softplus: lambda layer: torch.nn.Softplus(
+        threshold=700
+    ),  # its own is linear from 20 on
+    eln.layers.SiLU: lambda layer: torch.nn.SiLU(),
+    eln.layers.GELU: lambda layer: torch.nn.GELU("tanh" if layer.tanh else "none"),
+    eln.layers.SELU: lambda layer: torch.nn.SELU(),
+    eln.layers.CELU: lambda layer: Celu(layer.alpha),
+    eln.layers.ClippedReLU: lambda layer: torch.nn.Hardtanh(0.0, layer.limit),
+    eln.layers.HardTanh: lambda layer: torch.nn.Hardtanh(layer.low, layer.high),
+    eln.layers.LogSoftmax: lambda layer: torch.nn.LogSoftmax(dim=1),
     eln.layers.Softmax: lambda layer: torch.nn.Softmax(dim=1),
     eln.layers.MaxPool2D: lambda layer: torch.nn.MaxPool2d(layer.size, layer.stride),
     eln.layers.MeanPool2D: lambda layer: torch.nn.AvgPool2d(layer.size, layer.stride),
@@ -180,6 +202,12 @@ def clearance(layer: Layer, x: torch.Tensor) -> float:
         isinstance(layer, eln.layers.ELU) and layer.alpha != 1
     ):
         distances = x.abs()
+    elif isinstance(layer, eln.layers.ClippedReLU):
+        distances = torch.minimum(x.abs(), (x - layer.limit).abs())
+    elif isinstance(layer, eln.layers.HardTanh):
+        distances = torch.minimum((x - layer.low).abs(), (x - layer.high).abs())
+    elif isinstance(layer, eln.layers.SELU):
+        distances = x.abs()
     else:
         return float("inf")
     # Exact zeros come from a ReLU or a mask: zeros in any precision.
@@ -199,6 +227,8 @@ def torch_loss(loss: eln.losses.Loss, prediction: torch.Tensor, target: Array) -
     return {
         eln.losses.MeanSquaredError: F.mse_loss,
         eln.losses.MeanAbsoluteError: F.l1_loss,
+        eln.losses.Huber: F.huber_loss,
+        eln.losses.BinaryCrossEntropy: F.binary_cross_entropy_with_logits,
     }[type(loss)](prediction, y)
 
 

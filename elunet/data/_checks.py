@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from elunet._checks import plain
 from elunet._checks import seed as checked_seed
 from elunet._types import Array, Seed
 
@@ -18,7 +19,7 @@ _KEYS = {"Batches": (_DOMAIN,), "split": (_DOMAIN, 1), "make_shapes": (_DOMAIN, 
 
 def images(where: str, name: str, x: object) -> Array:
     """Return `x` as an array, after checking that it is a batch of images (N, H, W, C)."""
-    array = np.asarray(x)
+    array = plain(where, name, x)
     if array.dtype.kind not in "uif":
         raise TypeError(f"{where}: expected {name} of an integer or float dtype, got {array.dtype}")
     if array.ndim != 4:

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from elunet._checks import integer, number
+from elunet._checks import integer, number, plain
 from elunet._types import Array, Seed
 from elunet.data import _checks
 
 
 def _paired(where: str, x: object, y: object) -> tuple[Array, Array]:
     """Return both as arrays, after checking that they have the same length, at least 1."""
-    x, y = np.asarray(x), np.asarray(y)
+    x, y = plain(where, "x", x), plain(where, "y", y)
     if not x.ndim or not y.ndim or len(x) != len(y):
         raise ValueError(
             f"{where}: expected x and y of equal length, got shapes {x.shape} and {y.shape}"

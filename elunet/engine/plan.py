@@ -23,12 +23,15 @@ class Stage(NamedTuple):
         Whether its work can be put off, so that nobody has seen its result when the next one runs.
     learns : bool
         Whether it or a stage below has parameters.
+    carries : bool
+        Whether its result may lie where what it takes lies.
     """
 
     name: str
     inputs: tuple[str, ...]
     starts: bool
     learns: bool
+    carries: bool = False
 
 
 class Forward(NamedTuple):
@@ -44,12 +47,15 @@ class Forward(NamedTuple):
         itself keeps it.
     last : tuple of str
         Whose results nobody needs after this turn.
+    leaves : bool
+        Whether its result, or what is made of it in its place, is seen outside.
     """
 
     stage: int
     starts: bool
     donates: bool
     last: tuple[str, ...]
+    leaves: bool
 
 
 class Backward(NamedTuple):
@@ -62,11 +68,14 @@ class Backward(NamedTuple):
         The stage's.
     sends : bool
         Whether something below wants its signal.
+    leaves : bool
+        Whether that signal, or what is made of it in its place, is seen outside.
     """
 
     stage: int
     starts: bool
     sends: bool
+    leaves: bool
 
 
 def forward(stages: Sequence[Stage], looked_at: bool) -> tuple[Forward, ...]:
@@ -92,12 +101,19 @@ def forward(stages: Sequence[Stage], looked_at: bool) -> tuple[Forward, ...]:
                 f" {stage.name}, which nothing takes"
             )
     last_turn = {source: turn for turn, stage in enumerate(stages) for source in stage.inputs}
+    lasts: dict[int, list[str]] = {}
+    for source, turn in last_turn.items():
+        lasts.setdefault(turn, []).append(source)
+    outside = {stages[-1].name}  # whose results, in whatever place, are the graph's
+    for stage in reversed(stages):
+        if stage.name in outside and stage.carries:
+            outside.update(stage.inputs)
     turns = []
     for turn, stage in enumerate(stages):
         alone = takers[stage.name] == 1 and not looked_at
         donates = stage.starts and alone
-        last = tuple(source for source, when in last_turn.items() if when == turn)
-        turns.append(Forward(turn, stage.starts, donates, last))
+        leaves = looked_at or stage.name in outside
+        turns.append(Forward(turn, stage.starts, donates, tuple(lasts.get(turn, ())), leaves))
     return tuple(turns)
 
 
@@ -111,8 +127,18 @@ def backward(stages: Sequence[Stage], to_input: bool) -> tuple[Backward, ...]:
         Whether the graph's input gets a signal, and with it everything between.
     """
     learning = {stage.name for stage in stages if stage.learns}
+    carries = {stage.name: stage.carries for stage in stages}
+    outside = set[str]()  # whose signals, in whatever place, are the graph's input's
+    for stage in stages:
+        if any(s not in carries or (s in outside and carries[s]) for s in stage.inputs):
+            outside.add(stage.name)
     return tuple(
-        Backward(place, stage.starts, to_input or not learning.isdisjoint(stage.inputs))
+        Backward(
+            place,
+            stage.starts,
+            to_input or not learning.isdisjoint(stage.inputs),
+            to_input and stage.name in outside,
+        )
         for place, stage in reversed(list(enumerate(stages)))
         if stage.learns or to_input
     )

@@ -7,15 +7,21 @@ first large enough layer runs, and a forked child starts its own.
 
 Between two layers a worker stays awake for a moment (`AWAKE`), since waking it takes as long as a
 small layer; after that it sleeps.
+
+Ctrl-C raises an error in the main thread, and a signal's handler may run anything there: after any
+call, at a function's first line, when a loop goes round. All that has to be put back is therefore
+put back in a ``finally`` by operations that are no calls, and one call into compiled code.
 """
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
+import sys
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextvars import Context, copy_context
 from functools import cache, partial
 from queue import SimpleQueue
@@ -24,9 +30,13 @@ from typing import Any
 import numba
 import numpy as np
 import threadpoolctl
+from numba.core.compiler_lock import global_compiler_lock
 
 from elunet._checks import integer
-from elunet.kernels.waiting import say_and_wait
+from elunet._types import Array
+from elunet.engine.cores import available_cores
+from elunet.kernels.limits import hold, let_go
+from elunet.kernels.waiting import say_and_wait, wait_for_all
 
 SMALL = 150_000  # elementary operations; a second worker for fewer costs more than it gains
 PRODUCT = 12  # multiply-adds of a matrix product that take as long as one elementary operation
@@ -35,30 +45,37 @@ LOOK = 3_000  # looks at a number in memory that take about a microsecond
 AWAKE = 0 if numba.config.DISABLE_JIT else 200 * LOOK  # how long a worker looks before it sleeps
 FOREVER = 1 << 62
 APART = 10 * LOOK  # between two threads' starts: who finds Python's lock taken loses more
+LINE = 8  # int64 numbers of a line of the cache
 
 Work = Callable[[int, int, int], None]
 """``work(start, stop, worker)`` does the items from start to stop."""
+
+_Start = SimpleQueue[Any]
 
 
 class _Worker:
     """A thread that does what it is given.
 
     `given` and `done` count. Who waits for the other's counter looks at it for a moment, and then
-    sleeps until there is a token in the queue, which is put there before the counter moves.
+    sleeps until there is a token in the queue, which is put there before the counter moves. When
+    nobody has the worker any more, Python puts a token into its queue, and the thread ends.
     """
 
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.given, self.done = np.zeros(1, np.int64), np.zeros(1, np.int64)
-        self.start: SimpleQueue[tuple[Context, Callable[[], None]] | None] = SimpleQueue()
+    def __init__(self, number: int, given: Array, done: Array, start: _Start) -> None:
+        self.number, self.given, self.done, self.start = number, given, done, start
         self.end: SimpleQueue[None] = SimpleQueue()
-        self.thread = threading.Thread(target=self._live, name=f"elunet_{number}", daemon=True)
-        self.thread.start()
+        gone: Any = weakref.ref(self, start.put)
+        threading.Thread(
+            target=_live,
+            args=(number, given, done, start, self.end, gone),
+            name=f"elunet_{number}",
+            daemon=True,
+        ).start()
 
     def give(self, todo: tuple[Context, Callable[[], None]]) -> None:
         """Have something done; `wait` has to follow."""
+        self.given[0] += 1  # first: if an interrupt comes, it comes after both
         self.start.put(todo)
-        self.given[0] += 1
 
     def wait(self) -> None:
         """Return when what was given last is done."""
@@ -67,61 +84,136 @@ class _Worker:
         self.end.get()
         say_and_wait(self.given, given, self.done, given - 1, FOREVER, 0)
 
-    def dismiss(self) -> None:
-        """Have the thread end after what it is at, and wait for that."""
-        self.start.put(None)
-        self.thread.join()
 
-    def _live(self) -> None:
-        _here.is_worker = True
-        _set([(library, 1) for library in _blas()[0]])
-        number = 0
-        while True:
-            # Its first kernel comes a little after the other threads', which hold Python's lock.
-            say_and_wait(self.done, number, self.given, number, AWAKE, self.number * APART)
-            todo = self.start.get()
-            if todo is None:
-                return
-            context, function = todo
-            context.run(function)
-            del todo, context, function  # so that the memory of arrays in them can be lent again
-            number += 1
-            self.end.put(None)
+def _live(
+    number: int, given: Array, done: Array, start: _Start, end: SimpleQueue[None], gone: object
+) -> None:
+    """Be a worker; `gone` is what its end is told by, and has to last as long as it."""
+    _here.is_worker = True
+    for library in _libraries().private:
+        library.set_num_threads(1)
+    count = 0
+    while True:
+        # Its first kernel comes a little after the other threads', which hold Python's lock.
+        say_and_wait(done, count, given, count, AWAKE, number * APART)
+        todo = start.get()
+        if not isinstance(todo, tuple):
+            return
+        context, function = todo
+        context.run(function)
+        del todo, context, function  # so that the memory of arrays in them can be lent again
+        count += 1
+        end.put(None)
+
+
+class _Team:
+    """Workers that share out work together."""
+
+    forked = False  # whether the threads are another process's
+
+    def __init__(self, size: int) -> None:
+        self.given, self.done = np.zeros((size, LINE), np.int64), np.zeros((size, LINE), np.int64)
+        wait_for_all(self.given, self.done)  # compiled now, since an interrupt has no time for it
+        self.starts: list[_Start] = [SimpleQueue() for _ in range(size)]
+        self.workers: list[_Worker] = []
+        try:
+            for k, start in enumerate(self.starts):
+                self.workers.append(_Worker(k + 1, self.given[k], self.done[k], start))
+        except BaseException:
+            self.dismiss()
+            raise
+
+    def dismiss(self) -> None:
+        """Have the threads end."""
+        for start in self.starts:
+            start.put(None)
 
 
 class _Pool:
-    """The worker threads, and what BLAS was set to before they took over."""
+    """The workers, and who has them.
+
+    Attributes
+    ----------
+    threads : int or None
+        With how many to compute; None before somebody asked.
+    team : _Team or None
+    user : dict of {0: object}
+        Who has the team, if somebody has: a dict, so that one operation asks and takes.
+    """
 
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads
-        self.workers: list[_Worker] = []
-        self.busy: Any = threading.RLock()  # held by the one thread that has the workers
-        self.lock = threading.Lock()
-        self.users: set[int] = set()  # threads that hold BLAS at one thread
-        self.shared: list[tuple[Any, int]] = []
+        self.team: _Team | None = None
+        self.user: dict[int, object] = {}
 
 
-def _nobody() -> None:
-    return None
+class Hold:
+    """What one thread has to say about BLAS's number of threads.
+
+    Attributes
+    ----------
+    mine : int64 array of shape (1,)
+        Whether it has said that it should be one.
+    set, restore : callable
+        Say it, and take it back; both do nothing if it is so. Calls into compiled code, as a rule.
+    """
+
+    def __init__(self) -> None:
+        blas = _libraries()
+        self.mine = np.zeros(1, np.int64)
+        self.own: list[tuple[Any, int]] = []
+        self.set: Callable[[], None]
+        self.restore: Callable[[], None]
+        self.set, self.restore = (
+            partial(function, self.mine, _users, blas.functions, blas.before)
+            for function in (hold, let_go)
+        )
+        self.restore()  # compiled now
+        if blas.private or blas.shared:
+            self.compiled = self.set, self.restore
+            self.set, self.restore = self._set, self._restore
+
+    def _set(self) -> None:
+        """Set those libraries, too, that are set through Python."""
+        blas = _libraries()
+        with _lock:
+            if not _users[0]:
+                blas.shared_before = [library.get_num_threads() for library in blas.shared]
+            self.own = [(library, library.get_num_threads()) for library in blas.private]
+            self.compiled[0]()
+            for library in (*blas.shared, *blas.private):
+                library.set_num_threads(1)
+
+    def _restore(self) -> None:
+        blas = _libraries()
+        with _lock:
+            self.compiled[1]()
+            for library, threads in self.own:
+                library.set_num_threads(threads)
+            if not _users[0]:
+                for library, threads in zip(blas.shared, blas.shared_before, strict=False):
+                    library.set_num_threads(threads)
 
 
 class _Here(threading.local):
     """What is true of one Python thread."""
 
-    # The outermost `single_threaded_blas`; weak, for one that an interrupt kept from leaving.
-    holder: Callable[[], object] = staticmethod(_nobody)
+    blas: Hold | None = None
     is_worker = False
     shares_out = False  # whether it has the workers
 
 
 _pool = _Pool()
 _here = _Here()
+_users = np.zeros(1, np.int64)  # how many threads hold BLAS at one thread
+_lock = threading.RLock()  # for libraries that are set through Python
 
 
-def _available_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def blas_limit() -> Hold:
+    """Return what this thread sets BLAS by."""
+    if _here.blas is None:
+        _here.blas = Hold()
+    return _here.blas
 
 
 def get_num_threads() -> int:
@@ -134,14 +226,15 @@ def get_num_threads() -> int:
     True
     """
     if _pool.threads is None:
-        _pool.threads = _available_cores()
+        _pool.threads = available_cores()
     return _pool.threads
 
 
 def set_num_threads(threads: int) -> None:
     """Compute with this many threads from now on.
 
-    The default is the number of cores that this process may use. Results are reproducible to the
+    The default is the number of cores that this process may use: of those that are there, as many
+    as the system's scheduler and a container's quota leave it. Results are reproducible to the
     bit for one number of threads; between numbers they may differ in the last bits, because partial
     sums are added in another order.
 
@@ -163,90 +256,57 @@ def set_num_threads(threads: int) -> None:
     1
     """
     threads = integer("set_num_threads", "threads", threads)
-    with _pool.busy:  # until the workers have finished what they are at
-        _pool.threads = threads
-        workers, _pool.workers = _pool.workers, []
-    for worker in workers:
-        worker.dismiss()
-
-
-class single_threaded_blas:  # noqa: N801 - reads as a word: with single_threaded_blas()
-    """Hold BLAS at one thread per caller inside a block; the last one to leave restores it."""
-
-    outermost = False
-
-    def __enter__(self) -> None:
-        if _here.holder() is None:
-            self.own = _hold()
-            _here.holder = weakref.ref(self)
-            self.outermost = True
-
-    def __exit__(self, *error: object) -> None:
-        if self.outermost:
-            _here.holder = _nobody
-            _release(self.own)
-
-
-def _hold() -> list[tuple[Any, int]]:
-    """Set BLAS to one thread; return what to restore in this Python thread."""
-    private, shared = _blas()
-    with _pool.lock:
-        if not _pool.users:
-            _pool.shared = [(library, library.get_num_threads()) for library in shared]
-        _pool.users.add(threading.get_ident())
-        _set([(library, 1) for library in shared])
-    own = [(library, library.get_num_threads()) for library in private]
-    _set([(library, 1) for library in private])
-    return own
-
-
-def _release(own: Sequence[tuple[Any, int]]) -> None:
-    _set(own)
-    with _pool.lock:
-        _pool.users.discard(threading.get_ident())
-        if not _pool.users:
-            _set(_pool.shared)
-
-
-def _set(limits: Sequence[tuple[Any, int]]) -> None:
-    for library, threads in limits:
-        library.set_num_threads(threads)
-
-
-class _OpenBlas:
-    """OpenBLAS's own two functions.
-
-    Through threadpoolctl they take ten times as long, and since its version 3.8 it obeys only the
-    first thread that sets a limit; here a lock decides.
-    """
-
-    def __init__(self, library: Any) -> None:
-        def function(verb: str) -> Any:
-            names = (f"{start}openblas_{verb}_num_threads{end}" for start, end in AFFIXES)
-            return next(filter(None, (getattr(library.dynlib, name, None) for name in names)))
-
-        self.get_num_threads, self.set_num_threads = function("get"), function("set")
+    _pool.threads = threads
+    _pool.team = None  # its threads end when whoever is using them is done
 
 
 AFFIXES = [(start, end) for start in ("scipy_", "") for end in ("64_", "", "_64")]
 
 
-@cache
-def _blas() -> tuple[list[Any], list[Any]]:
-    """Return BLAS libraries whose limit is each thread's own, and those with one for all.
+def _address(library: Any, verb: str) -> int:
+    """Return where one of OpenBLAS's own two functions is.
 
-    Looked up once: finding the loaded libraries takes a while.
+    Through threadpoolctl they take ten times as long, and since its version 3.8 it obeys only the
+    first thread that sets a limit.
     """
-    libraries = threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
-    private: list[Any] = []
-    shared: list[Any] = []
-    for library in libraries:
-        layer = getattr(library, "threading_layer", "")
-        if library.internal_api == "mkl" or layer == "openmp":
-            private.append(library)
-        else:
-            shared.append(_OpenBlas(library) if library.internal_api == "openblas" else library)
-    return private, shared
+    names = (f"{start}openblas_{verb}_num_threads{end}" for start, end in AFFIXES)
+    function = next(filter(None, (getattr(library.dynlib, name, None) for name in names)))
+    return int(ctypes.cast(function, ctypes.c_void_p).value or 0)
+
+
+class _Libraries:
+    """The BLAS libraries of this process.
+
+    Attributes
+    ----------
+    functions, before : int64 arrays of shapes (L, 2) and (L,)
+        Of OpenBLAS, see `elunet.kernels.limits.hold`.
+    private, shared : list
+        Others, whose limit is each thread's own, and those with one for all.
+    """
+
+    def __init__(self) -> None:
+        found = threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
+        self.private: list[Any] = []
+        self.shared: list[Any] = []
+        functions = []
+        for library in found:
+            layer = getattr(library, "threading_layer", "")
+            if library.internal_api == "mkl" or layer == "openmp":
+                self.private.append(library)
+            elif library.internal_api == "openblas":
+                functions.append([_address(library, "get"), _address(library, "set")])
+            else:
+                self.shared.append(library)
+        self.functions = np.array(functions, np.int64).reshape(-1, 2)
+        self.before = np.ones(len(functions), np.int64)
+        self.shared_before: list[int] = []
+
+
+@cache
+def _libraries() -> _Libraries:
+    """Look the libraries up, once: that takes a while."""
+    return _Libraries()
 
 
 def workers_for(count: int, cost: float = math.inf, threads: int | None = None) -> int:
@@ -276,27 +336,45 @@ def run(work: Work, count: int, workers: int, block: int = 0, cost: float = math
 
     # A worker that waited for workers could wait forever.
     alone = workers == 1 or cost < SMALL or _here.is_worker or _here.shares_out
-    pool = _pool
-    with single_threaded_blas():
-        if not alone and get_num_threads() > 1:
-            try:
-                if pool.busy.acquire(blocking=False):
-                    _here.shares_out = True
-                    _share_out(pool, share, workers)
-                    return
-            finally:
-                _here.shares_out = False
-                while pool.busy._is_owned():  # an interrupt may come at any line
-                    pool.busy.release()
+    pool, me, blas = _pool, object(), blas_limit()
+    first = not blas.mine[0]
+    try:
+        if first:
+            blas.set()
+        if not alone and get_num_threads() > 1 and pool.user.setdefault(0, me) is me:
+            _here.shares_out = True
+            team = _team_of(pool)
+            if team is not None:
+                _share_out(team, share, workers)
+                return
         for worker in range(workers):
             share(worker)
+    finally:
+        if 0 in pool.user and pool.user[0] is me:
+            del pool.user[0]
+            _here.shares_out = False
+        if first:
+            blas.restore()
 
 
-def _share_out(pool: _Pool, share: Callable[[int], None], workers: int) -> None:
-    """Do the shares with the pool's threads and this one."""
-    threads = min(get_num_threads(), workers)
-    staff, pool.workers = pool.workers, []  # an interrupt leaves them behind: they are dismissed
+def _team_of(pool: _Pool) -> _Team | None:
+    """Return workers; None where no thread can start, as at the interpreter's end."""
+    team, size = pool.team, get_num_threads() - 1
+    if sys.is_finalizing():
+        return None
+    if team is None or len(team.workers) != size:
+        try:
+            team = pool.team = _Team(size)
+        except RuntimeError:
+            return None
+    return team
+
+
+def _share_out(team: _Team, share: Callable[[int], None], workers: int) -> None:
+    """Do the shares with a team and this thread."""
+    others = team.workers[: workers - 1]
     errors: list[BaseException | None] = [None] * workers
+    threads, over = len(others) + 1, False
 
     def some(first: int) -> None:
         for worker in range(first, workers, threads):
@@ -306,20 +384,23 @@ def _share_out(pool: _Pool, share: Callable[[int], None], workers: int) -> None:
                 errors[worker] = error
 
     try:
-        while len(staff) < threads - 1:
-            staff.append(_Worker(len(staff) + 1))
-        others = staff[: threads - 1]
         for other in others:
             other.give((copy_context(), partial(some, other.number)))
         some(0)
-        for other in others:  # nobody may return while a worker still writes
+        for other in others:
             other.wait()
-    except BaseException:
-        for other in staff:
-            other.dismiss()
-        raise
-    pool.workers = staff
+        over = True
+    finally:
+        if not over:  # an interrupt; nobody may return while a worker still writes
+            wait_for_all(team.given, team.done)
+            _pool.team = None  # since some tokens are left in the queues
+            team.dismiss()
     try:
+        if team.forked:
+            raise RuntimeError(
+                "elunet: expected a fork between two passes, got one in the middle, in whose child"
+                " the other threads' share of the work is missing"
+            )
         for error in errors:
             if error is not None:
                 raise error
@@ -327,17 +408,37 @@ def _share_out(pool: _Pool, share: Callable[[int], None], workers: int) -> None:
         errors.clear()  # or error and list would keep each other, and all arrays of the pass
 
 
+def _before_fork() -> None:
+    """Let nobody fork while another thread compiles: in the child it would do so for ever."""
+    global_compiler_lock.acquire()
+
+
+def _after_fork_here() -> None:
+    """In the parent: let others compile again."""
+    if global_compiler_lock.is_locked():  # not if an interrupt came instead
+        global_compiler_lock.release()
+
+
 def _after_fork() -> None:
     """In a forked child: forget the parent's threads, which the child does not have."""
-    global _pool, _here
-    parent, _pool, _here = _pool, _Pool(_pool.threads), _Here()
-    if parent.users:
-        _set(parent.shared)
+    global _pool
+    _after_fork_here()
+    team, _pool = _pool.team, _Pool(_pool.threads)
+    _here.shares_out = False
+    if team is not None:  # so that whoever is using it in this thread does not wait for ever
+        team.forked = True
+        team.done[...] = FOREVER
+        for worker in team.workers:
+            worker.end.put(None)
+    if _users[0]:
+        blas = blas_limit()
+        only = not blas.mine[0]  # those others that had set BLAS to one thread
+        blas.mine[0] = _users[0] = 1
+        if only:
+            blas.restore()
 
 
-if hasattr(os, "register_at_fork"):  # the lock: nobody forks while another changes BLAS's limit
+if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=lambda: _pool.lock.acquire(),
-        after_in_parent=lambda: _pool.lock.release(),
-        after_in_child=_after_fork,
+        before=_before_fork, after_in_parent=_after_fork_here, after_in_child=_after_fork
     )

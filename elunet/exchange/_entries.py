@@ -83,6 +83,12 @@ class Entry:
     def difference(self, theirs: Array) -> str:
         """Say how their array does not fit; "" if it does."""
         if theirs.shape == self.layout.theirs and theirs.dtype.kind == "f":
+            if not np.isfinite(theirs).all():
+                return (
+                    f"  {self.theirs}, here {self.ours}: expected finite numbers, got a NaN or inf"
+                )
+            if not self.home[self.key].flags.writeable:
+                return f"  {self.theirs}: expected {self.ours} to be writable, got it read-only"
             return ""
         return (
             f"  {self.theirs}, here {self.ours}: expected floats of shape {self.layout.theirs}, got"

@@ -8,6 +8,7 @@ one class of layers into ONNX operators; the layers themselves know nothing abou
 from __future__ import annotations
 
 import importlib
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -19,25 +20,37 @@ import numpy as np
 from elunet._types import Array, Shape
 from elunet.exchange._entries import output_shapes
 from elunet.layers import (
+    CELU,
     ELU,
+    GELU,
+    SELU,
     Add,
     BatchNorm,
+    ClippedReLU,
     Conv2D,
     Dropout,
     Flatten,
     GlobalMeanPool2D,
+    HardTanh,
     Layer,
     LeakyReLU,
     Linear,
+    LogSoftmax,
     MaxPool2D,
     MeanPool2D,
     ReLU,
     ShiftedReLU,
+    Sigmoid,
+    SiLU,
     Softmax,
+    Softplus,
     Tanh,
 )
+from elunet.layers.gelu import CUBIC
+from elunet.layers.selu import ALPHA, SCALE
 from elunet.network import INPUT, Network
 from elunet.storage.files import write_atomically
+from elunet.storage.weights import network_arrays
 
 OPSET = 17
 OUTPUT = "output"
@@ -194,6 +207,11 @@ def to_onnx(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     eln.exchange.to_onnx(net, (32, 32, 3), f"{folder}/net.onnx")
     """
+    for name, array in network_arrays(net).items():
+        if not np.all(np.abs(array) <= np.finfo(np.float32).max):
+            raise ValueError(
+                f"to_onnx: expected finite numbers within float32's reach, got others in {name}"
+            )
     graph = OnnxGraph()
     onnx = graph._onnx
     shapes = output_shapes("to_onnx", net, input_shape)
@@ -311,6 +329,26 @@ def _shifted_relu(graph: OnnxGraph, layer: ShiftedReLU, x: str) -> str:
     return graph.node("Max", x, graph.constant(-1.0))
 
 
+def _clip(graph: OnnxGraph, x: str, low: float, high: float) -> str:
+    return graph.node("Clip", x, graph.constant(low), graph.constant(high))
+
+
+def _silu(graph: OnnxGraph, layer: SiLU, x: str) -> str:
+    return graph.node("Mul", x, graph.node("Sigmoid", x))
+
+
+def _gelu(graph: OnnxGraph, layer: GELU, x: str) -> str:
+    """Write x (1 + erf(x / sqrt 2)) / 2, or the tanh in place of erf; Gelu itself is younger."""
+    half = graph.node("Mul", x, graph.constant(0.5))
+    if layer.tanh:
+        cube = graph.node("Mul", graph.node("Mul", x, x), x)
+        inner = graph.node("Add", x, graph.node("Mul", cube, graph.constant(CUBIC)))
+        bent = graph.node("Tanh", graph.node("Mul", inner, graph.constant(math.sqrt(2 / math.pi))))
+    else:
+        bent = graph.node("Erf", graph.node("Mul", x, graph.constant(math.sqrt(0.5))))
+    return graph.node("Mul", half, graph.node("Add", bent, graph.constant(1.0)))
+
+
 CONVERTERS: dict[type[Layer], tuple[str, Converter]] = {
     Conv2D: (FIRST, _conv),
     Linear: (LAST, _linear),
@@ -319,6 +357,15 @@ CONVERTERS: dict[type[Layer], tuple[str, Converter]] = {
     LeakyReLU: ("", lambda graph, layer, x: graph.node("LeakyRelu", x, alpha=layer.slope)),
     ShiftedReLU: ("", _shifted_relu),
     Tanh: ("", lambda graph, layer, x: graph.node("Tanh", x)),
+    Sigmoid: ("", lambda graph, layer, x: graph.node("Sigmoid", x)),
+    Softplus: ("", lambda graph, layer, x: graph.node("Softplus", x)),
+    SiLU: ("", _silu),
+    GELU: ("", _gelu),
+    SELU: ("", lambda graph, layer, x: graph.node("Selu", x, alpha=ALPHA, gamma=SCALE)),
+    CELU: ("", lambda graph, layer, x: graph.node("Celu", x, alpha=layer.alpha)),
+    ClippedReLU: ("", lambda graph, layer, x: _clip(graph, x, 0.0, layer.limit)),
+    HardTanh: ("", lambda graph, layer, x: _clip(graph, x, layer.low, layer.high)),
+    LogSoftmax: (LAST, lambda graph, layer, x: graph.node("LogSoftmax", x, axis=-1)),
     Softmax: (LAST, lambda graph, layer, x: graph.node("Softmax", x, axis=-1)),
     MaxPool2D: (FIRST, _pool("MaxPool")),
     MeanPool2D: (FIRST, _pool("AveragePool")),

@@ -30,6 +30,7 @@ from elunet.optim import SGD, Optimizer, PerLayer
 from elunet.routers import Backprop, Router
 from elunet.storage import settings, tables
 from elunet.storage.fingerprints import sha256
+from elunet.storage.identity import described, identity
 from elunet.train import Data, DivergenceError, HistoryFile, Trainer, evaluate
 from elunet.train.history import History
 
@@ -366,8 +367,8 @@ class _Bench:
             "data": [f"{len(x)} examples, sha256 {sha256(x, y)[:16]}" for x, y in self.data],
             "rates": list(rates),
             "epochs": self.epochs,
-            "optimizer": repr(self.optimizer(rates[0])),
-            "loss": repr(self.loss),
+            "optimizer": described(self.optimizer(rates[0])),
+            "loss": described(self.loss),
             "batch_size": self.batch_size,
             "angles_every": self.angles_every,
             "null": self.null,
@@ -439,7 +440,9 @@ def _best(sweep: Sequence[Trial]) -> float:
 
 def _describe(entry: _Entry) -> str:
     """Return what an entry trains, as text that differs where the training would."""
-    text = f"{entry.network(0)!r} {entry.router(0)!r} frozen={entry.frozen}"
+    net = entry.network(0)
+    layers = [f"{identity(node.layer)} of {node.inputs}" for node in net.nodes]
+    text = f"{layers} {identity(entry.router(0))} frozen={entry.frozen}"
     return f"{sha256(text)[:16]} {entry.router(0)!r}"
 
 

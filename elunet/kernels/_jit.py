@@ -37,6 +37,11 @@ def exact_jit(function: Function) -> Function:
     return _compiled(function, _OPTIONS | {"fastmath": False})
 
 
+def locked_jit(function: Function) -> Function:
+    """Compile a kernel as `jit` does, but for a moment in which no other thread may run Python."""
+    return _compiled(function, _OPTIONS | {"nogil": False})
+
+
 def _compiled(function: Function, options: dict[str, Any]) -> Function:
     try:
         return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]

@@ -126,22 +126,51 @@ def elu_backward(dy: Array, y: Array, alpha: Any) -> None:
 
 
 @jit
+def gelu(x: Array) -> None:
+    """Multiply x by ``P(x) = (1 + erf(x / sqrt 2)) / 2``; erfc keeps it exact where it is small.
+
+    Parameters
+    ----------
+    x : array of shape (n,)
+    """
+    for i in range(x.size):
+        x[i] *= 0.5 * math.erfc(-x[i] * math.sqrt(0.5))
+
+
+@jit
+def gelu_backward(dy: Array, x: Array) -> None:
+    """Multiply dy by ``P(x) + x e^(-x^2 / 2) / sqrt(2 pi)``.
+
+    Parameters
+    ----------
+    dy, x : arrays of shape (n,)
+    """
+    for i in range(x.size):
+        bell = math.exp(-0.5 * x[i] * x[i]) / math.sqrt(2 * math.pi)
+        dy[i] *= 0.5 * math.erfc(-x[i] * math.sqrt(0.5)) + x[i] * bell
+
+
+@jit
 def softmax(x: Array, y: Array) -> None:
     """Write ``y[n, k] = e^(x[n, k] - max) / sum over k``, with each row's own maximum.
+
+    It is 0 for -oo, and where e^(x - max) is no normal number of the dtype.
 
     Parameters
     ----------
     x, y : arrays of shape (N, K), may be the same
     """
     rows, columns = x.shape
+    zero, lowest = x.dtype.type(0), x.dtype.type(-86.6 if x.itemsize == 4 else -707.7)
     for n in range(rows):
         largest = x[n, 0]
         for k in range(1, columns):
             largest = x[n, k] if x[n, k] > largest else largest
         total = 0.0  # in float64: a sum over many classes stays as exact as its terms
         for k in range(columns):
-            power, tail = split_exp(x[n, k] - largest)
-            y[n, k] = power * tail + power
+            gap = x[n, k] - largest
+            power, tail = split_exp(gap)
+            y[n, k] = zero if gap < lowest else power * tail + power
             total += y[n, k]
         for k in range(columns):
             y[n, k] /= total

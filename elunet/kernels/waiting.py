@@ -87,3 +87,17 @@ def say_and_wait(mine: Array, value: int, theirs: Array, seen: int, looks: int, 
     if looked < looks:
         for _ in range(more):
             load(theirs)
+
+
+@jit
+def wait_for_all(given: Array, done: Array) -> None:
+    """Return when no ``done[k, 0]`` is below ``given[k, 0]``; nothing can interrupt it.
+
+    Parameters
+    ----------
+    given, done : int64 arrays of shape (K, ...)
+    """
+    for k in range(len(given)):
+        mine, theirs = given[k], done[k]
+        while load(theirs) < load(mine):
+            pass

@@ -8,13 +8,16 @@ a learning rule may change what is sent down without changing how the layer itse
 
 from __future__ import annotations
 
-from types import EllipsisType
+from collections.abc import Callable
+from functools import wraps
+from types import EllipsisType, FunctionType
 from typing import Any
 
 import numpy as np
 
 from elunet import _display
 from elunet._checks import seed as checked_seed
+from elunet._quiet import quiet
 from elunet._types import Array, Seed, Shape
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -52,7 +55,10 @@ class Layer:
     -----
     Layers keep arrays for the backward pass, and do not copy them for it: x of a convolution, the
     very y that ELU, ReLU, ShiftedReLU, Tanh and Softmax hand out. Writing into such an array in
-    place before the backward pass spoils the gradient.
+    place before the backward pass spoils the gradient. So does writing into ``params["W"]``, as an
+    optimizer's step does: what goes down is then that of the new W. Nothing tells an array that was
+    written to from one that was not. A new array put into ``params`` counts from the next forward
+    pass on.
 
     Examples
     --------
@@ -75,6 +81,13 @@ class Layer:
 
     pointwise = False
     """Whether each number of the output belongs to the number of the input at the same place."""
+
+    _passed: Any = None  # in which pass of a network `forward` ran last; None if by hand
+
+    def __init_subclass__(cls, **rest: Any) -> None:
+        super().__init_subclass__(**rest)
+        if isinstance(forward := vars(cls).get("forward"), FunctionType):
+            cls.forward = _noted(forward)  # type: ignore[method-assign]
 
     def __init__(self, seed: Seed = None) -> None:
         self.params: dict[str, Array] = {}
@@ -164,7 +177,7 @@ class Layer:
             check_float(dy, f"{self!r}: expected dy")
         if dy.shape != shape:
             raise ValueError(f"{self!r}: expected dy of the output's shape {shape}, got {dy.shape}")
-        return np.asarray(dy, dtype, order="C")
+        return as_dtype(dy, dtype)
 
     def parameter(self, name: str, shape: Shape, dtype: np.dtype[Any]) -> Array:
         """Return ``params[name]`` C-contiguous in the dtype of this pass, its shape checked.
@@ -183,8 +196,7 @@ class Layer:
                 f'{self!r}: expected params["{name}"] as a float array of shape {shape}, got '
                 + describe(value)
             )
-        with np.errstate(over="ignore"):
-            return np.asarray(value, dtype, order="C")
+        return as_dtype(value, dtype)
 
     def gradient_array(self, name: str, shape: Shape, dtype: np.dtype[Any]) -> Array:
         """Return ``grads[name]`` to be written to; a new array unless the one there fits."""
@@ -200,7 +212,7 @@ class Layer:
 
     def store_gradient(self, name: str, value: Array, dtype: np.dtype[Any]) -> None:
         """Store a parameter's gradient, in the array that is already in ``grads`` if it fits."""
-        self.gradient_array(name, np.shape(value), dtype)[...] = value
+        _copy(self.gradient_array(name, np.shape(value), dtype), value)
 
     def keep(self, *values: Any) -> None:
         """Keep what the backward pass needs, in place of what was kept before."""
@@ -236,6 +248,31 @@ class Layer:
         return _display.layer(self)
 
 
+def _noted(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a layer's `forward` note that no network ran it; a network notes afterwards that it did.
+
+    So a network can tell whether what a layer keeps is still of its own pass.
+    """
+
+    @wraps(forward)
+    def noted(self: Layer, *inputs: Any, **named: Any) -> Any:
+        self._passed = None
+        return forward(self, *inputs, **named)
+
+    return noted
+
+
+@quiet
+def as_dtype(value: Array, dtype: np.dtype[Any]) -> Array:
+    """Return an array C-contiguous in this dtype; what it cannot hold is infinite, or 0."""
+    return np.asarray(value, dtype, order="C")
+
+
+@quiet
+def _copy(target: Array, value: Array) -> None:
+    target[...] = value
+
+
 def describe(value: Any) -> str:
     """Say in a few words what somebody passed."""
     if isinstance(value, np.ndarray):
@@ -244,8 +281,8 @@ def describe(value: Any) -> str:
 
 
 def is_float(x: Any) -> bool:
-    """Return whether x is an array of float32 or float64."""
-    return isinstance(x, np.ndarray) and x.dtype in FLOATS
+    """Return whether x is an array of float32 or float64, and of no subclass that means more."""
+    return type(x) is np.ndarray and x.dtype in FLOATS
 
 
 def check_float(x: Any, expected: str) -> None:
@@ -255,3 +292,5 @@ def check_float(x: Any, expected: str) -> None:
     if x.dtype not in FLOATS:
         hint = "; images go through eln.data.standardize first" if x.dtype == np.uint8 else ""
         raise TypeError(f"{expected} of dtype float32 or float64, got {x.dtype}{hint}")
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{expected} without a mask, which would be lost, got a masked array")

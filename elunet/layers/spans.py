@@ -32,6 +32,7 @@ __all__ = [
     "Started",
     "Sum",
     "Whole",
+    "carries",
     "empty",
     "even",
     "get_num_threads",
@@ -391,14 +392,23 @@ class Whole:
     def start_gradient(self, queue: Queue, dy: Array) -> None:
         """Fill the layer's grads."""
         queue.finish()
+        passed = self.layer._passed
         self.layer.backward_params(dy)
+        self.layer._passed = passed  # even if it ran its own forward again, to save memory
 
     def start_backward(self, queue: Queue, dy: Array, weight: Array | None, donated: bool) -> Any:
         """Return dx, or a tuple with one for each input."""
         queue.finish()
-        if weight is None:
-            return self.layer.backward_input(dy)
-        return self.layer.backward_input(dy, weight=weight)  # type: ignore[call-arg]
+        passed, named = self.layer._passed, {} if weight is None else {"weight": weight}
+        dx = self.layer.backward_input(dy, **named)
+        self.layer._passed = passed
+        return dx
+
+
+def carries(layer: Layer, starts: bool) -> bool:
+    """Return whether a layer's y may lie where its x lies, given whether a network starts it."""
+    views = getattr(type(layer), "passes_on", None) is not SpanLayer.passes_on
+    return not starts or views or bool(getattr(layer, "in_place", False))
 
 
 def starts(layers: Iterable[Layer]) -> tuple[bool, ...]:

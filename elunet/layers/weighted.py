@@ -8,7 +8,7 @@ import numpy as np
 
 from elunet._types import Array, Seed, Shape
 from elunet.init import He, Initializer
-from elunet.layers.base import FLOATS, describe
+from elunet.layers.base import FLOATS, as_dtype, describe
 from elunet.layers.spans import Queue, SpanLayer, Sum, new_sums, total
 
 
@@ -89,7 +89,7 @@ class Weighted(SpanLayer):
                 f"{self!r}: expected weight as a float array of W's shape {self.shape}, got "
                 + describe(weight)
             )
-        return (), (np.ascontiguousarray(weight, W.dtype),)
+        return (), (as_dtype(weight, W.dtype),)
 
     def start_gradient(self, queue: Queue, dy: Array) -> None:
         """Put off the work that fills `grads`: a sum for each worker, and their total."""

@@ -16,6 +16,7 @@ import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from operator import is_
 from typing import Any, ClassVar, Protocol
@@ -23,6 +24,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from elunet._checks import choice, count, number
+from elunet._quiet import quiet
 from elunet._types import Array, Shape
 from elunet.kernels.products import sum_of_squares
 
@@ -81,6 +83,11 @@ def global_norm(arrays: Iterable[Array]) -> float:
     5.0
     """
     return math.sqrt(sum(_sum_of_squares(a) for a in arrays))
+
+
+@quiet
+def _quietly(apply: Callable[..., None], *arrays: Arrays) -> None:
+    apply(*arrays)
 
 
 class Optimizer(ABC):
@@ -241,18 +248,19 @@ class Optimizer(ABC):
         Raises
         ------
         RuntimeError
-            If a parameter has no gradient.
+            If a parameter has no gradient, or another thread is running the network or has gone
+            back through it since.
         TypeError, ValueError
             If a gradient or a piece of state does not fit its parameter, or a schedule gives no
             valid learning rate. Nothing has been changed then.
         """
-        parameters, gradients = net.parameters(), net.gradients()
-        if router is not None:
-            parameters = {**parameters, **router.parameters()}
-            gradients = {**gradients, **router.gradients()}
-        self.check(parameters, gradients)
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            self.apply(parameters, gradients)
+        with getattr(net, "stepping", nullcontext)():  # a network keeps other threads out
+            parameters, gradients = net.parameters(), net.gradients()
+            if router is not None:
+                parameters = {**parameters, **router.parameters()}
+                gradients = {**gradients, **router.gradients()}
+            self.check(parameters, gradients)
+            _quietly(self.apply, parameters, gradients)
         self.steps += 1
 
     def learning_rate(self) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from elunet._checks import integer, number
+from elunet._quiet import quiet
 from elunet._types import Array, Shape
 from elunet.init import LeCun
 from elunet.layers.base import Layer
@@ -109,6 +110,7 @@ class DilatedBackprop(RandomRouter):
             )
         return {k: way for k, way in found.items() if fits or shapes[way.source] == shapes[k]}
 
+    @quiet
     def arrive(self, layer: Layer, dy: Array) -> Array:
         """Add to a unit's gradient that of the unit above."""
         way = self.shortcut_at(layer)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from elunet._quiet import quiet
 from elunet._types import Array, Shape
 from elunet.init import Initializer, LeCun
 from elunet.layers.base import Layer
@@ -93,6 +94,7 @@ class DirectFeedbackAlignment(RandomRouter):
         message: Array = e.sum(axis=tuple(range(1, e.ndim - 1)))
         return message
 
+    @quiet
     def send(self, layer: Layer, dy: Array) -> Array:
         """Return the projection, or zeros if it goes to a layer further down."""
         node, way, shapes = self.node_of(layer), self.shortcut_at(layer), self.net.shapes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from elunet._quiet import quiet
 from elunet._types import Array
 from elunet.losses import one_hot
 from elunet.network import Network
@@ -54,6 +55,7 @@ class DirectRandomTargetProjection(DirectFeedbackAlignment):
 
     source = "target"
 
+    @quiet
     def begin(self, net: Network, dy: Array, target: Array | None) -> None:
         """Make y* / N of the target."""
         if target is None:

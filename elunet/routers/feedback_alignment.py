@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from elunet._quiet import quiet
 from elunet._types import Array
 from elunet.init import He, Initializer
 from elunet.layers.base import Layer
@@ -70,6 +71,7 @@ class FeedbackAlignment(RandomRouter):
         """All matrices in use, by layer name."""
         return self.drawn
 
+    @quiet
     def begin(self, net: Network, dy: Array, target: Array | None) -> None:
         """Check that every matrix has a layer, and its W's shape."""
         nodes = self.graph(net).nodes

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Self
 
 import numpy as np
 
 from elunet._checks import number
+from elunet._quiet import quiet
 from elunet._types import Array
 from elunet.network import Network, Tap
 from elunet.routers.base import Router
@@ -69,14 +71,15 @@ class GradientNoise(Wrapper):
     ) -> None:
         """Run the rule, then add the noise."""
         self.router.epoch = self.epoch
-        self.router.backward(net, dy, target, tap)
-        deviation = np.sqrt(self.eta / (1 + self.passes) ** self.gamma)
-        rng = generator(self.seed, ".noise", self.passes)  # no layer has this name
-        for gradient in net.gradients().values():
-            gradient += deviation * rng.standard_normal(gradient.shape)
-        self.passes += 1
-        if release:
-            net.release()
+        with net.alone():
+            self.router.backward(net, dy, target, tap)
+            deviation = math.sqrt(self.eta / (1 + self.passes) ** self.gamma)
+            rng = generator(self.seed, ".noise", self.passes)  # no layer has this name
+            for gradient in net.gradients().values():
+                _add_noise(gradient, rng, deviation)
+            self.passes += 1
+            if release:
+                net.release()
 
     def redrawn(self, seed: int) -> Self:
         """Return a twin whose rule is drawn anew, and all further noise as well."""
@@ -86,3 +89,8 @@ class GradientNoise(Wrapper):
 
     def __repr__(self) -> str:
         return f"GradientNoise({self.router!r}, eta={self.eta:g}, gamma={self.gamma:g})"
+
+
+@quiet
+def _add_noise(gradient: Array, rng: np.random.Generator, deviation: float) -> None:
+    gradient += deviation * rng.standard_normal(gradient.shape)

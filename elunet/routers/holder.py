@@ -22,11 +22,32 @@ class Holder(Router):
     Attributes
     ----------
     held : dict of {str: Router}
+
+    Raises
+    ------
+    ValueError
+        Whenever it is asked something while it holds itself, at whatever depth.
     """
 
     def __init__(self, held: Mapping[str, Router]) -> None:
         super().__init__()
-        self.held = dict(held)
+        self._held = dict(held)
+
+    @property
+    def held(self) -> dict[str, Router]:
+        """The routers that it holds."""
+        todo, seen = list(self._held.values()), set[int]()
+        while todo:
+            router = todo.pop()
+            if router is self:
+                raise ValueError(
+                    f"{type(self).__name__}: expected a router that does not hold itself, got one"
+                    " that does"
+                )
+            if isinstance(router, Holder) and id(router) not in seen:
+                seen.add(id(router))
+                todo += router._held.values()
+        return self._held
 
     def parameters(self) -> dict[str, Array]:
         """Return what the rules learn."""
@@ -45,7 +66,7 @@ class Holder(Router):
         """Return a twin that holds twins of the rules, each of a seed of its own."""
         twin = super().redrawn(seed)
         seeds = np.random.SeedSequence(seed).generate_state(len(self.held), np.uint64)
-        twin.held = {
+        twin._held = {
             key: rule.redrawn(int(its))
             for (key, rule), its in zip(self.held.items(), seeds, strict=True)
         }
@@ -69,7 +90,7 @@ class Holder(Router):
         return found
 
     def _shared(self) -> list[Any]:
-        return [*super()._shared(), self.held]  # `redrawn` puts twins of the rules in its place
+        return [*super()._shared(), self._held]  # `redrawn` puts twins of the rules in its place
 
 
 class Wrapper(Holder):

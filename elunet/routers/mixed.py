@@ -32,7 +32,8 @@ class Mixed(Holder):
     Raises
     ------
     TypeError
-        If a rule is no router, or one that is more than its hooks (`GradientNoise`, `NormMatched`).
+        If `rules` is no dict, a pattern no text, or a rule no router, or one that is more than its
+        hooks (`GradientNoise`, `NormMatched`).
     ValueError
         In `backward`, if a pattern is the first match of no layer, activations left out.
 
@@ -44,7 +45,11 @@ class Mixed(Holder):
     """
 
     def __init__(self, rules: Mapping[str, Router]) -> None:
+        if not isinstance(rules, Mapping):
+            raise TypeError(f"Mixed: expected rules as {{pattern: router}}, got {rules!r}")
         for pattern, rule in rules.items():
+            if not isinstance(pattern, str):
+                raise TypeError(f"Mixed: expected patterns as texts, got {pattern!r} for {rule!r}")
             if not isinstance(rule, Router):
                 raise TypeError(f"Mixed: expected a Router for {pattern!r}, got {rule!r}")
             if type(rule).backward is not Router.backward:

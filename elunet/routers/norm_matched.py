@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from elunet._quiet import quiet
 from elunet._types import Array
 from elunet.network import Network, Tap
 from elunet.routers.base import Router
@@ -47,21 +48,29 @@ class NormMatched(Wrapper):
         release: bool = False,
     ) -> None:
         """Run backpropagation for the norms, then the rule, and scale."""
-        Router().backward(net, dy, target)
-        norms = {name: _norm(value) for name, value in net.gradients().items()}
-        self.router.epoch = self.epoch
-        self.router.backward(net, dy, target, tap)
-        for name, gradient in net.gradients().items():
-            norm = _norm(gradient)
-            if norm > 0:
-                gradient *= norms[name] / norm
-        if release:
-            net.release()
+        with net.alone():
+            Router().backward(net, dy, target)
+            norms = {name: _norm(value) for name, value in net.gradients().items()}
+            self.router.epoch = self.epoch
+            self.router.backward(net, dy, target, tap)
+            for name, gradient in net.gradients().items():
+                _scale(gradient, norms[name])
+            if release:
+                net.release()
 
     def __repr__(self) -> str:
         return f"NormMatched({self.router!r})"
 
 
+@quiet
+def _scale(gradient: Array, norm: float) -> None:
+    """Give a gradient this norm; 0 stays 0."""
+    own = _norm(gradient)
+    if own > 0:
+        gradient *= norm / own
+
+
+@quiet
 def _norm(value: Array) -> float:
     """Return the Euclidean norm, in float64: squares of small float32 numbers would vanish."""
     return float(np.sqrt(np.square(value, dtype=np.float64).sum()))

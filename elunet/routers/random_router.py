@@ -8,6 +8,7 @@ from zlib import crc32
 import numpy as np
 
 from elunet._checks import integer
+from elunet._quiet import quiet
 from elunet._types import Array, Shape
 from elunet.init import Initializer
 from elunet.routers.base import Router
@@ -61,6 +62,7 @@ class RandomRouter(Router):
         self.distribution = distribution
         self.drawn: dict[str, Array] = {}
 
+    @quiet
     def matrix(self, name: str, shape: Shape, *key: int) -> Array:
         """Return a layer's matrix; `key` tells several of one layer apart.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from elunet._checks import choice
+from elunet._quiet import quiet
 from elunet._types import Array
 from elunet.init import He, Initializer
 from elunet.layers.base import Layer
@@ -71,12 +72,14 @@ class SignSymmetry(RandomRouter):
         """Whether random matrices decide what goes down: not in uSF."""
         return self.magnitudes != "uniform"
 
+    @quiet
     def begin(self, net: Network, dy: Array, target: Array | None) -> None:
         """Count the passes; brSF draws M anew in each."""
         self.passes += 1
         if self.magnitudes == "batchwise":
             self.drawn = {}
 
+    @quiet
     def weight(self, layer: Layer) -> Array:
         """Return B, after drawing M or measuring s where that is due."""
         name, W = self.name_of(layer), layer.params["W"]

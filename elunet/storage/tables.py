@@ -78,6 +78,11 @@ def from_text(owner: str, name: str, kind: type[Row], text: str) -> list[Row]:
     parse = {column: _parser(hints[column]) for column in header}
     rows = []
     for row in reader:
+        if None in row:
+            raise ValueError(
+                f"{owner}: expected {len(header)} cells in line {reader.line_num} of {name}, got"
+                f" {len(header) + len(row[None])}"
+            )
         try:
             rows.append(kind(**{column: parse[column](row[column]) for column in header}))
         except (TypeError, ValueError) as error:

@@ -63,7 +63,7 @@ def load(net: Network, file: str | os.PathLike[str]) -> None:
     ValueError
         If the file is not a safetensors file, or a newer elunet wrote it, or it is damaged or holds
         a NaN or an infinity, or names, shapes or kinds of numbers differ from the network's; the
-        message lists the differences.
+        message lists the differences. Or if one of the network's arrays is read-only.
     OSError
         If it cannot be read.
 
@@ -81,7 +81,11 @@ def load(net: Network, file: str | os.PathLike[str]) -> None:
     if note:  # a whole run's: its other arrays are not the network's
         found = {name: value for name, value in found.items() if not name.startswith(".")}
     values = fitting("load", file, network_arrays(net), found)
-    for name, array in network_arrays(net).items():
+    arrays = network_arrays(net)
+    for name, array in arrays.items():
+        if not array.flags.writeable:
+            raise ValueError(f"load: expected arrays that can be written to, got {name} read-only")
+    for name, array in arrays.items():
         array[...] = values[name]
 
 

@@ -26,6 +26,8 @@ MOST = 20_000
 CLOSED = (type, types.ModuleType, str, bytes, np.dtype)
 FOREIGN = ("builtins", "numpy", "numba", "threading", "weakref", "logging", "random", "torch")
 """Packages whose objects hold nothing of a layer's own."""
+ENGINE = "elunet.engine."
+"""Where a network's memory is, and whose turn it is: no numbers, and not to be restored."""
 
 
 def attributes(part: Any) -> dict[str, Any]:
@@ -136,7 +138,7 @@ def _entries(holder: Any, path: str, above: Place | None) -> Iterator[Place]:
 
 
 def _is_foreign(module: str) -> bool:
-    return module.split(".")[0] in FOREIGN
+    return module.split(".")[0] in FOREIGN or module.startswith(ENGINE)
 
 
 def _is_empty(cell: types.CellType) -> bool:
@@ -149,9 +151,13 @@ def _is_empty(cell: types.CellType) -> bool:
 
 
 def _cells(function: types.FunctionType) -> dict[str, types.CellType]:
-    """Return the variables that a function took along from where it was made."""
+    """Return the variables that a function took along from where it was made.
+
+    Whole numbers among them are sizes and indices, never learned.
+    """
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-    return {name: cell for name, cell in cells if not _is_empty(cell)}
+    filled = {name: cell for name, cell in cells if not _is_empty(cell)}
+    return {name: cell for name, cell in filled.items() if not isinstance(cell.cell_contents, int)}
 
 
 def classes_of(part: Any) -> list[type]:

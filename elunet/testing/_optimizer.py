@@ -145,7 +145,7 @@ def check_optimizer(
     if len(misfits) == 1:
         raise misfits[0][1]
     tried = [f"{design.said}: {type(error).__name__}: {error}" for design, error in misfits]
-    raise UnknownDesignError(optimizer, tried) from misfits[0][1]
+    raise UnknownDesignError.of(optimizer, tried) from misfits[0][1]
 
 
 def _gradients(rng: np.random.Generator, shapes: Mapping[str, Shape]) -> dict[str, Array]:

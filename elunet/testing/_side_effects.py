@@ -155,9 +155,7 @@ def check_backward(run: Runner, y: Array, dy: Array) -> Sample:
     return sample
 
 
-def _written_into_dy(
-    run: Runner, returned: list[Array], dy_given: Array, dy: Array
-) -> list[Array]:
+def _written_into_dy(run: Runner, returned: list[Array], dy_given: Array, dy: Array) -> list[Array]:
     """Return copies of a dx that lies in dy's memory; note it if dy was written to."""
     copies = [dx.copy() for dx in returned]
     if not np.array_equal(dy_given, dy):

@@ -216,6 +216,19 @@ def layers(draw: st.DrawFn, kind: str | None = None) -> tuple[Any, Any]:
         ),
         "ShiftedReLU": lambda: _elementwise(draw, _layers.ShiftedReLU, (-1.0,)),
         "Tanh": lambda: _elementwise(draw, _layers.Tanh, ()),
+        "Sigmoid": lambda: _elementwise(draw, _layers.Sigmoid, ()),
+        "Softplus": lambda: _elementwise(draw, _layers.Softplus, ()),
+        "SiLU": lambda: _elementwise(draw, _layers.SiLU, ()),
+        "GELU": lambda: _elementwise(draw, lambda: _layers.GELU(draw(st.booleans())), ()),
+        "SELU": lambda: _elementwise(draw, _layers.SELU, zero),
+        "CELU": lambda: _elementwise(
+            draw, lambda: _layers.CELU(draw(st.sampled_from([0.5, 1.0, 3.0]))), zero
+        ),
+        "ClippedReLU": lambda: _elementwise(
+            draw, lambda: _layers.ClippedReLU(draw(st.sampled_from([1.0, 6.0]))), (0.0, 1.0)
+        ),
+        "HardTanh": lambda: _elementwise(draw, _layers.HardTanh, (-1.0, 1.0)),
+        "LogSoftmax": lambda: (_layers.LogSoftmax(), draw(inputs(shapes(2, 2), kinks=()))),
         "Softmax": lambda: (_layers.Softmax(), draw(inputs(shapes(2, 2), kinks=()))),
         "MaxPool2D": lambda: _pool(draw, _layers.MaxPool2D),
         "MeanPool2D": lambda: _pool(draw, _layers.MeanPool2D),

@@ -34,8 +34,13 @@ def prepare(folder: Path) -> None:
 
 
 def write(path: str | os.PathLike[str], content: bytes, best: bool = False) -> Path:
-    """Write a checkpoint to a file, or to a folder, which keeps the one before too."""
+    """Write a checkpoint to a file, or to a folder, which keeps the one before too.
+
+    A name without an ending means a folder, which is made if it does not exist.
+    """
     place = Path(path)
+    if not place.suffix and not place.is_file():
+        place.mkdir(parents=True, exist_ok=True)
     if not place.is_dir():
         write_atomically(place, content)
         return place

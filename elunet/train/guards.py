@@ -42,6 +42,9 @@ class DivergenceError(RuntimeError):
             f" Trainer(debug=True) looks at every layer.{kept}"
         )
 
+    def __reduce__(self) -> tuple[type[DivergenceError], tuple[object, ...]]:
+        return type(self), (self.step, self.where, self.checkpoint)
+
 
 COMPILED = (np.dtype(np.float32), np.dtype(np.float64))
 

@@ -47,6 +47,9 @@ class Interrupted(KeyboardInterrupt):
             )
         super().__init__(f"{self.name} ended the run after step {step}. {saved}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.signal, self.step, self.checkpoint)
+
 
 class Interrupts:
     """Notes the first signal, and lets the second one act.

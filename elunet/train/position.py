@@ -20,6 +20,8 @@ class Position:
         The complete epochs.
     begun : int or None
         Epochs that were complete when the current `fit`, or the one that was interrupted, began.
+    last : int or None
+        The same of the `fit` that was completed last: a saved run that is resumed has done it.
     mean : Mean or None
         Of the epoch under way; None between epochs.
     passed : bool
@@ -36,6 +38,7 @@ class Position:
     def __init__(self) -> None:
         self.history = History()
         self.begun: int | None = None
+        self.last: int | None = None
         self.seconds = 0.0
         self.spikes = Spikes()
         self.drop()
@@ -52,7 +55,7 @@ class Position:
         mean = self.mean
         return {
             "history": self.history.to_text(),
-            "begun": self.begun,
+            "begun": self.last if self.begun is None else self.begun,
             "passed": self.passed,
             "learning_rate": self.learning_rate,
             "mean": None if mean is None else [mean.loss, mean.hits, mean.count],

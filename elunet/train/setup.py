@@ -7,24 +7,29 @@ import re
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+from elunet.storage.identity import described
 from elunet.train.callbacks import stateful
 
 if TYPE_CHECKING:
     from elunet.train import Trainer
 
 
+DRAWN = ("seed", "init")
+"""What a layer's weights were drawn with: a checkpoint has the weights."""
+
+
 def describe(trainer: Trainer) -> dict[str, str]:
-    """Return the texts: one per layer, and the reprs of loss, optimizer, router and so on."""
-    described = {
-        f"layer {node.name}": f"{node.layer!r} of {', '.join(node.inputs)}"
+    """Return the texts: one per layer, and those of loss, optimizer, router and so on."""
+    found = {
+        f"layer {node.name}": f"{described(node.layer, DRAWN)} of {', '.join(node.inputs)}"
         for node in trainer.net.nodes
     }
     for name in ("loss", "optimizer", "router", "batch_size", "augment"):
-        described[name] = repr(getattr(trainer, name))
+        found[name] = described(getattr(trainer, name))
     if isinstance(trainer.seed, int | None):
-        described["seed"] = repr(trainer.seed)
-    described["callbacks"] = repr([type(one).__name__ for one in stateful(trainer.callbacks)])
-    return {name: re.sub(r" at 0x[0-9a-fA-F]+", "", text) for name, text in described.items()}
+        found["seed"] = repr(trainer.seed)
+    found["callbacks"] = repr([type(one).__name__ for one in stateful(trainer.callbacks)])
+    return {name: re.sub(r" at 0x[0-9a-fA-F]+", "", text) for name, text in found.items()}
 
 
 def differences(

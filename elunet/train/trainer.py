@@ -42,6 +42,7 @@ from elunet.train.history import Epoch, History
 from elunet.train.interrupts import Interrupted, Interrupts
 from elunet.train.position import Position
 from elunet.train.progress import Progress
+from elunet.train.state import OptimizerSettings
 
 
 class Trainer:
@@ -141,6 +142,7 @@ class Trainer:
         self._setup: dict[str, str] | None = None  # when `fit` began
         self._resumed: tuple[Path, Tree, Collection[str]] | None = None  # until `fit` has data
         self._between_steps = True
+        self._stepped = False  # whether weights have moved in this step
         self._interrupts = Interrupts()
         self._progress = Progress(progress)
 
@@ -159,8 +161,9 @@ class Trainer:
         begins anew; pass the same `Batches` to continue.
 
         After `resume`, and after an `Interrupted` in the same process, a call with the same
-        arguments does what is left of the call that was interrupted. After a complete run that is
-        nothing.
+        arguments does what is left of the call that was saved or interrupted: `epochs` counts from
+        where that call began. After a complete one nothing is left, so that a script that resumes,
+        fits and saves can be run again; to train on, give more epochs, or call `fit` once more.
 
         In the main thread, the first SIGINT (Ctrl-C) or SIGTERM ends the run after the current
         step or validation batch; a second one ends it at once.
@@ -203,7 +206,7 @@ class Trainer:
                 started = True
                 while len(self.history) < total:
                     self._epoch(batches, validation, total)
-                position.begun = None
+                position.last, position.begun = position.begun, None
             except Interrupted:
                 batches.restore(batches.state())  # the next fit goes on in the middle of the epoch
                 raise
@@ -225,8 +228,9 @@ class Trainer:
         Parameters
         ----------
         path : path
-            A file; or an existing folder, for ``latest.safetensors`` in it, whose last version
-            becomes ``previous.safetensors``. A file is replaced once the new one is complete.
+            A folder, for ``latest.safetensors`` in it, whose last version becomes
+            ``previous.safetensors``; or a file, whose name has an ending. A folder is made if it
+            does not exist. A file is replaced once the new one is complete.
         best : bool, default False
             Whether to write the folder's ``best.safetensors`` as well.
 
@@ -238,8 +242,8 @@ class Trainer:
         Raises
         ------
         DivergenceError
-            If weights, or the optimizer's or the rule's arrays, are not finite; no good file is
-            overwritten then.
+            If weights, layers' states, or the optimizer's or the rule's arrays, are not finite; no
+            good file is overwritten then.
         RuntimeError
             In the middle of a step.
         TypeError
@@ -252,6 +256,7 @@ class Trainer:
                 "Trainer.save: expected to be between two steps, got called in the middle of one"
             )
         self._check_weights()
+        self._check_state()
         where = first_not_finite(
             (f"the optimizer's {slot} of {name}", value)
             for name, slots in self.optimizer.buffers.items()
@@ -293,6 +298,8 @@ class Trainer:
         """
         file, tree = checkpoint.read(path)
         versions = checkpoint.check(self, file, tree, allow)
+        if "optimizer" in allow:  # this trainer's own rate is meant, not the saved one
+            tree["optimizer_settings"] = OptimizerSettings(self.optimizer).state()
         checkpoint.restore(self, file, tree)
         if versions:
             warnings.warn(
@@ -401,11 +408,30 @@ class Trainer:
         position.passed = True
 
     def _step(self, x: Array, y: Array, mean: Mean) -> float:
-        """Learn from one batch; return its loss."""
+        """Learn from one batch; return its loss.
+
+        A batch on which it fails leaves no trace in the layers' state (running averages).
+        """
         self._between_steps = False
+        before = [(layer.state, dict(layer.state)) for layer in self.net.layers if layer.state]
+        copies = [{name: value.copy() for name, value in old.items()} for _, old in before]
+        try:
+            return self._learn(x, y, mean)
+        except BaseException:
+            if not self._stepped:
+                for (state, old), copied in zip(before, copies, strict=True):
+                    for name, value in old.items():
+                        value[...] = copied[name]
+                    state.update(old)
+            raise
+
+    def _learn(self, x: Array, y: Array, mean: Mean) -> float:
+        """Run one step: forward, loss, backward, the optimizer."""
+        self._stepped = False
         with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges is told below
             prediction = self._forward(x)
             value, dy = self.loss(prediction, y)
+            self._check_state()
             if not math.isfinite(value):
                 self._check_weights()
                 raise self._diverged(first_bad_output(self.net, x))
@@ -419,6 +445,7 @@ class Trainer:
             self._check_gradients()
             for callback in self.callbacks:
                 callback.on_gradients(self)
+            self._stepped = True
             self.optimizer.step(self.net, self.router)
         self._check_weights()
         mean.add(value, accuracy(prediction, y), len(x))
@@ -471,6 +498,13 @@ class Trainer:
             where = first_not_finite(arrays.items())
             if where is not None:
                 raise self._diverged(where)
+
+    def _check_state(self) -> None:
+        """Raise one that names the first running average with a NaN or an infinity."""
+        for node in self.net.nodes:
+            where = first_not_finite(node.layer.state.items())
+            if where is not None:
+                raise self._diverged(f"{node.name}.{where}")
 
     def _check_gradients(self) -> None:
         """Raise one that names the last gradient: what is wrong above spoils all below."""

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import copy
 import itertools
+import sys
 import threading
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elunet.engine.memory import ALIGNMENT, SMALL, Workspace, empty, scratch, using
+from elunet.engine import memory
+from elunet.engine.memory import ALIGNMENT, SMALL, Workspace, current, empty, scratch
 
 BIG = (SMALL // 4,)  # as float32
+
+
+@contextmanager
+def using(workspace):
+    """Do what a running network does."""
+    before, current.workspace = current.workspace, workspace
+    try:
+        yield
+    finally:
+        current.workspace = before
 
 
 def address(array):
@@ -119,7 +132,43 @@ def test_no_two_arrays_share_a_byte(steps):
     held.clear()
     del view
     assert workspace.nbytes == 0
+    workspace._collect()
     assert all(len(piece.gaps) == 1 for piece in workspace._pieces)
+
+
+@pytest.mark.parametrize("place", range(1, 90))
+def test_an_interrupt_at_any_place_loses_nothing_and_lends_nothing_twice(place):
+    """As by Ctrl-C, where Python looks whether a signal has come."""
+    workspace, held, counted = Workspace(), [], 0
+
+    def interrupt(frame, event, argument):
+        nonlocal counted
+        counted += frame.f_code.co_filename == memory.__file__ and event in ("call", "c_return")
+        if counted == place:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    def use():
+        for number in range(6):
+            held.append(workspace.empty((SMALL + 64 * number,), np.uint8))
+            del held[: number // 3]
+
+    sys.setprofile(interrupt)
+    try:
+        use()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sys.setprofile(None)
+    held += [workspace.empty((SMALL,), np.uint8) for _ in range(5)]
+    spans = sorted((address(array), address(array) + array.nbytes) for array in held)
+    assert all(one[1] <= other[0] for one, other in itertools.pairwise(spans))
+    assert workspace.nbytes == sum(-(-array.nbytes // 64) * 64 for array in held)
+    held.clear()
+    assert workspace.nbytes == 0
+    workspace._collect()
+    assert all(len(piece.gaps) == 1 for piece in workspace._pieces)
+    assert not workspace._lent
 
 
 def test_another_thread_may_be_the_last_to_hold_it():
@@ -148,16 +197,21 @@ def test_where_memory_is_short_it_takes_no_more_than_it_needs(monkeypatch):
     assert workspace.nbytes == array.nbytes
 
 
-def test_scratch_lasts_until_the_next():
-    first = scratch((3, 4), np.float32)
-    first[...] = 7
-    assert first.flags.c_contiguous
-    assert first.dtype == np.float32
-    second = scratch((2,), np.float64)
-    assert np.shares_memory(first, second)
+def test_scratch_is_lent_again_when_nobody_holds_it():
     large = scratch((1000, 1000), np.float32)
     large[...] = 1
-    assert address(scratch((5,), np.float32)) == address(large)
+    place = address(large)
+    held = large[5:6, ::2]
+    del large
+    second = scratch((2,), np.float64)  # as a signal's handler may ask for it
+    assert not np.shares_memory(held, second)
+    del held
+    place = address(second)
+    del second
+    first = scratch((2,), np.float32)
+    assert address(first) == place
+    assert first.flags.c_contiguous
+    assert first.dtype == np.float32
 
 
 def test_each_thread_has_scratch_of_its_own():

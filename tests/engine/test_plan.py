@@ -419,8 +419,8 @@ def test_an_error_in_work_that_was_put_off_names_its_own_layer(after):
         net.backward(y)
 
 
-def stage(name, *inputs, starts=True, learns=True):
-    return Stage(name, inputs, starts, learns)
+def stage(name, *inputs, starts=True, learns=True, carries=False):
+    return Stage(name, inputs, starts, learns, carries)
 
 
 def test_the_turns_of_a_forward_pass():
@@ -433,12 +433,12 @@ def test_the_turns_of_a_forward_pass():
         stage("add", "skip", "pool", starts=False),
     ]
     assert plan.forward(stages, looked_at=False) == (
-        Forward(0, True, True, ("input",)),
-        Forward(1, True, True, ("conv",)),
-        Forward(2, False, False, ("elu",)),
-        Forward(3, True, False, ("mine",)),  # two take it
-        Forward(4, True, True, ()),
-        Forward(5, False, False, ("pool", "skip")),
+        Forward(0, True, True, ("input",), False),
+        Forward(1, True, True, ("conv",), False),
+        Forward(2, False, False, ("elu",), False),
+        Forward(3, True, False, ("mine",), False),  # two take it
+        Forward(4, True, True, (), False),
+        Forward(5, False, False, ("pool", "skip"), True),
     )
     assert not any(turn.donates for turn in plan.forward(stages, looked_at=True))
     with pytest.raises(ValueError, match="got conv, which nothing takes"):
@@ -453,14 +453,31 @@ def test_the_turns_of_a_backward_pass():
         stage("last", "mine"),
     ]
     assert plan.backward(stages, to_input=False) == (
-        Backward(3, True, True),
-        Backward(2, False, True),
-        Backward(1, True, False),
+        Backward(3, True, True, False),
+        Backward(2, False, True, False),
+        Backward(1, True, False, False),
     )
     assert plan.backward(stages, to_input=True)[2:] == (
-        Backward(1, True, True),
-        Backward(0, True, True),
+        Backward(1, True, True, False),
+        Backward(0, True, True, True),
     )
+
+
+def test_what_leaves_a_graph():
+    """Also through layers that write in place, or hand on what they were given."""
+    stages = [
+        stage("scale", "input", carries=True),
+        stage("conv", "scale"),
+        stage("skip", "conv"),
+        stage("elu", "skip", carries=True),
+        stage("flat", "elu", carries=True),
+    ]
+    turns = plan.forward(stages, looked_at=False)
+    assert [turn.leaves for turn in turns] == [False, False, True, True, True]
+    assert all(turn.leaves for turn in plan.forward(stages, looked_at=True))
+    down = plan.backward(stages, to_input=True)
+    assert [turn.leaves for turn in down] == [False, False, False, True, True]
+    assert not any(turn.leaves for turn in plan.backward(stages, to_input=False))
 
 
 def test_an_interrupt_leaves_nothing_behind(monkeypatch):

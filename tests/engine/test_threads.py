@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 import re
@@ -18,6 +17,7 @@ import threadpoolctl
 import elunet as eln
 from elunet import layers as L
 from elunet.engine import threads as parallel
+from elunet.kernels import limits
 from elunet.layers import conv2d
 
 
@@ -134,7 +134,7 @@ class TestRun:
         with pytest.raises(FloatingPointError, match=f"in worker {min(failing)}"):
             parallel.run(work, 3, 3)
         assert set(finished) == {0, 1, 2} - failing
-        assert not parallel._pool.users
+        assert not parallel._users[0]
         parallel.run(lambda *span: finished.append(9), 3, 3)  # it goes on
         assert finished.count(9) == 3
 
@@ -184,7 +184,7 @@ class TestRun:
         """As by Ctrl-C: after it, each run does all of its work, before it returns."""
         eln.set_num_threads(2)
         here = parallel.__file__
-        counted = 0
+        counted, before = 0, blas_threads()
 
         def interrupt(frame, event, argument):
             nonlocal counted
@@ -203,7 +203,7 @@ class TestRun:
         try:
             parallel.run(work, 4, 2)
         except KeyboardInterrupt:
-            pass
+            assert not parallel._users[0]
         finally:
             sys.setprofile(None)
         for _ in range(3):
@@ -211,13 +211,28 @@ class TestRun:
             parallel.run(work, 4, 2)
             assert done.all()
         eln.set_num_threads(2)  # does not wait for ever
-        assert not parallel._pool.users
-        assert all(worker.end.qsize() == 0 for worker in parallel._pool.workers)
+        assert not parallel._users[0]
+        assert blas_threads() == before
+        assert all(worker.end.qsize() == 0 for worker in parallel._team_of(parallel._pool).workers)
 
 
 def blas_threads():
     """Return the numbers of threads of the BLAS libraries that were there at the first run."""
-    return [library.get_num_threads() for library in itertools.chain(*parallel._blas())]
+    return [limits.ask(function) for function in parallel._libraries().functions[:, 0]]
+
+
+class single_threaded_blas:  # noqa: N801
+    """Do what a running network does."""
+
+    def __enter__(self):
+        self.blas = parallel.blas_limit()
+        self.first = not self.blas.mine[0]
+        if self.first:
+            self.blas.set()
+
+    def __exit__(self, *error):
+        if self.first:
+            self.blas.restore()
 
 
 class TestBlas:
@@ -226,9 +241,9 @@ class TestBlas:
             before = blas_threads()
             assert set(before) <= {2}
             inside = []
-            with parallel.single_threaded_blas():
+            with single_threaded_blas():
                 inside += blas_threads()
-                with parallel.single_threaded_blas():
+                with single_threaded_blas():
                     inside += blas_threads()
                 inside += blas_threads()
             assert set(inside) <= {1}
@@ -240,7 +255,7 @@ class TestBlas:
             with pytest.raises(ValueError, match="expected x"):
                 build().forward(np.ones((2, 3, 4, 5), np.float32))
             assert blas_threads() == before
-        assert not parallel._pool.users
+        assert not parallel._users[0]
 
     @pytest.mark.parametrize("first", ["main", "other"])
     def test_of_two_threads_the_last_restores(self, first):
@@ -250,7 +265,7 @@ class TestBlas:
             entered, leave, left = threading.Event(), threading.Event(), threading.Event()
 
             def other():
-                with parallel.single_threaded_blas():
+                with single_threaded_blas():
                     entered.set()
                     leave.wait(30)
                 left.set()
@@ -261,7 +276,7 @@ class TestBlas:
             if first == "other":
                 thread.start()
                 entered.wait(30)
-            with parallel.single_threaded_blas():
+            with single_threaded_blas():
                 if first == "main":
                     thread.start()
                     entered.wait(30)
@@ -279,13 +294,13 @@ class TestBlas:
             thread.join()
 
     def test_in_another_thread_than_the_first(self):
-        with parallel.single_threaded_blas():
+        with single_threaded_blas():
             pass
         seen = []
         with threadpoolctl.threadpool_limits(2, user_api="blas"):
 
             def other():
-                with parallel.single_threaded_blas():
+                with single_threaded_blas():
                     seen.extend(blas_threads())
 
             thread = threading.Thread(target=other)
@@ -307,7 +322,10 @@ class TestBlas:
                 self.threads = threads
 
         library = Library()
-        monkeypatch.setattr(parallel, "_blas", lambda: ([library], []))
+        libraries = parallel._Libraries()
+        libraries.functions, libraries.private = libraries.functions[:0], [library]
+        monkeypatch.setattr(parallel, "_libraries", lambda: libraries)
+        monkeypatch.setattr(parallel, "_here", parallel._Here())
         eln.set_num_threads(2)
         seen = {}
         meeting = threading.Barrier(2, timeout=30)
@@ -319,6 +337,40 @@ class TestBlas:
         parallel.run(work, 2, 2)
         assert seen == {0: 1, 1: 1}
         assert library.threads == 4
+
+    def test_libraries_that_are_set_through_python(self, monkeypatch):
+        """As BLIS; of two threads the last restores."""
+
+        class Library:
+            threads = 4
+
+            def get_num_threads(self):
+                return self.threads
+
+            def set_num_threads(self, threads):
+                self.threads = threads
+
+        library, libraries = Library(), parallel._Libraries()
+        libraries.shared = [library]
+        monkeypatch.setattr(parallel, "_libraries", lambda: libraries)
+        monkeypatch.setattr(parallel, "_here", parallel._Here())
+        entered, leave = threading.Event(), threading.Event()
+
+        def other():
+            with single_threaded_blas():
+                entered.set()
+                leave.wait(30)
+
+        thread = threading.Thread(target=other)
+        with single_threaded_blas():
+            assert library.threads == 1
+            thread.start()
+            entered.wait(30)
+        assert library.threads == 1
+        leave.set()
+        thread.join()
+        assert library.threads == 4
+        assert not parallel._users[0]
 
 
 @pytest.mark.jit
@@ -387,23 +439,6 @@ class TestResults:
 
 
 class TestFork:
-    def test_a_child_forgets_the_parents_threads(self, monkeypatch):
-        restored = []
-
-        class Library:
-            def set_num_threads(self, threads):
-                restored.append(threads)
-
-        for users in (set(), {1}):
-            pool = parallel._Pool(3)
-            pool.users, pool.shared, pool.workers = users, [(Library(), 2)], [object()]
-            monkeypatch.setattr(parallel, "_pool", pool)
-            parallel._after_fork()
-            child = parallel._pool
-            assert child is not pool
-            assert (child.threads, child.users, child.workers) == (3, set(), [])
-            assert restored == [2] * len(users)
-
     @pytest.mark.jit
     @pytest.mark.skipif(
         sys.platform != "linux", reason="elsewhere the system's own BLAS forbids it"

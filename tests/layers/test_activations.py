@@ -122,3 +122,14 @@ def test_softmax_of_no_classes():
         ValueError, match=re.escape("Softmax(): expected x with a last axis of at le")
     ):
         Softmax().forward(np.ones((3, 0)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softmax_is_zero_beyond_the_dtypes_reach(dtype):
+    far = -88 if dtype == np.float32 else -710
+    x = np.array([[0, -np.inf, far], [1e30, 0, -1e30], [-1000, -1000, -np.inf]], dtype)
+    expected = [[1, 0, 0], [1, 0, 0], [0.5, 0.5, 0]]
+    layer = Softmax()
+    np.testing.assert_array_equal(layer.forward(x), expected)
+    dx = layer.backward(np.ones((3, 3), dtype) * np.arange(3, dtype=dtype))
+    np.testing.assert_allclose(dx, [[0, 0, 0], [0, 0, 0], [-0.25, 0.25, 0]], atol=1e-7)

@@ -37,8 +37,7 @@ def made_of_closures(factor: float, shown: bool) -> Any:
 
 def on_the_class(factor: float) -> Any:
     class Dense:
-        weights = [W.copy()]
-        grads = {}
+        weights = [W.copy()]  # noqa: RUF012 (people write this)
 
         def forward(self, x):
             self.x = x
@@ -53,8 +52,8 @@ def on_the_class(factor: float) -> Any:
 
 def in_dicts_of_the_class(factor: float) -> Any:
     class Dense:
-        params = {"W": W.copy()}
-        grads = {}
+        params = {"W": W.copy()}  # noqa: RUF012
+        grads = {}  # noqa: RUF012
 
         def forward(self, x):
             self.x = x
@@ -70,7 +69,7 @@ def in_dicts_of_the_class(factor: float) -> Any:
 def named_by_its_class(factor: float) -> Any:
     class Dense:
         W = rng.normal(size=(4, 3))
-        dW = None
+        dW = None  # noqa: N815
 
         def forward(self, x):
             self.x = x

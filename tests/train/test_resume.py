@@ -148,6 +148,8 @@ def test_saved_by_hand_between_two_fits(tmp_path):
     second = build()
     second.resume(file)
     assert second.checkpoint == file
+    second.fit((X, Y), TEST, epochs=1)  # the same call: it is done
+    assert len(second.history) == 1
     second.fit((X, Y), TEST, epochs=2)
     alone.fit((X, Y), TEST, epochs=3)
     assert_equal_runs(second, alone)

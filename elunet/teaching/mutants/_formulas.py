@@ -62,6 +62,51 @@ def tanh(layer: Any, x: Array, train: bool) -> Array:
     return np.asarray((up - down) / (up + down))
 
 
+def sigmoid(layer: Any, x: Array, train: bool) -> Array:
+    """Return 1 / (1 + e^-x)."""
+    return np.asarray(1 / (1 + np.exp(-x)))
+
+
+def softplus(layer: Any, x: Array, train: bool) -> Array:
+    """Return log(1 + e^x)."""
+    return np.asarray(np.log(1 + np.exp(x)))
+
+
+def silu(layer: Any, x: Array, train: bool) -> Array:
+    """Return x / (1 + e^-x)."""
+    return np.asarray(x / (1 + np.exp(-x)))
+
+
+def gelu(layer: Any, x: Array, train: bool) -> Array:
+    """Return x (1 + erf(x / sqrt 2)) / 2."""
+    return np.array([v * (1 + math.erf(v / math.sqrt(2))) / 2 for v in x.flat]).reshape(x.shape)
+
+
+def selu(layer: Any, x: Array, train: bool) -> Array:
+    """Return 1.0507 times x above 0, and times 1.6733 (e^x - 1) below."""
+    return 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * (np.exp(x) - 1))
+
+
+def celu(layer: Any, x: Array, train: bool) -> Array:
+    """Return x above 0 and alpha (e^(x / alpha) - 1) below."""
+    return np.where(x > 0, x, layer.alpha * (np.exp(x / layer.alpha) - 1))
+
+
+def clipped_relu(layer: Any, x: Array, train: bool) -> Array:
+    """Return x between 0 and the limit, and the nearer of them outside."""
+    return np.where(x > 0, np.where(x < layer.limit, x, layer.limit), 0.0)
+
+
+def hard_tanh(layer: Any, x: Array, train: bool) -> Array:
+    """Return x between low and high, and the nearer of them outside."""
+    return np.where(x > layer.low, np.where(x < layer.high, x, layer.high), layer.low)
+
+
+def log_softmax(layer: Any, x: Array, train: bool) -> Array:
+    """Return x less the logarithm of the sum of e^x along the last axis."""
+    return np.asarray(x - np.log(np.exp(x).sum(axis=-1, keepdims=True)))
+
+
 def softmax(layer: Any, x: Array, train: bool) -> Array:
     """Return e^x over its sum along the last axis."""
     powers = np.exp(x)
@@ -131,3 +176,28 @@ def mean_squared_error(prediction: Array, target: Array) -> float:
 def mean_absolute_error(prediction: Array, target: Array) -> float:
     """Return the mean of the differences' sizes."""
     return float(np.mean([abs(p - t) for p, t in zip(prediction.flat, target.flat, strict=True)]))
+
+
+def binary_cross_entropy(prediction: Array, target: Array) -> float:
+    """Return the mean of -t log s - (1 - t) log(1 - s), s the sigmoid of the logit."""
+    s = 1 / (1 + np.exp(-prediction))
+    return float(np.mean(-target * np.log(s) - (1 - target) * np.log(1 - s)))
+
+
+def hinge(prediction: Array, target: Array) -> float:
+    """Return the mean of the sums of max(0, z_c - z_y + 1) over the wrong classes."""
+    total = 0.0
+    for row, y in zip(prediction, target, strict=True):
+        total += sum(max(0.0, z - row[y] + 1) for c, z in enumerate(row) if c != y)
+    return float(total / len(target))
+
+
+def kullback_leibler(prediction: Array, target: Array) -> float:
+    """Return the mean of the rows' sums of t (log t - x)."""
+    return float(np.sum(target * (np.log(target) - prediction)) / len(prediction))
+
+
+def huber(prediction: Array, target: Array) -> float:
+    """Return the mean of d^2 / 2 where abs(d) <= 1, and of abs(d) - 1 / 2 elsewhere."""
+    d = np.abs(prediction - target)
+    return float(np.mean(np.where(d <= 1, d * d / 2, d - 0.5)))

@@ -11,7 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from elunet._types import Array
-from elunet.losses import CrossEntropy, MeanAbsoluteError, MeanSquaredError, SoftmaxCrossEntropy
+from elunet.losses import (
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Hinge,
+    Huber,
+    KullbackLeibler,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    SoftmaxCrossEntropy,
+)
 from elunet.teaching.mutants import _formulas as formulas
 from elunet.teaching.mutants._mutant import Example
 from elunet.testing._inputs import spread
@@ -30,6 +39,17 @@ def _values() -> tuple[Array, Array]:
     rng = np.random.default_rng(0)
     prediction = spread((4, 3), rng)
     return prediction, prediction + spread((4, 3), rng, margin=0.2)
+
+
+def _yes_or_no() -> tuple[Array, Array]:
+    logits, _ = _logits()
+    return logits, np.random.default_rng(1).integers(0, 2, logits.shape).astype(float)
+
+
+def _log_probabilities() -> tuple[Array, Array]:
+    logits, _ = _logits()
+    rows = np.random.default_rng(1).dirichlet(np.ones(3), 5)
+    return np.log(formulas.softmax(None, logits, False)), rows
 
 
 def _certain() -> Array:
@@ -282,3 +302,67 @@ class DifferenceInPlace(MeanAbsoluteError):
         prediction = np.asarray(prediction)
         prediction -= np.asarray(target).astype(prediction.dtype)
         return super().__call__(prediction, np.zeros_like(prediction))
+
+
+class ProbabilityFirst(BinaryCrossEntropy):
+    """The sigmoid comes first, then the logarithm: in float32 it is of 0 for logits from 17 on.
+
+    In training: Nothing, until a logit is large; then the loss is infinite, or NaN.
+
+    Caught by LossContract.test_extremes: the value is not finite.
+    """
+
+    example = _example(_yes_or_no, formulas.binary_cross_entropy)
+
+    def formula(self, prediction: Array, target: Array) -> tuple[float, Array]:
+        s = 1 / (1 + np.exp(-prediction))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            terms = -target * np.log(s) - (1 - target) * np.log(1 - s)
+        return terms.mean(), (s - target) / prediction.size
+
+
+class RightClassLeftOut(Hinge):
+    """The gradient of the right class's score is missing: only the wrong ones are pushed down.
+
+    In training: All scores sink, the right ones less. The loss falls, half as fast.
+
+    Caught by check_loss: analytic is 0 at the wrong entries.
+    """
+
+    example = _example(_logits, formulas.hinge)
+
+    def formula(self, prediction: Array, target: Array) -> tuple[float, Array]:
+        value, dy = super().formula(prediction, target)
+        return value, np.where(target == 1, 0.0, dy)
+
+
+class AveragedOverAll(KullbackLeibler):
+    """The sum is divided by all numbers instead of the rows.
+
+    In training: The learning rate is divided by the number of classes. The gradient fits the value,
+    so that a gradient check sees nothing.
+
+    Caught by LossContract.test_known_values: the value is too small.
+    """
+
+    example = _example(_log_probabilities, formulas.kullback_leibler)
+
+    def formula(self, prediction: Array, target: Array) -> tuple[float, Array]:
+        value, dy = super().formula(prediction, target)
+        classes = prediction.shape[1]
+        return value / classes, dy / classes
+
+
+class NotCut(Huber):
+    """The gradient is the whole difference, also where the value is linear.
+
+    In training: Outliers count as much as with the squared error, which the loss is to avoid.
+
+    Caught by check_loss: wrong only where the difference is large.
+    """
+
+    example = _example(_values, formulas.huber)
+
+    def formula(self, prediction: Array, target: Array) -> tuple[float, Array]:
+        value, _ = super().formula(prediction, target)
+        return value, (prediction - target) / prediction.size

@@ -8,6 +8,7 @@ from elunet.teaching.mutants import (
     _optimizers,
     _pooling,
     _regularizers,
+    _smooth,
     _weighted,
 )
 from elunet.teaching.mutants._mutant import Mutant, mutants_in
@@ -36,7 +37,7 @@ def layers(of: str | None = None) -> list[Mutant]:
     >>> [mutant.name for mutant in mutants.layers(of="Add")]
     ['SharedGradient', 'AddsInPlace']
     """
-    files = (_weighted, _activations, _pooling, _regularizers)
+    files = (_weighted, _activations, _smooth, _pooling, _regularizers)
     return _chosen([m for file in files for m in mutants_in(file, "layer")], of)
 
 

@@ -43,10 +43,12 @@ HELP = (
 class UnknownDesignError(TypeError):
     """No design fits."""
 
-    def __init__(self, optimizer: Any, tried: list[str]) -> None:
+    @classmethod
+    def of(cls, optimizer: Any, tried: list[str]) -> UnknownDesignError:
+        """Return the error about an optimizer, with a line for each design that was tried."""
         what = f"{optimizer!r} ({type(optimizer).__name__})"
         lines = "".join(f"\n  tried {attempt}" for attempt in tried)
-        super().__init__(f"check_optimizer: {HELP}; got {what}{lines}")
+        return cls(f"check_optimizer: {HELP}; got {what}{lines}")
 
 
 def designs(optimizer: Any, learning_rate: float | None) -> list[Design]:
@@ -64,11 +66,11 @@ def designs(optimizer: Any, learning_rate: float | None) -> list[Design]:
         tried.append(
             f"{optimizer.__name__}: a class; make an object of it, or a function that does"
         )
-        raise UnknownDesignError(optimizer, tried)
+        raise UnknownDesignError.of(optimizer, tried)
     if calls.is_function(optimizer):
         found = list(_of_call("", optimizer, learning_rate, tried))
         if not found:
-            raise UnknownDesignError(optimizer, tried)
+            raise UnknownDesignError.of(optimizer, tried)
         return found
     for method in METHODS:
         if callable(getattr(optimizer, method, None)):
@@ -77,7 +79,7 @@ def designs(optimizer: Any, learning_rate: float | None) -> list[Design]:
                 return found
         elif method != "__call__":
             tried.append(f"{method}: there is no such method")
-    raise UnknownDesignError(optimizer, tried)
+    raise UnknownDesignError.of(optimizer, tried)
 
 
 def _of_call(

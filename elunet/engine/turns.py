@@ -1,0 +1,229 @@
+"""Whose turn it is: a network runs in one thread at a time, and a pass back belongs to one forward.
+
+A network's layers keep one pass's arrays. So a thread claims the network while it runs a pass, and
+who comes meanwhile is refused. Between passes it is free, and another thread may run its own; but
+then what the first one would go back through is gone, and it has to hear of it. A pass forward, the
+passes back through it and the optimizer's step are one thread's turn, unless they are handed over.
+
+Nothing here waits for a lock. A claim is one operation of a dict, and undone by another: an
+interrupt or a signal's handler can come between any two lines, and a fork too.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from threading import get_ident
+from types import TracebackType
+from typing import Any
+
+HOLDER = 0  # the key of who has the network
+
+
+class Turn:
+    """A thread's claim on a network, for one pass or, with a guard, until the guard is gone."""
+
+    busy: Turn | None = None
+    """The pass under way."""
+
+    guard: weakref.ref[Any] | None = None
+
+    def __init__(self) -> None:
+        self.thread = get_ident()
+
+
+class Passed:
+    """One pass forward; each layer knows by whose pass it ran last.
+
+    A copy of a network and its layers has a copy of it, the same for all of them.
+    """
+
+    __slots__ = ("__weakref__", "running")
+
+    def __init__(self) -> None:
+        self.running = True
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _over, ()
+
+
+def _over() -> Passed:
+    passed = Passed()
+    passed.running = False
+    return passed
+
+
+class _Work:
+    """What a thread has done and still wants to use."""
+
+    used = lost = False
+    gone_back = False
+
+
+class _Threads(threading.local):
+    """What this thread did last, for one network."""
+
+    forward: _Work | None = None
+    backward: _Work | None = None
+
+
+class Turns:
+    """Who runs a network, and whose passes its arrays are of.
+
+    Attributes
+    ----------
+    holder : dict of {HOLDER: Turn}
+        Who has it; empty if nobody has.
+    """
+
+    def __init__(self) -> None:
+        self.holder: dict[int, Turn] = {}
+        self._mine = _Threads()
+        self._forward: _Work | None = None
+        self._backward: _Work | None = None
+        _all.add(weakref.ref(self, _all.discard))
+
+    def within(self) -> bool:
+        """Return whether a pass of this thread is under way."""
+        holder = self.holder.get(HOLDER)
+        return holder is not None and holder.thread == get_ident() and holder.busy is not None
+
+    def claim(self, turn: Turn, owner: str) -> Turn:
+        """Return who has the network now: `turn`, or an earlier one of the same thread.
+
+        `owner` is whose name an error begins with.
+
+        Whoever asked gives it back, in a ``finally`` that calls nothing::
+
+            if HOLDER in turns.holder and turns.holder[HOLDER] is turn:
+                del turns.holder[HOLDER]
+
+        Raises
+        ------
+        RuntimeError
+            If another thread has it.
+        """
+        holder = self.holder.setdefault(HOLDER, turn)
+        if holder is not turn and holder.guard is not None and holder.guard() is None:
+            holder = self.holder[HOLDER] = turn  # an interrupt kept its owner from giving it back
+        if holder.thread != turn.thread:
+            raise RuntimeError(
+                f"{owner}: a network runs in one thread at a time, and another thread is running"
+                " this one; give each thread a copy.deepcopy of it"
+            )
+        return holder
+
+    def begin(self, turn: Turn, owner: str) -> None:
+        """Claim the network for one pass.
+
+        Raises
+        ------
+        RuntimeError
+            If another thread has it, or another pass is under way.
+        """
+        holder = self.claim(turn, owner)
+        if holder.busy is not None:
+            raise RuntimeError(
+                f"{owner}: a network cannot be trained within a pass of its own (in a tap, or in a"
+                " signal's handler); only forward(x) without train can be run there"
+            )
+        holder.busy = turn
+
+    def forward_begins(self, train: bool) -> None:
+        """Note that what another thread's forward kept is gone."""
+        last, mine = self._forward, self._mine
+        if last is not None and last is not mine.forward and not last.used:
+            last.lost = True
+        self._forward = None
+        if train:
+            self._forward = mine.forward = _Work()
+
+    def backward_begins(self) -> bool:
+        """Return whether the gradients that are there are another thread's.
+
+        Raises
+        ------
+        RuntimeError
+            If another thread has run a forward pass since this one's.
+        """
+        mine, last = self._mine, self._backward
+        if mine.forward is not None and mine.forward.lost:
+            raise RuntimeError(
+                "Network: backward goes back through this thread's last forward pass, but another"
+                f" thread has run a forward pass since, or taken a step; {ADVICE}"
+            )
+        if self._forward is not None:
+            self._forward.gone_back = True
+        others = last is not None and last is not mine.backward
+        if last is not None and others and not last.used:
+            last.lost = True
+        self._backward = mine.backward = _Work()
+        return others
+
+    def check_gradients(self) -> None:
+        """Raise a RuntimeError if they are another thread's, and this one has not used its own."""
+        mine = self._mine.backward
+        if mine is not None and mine.lost:
+            raise RuntimeError(
+                "Network: gradients are those of this thread's last backward pass, but another"
+                f" thread has run a backward pass since; {ADVICE}"
+            )
+
+    def stepped(self) -> None:
+        """Note that a turn is over: the gradients were used, and the weights are others now."""
+        last = self._forward
+        if last is not None:
+            last.used = True
+            if last is not self._mine.forward and not last.gone_back:
+                last.lost = True
+        if self._backward is not None:
+            self._backward.used = True
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Turns, ()
+
+
+ADVICE = (
+    "give each thread a copy.deepcopy of the network, or keep a whole step in `with net.alone():`"
+)
+
+
+class Alone:
+    """Keeps other threads out of a network inside a block, which may be an optimizer's step."""
+
+    def __init__(self, turns: Turns, owner: str, steps: bool = False) -> None:
+        self.turns, self.turn, self.owner, self.steps = turns, Turn(), owner, steps
+        self.turn.guard = weakref.ref(self)
+
+    def __enter__(self) -> None:
+        self.turn.thread = get_ident()
+        self.turns.claim(self.turn, self.owner)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.steps and error is None:
+            self.turns.stepped()
+        holder = self.turns.holder
+        if HOLDER in holder and holder[HOLDER] is self.turn:
+            del holder[HOLDER]
+
+
+_all: set[weakref.ref[Turns]] = set()
+
+
+def _after_fork() -> None:
+    """In a forked child: forget the claims of threads that it does not have."""
+    for reference in list(_all):
+        turns = reference()
+        holder = None if turns is None else turns.holder.get(HOLDER)
+        if turns is not None and holder is not None and holder.thread != get_ident():
+            turns.holder.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,103 @@
+"""Loading changes all or nothing, and nothing that is given is lost on the way."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import elunet as eln
+
+X = np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)
+
+
+def net(seed=0):
+    return eln.Sequential([eln.layers.Linear(3, 4), eln.layers.Linear(4, 2)], seed=seed)
+
+
+def arrays(one):
+    return {name: value.copy() for name, value in one.parameters().items()}
+
+
+def same(one, before):
+    return all(np.array_equal(value, before[name]) for name, value in one.parameters().items())
+
+
+@pytest.mark.parametrize("locked", ["linear1.W", "linear2.W", "linear2.b"])
+def test_load_into_a_net_with_one_read_only_parameter(tmp_path, locked):
+    eln.save(net(1), tmp_path / "net.safetensors")
+    one = net()
+    one.parameters()[locked].flags.writeable = False
+    before = arrays(one)
+    with pytest.raises(ValueError, match=f"got {locked} read-only"):
+        eln.load(one, tmp_path / "net.safetensors")
+    assert same(one, before)
+
+
+@pytest.mark.parametrize("locked", ["linear1.W", "linear2.b"])
+def test_from_torch_into_a_net_with_one_read_only_parameter(locked):
+    one, given = net(), eln.exchange.to_torch(net(1))
+    one.parameters()[locked].flags.writeable = False
+    before = arrays(one)
+    with pytest.raises(ValueError, match=f"{locked} to be writable, got it read-only"):
+        eln.exchange.from_torch(one, given)
+    assert same(one, before)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_from_torch_takes_no_nan(bad):
+    one, given = net(), eln.exchange.to_torch(net(1))
+    given["linear2.bias"][1] = bad
+    before = arrays(one)
+    with pytest.raises(ValueError, match=r"linear2.bias.*expected finite numbers"):
+        eln.exchange.from_torch(one, given)
+    assert same(one, before)
+
+
+@pytest.mark.parametrize("bad", [np.nan, 1e300])
+def test_to_onnx_writes_no_nan_and_no_infinity(tmp_path, bad):
+    pytest.importorskip("onnx")
+    one = net()
+    one["linear2"].params["b"] = np.array([0.0, bad])
+    with pytest.raises(ValueError, match="within float32's reach, got others in linear2.b"):
+        eln.exchange.to_onnx(one, (3,), tmp_path / "net.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_rows_with_too_many_or_too_few_cells(tmp_path):
+    history = eln.History([eln.Epoch(1, 0.1, 2.0, 0.1, 2.1, 0.2, 0.0, 0.0, 1.0, 100.0)])
+    good = history.to_text()
+    head, row = good.splitlines()
+    file = tmp_path / "history.csv"
+    for line, text in ((f"1,{row}", "expected .* cells in line 2"), (row[2:], "line 2")):
+        file.write_text(f"{head}\n{line}\n")
+        with pytest.raises(ValueError, match=text):
+            eln.History.from_csv(file)
+
+
+MASKED = np.ma.masked_array(X, X > 0)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: net().forward(MASKED),
+        lambda: eln.layers.ELU().forward(MASKED),
+        lambda: eln.layers.Linear(3, 2).forward(MASKED),
+        lambda: eln.layers.Add().forward((X, MASKED)),
+        lambda: eln.losses.MeanSquaredError()(MASKED, X),
+        lambda: eln.losses.MeanSquaredError()(X, MASKED),
+        lambda: eln.losses.SoftmaxCrossEntropy()(MASKED, [0, 1, 2, 0]),
+        lambda: eln.losses.SoftmaxCrossEntropy()(X, np.ma.masked_equal([0, 1, 2, 0], 2)),
+        lambda: eln.data.Batches(MASKED, np.zeros(4, int), 2),
+        lambda: eln.data.split(X, np.ma.masked_equal([0, 1, 2, 0], 2), 0.5),
+    ],
+)
+def test_a_mask_is_refused_and_not_lost(call):
+    with pytest.raises(TypeError, match="without a mask, which would be lost, got a masked array"):
+        call()
+
+
+def test_other_subclasses_of_arrays_are_taken(tmp_path):
+    file = np.memmap(tmp_path / "x", np.float32, "w+", shape=X.shape)
+    file[...] = X
+    np.testing.assert_array_equal(net().forward(file), net().forward(X))
