@@ -235,7 +235,10 @@ class Layer:
 
     def keeps(self, array: Array) -> bool:
         """Return whether this very array is among what was kept."""
-        return self._kept is not None and any(value is array for value in self._kept)
+        for value in self._kept or ():  # no generator, whose end is a finalizer
+            if value is array:
+                return True
+        return False
 
     def forget(self) -> None:
         """Let go of what was kept."""
