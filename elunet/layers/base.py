@@ -235,10 +235,7 @@ class Layer:
 
     def keeps(self, array: Array) -> bool:
         """Return whether this very array is among what was kept."""
-        for value in self._kept or ():  # no generator, whose end is a finalizer
-            if value is array:
-                return True
-        return False
+        return any([value is array for value in self._kept or ()])
 
     def forget(self) -> None:
         """Let go of what was kept."""
