@@ -1,13 +1,15 @@
 """Find every array and number that an object holds, however deep.
 
-People keep parameters in attributes, dicts, lists of dicts, helper objects, tuples. A `Place` is
-one such spot: it has a printed path ("cell.params['Wx']", "layers[0].W"), and its content can be
-read and replaced. Nothing has to be declared.
+People keep parameters in attributes, dicts, lists of dicts, helper objects, tuples, on the class,
+in the variables of a closure. A `Place` is one such spot: it has a printed path
+("cell.params['Wx']", "layers[0].W"), and its content can be read and replaced. Nothing has to be
+declared.
 """
 
 from __future__ import annotations
 
 import ast
+import enum
 import re
 import types
 from collections import deque
@@ -21,7 +23,7 @@ Number = int | float | np.number
 
 MOST = 20_000
 """How many things are looked at in one object."""
-CLOSED = (type, types.ModuleType, types.FunctionType, types.MethodType, str, bytes, np.dtype)
+CLOSED = (type, types.ModuleType, str, bytes, np.dtype)
 FOREIGN = ("builtins", "numpy", "numba", "threading", "weakref", "logging", "random", "torch")
 """Packages whose objects hold nothing of a layer's own."""
 ENGINE = "elunet.engine."
@@ -29,7 +31,9 @@ ENGINE = "elunet.engine."
 
 
 def attributes(part: Any) -> dict[str, Any]:
-    """Return an object's own attributes, also those in `__slots__`."""
+    """Return an object's own attributes, also those in `__slots__`; of a cell its content."""
+    if isinstance(part, types.CellType):
+        return {} if _is_empty(part) else {"cell_contents": part.cell_contents}
     found: dict[str, Any] = {}
     for kind in type(part).__mro__:
         slots = kind.__dict__.get("__slots__", ())
@@ -76,7 +80,7 @@ class Place:
     def set(self, value: Any) -> None:
         """Replace the content; of a tuple the whole tuple."""
         if self.is_attribute:
-            object.__setattr__(self.holder, self.key, value)
+            put(self.holder, self.key, value)
         elif isinstance(self.holder, tuple):
             items = list(self._now())
             items[self.key] = value
@@ -95,7 +99,15 @@ class Place:
         return self.holder
 
 
-def _entries(holder: Any, path: str, above: Place | None) -> Iterator[Place]:
+def put(holder: Any, name: str, value: Any) -> None:
+    """Set an attribute, of a frozen object too, or of a class."""
+    if isinstance(holder, type):
+        setattr(holder, name, value)
+    else:
+        object.__setattr__(holder, name, value)
+
+
+def _entries(holder: Any, path: str, above: Place | None, shared: bool = True) -> Iterator[Place]:
     """Yield the places right inside a holder."""
     if isinstance(holder, dict):
         for key in list(holder):
@@ -107,35 +119,87 @@ def _entries(holder: Any, path: str, above: Place | None) -> Iterator[Place]:
         if holder.dtype == object and holder.ndim == 1:
             for index in range(len(holder)):
                 yield Place(f"{path}[{index}]", holder, index, False, above)
+    elif isinstance(holder, types.FunctionType):
+        if shared and not _is_foreign(holder.__module__ or ""):
+            for name in vars(holder):
+                yield Place(f"{path}.{name}".lstrip("."), holder, name, True, above)
+            for name, cell in _cells(holder).items():
+                yield Place(f"{path}.{name}".lstrip("."), cell, "cell_contents", True, above)
+    elif isinstance(holder, types.MethodType):
+        if shared:
+            yield Place(f"{path}.__self__".lstrip("."), holder, "__self__", True, above)
     elif not isinstance(holder, CLOSED) and not _is_foreign(type(holder).__module__):
-        for name in (*attributes(holder), *_of_the_class(holder)):
+        own = attributes(holder)
+        for name in own:
             yield Place(f"{path}.{name}".lstrip("."), holder, name, True, above)
+        for kind in classes_of(holder):
+            for name, value in vars(kind).items():
+                if name in own or not _is_content(name, value):
+                    continue
+                if shared:
+                    yield Place(f"{path}.{name}".lstrip("."), kind, name, True, above)
+                elif is_numeric(value):
+                    yield Place(f"{path}.{name}".lstrip("."), holder, name, True, above)
 
 
 def _is_foreign(module: str) -> bool:
     return module.split(".")[0] in FOREIGN or module.startswith(ENGINE)
 
 
-def _of_the_class(part: Any) -> list[str]:
-    """Return names of numbers and arrays that an object's class holds for it."""
-    own = attributes(part)
+def _is_empty(cell: types.CellType) -> bool:
+    """Whether a closure's variable has no value yet."""
+    try:
+        cell.cell_contents  # noqa: B018 (an empty cell raises)
+    except ValueError:
+        return True
+    return False
+
+
+def _cells(function: types.FunctionType) -> dict[str, types.CellType]:
+    """Return the variables that a function took along from where it was made.
+
+    Whole numbers among them are sizes and indices, never learned.
+    """
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    filled = {name: cell for name, cell in cells if not _is_empty(cell)}
+    return {name: cell for name, cell in filled.items() if not isinstance(cell.cell_contents, int)}
+
+
+def classes_of(part: Any) -> list[type]:
+    """Return the user's own classes that an object is made of, and that may hold values for it."""
     return [
-        name
+        kind
         for kind in type(part).__mro__
-        if kind.__module__.split(".")[0] not in (*FOREIGN, "elunet")
-        for name, value in vars(kind).items()
-        if is_numeric(value) and name not in own
+        if not _is_foreign(kind.__module__)
+        and kind.__module__.split(".")[0] != "elunet"
+        and not issubclass(kind, enum.Enum)
     ]
 
 
-def walk(root: Any, path: str = "") -> Iterator[Place]:
-    """Yield all places in an object, each thing once, the near ones first."""
+def _is_content(name: str, value: Any) -> bool:
+    """Whether a class's attribute is a value or holds some, instead of being a method."""
+    special = name.startswith("__") and name.endswith("__")
+    return not special and (is_numeric(value) or isinstance(value, dict | list | tuple))
+
+
+def walk(root: Any, path: str = "", shared: bool = True) -> Iterator[Place]:
+    """Yield all places in an object, each thing once, the near ones first.
+
+    Parameters
+    ----------
+    root : object
+    path : str
+        Its own path, with which the others begin.
+    shared : bool
+        Whether to look also into what a deep copy has in common with the object: classes,
+        functions, and objects behind methods. Whoever changes these has to restore them.
+    """
     queue: deque[tuple[Any, str, Place | None]] = deque([(root, path, None)])
     entered = {id(root)}
     count = 0
     while queue:
         holder, where, above = queue.popleft()
-        for place in _entries(holder, where, above):
+        for place in _entries(holder, where, above, shared):
             count += 1
             if count > MOST:
                 return
@@ -149,9 +213,9 @@ def walk(root: Any, path: str = "") -> Iterator[Place]:
                 queue.append((item, place.path, place))
 
 
-def numeric_places(root: Any, path: str = "") -> list[Place]:
-    """Return all places that hold an array of numbers or a number."""
-    return [place for place in walk(root, path) if is_numeric(place.get())]
+def numeric_places(root: Any, path: str = "", shared: bool = True) -> list[Place]:
+    """Return all places that hold an array of numbers or a number; see `walk`."""
+    return [place for place in walk(root, path, shared) if is_numeric(place.get())]
 
 
 def layers_in(root: Any) -> dict[str, Any]:
@@ -177,7 +241,9 @@ def lookup(root: Any, path: str) -> Any:
             return None
         position = step.end()
         try:
-            if step[1] is not None:
+            if isinstance(value, types.FunctionType) and step[1] in _cells(value):
+                value = _cells(value)[step[1]].cell_contents
+            elif step[1] is not None:
                 value = getattr(value, step[1])
             else:
                 value = value[ast.literal_eval(step[2])]

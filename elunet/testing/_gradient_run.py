@@ -97,7 +97,7 @@ class Run:
     def _places(self, values: Any) -> dict[str, Place]:
         """Return the places of the leaves, which are changed where they are."""
         root = {"values": values}
-        places = {self.shown(printed(place)): place for place in numeric_places(root)}
+        places = {self.shown(printed(place)): place for place in numeric_places(root, shared=False)}
         for path, place in places.items():
             leaf = place.get()
             if is_number(leaf) and not isinstance(place.holder, tuple) and place.above:

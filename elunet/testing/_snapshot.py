@@ -9,11 +9,12 @@ from __future__ import annotations
 import copy
 import random
 from collections import deque
+from types import MethodType
 from typing import Any
 
 import numpy as np
 
-from elunet.testing._find import attributes, is_numeric, walk
+from elunet.testing._find import attributes, classes_of, is_numeric, put, walk
 
 
 class Randomness:
@@ -41,8 +42,8 @@ def _bits(item: Any) -> Any:
 class Snapshot:
     """Everything that an object holds, so that it can be restored.
 
-    Attributes are restored as the same objects, arrays with their contents, dicts and lists with
-    their items.
+    Attributes are restored as the same objects, those of the classes too, arrays with their
+    contents, dicts and lists with their items.
     """
 
     def __init__(self, root: Any) -> None:
@@ -59,8 +60,10 @@ class Snapshot:
         self._attributes = [
             (item, attributes(item))
             for item in holders.values()
-            if not isinstance(item, dict | list | tuple | deque | np.ndarray)
+            if not isinstance(item, dict | list | tuple | deque | np.ndarray | type | MethodType)
         ]
+        kinds = {kind for item in holders.values() for kind in classes_of(item)}
+        self._classes = [(kind, _shared(kind)) for kind in kinds]
         self._arrays = [
             (item, item.copy()) for item in items.values() if isinstance(item, np.ndarray)
         ]
@@ -77,9 +80,16 @@ class Snapshot:
         for part, own in self._attributes:
             for name in attributes(part).keys() - own.keys():
                 delattr(part, name)
+            now = attributes(part)
             for name, value in own.items():
-                if getattr(part, name) is not value:
-                    object.__setattr__(part, name, value)
+                if name not in now or now[name] is not value:
+                    put(part, name, value)
+        for kind, shared in self._classes:
+            for name in _shared(kind).keys() - shared.keys():
+                delattr(kind, name)
+            for name, value in shared.items():
+                if vars(kind).get(name) is not value:
+                    setattr(kind, name, value)
         for mapping, entries in self._dicts:
             mapping.clear()
             mapping.update(entries)
@@ -103,6 +113,15 @@ class Snapshot:
     def grown(self) -> list[tuple[list[Any], int]]:
         """Return the lists that are longer now, with the length that they had."""
         return [(now, len(before)) for now, before in self._lists if len(now) > len(before)]
+
+
+def _shared(kind: type) -> dict[str, Any]:
+    """Return what a class holds for all its objects."""
+    return {
+        name: value
+        for name, value in vars(kind).items()
+        if not (name.startswith("__") and name.endswith("__"))
+    }
 
 
 def _same(a: Any, b: Any) -> bool:
