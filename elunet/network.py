@@ -235,7 +235,7 @@ class Network:
         owned = set[str]()  # whose outputs only the layer that takes them will look at
         self._turn.forward_begins(train)
         self.release()  # so that the last pass's memory can be lent again
-        passed = Passed()
+        its.passed = passed = Passed()
         try:
             for turn in self._turns(plan.forward, tap is not None):
                 node = self.nodes[turn.stage]

@@ -77,8 +77,7 @@ def run(options: argparse.Namespace) -> int:
     if job.is_finished(epochs):
         print(f"this run is finished: {epochs} epochs; nothing to do")
         return conclude(job, job.saved.history[-1])
-    if not job.saved:
-        job.begin()
+    job.prepare(options.overwrite)
     print("compiling kernels (a few seconds, once) and timing a step ...", flush=True)
     seconds = recipe.seconds_per_epoch(count, len(test[0]))
     left = epochs - (len(job.saved.history) if job.saved else 0)
@@ -98,15 +97,18 @@ def run(options: argparse.Namespace) -> int:
 def find_job(options: argparse.Namespace) -> eln.Job:
     """Return the job, with the run that --resume means, and fill in the options not given."""
     place = options.resume
-    if options.out is None:
-        options.out = Path(place) if place and eln.Job.is_in(place) else OUT
+    home = None if place is None else eln.Job.folder_of(place)
+    told = options.out is not None or home is not None or place is None
+    options.out = options.out or home or OUT
     job = eln.Job(options.out)
     try:
-        saved = job.resume(place) if place else None
+        saved = None if place is None else job.resume(place)
         if saved and saved.settings.get("case") not in RECIPES:
             raise ValueError(
                 f"expected {saved.file} as a checkpoint of this job, got another run's"
             )
+        if not told:
+            raise ValueError("expected a job's folder, or --out DIR for what follows")
     except (OSError, ValueError) as error:
         sys.exit(f"--resume {place}: {error}".replace("Trainer.resume: ", ""))
     for name, default in (DEFAULTS | (saved.settings if saved else {})).items():
@@ -151,11 +153,16 @@ def parse() -> argparse.Namespace:
     add("--out", type=Path, metavar="DIR", help=f"default: {OUT}")
     about = "go on with the run in DIR; its options need not be repeated, and --out is DIR too"
     add("--resume", metavar="DIR", help=about)
+    add(
+        "--overwrite", action="store_true", help="move a run that is in --out aside, and begin anew"
+    )
     add("--threads", type=positive, metavar="N", help="default: all cores")
     add("--minutes", type=float, metavar="M", help="save every M minutes, not only after an epoch")
     options = parser.parse_args()
-    if options.minutes is not None and not options.minutes > 0:
+    if options.minutes is not None and not 0 < options.minutes < float("inf"):
         parser.error(f"argument --minutes: expected a number above 0, got {options.minutes:g}")
+    if options.resume is not None and not options.resume.strip():
+        parser.error("argument --resume: expected a folder or a file, got nothing")
     return options
 
 

@@ -215,3 +215,31 @@ def test_the_quick_recipe_learns_real_pictures_fast(cifar10, tmp_path):
     summary = json.loads((tmp_path / "runs" / "elu11" / "summary.json").read_text())
     assert summary["steps"] == 40
     assert summary["test_accuracy"] > 0.15
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--resume", ""], "argument --resume: expected a folder or a file, got nothing"),
+        (["--minutes", "inf"], "argument --minutes: expected a number above 0, got inf"),
+        (["--minutes", "nan"], "argument --minutes: expected a number above 0, got nan"),
+    ],
+)
+def test_options_are_checked_before_anything_is_touched(arguments, text, tmp_path):
+    (tmp_path / "summary.json").write_text("{}")
+    done = run(*arguments, "--out", ".", cwd=tmp_path)
+    assert done.returncode == 2
+    assert text in done.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["summary.json"]
+
+
+def test_another_run_is_not_replaced_unless_that_is_said(tmp_path):
+    (tmp_path / "history.csv").write_text("epoch\n1\n")
+    done = run("--limit", "100", "--epochs", "1", "--out", ".", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "cannot go on: expected . without a run, got one in it" in done.stderr
+    assert (tmp_path / "history.csv").read_text() == "epoch\n1\n"
+    done = run("--limit", "100", "--epochs", "1", "--out", ".", "--overwrite", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "earlier-1" / "history.csv").read_text() == "epoch\n1\n"
+    assert len(rows(tmp_path / "history.csv")) == 1

@@ -24,9 +24,8 @@ HOLDER = 0  # the key of who has the network
 class Turn:
     """A thread's claim on a network, for one pass or, with a guard, until the guard is gone."""
 
-    busy: Turn | None = None
-    """The pass under way."""
-
+    busy: Turn | None = None  # the pass under way
+    passed: Passed | None = None  # if it is a pass forward
     guard: weakref.ref[Any] | None = None
 
     def __init__(self) -> None:
@@ -223,6 +222,8 @@ def _after_fork() -> None:
         holder = None if turns is None else turns.holder.get(HOLDER)
         if turns is not None and holder is not None and holder.thread != get_ident():
             turns.holder.clear()
+            if holder.busy is not None and holder.busy.passed is not None:
+                holder.busy.passed.running = False
 
 
 if hasattr(os, "register_at_fork"):

@@ -7,7 +7,6 @@ and at the end summary.json. Each file is brought up to date after every epoch.
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from elunet.storage.files import write_json
+from elunet.storage.locks import held
 from elunet.storage.weights import save
 from elunet.train import versions
 from elunet.train.callbacks import Callback, Checkpoints
@@ -31,7 +31,7 @@ HISTORY, CURVES, WEIGHTS, SUMMARY = (
     "weights.safetensors",
     "summary.json",
 )
-CHECKPOINTS, EARLIER = "checkpoints", "checkpoints-before"
+CHECKPOINTS, EARLIER = "checkpoints", "earlier"
 
 Draw = Callable[[History, Path], object]
 
@@ -70,7 +70,7 @@ class Job:
     ) -> None:
         self.folder, self.log = Path(folder), log
         self.saved: SavedRun | None = None
-        self._begun = False
+        self._prepared = False
 
     @property
     def files(self) -> list[Path]:
@@ -82,6 +82,16 @@ class Job:
     def is_in(folder: str | os.PathLike[str]) -> bool:
         """Return whether a folder is a job's."""
         return (Path(folder) / CHECKPOINTS).is_dir()
+
+    @staticmethod
+    def folder_of(place: str | os.PathLike[str]) -> Path | None:
+        """Return the job's folder that a path means: it, its checkpoints or one of them."""
+        path = Path(place)
+        for folder in (path, path.parent, path.parent.parent):
+            inside = folder / CHECKPOINTS
+            if inside.is_dir() and (path in (folder, inside) or path.parent == inside):
+                return folder
+        return None
 
     def resume(self, place: str | os.PathLike[str]) -> SavedRun | None:
         """Find the run to go on with: a job's folder, a folder of checkpoints, or a file.
@@ -102,7 +112,7 @@ class Job:
                 self.log(f"{place} has no checkpoint yet; beginning from the start")
                 return None
             place = inside
-        self.saved, self._begun = about(place), True
+        self.saved = about(place)
         return self.saved
 
     def differences(
@@ -124,26 +134,48 @@ class Job:
         complete = self.saved is not None and len(self.saved.history) == epochs
         return complete and all((self.folder / name).exists() for name in names)
 
-    def begin(self) -> None:
-        """Make the folder ready for a new run; `train` does so unless a run is resumed.
+    def holds_a_run(self) -> bool:
+        """Return whether the folder has something of a run in it."""
+        checkpoints = self.folder / CHECKPOINTS
+        return any(file.is_file() for file in self.files) or (
+            checkpoints.is_dir() and any(checkpoints.iterdir())
+        )
 
-        The checkpoints of an earlier run are kept in another folder, as somebody may have meant to
-        resume it.
+    def prepare(self, overwrite: bool = False) -> None:
+        """Make the folder ready, unless it has the run that goes on; `train` does so too.
+
+        Parameters
+        ----------
+        overwrite : bool, default False
+            Whether a run that is there may be replaced. All its files are moved aside, into a
+            folder ``earlier-1``, ``earlier-2`` and so on.
+
+        Raises
+        ------
+        FileExistsError
+            If the folder holds a run, and `overwrite` is False.
         """
-        self._begun = True
-        checkpoints, earlier = self.folder / CHECKPOINTS, self.folder / EARLIER
-        if not (checkpoints.exists() or (self.folder / HISTORY).exists()):
-            checkpoints.mkdir(parents=True)
-            return
-        kept = ""
-        if checkpoints.exists() and any(checkpoints.iterdir()):
-            shutil.rmtree(earlier, ignore_errors=True)
-            checkpoints.rename(earlier)
-            kept = f"; its checkpoints are in {earlier} now"
-        self.log(f"the run that is in {self.folder} will be replaced{kept}")
-        checkpoints.mkdir(exist_ok=True)
-        for name in (SUMMARY, WEIGHTS):
-            (self.folder / name).unlink(missing_ok=True)
+        goes_on = self.saved is not None and self._is_here(self.saved.file)
+        if not self._prepared and not goes_on and self.holds_a_run():
+            if not overwrite:
+                raise FileExistsError(
+                    f"expected {self.folder} without a run, got one in it: resume it, or overwrite"
+                    " it (--overwrite, Job.prepare(overwrite=True)), which moves it aside"
+                )
+            self._move_aside()
+        self._prepared = True
+        (self.folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+
+    def _move_aside(self) -> None:
+        """Move all files of a run into a folder of their own; nothing is removed."""
+        number = 1
+        while (aside := self.folder / f"{EARLIER}-{number}").exists():
+            number += 1
+        aside.mkdir()
+        checkpoints = self.folder / CHECKPOINTS
+        for thing in [*self.files, *([checkpoints] if checkpoints.is_dir() else [])]:
+            thing.rename(aside / thing.name)
+        self.log(f"the run that was in {self.folder} is in {aside} now")
 
     def train(
         self,
@@ -178,16 +210,34 @@ class Job:
             If the trainer or the data are not those of the saved run.
         DivergenceError, Interrupted
             As `Trainer.fit`.
+        FileExistsError
+            If the folder holds another run; see `prepare`.
+        BlockingIOError
+            If another process is at work in it.
         OSError
             If a file cannot be written.
         """
-        if not self._begun:
-            self.begin()
-        begin = time.perf_counter()
+        files = _Files(self.folder, draw)
+        own = [files, Checkpoints(self.folder / CHECKPOINTS, **checkpoints)]
+        self.prepare()
+        with held(self.folder):
+            return self._train(trainer, (train, test), epochs, own, more or {})
+
+    def _is_here(self, file: Path) -> bool:
+        return file.resolve().parent == (self.folder / CHECKPOINTS).resolve()
+
+    def _train(
+        self,
+        trainer: Trainer,
+        data: tuple[Data, Data],
+        epochs: int,
+        own: list[Callback],
+        more: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        begin, (train, test) = time.perf_counter(), data
         if self.saved is not None:
             self._take_up(trainer, self.saved)
-        before, files = trainer.seconds, _Files(self.folder, draw)
-        own = [files, Checkpoints(self.folder / CHECKPOINTS, **checkpoints)]
+        before, files = trainer.seconds, own[0]
         trainer.callbacks += own
         try:
             trainer.fit(train, test, epochs)
@@ -196,7 +246,7 @@ class Job:
         if not (self.folder / WEIGHTS).exists():  # resumed from elsewhere, or interrupted late
             files.on_epoch_end(trainer, trainer.history[-1])
         seconds = before + time.perf_counter() - begin
-        summary = {**(more or {}), **summarize(trainer, len(train[0]), seconds)}
+        summary = {**more, **summarize(trainer, len(train[0]), seconds)}
         write_json(self.folder / SUMMARY, summary)
         return summary
 

@@ -71,7 +71,7 @@ def every(module, table, base):
 
 
 def quietly_and_not(compute):
-    """Compute twice; return what it gave under NumPy's usual settings, and where all is an error."""
+    """Compute twice; return the results under NumPy's usual settings and where all is an error."""
     with np.errstate(all="ignore"):
         expected = compute()
     with np.errstate(all="raise"):

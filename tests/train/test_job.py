@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from small_runs import Stop, assert_equal_runs, blobs, build, rows
 
 import elunet as eln
+from elunet.storage.locks import held
 from elunet.storage.weights import network_arrays
 
 X, Y = blobs()
@@ -106,16 +108,60 @@ def test_a_run_without_a_checkpoint_begins_anew(tmp_path):
         eln.Job(tmp_path).resume(tmp_path / "none")
 
 
-def test_a_new_run_keeps_the_checkpoints_of_the_one_before(tmp_path):
+def test_a_run_is_not_replaced_unless_that_is_said(tmp_path):
     train(tmp_path)
-    old = (tmp_path / "checkpoints" / "latest.safetensors").read_bytes()
-    *_, lines = train(tmp_path, epochs=1)
-    (line,) = lines
-    assert line.startswith(
-        f"the run that is in {tmp_path} will be replaced; its checkpoints are in"
-    )
-    assert (tmp_path / "checkpoints-before" / "latest.safetensors").read_bytes() == old
-    assert len(eln.History.from_csv(tmp_path / "history.csv")) == 1
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir() if file.is_file()}
+    with pytest.raises(FileExistsError, match="without a run, got one in it: resume it, or over"):
+        train(tmp_path, epochs=1)
+    with pytest.raises(FileExistsError):
+        eln.Job(tmp_path).prepare()
+    assert before == {file.name: file.read_bytes() for file in tmp_path.iterdir() if file.is_file()}
+
+
+def test_a_run_that_is_replaced_is_moved_aside(tmp_path):
+    train(tmp_path)
+    kept = {name: (tmp_path / name).read_bytes() for name in ("history.csv", "summary.json")}
+    kept["latest"] = (tmp_path / "checkpoints" / "latest.safetensors").read_bytes()
+    for number in (1, 2):
+        lines = []
+        job = eln.Job(tmp_path, lines.append)
+        job.prepare(overwrite=True)
+        aside = tmp_path / f"earlier-{number}"
+        assert lines == [f"the run that was in {tmp_path} is in {aside} now"]
+        job.train(build(settings=SETTINGS), (X, Y), TEST, 1)
+        assert len(eln.History.from_csv(tmp_path / "history.csv")) == 1
+    first = tmp_path / "earlier-1"
+    assert (first / "history.csv").read_bytes() == kept["history.csv"]
+    assert (first / "summary.json").read_bytes() == kept["summary.json"]
+    assert (first / "checkpoints" / "latest.safetensors").read_bytes() == kept["latest"]
+
+
+def test_a_run_from_elsewhere_does_not_replace_another(tmp_path):
+    train(tmp_path / "one")
+    train(tmp_path / "two")
+    before = (tmp_path / "two" / "history.csv").read_bytes()
+    with pytest.raises(FileExistsError, match="two without a run"):
+        train(tmp_path / "two", resume=tmp_path / "one")
+    assert (tmp_path / "two" / "history.csv").read_bytes() == before
+
+
+def test_two_jobs_in_one_folder(tmp_path):
+    with held(tmp_path):
+        with pytest.raises(
+            BlockingIOError, match=rf"got process {os.getpid()} on .* at work in it"
+        ):
+            train(tmp_path)
+        assert not (tmp_path / "history.csv").exists()
+    train(tmp_path)
+
+
+def test_the_folder_that_a_path_means(tmp_path):
+    train(tmp_path / "one")
+    inside = tmp_path / "one" / "checkpoints"
+    for place in (tmp_path / "one", inside, inside / "latest.safetensors"):
+        assert eln.Job.folder_of(place) == tmp_path / "one"
+    assert eln.Job.folder_of(tmp_path) is None
+    assert eln.Job.folder_of(tmp_path / "one" / "weights.safetensors") is None
 
 
 def test_other_versions_are_noted(tmp_path):
