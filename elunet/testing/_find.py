@@ -62,6 +62,13 @@ def is_numeric(value: Any) -> bool:
     return is_number(value)
 
 
+def is_unreadable(value: Any) -> bool:
+    """Whether value holds numbers that no check looks into: complex ones, or records."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "cV" and value.size > 0
+    return isinstance(value, complex | np.complexfloating)
+
+
 @dataclass(eq=False)
 class Place:
     """A spot that holds something: an attribute, or an entry of a dict, list or tuple."""
