@@ -11,7 +11,7 @@ import copy
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -32,7 +32,7 @@ from elunet.layers.spans import Whole, carries, starts
 INPUT = "input"
 
 Tap = Callable[[str, Array], None]
-
+Result = TypeVar("Result")
 
 Arrive = Callable[[Layer, Array], Array]
 """``arrive(layer, dy)``: what reaches a layer's output, given what came down (summed)."""
@@ -226,7 +226,7 @@ class Network:
         check_float(x, "Network: expected x")
         if self._turn.holder and not train and self._turn.within():
             return self._twin().forward(x, tap=tap)  # the pass around this one is left alone
-        return self._run(self._forward, x, train, tap)  # type: ignore[no-any-return]
+        return self._run(self._forward, x, train, tap)
 
     def _forward(self, its: _Running, x: Array, train: bool, tap: Tap | None) -> Array:
         """Go through the layers."""
@@ -345,9 +345,7 @@ class Network:
         TypeError, ValueError
             If dy does not fit, or a layer raised one; the message names the layer and its place.
         """
-        return self._run(  # type: ignore[no-any-return]
-            self._walk, dy, arrive, send, weight, tap, to_input, release
-        )
+        return self._run(self._walk, dy, arrive, send, weight, tap, to_input, release)
 
     def _walk(
         self,
@@ -434,7 +432,7 @@ class Network:
         """
         return Alone(self._turn, type(self).__name__, steps=True)
 
-    def _run(self, body: Callable[..., Any], *arguments: Any) -> Any:
+    def _run(self, body: Callable[..., Result], *arguments: Any) -> Result:
         """Run a pass: in one thread at a time, in the network's memory, BLAS on one thread.
 
         An error gets the name and place of the layer at work. In the end, all is put back whatever

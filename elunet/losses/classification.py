@@ -108,7 +108,7 @@ class SoftmaxCrossEntropy(Classification):
         all that is wrong, goes the way of the other losses.
         """
         z, labels = np.asarray(prediction), np.asarray(target)
-        masked = isinstance(prediction, np.ma.MaskedArray) or isinstance(target, np.ma.MaskedArray)
+        masked = isinstance(prediction, MASKED) or isinstance(target, MASKED)
         usual = (
             not masked
             and z.ndim == 2

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ast
 import enum
-import re
 import types
 from collections import deque
 from collections.abc import Iterator
@@ -18,6 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from elunet.testing._names import STEP
 
 Number = int | float | np.number
 
@@ -232,9 +233,6 @@ def layers_in(root: Any) -> dict[str, Any]:
         if is_layer(place.get()):
             found.setdefault(place.path, place.get())
     return found
-
-
-STEP = re.compile(r"\.?([A-Za-z_]\w*)|\[([^\]]+)\]")
 
 
 def lookup(root: Any, path: str) -> Any:
