@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from elunet._checks import choice, count, number
+from elunet._checks import choice, count, number, plain
 from elunet._quiet import quiet
 from elunet._types import Array, Shape
 from elunet.kernels.products import sum_of_squares
@@ -357,6 +357,8 @@ class Optimizer(ABC):
             )
         if g.dtype.kind != "f":
             raise TypeError(f"{owner}: expected {name!r} with float gradient, got {g.dtype}")
+        plain(owner, f"{name!r}", w)
+        plain(owner, f"the gradient of {name!r}", g)
         if g.shape != w.shape:
             raise ValueError(
                 f"{owner}: expected {name!r} with gradient of shape {w.shape}, got {g.shape}"
