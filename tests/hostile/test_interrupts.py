@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -163,19 +164,23 @@ def test_real_ones(count):
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that sends signals")
 def test_a_timer_that_ends_every_step(loop):
-    """As a time limit does: signals that another handler turns into an error."""
-    before, came = blas_threads(), 0
+    """As a time limit does: signals that another handler turns into an error.
+
+    An error that is raised while Python runs a finalizer, Python itself drops. That is rare.
+    """
+    before, came, count = blas_threads(), 0, 400 if FULL else 60
 
     def late(number, frame):
         raise TimeoutError
 
     handler = signal.signal(signal.SIGALRM, late)
     try:
-        for number in range(400 if FULL else 60):
+        for number in range(count):
+            end = time.monotonic() + 2.0
             try:
                 try:
                     signal.setitimer(signal.ITIMER_REAL, 1e-4 + 5e-5 * (number % 60))
-                    while True:
+                    while time.monotonic() < end:
                         loop()
                 finally:
                     signal.setitimer(signal.ITIMER_REAL, 0)
@@ -186,4 +191,4 @@ def test_a_timer_that_ends_every_step(loop):
             assert not loop.net._turn.holder
     finally:
         signal.signal(signal.SIGALRM, handler)
-    assert came == (400 if FULL else 60)
+    assert came >= 0.95 * count
