@@ -39,8 +39,8 @@ def number(owner: str, name: str, value: object, interval: str = "(-inf, inf)") 
         x = float(value)
     except OverflowError:  # an integer or a fraction beyond 1.8e308
         raise ValueError(
-            f"{owner}: expected {name} in {interval} and within float64's reach, got"
-            f" {'a' if value > 0 else 'minus a'} number beyond it"
+            f"{owner}: expected {name} in {interval} and within float64's reach, got a number"
+            " beyond it"
         ) from None
     low, high = (float(end) for end in interval[1:-1].split(","))
     inside_low = x >= low if interval[0] == "[" else x > low
