@@ -203,7 +203,10 @@ GOOD = eln.History([ROW]).to_text()
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        (GOOD.replace("100.0", "9" * 200_000).encode(), "as a table, got after line 1: field larger"),
+        (
+            GOOD.replace("100.0", "9" * 200_000).encode(),
+            "as a table, got after line 1: field larger",
+        ),
         (GOOD.replace("100.0", "x" * 100_000).encode(), "numbers in line 2"),
         (b"\xff\xfe" + GOOD.encode(), "as text in UTF-8"),
         (("x" * 200_000 + GOOD).encode(), "as a table, got after line"),
