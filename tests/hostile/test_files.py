@@ -205,7 +205,7 @@ GOOD = eln.History([ROW]).to_text()
     [
         (
             GOOD.replace("100.0", "9" * 200_000).encode(),
-            "as a table, got after line 1: field larger",
+            "after line 1: field larger",
         ),
         (GOOD.replace("100.0", "x" * 100_000).encode(), "numbers in line 2"),
         (b"\xff\xfe" + GOOD.encode(), "as text in UTF-8"),

@@ -22,7 +22,7 @@ def test_names_that_cannot_be_written_everywhere_are_refused(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["out put", "a/b", r"a\b", "_^{}", "%s", "#1", "'", '"', "é", "\N{SNOWMAN}", "层", "<b>&"],
+    ["out put", "a/b", r"a\b", "层", "_^{}", "%s", "#1", "'", '"', "é", "\N{SNOWMAN}", "<b>&"],
 )
 @pytest.mark.filterwarnings("ignore:Glyph")  # no font has them all
 def test_other_names_go_through_everything(tmp_path, name):
