@@ -7,9 +7,10 @@ import numpy as np
 from elunet._types import Array
 from elunet.kernels.finite import all_finite
 from elunet.kernels.products import inner_products
-from elunet.kernels.waiting import say_and_wait
+from elunet.kernels.waiting import say_and_wait, wait_for_all
 from elunet.layers import (
     ELU,
+    GELU,
     BatchNorm,
     Conv2D,
     Dropout,
@@ -50,6 +51,7 @@ def warmup(dtype: type = np.float32) -> None:
         Conv2D(4, 4, 3, algorithm="winograd"),
         Conv2D(4, 4, 2, algorithm="winograd"),
         ELU(),
+        GELU(),
         BatchNorm(4),
         MaxPool2D(),
         MeanPool2D(),
@@ -81,3 +83,5 @@ def warmup(dtype: type = np.float32) -> None:
     inner_products(numbers, numbers)
     counter = np.zeros(1, np.int64)
     say_and_wait(counter, 0, counter, 0, 0, 0)
+    counters = np.zeros((1, 1), np.int64)
+    wait_for_all(counters, counters)

@@ -10,6 +10,7 @@ recorded by name and never run.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import stat
 from collections.abc import Iterator
@@ -42,6 +43,7 @@ _TIMEOUT = 30  # seconds without an answer
 _PIXELS = 3 * 32 * 32
 _RECORDS = 10_000  # images in a file
 _LARGEST_PICKLE = 34_000_000  # bytes; the official ones have 31 million
+_MOST_OPCODES = 100_000  # in a pickle; the official ones have some 40,000
 
 
 @dataclass(frozen=True)
@@ -157,9 +159,11 @@ def load_cifar10(
 def _place(path: str | os.PathLike[str] | None) -> tuple[Path, str]:
     """Resolve the folder or file to look at, and the words that name it in a message."""
     if path is not None:
-        return Path(path).expanduser(), f"path {os.fspath(path)!r}"
+        words = f"path {os.fspath(path)!r}"
+        return _expanded(path, words), words
     if named := os.environ.get(_ENVIRONMENT):
-        return Path(named).expanduser(), f"{named!r}, which {_ENVIRONMENT} names"
+        words = f"{named!r}, which {_ENVIRONMENT} names"
+        return _expanded(named, words), words
     import pooch  # here and below: `import elunet` need not wait for it
 
     cache = Path(pooch.os_cache("elunet"))
@@ -169,6 +173,16 @@ def _place(path: str | os.PathLike[str] | None) -> tuple[Path, str]:
             f"{_ENVIRONMENT} to the data's folder"
         )
     return cache, f"the cache folder {str(cache)!r}"
+
+
+def _expanded(path: str | os.PathLike[str], words: str) -> Path:
+    """Return a path with a home folder in place of its ~."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise FileNotFoundError(
+            f"load_cifar10: expected a user with a home folder in {words}, got none"
+        ) from error
 
 
 def _find(place: Path) -> tuple[_Layout, Path] | None:
@@ -254,6 +268,8 @@ def _read_folder(layout: _Layout, folder: Path) -> Iterator[tuple[str, bytes]]:
 
 def _check_archive(layout: _Layout, archive: Path) -> None:
     """Raise unless the archive is the official one; say how it differs."""
+    if not archive.is_file():  # a FIFO would wait for ever
+        raise ValueError(f"load_cifar10: expected {archive} to be a regular file, got another kind")
     with archive.open("rb") as file:
         start = file.read(64)
         file.seek(0)
@@ -381,19 +397,17 @@ _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
-def _opcodes(data: bytes) -> Iterator[tuple[Any, Any, int | None]]:
-    """Yield a pickle's opcodes, without warnings about escapes in a crafted name."""
+def _opcodes(data: bytes) -> list[tuple[Any, Any, int | None]]:
+    """Return a pickle's opcodes, without warnings about escapes in a crafted name."""
     import pickletools
     import warnings
 
-    opcodes = pickletools.genops(data)
-    while True:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            step = next(opcodes, None)
-        if step is None:
-            return
-        yield step
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        found = list(itertools.islice(pickletools.genops(data), _MOST_OPCODES + 1))
+    if len(found) > _MOST_OPCODES:
+        raise ValueError(f"more than {_MOST_OPCODES} opcodes")
+    return found
 
 
 def _read_pickle(file: Path, data: bytes) -> object:

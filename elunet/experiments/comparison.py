@@ -9,7 +9,6 @@ taught the hidden layers nothing.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import warnings
@@ -115,11 +114,18 @@ class Comparison:
         OSError
             If there is none.
         ValueError
-            If its table is damaged.
+            If its table or its settings are damaged.
         """
-        shared = json.loads((Path(folder) / SETTINGS).read_text("utf-8"))
+        file = Path(folder) / SETTINGS
+        shared = settings.read("Comparison.read", file)
         trials = tables.read("Comparison.read", Path(folder) / TRIALS, Trial)
-        return cls(tuple(shared["rules"]), tuple(shared["rates"]), trials, Path(folder))
+        try:
+            rules, rates = tuple(shared["rules"]), tuple(map(float, shared["rates"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"Comparison.read: expected {file} with lists of rules and rates, got others"
+            ) from error
+        return cls(rules, rates, trials, Path(folder))
 
     def of(self, rule: str, stage: str = "final") -> list[Trial]:
         """Return a rule's trials of one stage, in order of seed and rate."""

@@ -69,26 +69,23 @@ class Adam(Optimizer):
         clip_norm: float | None = None,
     ) -> None:
         super().__init__(lr, l2, l1, clip_norm, decoupled)
-        number("Adam", "beta1", beta1, "[0, 1)")
-        number("Adam", "beta2", beta2, "[0, 1)")
-        number("Adam", "eps", eps, "(0, inf)")
-        self.beta1 = beta1
-        self.beta2 = beta2
-        self.eps = eps
+        self.beta1 = number("Adam", "beta1", beta1, "[0, 1)")
+        self.beta2 = number("Adam", "beta2", beta2, "[0, 1)")
+        self.eps = number("Adam", "eps", eps, "(0, inf)")
 
     def update(self, w: Array, g: Array, state: dict[str, Array], lr: float) -> None:
         """Move along the mean gradient, measured in units of the root mean square."""
         m, v = state["m"], state["v"]
-        t = self.steps + 1
-        m *= self.beta1
-        m += (1 - self.beta1) * g
+        beta1, beta2, t = float(self.beta1), float(self.beta2), self.steps + 1
+        m *= beta1
+        m += (1 - beta1) * g
         np.square(g, out=g)
-        v *= self.beta2
-        v += (1 - self.beta2) * g
+        v *= beta2
+        v += (1 - beta2) * g
         # The scratch space g becomes the denominator.
-        np.sqrt(v / (1 - self.beta2**t), out=g)
-        g += self.eps
-        w -= lr / (1 - self.beta1**t) * (m / g)
+        np.sqrt(v / (1 - beta2**t), out=g)
+        g += float(self.eps)
+        w -= lr / (1 - beta1**t) * (m / g)
 
     def fused(self, lr: float) -> Fused:
         """Return `update` in one pass."""

@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from elunet._checks import choice, count, number
+from elunet._checks import choice, count, number, plain
 from elunet._quiet import quiet
 from elunet._types import Array, Shape
 from elunet.kernels.products import sum_of_squares
@@ -176,14 +176,13 @@ class Optimizer(ABC):
         if callable(lr):
             choice(name, "the schedule's per", getattr(lr, "per", "step"), ("step", "epoch"))
         else:
-            number(name, "lr", lr, "[0, inf)")
-        number(name, "l2", l2, "[0, inf)")
-        number(name, "l1", l1, "[0, inf)")
+            lr = number(name, "lr", lr, "[0, inf)")
         if clip_norm is not None:
-            number(name, "clip_norm", clip_norm, "(0, inf)")
+            clip_norm = number(name, "clip_norm", clip_norm, "(0, inf)")
+        # As Python's floats: a float64 of NumPy would make NumPy compute in float64.
         self.lr = lr
-        self.l2 = l2
-        self.l1 = l1
+        self.l2 = number(name, "l2", l2, "[0, inf)")
+        self.l1 = number(name, "l1", l1, "[0, inf)")
         self.clip_norm = clip_norm
         self.decoupled = decoupled
         self.buffers: dict[str, dict[str, Array]] = {}
@@ -357,6 +356,8 @@ class Optimizer(ABC):
             )
         if g.dtype.kind != "f":
             raise TypeError(f"{owner}: expected {name!r} with float gradient, got {g.dtype}")
+        plain(owner, f"{name!r}", w)
+        plain(owner, f"the gradient of {name!r}", g)
         if g.shape != w.shape:
             raise ValueError(
                 f"{owner}: expected {name!r} with gradient of shape {w.shape}, got {g.shape}"
@@ -382,7 +383,7 @@ class Optimizer(ABC):
         if self.clip_norm is not None:
             norm = global_norm(gradients[name] for name in parameters)
             if norm > self.clip_norm:
-                scale = self.clip_norm / norm
+                scale = float(self.clip_norm) / norm
         fused = self.fused(lr) if self._is_as_written() else None
         if fused is None:
             for name, w in parameters.items():
@@ -431,9 +432,9 @@ class Optimizer(ABC):
     def _penalize(self, w: Array, g: Array, lr: float) -> None:
         if not (self.l2 or self.l1):
             return
-        term = self.l2 * w
+        term = float(self.l2) * w
         if self.l1:
-            term += self.l1 * np.sign(w)
+            term += float(self.l1) * np.sign(w)
         if self.decoupled:
             w -= lr * term
         else:

@@ -60,18 +60,16 @@ class RMSProp(Optimizer):
         clip_norm: float | None = None,
     ) -> None:
         super().__init__(lr, l2, l1, clip_norm)
-        number("RMSProp", "rho", rho, "[0, 1)")
-        number("RMSProp", "eps", eps, "(0, inf)")
-        self.rho = rho
-        self.eps = eps
+        self.rho = number("RMSProp", "rho", rho, "[0, 1)")
+        self.eps = number("RMSProp", "eps", eps, "(0, inf)")
 
     def update(self, w: Array, g: Array, state: dict[str, Array], lr: float) -> None:
         """Move along the gradient, measured in units of its root mean square."""
-        v = state["square"]
-        v *= self.rho
-        v += (1 - self.rho) * np.square(g)
+        v, rho = state["square"], float(self.rho)
+        v *= rho
+        v += (1 - rho) * np.square(g)
         root = np.sqrt(v)
-        root += self.eps
+        root += float(self.eps)
         g /= root
         w -= lr * g
 

@@ -63,19 +63,18 @@ class SGD(Optimizer):
         clip_norm: float | None = None,
     ) -> None:
         super().__init__(lr, l2, l1, clip_norm)
-        number("SGD", "momentum", momentum, "[0, 1)")
+        self.momentum = number("SGD", "momentum", momentum, "[0, 1)")
         if nesterov and momentum == 0:
             raise ValueError("SGD: expected momentum above 0 with nesterov=True, got 0.0")
-        self.momentum = momentum
         self.nesterov = nesterov
 
     def update(self, w: Array, g: Array, state: dict[str, Array], lr: float) -> None:
         """Move along the running sum of gradients."""
-        v = state["velocity"]
-        v *= self.momentum
+        v, momentum = state["velocity"], float(self.momentum)
+        v *= momentum
         v += g
         if self.nesterov:
-            g += self.momentum * v
+            g += momentum * v
             w -= lr * g
         else:
             w -= lr * v

@@ -30,7 +30,7 @@ def held(folder: Path) -> Iterator[None]:
     except ImportError:
         yield
         return
-    with open(folder / LOCK, "a+", encoding="utf-8") as file:
+    with open(folder / LOCK, "a+", encoding="utf-8", errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from elunet._types import Array
 from elunet.data import Batches
+from elunet.storage import files
 from elunet.storage.archive import MALFORMED, decode, encode
 from elunet.storage.trees import Tree, pack, unpack
 from elunet.train import datasets, setup, state, versions
@@ -100,7 +101,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Path, Tree]:
 
 
 def _parse(file: Path) -> Tree:
-    arrays, note = decode("Trainer.resume", file, file.read_bytes())
+    arrays, note = decode("Trainer.resume", file, files.read("Trainer.resume", file))
     if not note:
         raise ValueError(
             f"Trainer.resume: expected {file} as a whole run's checkpoint, got weights only;"

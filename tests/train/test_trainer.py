@@ -353,7 +353,7 @@ def test_a_cut_csv_is_refused(blobs, tmp_path):
     file = tmp_path / "history.csv"
     make().fit(blobs, epochs=2).to_csv(file)
     file.write_text(file.read_text()[:-60])
-    with pytest.raises(ValueError, match="expected numbers in line 3"):
+    with pytest.raises(ValueError, match="expected 11 cells in line 3"):
         eln.History.from_csv(file)
 
 
