@@ -30,7 +30,7 @@ from elunet.optim import SGD, Optimizer, PerLayer
 from elunet.routers import Backprop, Router
 from elunet.storage import settings, tables
 from elunet.storage.fingerprints import sha256
-from elunet.storage.identity import described, identity
+from elunet.storage.identity import described, identity, untold, within
 from elunet.train import Data, DivergenceError, HistoryFile, Trainer, evaluate
 from elunet.train.history import History
 
@@ -379,8 +379,24 @@ class _Bench:
                 f" with other {', '.join(different)} (settings.json); use another folder"
             )
         self.table = self.folder / TRIALS
+        if self.table.exists() and (unknown := self._incomparable(rates[0])):
+            warnings.warn(
+                f"compare: whether these are as in {self.folder} cannot be told, as no attribute"
+                f" has their name: {'; '.join(unknown)}",
+                stacklevel=3,
+            )
         done = tables.read("compare", self.table, Trial) if self.table.exists() else []
         self.trials = {(each.stage, each.rule, each.rate, each.seed): each for each in done}
+
+    def _incomparable(self, rate: float) -> list[str]:
+        """Return a text for each object of which something cannot be compared."""
+        tops: dict[str, object] = {"optimizer": self.optimizer(rate), "loss": self.loss}
+        for name, entry in self.entries.items():
+            tops[name] = entry.router(0)
+            tops |= {f"{name}'s {node.name}": node.layer for node in entry.network(0).nodes}
+        parts = [found for path, top in tops.items() for found in within(path, top, set())]
+        lines = (f"{', '.join(untold(part))} of {path}" for path, part in parts if untold(part))
+        return list(dict.fromkeys(lines))
 
     def trial(
         self, stage: str, rule: str, rate: float, seed: int, log: Callable[[str], None] | None

@@ -116,12 +116,12 @@ class Job:
         return self.saved
 
     def differences(
-        self, settings: Mapping[str, Any], allow: Collection[str] = ()
+        self, settings: Mapping[str, Any], allow: str | Collection[str] = ()
     ) -> dict[str, tuple[Any, Any]]:
         """Return {name: (saved, given)} for all settings that differ from the saved run's."""
         if self.saved is None:
             return {}
-        saved = self.saved.settings
+        allow, saved = [allow] if isinstance(allow, str) else allow, self.saved.settings
         return {
             name: (saved.get(name), given)
             for name, given in settings.items()

@@ -29,6 +29,7 @@ from elunet.routers import Backprop, Router
 from elunet.storage.trees import Tree
 from elunet.train import checkpoint, folders, setup
 from elunet.train.callbacks import Callback, Checkpoints, together
+from elunet.train.changes import Changes, incomparable
 from elunet.train.datasets import Data, Fingerprints
 from elunet.train.evaluation import Mean, accuracy, evaluate
 from elunet.train.guards import (
@@ -42,7 +43,6 @@ from elunet.train.history import Epoch, History
 from elunet.train.interrupts import Interrupted, Interrupts
 from elunet.train.position import Position
 from elunet.train.progress import Progress
-from elunet.train.state import OptimizerSettings
 
 
 class Trainer:
@@ -139,7 +139,7 @@ class Trainer:
         self.fingerprints = Fingerprints()
         self._data: tuple[Any, Any] = (None, None)  # of which `fit` made the batches
         self.checkpoint: Path | None = None
-        self._setup: dict[str, str] | None = None  # when `fit` began
+        self._changes = Changes()
         self._resumed: tuple[Path, Tree, Collection[str]] | None = None  # until `fit` has data
         self._between_steps = True
         self._stepped = False  # whether weights have moved in this step
@@ -195,7 +195,7 @@ class Trainer:
         position = self.position
         if position.begun is None:
             position.begun = len(self.history)
-        self._setup = setup.describe(self)
+        self._changes.begin(self)
         total = position.begun + epochs
         left = (total - len(self.history)) * len(batches) - batches.position
         with self._progress.running(left), self._interrupts.noted():
@@ -203,6 +203,7 @@ class Trainer:
             try:
                 for callback in self.callbacks:
                     callback.on_fit_start(self)
+                self._changes.catch_up(self)
                 started = True
                 while len(self.history) < total:
                     self._epoch(batches, validation, total)
@@ -219,7 +220,7 @@ class Trainer:
                 self._between_steps = True
                 for callback in self.callbacks:
                     callback.on_fit_end(self)
-                self._setup = None  # not before: callbacks may have changed layers until now
+                self._changes.end(self)  # not before: callbacks may change layers until now
         return self.history
 
     def save(self, path: str | os.PathLike[str], best: bool = False) -> Path:
@@ -264,23 +265,28 @@ class Trainer:
         )
         if where is not None:
             raise self._diverged(where)
-        content = checkpoint.content(self, self._setup or setup.describe(self))
+        content = checkpoint.content(
+            self, self._changes.state(self), self._resumed and self._resumed[1]
+        )
         self.checkpoint = folders.write(path, content, best)
         return self.checkpoint
 
-    def resume(self, path: str | os.PathLike[str], allow: Collection[str] = ()) -> None:
+    def resume(self, path: str | os.PathLike[str], allow: str | Collection[str] = ()) -> None:
         """Restore a saved run; the next `fit`, with the same arguments, continues it.
 
         The trainer has to be built as it was. It changes only if everything fits. `fit` checks
-        before its first step whether the data are the same.
+        before its first step whether the data are the same. Numbers that callbacks have changed
+        since, such as the learning rate, are taken up: those of the time when the saved `fit`
+        began now, and later ones when the callbacks of the next `fit` have started.
 
         Parameters
         ----------
         path : path
             A file of `save`, or a folder with one.
-        allow : collection of str
+        allow : str or collection of str
             What may differ from the saved run, by the first word of the difference that would be
-            listed: "optimizer", "settings", "train" (the data), "threads" and so on.
+            listed: "optimizer", "settings", "train" (the data), "threads" and so on. It stays as
+            this trainer was built.
 
         Raises
         ------
@@ -294,13 +300,20 @@ class Trainer:
         -----
         RuntimeWarning
             If Python, NumPy, numba or elunet have other versions, or the number of threads is
-            another: results may then differ in the last bits.
+            another: results may then differ in the last bits. Or if something cannot be compared:
+            an argument of a layer or rule of your own that it keeps under another name.
         """
+        allow = [allow] if isinstance(allow, str) else list(allow)
         file, tree = checkpoint.read(path)
         versions = checkpoint.check(self, file, tree, allow)
-        if "optimizer" in allow:  # this trainer's own rate is meant, not the saved one
-            tree["optimizer_settings"] = OptimizerSettings(self.optimizer).state()
-        checkpoint.restore(self, file, tree)
+        self._changes = checkpoint.restore(self, file, tree, allow)
+        if unknown := incomparable(self):
+            warnings.warn(
+                f"Trainer.resume: whether these are as in {file} cannot be told, as no attribute"
+                f" has their name: {'; '.join(unknown)}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         if versions:
             warnings.warn(
                 f"Trainer.resume: {file} was made with {'; '.join(versions)}. The run goes on, but"
@@ -308,7 +321,7 @@ class Trainer:
                 RuntimeWarning,
                 stacklevel=2,
             )
-        self.checkpoint, self._resumed = file, (file, tree, tuple(allow))
+        self.checkpoint, self._resumed = file, (file, tree, allow)
         self.batches = None
 
     def log(self, text: str) -> None:
