@@ -23,6 +23,7 @@ from elunet.train.callbacks import Callback, Checkpoints
 from elunet.train.checkpoint import SavedRun, about
 from elunet.train.datasets import Data
 from elunet.train.history import Epoch, History
+from elunet.train.progress import say
 from elunet.train.trainer import Trainer
 
 HISTORY, CURVES, WEIGHTS, SUMMARY = (
@@ -42,8 +43,8 @@ class Job:
     Parameters
     ----------
     folder : path
-    log : callable, default print
-        Takes a line of text about what happens to the folder.
+    log : callable, optional
+        Takes a line of text about what happens to the folder; by default it is printed.
 
     Attributes
     ----------
@@ -65,9 +66,7 @@ class Job:
     ({'seed': 0}, True)
     """
 
-    def __init__(
-        self, folder: str | os.PathLike[str], log: Callable[[str], object] = print
-    ) -> None:
+    def __init__(self, folder: str | os.PathLike[str], log: Callable[[str], object] = say) -> None:
         self.folder, self.log = Path(folder), log
         self.saved: SavedRun | None = None
         self._prepared = False
@@ -266,6 +265,7 @@ class _Files(Callback):
 
     def on_epoch_end(self, trainer: Trainer, row: Epoch) -> None:
         """Write them."""
+        self.folder.mkdir(parents=True, exist_ok=True)  # somebody may have removed it
         save(trainer.net, self.folder / WEIGHTS)
         try:
             trainer.history.to_csv(self.folder / HISTORY)
