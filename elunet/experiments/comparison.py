@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from glob import escape
 from pathlib import Path
 
 import numpy as np
@@ -334,7 +335,13 @@ class _Entry:
 
 
 def _baselines(network: MakeNetwork, train: Data) -> dict[str, _Entry]:
-    inputs, classes = math.prod(train[0].shape[1:]), network(0).predict(train[0][:1]).shape[-1]
+    net = network(0)
+    if not _weighted(net):
+        raise ValueError(
+            "compare: expected baselines=False, or a network with a layer that has weights, got"
+            f" layers {[node.name for node in net.nodes]}"
+        )
+    inputs, classes = math.prod(train[0].shape[1:]), net.predict(train[0][:1]).shape[-1]
 
     def backprop(seed: int) -> Router:
         return Backprop()
@@ -344,6 +351,10 @@ def _baselines(network: MakeNetwork, train: Data) -> dict[str, _Entry]:
         LINEAR: _Entry(lambda seed: models.mlp(classes, inputs, (), seed), backprop, False),
         SHALLOW: _Entry(lambda seed: models.mlp(classes, inputs, (128,), seed), backprop, False),
     }
+
+
+def _weighted(net: Network) -> list[str]:
+    return [node.name for node in net.nodes if node.layer.weighted]
 
 
 @dataclass
@@ -418,8 +429,11 @@ class _Bench:
         net = entry.network(seed)
         optimizer = self.optimizer(rate)
         if entry.frozen:
-            last = [node.name for node in net.nodes if node.layer.weighted][-1]
-            optimizer = PerLayer({f"{last}.*": optimizer, "*": SGD(0.0)})
+            last = f"{_weighted(net)[-1]}."
+            others = (
+                {"*": SGD(0.0)} if any(n[: len(last)] != last for n in net.parameters()) else {}
+            )
+            optimizer = PerLayer({f"{escape(last)}*": optimizer, **others})
         trainer = Trainer(
             net,
             self.loss,
