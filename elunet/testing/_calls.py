@@ -11,6 +11,7 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ BACKWARD = (
     "bprop",
     "back",
 )
+LONGEST_NAME = 100
 TRAIN = ("train", "training", "is_training", "is_train", "train_flg", "train_mode")
 CACHE = ("cache", "caches", "ctx", "context", "memory", "saved")
 RATE = ("learning_rate", "lr", "eta", "alpha", "step_size", "rate", "learning_r")
@@ -64,13 +66,20 @@ GRADIENT = re.compile(r"^(d|grad|delta|g$|err|upstream|nabla)", re.IGNORECASE)
 
 
 def name_of(thing: Any) -> str:
-    """Return the repr that a class defines, with the class's name in front if it lacks that."""
+    """Return the repr that a class defines, with the class's name in front if it lacks that.
+
+    Of a long one (a dataclass that shows its arrays) only the name.
+    """
+    if isinstance(thing, partial):
+        return name_of(thing.func)
     name = str(getattr(thing, "__name__", type(thing).__name__))
     if name == "<lambda>":
         return "the function"
     if getattr(type(thing), "__repr__", None) is object.__repr__ or name != type(thing).__name__:
         return name
     text = repr(thing)
+    if "\n" in text or len(text) > LONGEST_NAME:
+        return name
     return text if text.startswith(name) else f"{name} ({text})"
 
 

@@ -62,6 +62,13 @@ def is_numeric(value: Any) -> bool:
     return is_number(value)
 
 
+def is_unreadable(value: Any) -> bool:
+    """Whether value holds numbers that no check looks into: complex ones, or records."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "cV" and value.size > 0
+    return isinstance(value, complex | np.complexfloating)
+
+
 @dataclass(eq=False)
 class Place:
     """A spot that holds something: an attribute, or an entry of a dict, list or tuple."""
@@ -107,7 +114,7 @@ def put(holder: Any, name: str, value: Any) -> None:
         object.__setattr__(holder, name, value)
 
 
-def _entries(holder: Any, path: str, above: Place | None) -> Iterator[Place]:
+def _entries(holder: Any, path: str, above: Place | None, shared: bool = True) -> Iterator[Place]:
     """Yield the places right inside a holder."""
     if isinstance(holder, dict):
         for key in list(holder):
@@ -120,21 +127,26 @@ def _entries(holder: Any, path: str, above: Place | None) -> Iterator[Place]:
             for index in range(len(holder)):
                 yield Place(f"{path}[{index}]", holder, index, False, above)
     elif isinstance(holder, types.FunctionType):
-        if not _is_foreign(holder.__module__ or ""):
+        if shared and not _is_foreign(holder.__module__ or ""):
             for name in vars(holder):
                 yield Place(f"{path}.{name}".lstrip("."), holder, name, True, above)
             for name, cell in _cells(holder).items():
                 yield Place(f"{path}.{name}".lstrip("."), cell, "cell_contents", True, above)
     elif isinstance(holder, types.MethodType):
-        yield Place(f"{path}.__self__".lstrip("."), holder, "__self__", True, above)
+        if shared:
+            yield Place(f"{path}.__self__".lstrip("."), holder, "__self__", True, above)
     elif not isinstance(holder, CLOSED) and not _is_foreign(type(holder).__module__):
         own = attributes(holder)
         for name in own:
             yield Place(f"{path}.{name}".lstrip("."), holder, name, True, above)
         for kind in classes_of(holder):
             for name, value in vars(kind).items():
-                if name not in own and _is_content(name, value):
+                if name in own or not _is_content(name, value):
+                    continue
+                if shared:
                     yield Place(f"{path}.{name}".lstrip("."), kind, name, True, above)
+                elif is_numeric(value):
+                    yield Place(f"{path}.{name}".lstrip("."), holder, name, True, above)
 
 
 def _is_foreign(module: str) -> bool:
@@ -177,14 +189,24 @@ def _is_content(name: str, value: Any) -> bool:
     return not special and (is_numeric(value) or isinstance(value, dict | list | tuple))
 
 
-def walk(root: Any, path: str = "") -> Iterator[Place]:
-    """Yield all places in an object, each thing once, the near ones first."""
+def walk(root: Any, path: str = "", shared: bool = True) -> Iterator[Place]:
+    """Yield all places in an object, each thing once, the near ones first.
+
+    Parameters
+    ----------
+    root : object
+    path : str
+        Its own path, with which the others begin.
+    shared : bool
+        Whether to look also into what a deep copy has in common with the object: classes,
+        functions, and objects behind methods. Whoever changes these has to restore them.
+    """
     queue: deque[tuple[Any, str, Place | None]] = deque([(root, path, None)])
     entered = {id(root)}
     count = 0
     while queue:
         holder, where, above = queue.popleft()
-        for place in _entries(holder, where, above):
+        for place in _entries(holder, where, above, shared):
             count += 1
             if count > MOST:
                 return
@@ -198,9 +220,9 @@ def walk(root: Any, path: str = "") -> Iterator[Place]:
                 queue.append((item, place.path, place))
 
 
-def numeric_places(root: Any, path: str = "") -> list[Place]:
-    """Return all places that hold an array of numbers or a number."""
-    return [place for place in walk(root, path) if is_numeric(place.get())]
+def numeric_places(root: Any, path: str = "", shared: bool = True) -> list[Place]:
+    """Return all places that hold an array of numbers or a number; see `walk`."""
+    return [place for place in walk(root, path, shared) if is_numeric(place.get())]
 
 
 def layers_in(root: Any) -> dict[str, Any]:

@@ -122,7 +122,8 @@ class Call:
             if not plain:
                 raise self._error(
                     f"gives outputs, but {name_of(self.backward)} takes no gradient of them "
-                    "(dout): for a function that begins at the loss there is check_gradient"
+                    "(dout): if it is the derivative alone, wrap it, lambda dout, x: dout * "
+                    "derivative(x); for a function that begins at the loss there is check_gradient"
                 )
             gradients = [plain[0]]
             open_names.remove(plain[0])

@@ -15,8 +15,8 @@ from elunet._types import Array
 from elunet.testing._calls import name_of
 from elunet.testing._claims import Changed, Claim, Problem
 from elunet.testing._diagnose import Factor
-from elunet.testing._differences import first_index, real
-from elunet.testing._find import is_number
+from elunet.testing._differences import first_index, moved, real, stream
+from elunet.testing._find import is_number, numeric_places
 from elunet.testing._function_calls import Call, apart, joined
 from elunet.testing._pairs import closest
 from elunet.testing._returned import Getter, UnmatchedError, claims_in, named_in
@@ -44,7 +44,7 @@ class Run:
         self.arguments = Structure(arguments)
         self.call = Call(forward, backward, list(arguments))
         self.shown = returned_names(backward)
-        self.randomness = Randomness()
+        self.randomness = Randomness([forward, backward])
 
     def problem(self) -> Problem:
         """Settle how the functions are called, and look for side effects."""
@@ -68,6 +68,7 @@ class Run:
         for note in self.call.notes:
             self.result.note(note)
         self._check_forward()
+        self._note_hidden()
         return self.result
 
     def _values(self) -> dict[str, Any]:
@@ -200,6 +201,30 @@ class Run:
         if not np.allclose(self.output({}), y, rtol=close, atol=close):
             raise self.result.error(
                 "forward is not deterministic: the same arguments give another out", "out"
+            )
+
+    def _note_hidden(self) -> None:
+        """Note arrays that move the output, and that forward does not take but brings along."""
+        y, hidden = self.output({}), []
+        for place in numeric_places(self.forward):
+            content = place.get()
+            if not isinstance(content, np.ndarray) or content.dtype.kind != "f":
+                continue
+            place.set(moved(content, stream(0, 9)))
+            try:
+                other = self.output({})
+                moves = other.shape == y.shape and not np.array_equal(other, y, equal_nan=True)
+            except Exception:  # whatever another value makes of the code
+                moves = False
+            finally:
+                place.set(content)
+            if moves:
+                hidden.append(place.path.replace("__self__", "self"))
+        if hidden:
+            self.result.note(
+                f"{', '.join(hidden)}: moves the output, but is no argument of "
+                f"{name_of(self.forward)}, and was not checked (check_layer checks what an object "
+                "holds)"
             )
 
     def _first(self) -> str:

@@ -18,6 +18,7 @@ from elunet.testing._function_run import Run
 from elunet.testing._report import CheckResult
 from elunet.testing._returned import Getter
 from elunet.testing._signatures import argument_names
+from elunet.testing._snapshot import Snapshot
 
 
 def check_functions(
@@ -108,7 +109,8 @@ def check_functions(
     run = Run(forward, backward, dict(zip(names, args, strict=True)), dict(gradients or {}))
     run.averaged_over = batch_axis if averaged else None
     run.batch_axis, run.dtype = batch_axis, np.dtype(dtype)
+    snapshot = Snapshot([forward, backward])
     try:
         return check(run.problem(), settings)
     finally:
-        run.randomness.restore()
+        snapshot.restore()

@@ -17,7 +17,7 @@ from elunet.testing._differences import Settings
 from elunet.testing._gradient_run import Run
 from elunet.testing._report import CheckResult
 from elunet.testing._returned import Getter
-from elunet.testing._snapshot import Randomness
+from elunet.testing._snapshot import Randomness, Snapshot
 
 
 def check_gradient(
@@ -89,9 +89,9 @@ def check_gradient(
         skip_kinks=skip_kinks,
         seed=seed,
     )
-    randomness = Randomness()
+    snapshot, randomness = Snapshot([f, gradient]), Randomness([f, gradient])
     run = Run(f, gradient, dict(gradients or {}), np.dtype(dtype), randomness)
     try:
         return check(run.problem(values), settings)
     finally:
-        randomness.restore()
+        snapshot.restore()

@@ -49,7 +49,8 @@ class Run:
         values = values if self.in_place or not _is_plain(values) else np.asarray(values)
         self.structure = Structure({"values": values})
         if not self.structure.leaves:
-            raise TypeError("check_gradient: expected arrays in values, got none")
+            got = "complex ones" if np.iscomplexobj(values) else "none"
+            raise TypeError(f"check_gradient: expected arrays of real numbers in values, got {got}")
         self.keyed = isinstance(values, dict)
         leaves = {self.shown(p): leaf for p, leaf in self.structure.leaves.items()}
         for path in self.given:
@@ -97,13 +98,15 @@ class Run:
     def _places(self, values: Any) -> dict[str, Place]:
         """Return the places of the leaves, which are changed where they are."""
         root = {"values": values}
-        places = {self.shown(printed(place)): place for place in numeric_places(root)}
+        places = {self.shown(printed(place)): place for place in numeric_places(root, shared=False)}
         for path, place in places.items():
             leaf = place.get()
             if is_number(leaf) and not isinstance(place.holder, tuple) and place.above:
                 continue
-            if not isinstance(leaf, np.ndarray) or leaf.dtype != self.dtype:
+            locked = isinstance(leaf, np.ndarray) and not leaf.flags.writeable
+            if locked or not isinstance(leaf, np.ndarray) or leaf.dtype != self.dtype:
                 kind = leaf.dtype if isinstance(leaf, np.ndarray) else type(leaf).__name__
+                kind = "a read-only one" if locked else kind
                 raise TypeError(
                     f"check_gradient: expected {path} as an array of {self.dtype}, which can be "
                     f"changed in place for a function without arguments, got {kind}; convert it, "

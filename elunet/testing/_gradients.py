@@ -8,9 +8,9 @@ was computed.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -25,11 +25,16 @@ from elunet.testing._differences import (
     moved,
     only_while,
 )
-from elunet.testing._find import is_number
+from elunet.testing._find import is_number, lookup
 from elunet.testing._report import Row
 from elunet.testing._runner import Runner, Sample
 from elunet.testing._side_effects import elsewhere, same
 from elunet.testing._values import Value
+
+ROUNDED = (
+    "forward rounds to float32 inside, too coarse for differences: compute in x's dtype, or check "
+    "with dtype=np.float32"
+)
 
 
 def rows_of(run: Runner, sample: Sample, settings: Settings) -> list[Row]:
@@ -38,8 +43,9 @@ def rows_of(run: Runner, sample: Sample, settings: Settings) -> list[Row]:
     rows = compare_gradients(run.name, targets, sample.dy, settings)
     if all(row.ok for row in rows):
         return rows
-    rows = _look_closer(run, sample, rows, settings.rng(3))
-    return _updated_too_early(run, sample, targets, rows, settings)
+    rows = _look_closer(run, sample, targets, rows, settings.rng(3))
+    rows = _updated_too_early(run, sample, targets, rows, settings)
+    return _only_a_part(run, sample, targets, rows, settings)
 
 
 def check_elsewhere(run: Runner, sample: Sample, settings: Settings) -> None:
@@ -119,7 +125,7 @@ class _Elsewhere:
                 continue
             place = Probe(target, sample.dy, self.settings).search(self.rng)
             if place is not None:
-                few = dataclasses.replace(self.settings, skip_kinks=True)
+                few = replace(self.settings, skip_kinks=True)
                 rows = compare_gradients(self.run.name, targets, sample.dy, few)
                 row = next(row for row in rows if row.array == target.array)
                 index = list(map(int, np.unravel_index(place, target.value.shape)))
@@ -270,18 +276,29 @@ def _parameter_factors(run: Runner, y: Array) -> list[Factor]:
     return factors
 
 
+def _is_rounded(target: Target, y: Array, rng: np.random.Generator) -> bool:
+    """Whether forward computes in float32 for float64, so that the output moves in steps."""
+    if y.dtype != np.float64:
+        return False
+    noise = rng.standard_normal(target.value.shape)
+    near, nearest = (target.output(target.value * (1 + h * noise)) for h in (1e-3, 1e-12))
+    if near.shape != y.shape or nearest.shape != y.shape or np.mean(near != y) < 0.5:
+        return False
+    return bool(np.array_equal(near, near.astype(np.float32)) or np.mean(nearest != y) < 0.1)
+
+
 def _look_closer(
-    run: Runner, sample: Sample, rows: list[Row], rng: np.random.Generator
+    run: Runner,
+    sample: Sample,
+    targets: list[Target],
+    rows: list[Row],
+    rng: np.random.Generator,
 ) -> list[Row]:
     """Look for causes without a pattern: rounding, and a backward that is not linear in dy."""
-    near = [
-        v if place in run.left_alone else v * (1 + 1e-3 * rng.standard_normal(v.shape))
-        for place, v in enumerate(run.inputs)
+    rows = [
+        row if row.ok or not _is_rounded(target, sample.y, rng) else replace(row, cause=ROUNDED)
+        for row, target in zip(rows, targets, strict=True)
     ]
-    y = run.forward(near)
-    if np.any(y != sample.y) and np.array_equal(y, y.astype(np.float32)):
-        cause = "forward rounds to float32 inside, too coarse for differences"
-        return [row if row.ok else dataclasses.replace(row, cause=cause) for row in rows]
     if run.is_loss:
         return rows
     run.clear()
@@ -298,7 +315,7 @@ def _look_closer(
                 cause = f"backward ignores dy: {row.array} stays the same for any dy"
             elif same(twice, 4 * once):
                 cause = "dy enters twice: a doubled dy gives four times the gradient"
-        closer.append(dataclasses.replace(row, cause=cause))
+        closer.append(replace(row, cause=cause))
     return closer
 
 
@@ -325,5 +342,48 @@ def _updated_too_early(
                     f"{target.array} is computed with the parameters after their update: compute "
                     "it first, then update"
                 )
-        found.append(dataclasses.replace(row, cause=cause))
+        found.append(replace(row, cause=cause))
     return found
+
+
+def _only_a_part(
+    run: Runner, sample: Sample, targets: list[Target], rows: list[Row], settings: Settings
+) -> list[Row]:
+    """Say so where one array is in several layers, and their gradients of it add up to the right.
+
+    Tied weights: each layer keeps the part of its own.
+    """
+    tied = {value.name: value for value in sample.values if len(value.places) > 1}
+    found = []
+    for target, row in zip(targets, rows, strict=True):
+        parts = {} if row.ok or target.array not in tied else _parts(run, sample, tied[row.array])
+        if len(parts) > 1:
+            total = np.sum([np.asarray(part) for part in parts.values()], axis=0)
+            whole = Probe(replace(target, analytic=total), sample.dy, settings)
+            if whole.search(settings.rng(6)) is None:
+                layer = " + ".join(f"layer.{name}" for name in parts)
+                cause = (
+                    f"{' and '.join(parts)} are parts, right if they are added up: the layers "
+                    f"share one array (check with gradients={{{target.symbol!r}: lambda layer: "
+                    f"{layer}}})"
+                )
+                row = replace(row, cause=cause)
+        found.append(row)
+    return found
+
+
+def _parts(run: Runner, sample: Sample, value: Value) -> dict[str, Array]:
+    """Return the gradients that the owners of one array keep, each under the same name."""
+    run.clear()
+    run.forward(run.copies())
+    run.backward(sample.dy.copy())
+    last = value.name.rpartition(".")[2]
+    parts: dict[str, Array] = {}
+    for place in value.places:
+        name = f"{place.path.rpartition('.')[0]}.{last}".lstrip(".")
+        part = lookup(run.root, name)
+        if np.shape(part) == value.work.shape and all(
+            part is not other for other in parts.values()
+        ):
+            parts[name] = part
+    return parts

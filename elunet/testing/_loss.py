@@ -174,18 +174,32 @@ class _Run:
         value, aim = self.value, self.aim
         if not value.ndim or aim is None or aim.shape[:1] != value.shape[:1]:
             return
+        if self._doubled(0) != 2 or abs(number) <= 1e-9:
+            return
+        if value.ndim == 2 and aim.shape == value.shape and self._doubled(1) == 1:
+            if len(value) > 1:
+                self.result.note(
+                    "the value is a sum over rows and a mean over columns: right if examples are "
+                    "columns; if they are rows, it and its gradient grow with the batch"
+                )
+            return
+        self.result.note(
+            "the value is a sum over the batch, not a mean: it and its gradient grow with the batch"
+        )
+
+    def _doubled(self, axis: int) -> int:
+        """Return by which whole factor the value grows with everything twice; 0 for no such."""
+        value, aim = self.value, np.asarray(self.aim)
+        number = float(np.sum(self._value(value)))
         try:
-            both = self.call.run(np.concatenate([value, value]), np.concatenate([aim, aim]))
-            twice = self.call.value_of(both)
+            both = [np.concatenate([array, array], axis) for array in (value, aim)]
+            twice = self.call.value_of(self.call.run(*both))
         except Exception:  # a loss of one row
-            return
-        if np.ndim(twice) or abs(number) <= 1e-9:
-            return
-        if abs(float(twice) - 2 * number) < 1e-9 * abs(number):
-            self.result.note(
-                "the value is a sum over the batch, not a mean: it and its gradient grow with "
-                "the batch"
-            )
+            return 0
+        if np.ndim(twice):
+            return 0
+        close = 1e-9 * abs(number)
+        return next((n for n in (1, 2) if abs(float(twice) - n * number) < close), 0)
 
 
 def _floats(array: Array) -> bool:

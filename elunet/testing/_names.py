@@ -14,6 +14,8 @@ from itertools import product
 Key = tuple[str, ...]
 
 STEP = re.compile(r"\.?([A-Za-z_]\w*)|\[([^\]]+)\]")
+PRIVATE = re.compile(r"(?<![A-Za-z0-9_])_[A-Z][A-Za-z0-9]*__(?=[A-Za-z])")
+"""What Python puts before ``__W`` in a class: _Dense__W."""
 CONTAINER = "<>"
 VALUE_CONTAINERS = ("params", "parameters", "param", "parameter", "variables", "parametersdict")
 LOOSE_CONTAINERS = ("weights", "weight", "theta", "thetas", "w", "p", "model", "values")
@@ -70,6 +72,7 @@ def steps_of(path: str) -> list[tuple[str, bool]]:
     """Split a path into names and indices; the second item says whether it is a name."""
     steps: list[tuple[str, bool]] = []
     position = 0
+    path = PRIVATE.sub("", path)
     for step in STEP.finditer(path):
         if step.start() != position:
             break

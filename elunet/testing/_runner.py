@@ -78,7 +78,7 @@ class Runner:
         """The object whose arrays are looked at: the layer, or the network behind a loss."""
         self.options = options or Options()
         self.name = name_of(layer)
-        self.is_loss = getattr(layer, "is_loss", False)
+        self.is_loss = self.root is not layer and layer.is_loss
         """Whether the output is a loss, whose own gradient is 1."""
         self.design = Design(layer, len(inputs), many, train, self.options.learning_rate)
         in_dtype(self.root, self.options.dtype)
@@ -189,8 +189,17 @@ class Runner:
             if not isinstance(returned, tuple | list) or len(found) != len(self.inputs):
                 count = isinstance(returned, tuple | list)
                 raise self._count(str(len(found)) if count else type(returned).__name__, method)
-            return [np.asarray(dx) for dx in found]
+            return [self._input_gradient(i, dx, method) for i, dx in enumerate(found)]
         return [np.asarray(returned)]
+
+    def _input_gradient(self, place: int, dx: Any, method: str) -> Array:
+        """Return an input's gradient as an array; None stands for that of integers."""
+        if dx is not None:
+            return np.asarray(dx)
+        if place not in self.left_alone:
+            label = f"d{self.labels[place]}"
+            raise self.error(f"{method} returned None, expected {label}", label)
+        return np.zeros(self.inputs[place].shape)
 
     def _has_more(self, returned: Any) -> bool:
         """Whether parameters' gradients are returned beside the inputs'."""
@@ -274,7 +283,7 @@ class Runner:
         TypeError
             If `params` lists an array that is made new at each access.
         """
-        named = getattr(self.layer, "named", lambda: None)()
+        named = None if self.root is self.layer else self.layer.named()
         if named is not None:
             self._pair_named(*named)
             return
@@ -331,7 +340,10 @@ class Runner:
         """Put integer parameters in as floats, and let gradients that are added up start at 0."""
         for value in self.values:
             value.replace(value.work)
-            gradient = value.gradient()
+            try:
+                gradient = value.gradient()
+            except TypeError:  # a user's function, of gradients that are not there yet
+                continue
             if not isinstance(gradient, np.ndarray) or gradient.shape != value.work.shape:
                 continue
             if gradient.dtype.kind == "f" and gradient.flags.writeable:

@@ -41,14 +41,16 @@ class Structure:
     def __init__(self, named: Mapping[str, Any]) -> None:
         self.named = dict(named)
         order = {name: i for i, name in enumerate(self.named)}
-        places = sorted(numeric_places(self.named), key=lambda place: order[_top(place)])
+        places = sorted(
+            numeric_places(self.named, shared=False), key=lambda place: order[_top(place)]
+        )
         self.leaves = {printed(place): place.get() for place in places}
 
     def copy(self, replaced: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return deep copies of the things; the leaves are copies too, or what replaces them."""
         made = {name: copied(thing) for name, thing in self.named.items()}
         wanted = {**self.leaves, **(replaced or {})}
-        for place in numeric_places(made):
+        for place in numeric_places(made, shared=False):
             path = printed(place)
             if path in wanted:
                 place.set(_like(self.leaves[path], wanted[path]))
@@ -57,7 +59,7 @@ class Structure:
     def with_leaves(self, change: Callable[[str, Any], Any]) -> Structure:
         """Return a copy whose leaves are what `change(path, leaf)` gives."""
         made = {name: copied(thing) for name, thing in self.named.items()}
-        for place in numeric_places(made):
+        for place in numeric_places(made, shared=False):
             place.set(change(printed(place), place.get()))
         return Structure(made)
 

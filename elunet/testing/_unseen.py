@@ -15,7 +15,7 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.testing._differences import stream
-from elunet.testing._find import is_number, numeric_places
+from elunet.testing._find import Place, is_number, is_unreadable, numeric_places, walk
 from elunet.testing._pairs import closest
 from elunet.testing._runner import Runner, Sample
 from elunet.testing._values import STATISTIC, WEIGHT
@@ -40,6 +40,7 @@ def check_unseen(run: Runner, sample: Sample) -> None:
             settings.append(path)
         else:
             raise _unseen(run, path, content)
+    _check_unreadable(run, sample.y)
     constants = [path for path, source in run.options.gradients.items() if source is None]
     for names, what in (
         (settings, "a setting, not checked"),
@@ -50,6 +51,34 @@ def check_unseen(run: Runner, sample: Sample) -> None:
             run.note(f"{', '.join(names)}: {what}")
 
 
+def _check_unreadable(run: Runner, y: Array) -> None:
+    """Raise an error for complex numbers or records that move the output."""
+    unread = [place for place in walk(run.root) if is_unreadable(place.get())]
+    for place in unread:
+        if place.path in run.options.gradients:
+            continue
+        content = place.get()
+        if _change([place], run, _nearby(content), content, y):
+            kind = "complex numbers" if np.iscomplexobj(content) else "records"
+            raise run.error(
+                f"{place.path} holds {kind} and moves the output, and was not checked: keep "
+                f"{'real and imaginary part' if kind[0] == 'c' else 'the fields'} in arrays of "
+                f"real numbers, or say that it is a constant: gradients={{{place.path!r}: None}}",
+                place.path,
+            )
+
+
+def _nearby(content: Any) -> Any:
+    """Return complex numbers or records that differ a little from these."""
+    if np.iscomplexobj(content):
+        return content * (1.01 + 0.02j) + 1e-3
+    other = content.copy()
+    for name in other.dtype.names or ():
+        if other.dtype[name].base.kind in "fc":
+            other[name] = 1.01 * other[name] + 1e-3
+    return other
+
+
 def is_weight(run: Runner, path: str) -> bool:
     """Whether a number is called like something that is learned."""
     return WEIGHT.fullmatch(path.rpartition(".")[2].strip("]'").rpartition("['")[2]) is not None
@@ -57,18 +86,18 @@ def is_weight(run: Runner, path: str) -> bool:
 
 def moves(run: Runner, path: str, content: Any, y: Array) -> bool:
     """Whether a change of this value moves the output, smoothly if it is a number."""
+    places = run.held.places[path]
     if is_number(content):
-        sizes = [abs(_change(run, path, content + h, content, y)) for h in (1e-3, 5e-4)]
+        sizes = [abs(_change(places, run, content + h, content, y)) for h in (1e-3, 5e-4)]
         return sizes[1] > 0.0 and 1.4 < sizes[0] / sizes[1] < 2.8
     rng = stream(0, 8)
     scale = float(np.max(np.abs(content), initial=0.0)) or 1.0
     noise = 1e-2 * scale * rng.uniform(0.5, 1.0, content.shape)
-    return _change(run, path, content.astype(run.options.dtype) + noise, content, y) != 0.0
+    return _change(places, run, content.astype(run.options.dtype) + noise, content, y) != 0.0
 
 
-def _change(run: Runner, path: str, value: Any, old: Any, y: Array) -> float:
+def _change(places: list[Place], run: Runner, value: Any, old: Any, y: Array) -> float:
     """Return how far the output moves if the value is replaced; 0 if forward cannot take it."""
-    places = run.held.places[path]
     try:
         run.frozen.restore()
         for place in places:
@@ -94,7 +123,8 @@ def _unseen(run: Runner, path: str, content: Any) -> Exception:
     free = {p: v for p, v in now.items() if p not in paired and p != path}
     guesses = [guess for guess in closest(path, values, free) if guess not in values]
     found = f"; is it {' or '.join(guesses)}?" if guesses else ""
-    example = guesses[0] if guesses else f"d{path.rpartition('.')[2]}"
+    last = path.rpartition(".")[2]
+    example = guesses[0] if guesses else f"d{last}" if last.isidentifier() else "..."
     return run.error(
         f"{path} moves the output, but no gradient of it was found, so it was not checked{found}\n"
         f"  say where its gradient is: gradients={{{path!r}: {example!r}}}, or that it is a "

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from elunet._types import Array
-from elunet.testing._find import Place, is_number, lookup, numeric_places
+from elunet.testing._find import Place, is_number, is_unreadable, lookup, numeric_places, walk
 from elunet.testing._pairs import pair
 
 Given = Mapping[str, "str | Callable[[Any], Any] | None"]
@@ -62,8 +62,14 @@ class Value:
 
     @property
     def is_in_place(self) -> bool:
-        """Whether the layer still holds this array."""
-        return not self.work.shape or self.places[0].get() is self.work
+        """Whether the layer still holds this array, or it as a kind of its own (np.matrix)."""
+        now = self.places[0].get()
+        other = isinstance(now, np.ndarray) and type(now) is not type(self.work)
+        return (
+            not self.work.shape
+            or now is self.work
+            or (other and now.shape == self.work.shape and np.may_share_memory(now, self.work))
+        )
 
     def set(self, content: Array) -> None:
         """Write other numbers into the array, and see to it that the layer holds this array."""
@@ -72,12 +78,14 @@ class Value:
         self.replace(self.work)
 
     def replace(self, array: Array) -> None:
-        """Put another array into the places."""
+        """Put another array into the places, as what is there: np.matrix stays np.matrix."""
         for place in self.places:
-            if is_number(place.get()):
+            now = place.get()
+            if is_number(now):
                 place.set(float(array))
-            elif place.get() is not array:
-                place.set(array)
+            elif now is not array:
+                plain = type(now) is type(array) or not isinstance(now, np.ndarray)
+                place.set(array if plain else array.view(type(now)))
 
 
 @dataclass
@@ -188,8 +196,9 @@ def pair_up(
         If `given` names something that the layer does not hold.
     """
     values = {path: np.asarray(value) for path, value in held.original.items()}
-    for path in given:
-        if path not in values:
+    unread = {place.path for place in walk(held.root) if is_unreadable(place.get())}
+    for path, source in given.items():
+        if path not in values and not (source is None and path in unread):
             raise ValueError(
                 f"{who}: expected gradients= to name what the layer holds "
                 f"({', '.join(values) or 'nothing'}), got {path!r}"

@@ -152,7 +152,7 @@ def test_side_effects_and_wrong_calls():
     caught(lambda v: RNG.random(), lambda v: v, X, match="not deterministic")
     caught(lambda v: v, lambda v: v, X, match=r"expected one number, got shape \(5, 3\)")
     caught(lambda v: np.sum(v), lambda v: None, X, match="dvalues is NoneType")
-    with pytest.raises(TypeError, match="expected arrays in values, got none"):
+    with pytest.raises(TypeError, match="expected arrays of real numbers in values, got none"):
         check_gradient(lambda v: 0.0, lambda v: v, {})
     with pytest.raises(ValueError, match=r"to name values \(W1, b1\), got 'W'"):
         check_gradient(loss, slopes, V, gradients={"W": None})

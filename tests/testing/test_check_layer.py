@@ -617,7 +617,8 @@ def test_float32_inside_forward(x):
             return super().forward(x).astype(np.float32).astype(np.float64)
 
     assert fails(Rounded(), x, "wrong").cause == (
-        "forward rounds to float32 inside, too coarse for differences"
+        "forward rounds to float32 inside, too coarse for differences: compute in x's dtype, or "
+        "check with dtype=np.float32"
     )
 
 

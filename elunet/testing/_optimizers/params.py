@@ -94,7 +94,7 @@ def with_own_params(optimizer: Any) -> Design | None:
 def _params_of(optimizer: Any) -> list[tuple[Any, str]]:
     """Return the objects with a value and grad that an optimizer holds, each once."""
     found: dict[int, tuple[Any, str]] = {}
-    for place in walk(optimizer):
+    for place in walk(optimizer, shared=False):
         item = place.get()
         its = {} if isinstance(item, np.ndarray | dict | list | tuple) else attributes(item)
         kind = next((name for name in ("data", "value") if name in its), None)
