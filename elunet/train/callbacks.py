@@ -12,6 +12,7 @@ from elunet._checks import choice, integer, number
 from elunet._types import Array
 from elunet.network import Tap
 from elunet.storage.files import check_writable, sweep
+from elunet.storage.locks import Lock
 from elunet.train.folders import prepare
 from elunet.train.history import COLUMNS, Epoch
 
@@ -182,8 +183,8 @@ class Checkpoints(Callback):
     TypeError, ValueError
         If an argument is out of range.
     OSError
-        At the start of `fit` if the folder cannot be written to; later if a save fails. Earlier
-        saves stay.
+        At the start of `fit` if the folder cannot be written to, or another run is at work in it (a
+        BlockingIOError that names the process); later if a save fails. Earlier saves stay.
 
     Examples
     --------
@@ -218,9 +219,13 @@ class Checkpoints(Callback):
         choice("Checkpoints", "best", best, COLUMNS)
         self.best = best
         self._saved_at = 0.0
+        self._lock = Lock(self.folder)
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """Check that the folder can be written to, now rather than after an epoch."""
+        """Check that the folder can be written to, now rather than after an epoch, and lock it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not any(self._shares(other) for other in trainer.callbacks):
+            self._lock.acquire()
         prepare(self.folder)
         self._saved_at = time.monotonic()
 
@@ -235,6 +240,18 @@ class Checkpoints(Callback):
     def on_interrupt(self, trainer: Trainer) -> None:
         """Save before the run ends."""
         self._save(trainer)
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """Leave the folder to others."""
+        self._lock.release()
+
+    def _shares(self, other: Callback) -> bool:
+        """Whether another callback of this run has locked the same folder."""
+        return (
+            isinstance(other, Checkpoints)
+            and other._lock.is_held
+            and other.folder.resolve() == self.folder.resolve()
+        )
 
     def _save(self, trainer: Trainer, best: bool = False) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)  # somebody may have removed it

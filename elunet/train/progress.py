@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -82,13 +83,23 @@ class Progress:
                 self._bar.write(text)
 
 
-def say(text: str) -> None:
+def say(text: str, stream: Any = None) -> None:
     """Print a line at once; where nobody listens any more, it is lost."""
     with suppress(*GONE):
         try:
-            print(text, flush=True)
+            print(text, file=stream, flush=True)
         except UnicodeEncodeError:
-            print(text.encode("ascii", "backslashreplace").decode(), flush=True)
+            print(text.encode("ascii", "backslashreplace").decode(), file=stream, flush=True)
+
+
+def leave_quietly() -> None:
+    """See that Python does not complain of a closed pipe when it ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except GONE:
+            with suppress(*GONE):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def is_terminal(stream: Any) -> bool:
