@@ -452,8 +452,9 @@ class Network:
             raise self._named(its, error) from error
         finally:
             current.workspace, current.least = workspace, least
-            if HOLDER in turns.holder and turns.holder[HOLDER].busy is its:
-                turns.holder[HOLDER].busy = None
+            if HOLDER in turns.holder:
+                if turns.holder[HOLDER].busy is its:
+                    turns.holder[HOLDER].busy = None
                 if turns.holder[HOLDER] is its:
                     del turns.holder[HOLDER]
             if first:

@@ -83,6 +83,16 @@ def multiply_add(a: Any, b: Any, c: Any) -> Any:
     return a * b + c
 
 
+def widened(vector: Any) -> Any:
+    """Return the vector in float64."""
+    return vector.astype(np.float64)
+
+
+def rounded(vector: Any, array: Array) -> Any:
+    """Return a vector of float64 in an array's dtype."""
+    return vector.astype(array.dtype)
+
+
 class Vector(types.Type):  # type: ignore[misc]
     """Numba's type of vectors."""
 
@@ -224,6 +234,24 @@ def _multiply_add(context: Any, builder: Any, signature: Any, arguments: Any) ->
     a, b, c = arguments
     flags = ("contract",)
     return builder.fadd(builder.fmul(a, b, flags=flags), c, flags=flags)
+
+
+def _double() -> Any:
+    return ir.VectorType(ir.DoubleType(), LANES)
+
+
+@compiled(widened, (Vector,), lambda a: Vector(types.float64))
+def _widened(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    (a,) = arguments
+    return a if a.type == _double() else builder.fpext(a, _double())
+
+
+@compiled(rounded, (Vector, types.Array), lambda a, array: Vector(array.dtype))
+def _rounded(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    a, _ = arguments
+    if signature.return_type.dtype == types.float64:
+        return a
+    return builder.fptrunc(a, ir.VectorType(ir.FloatType(), LANES))
 
 
 def _operator(function: Any, code: Callable[..., Any], compares: bool = False) -> None:

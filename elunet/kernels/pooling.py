@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from elunet._types import Array
 from elunet.kernels._jit import jit
-from elunet.kernels.lanes import LANES, below, fill, load, store, where
+from elunet.kernels.lanes import LANES, below, fill, load, rounded, store, where, widened
 
 
 @jit
@@ -113,6 +115,9 @@ def max_pool_backward(dy: Array, winner: Array, size: int, stride: int, dx: Arra
 def mean_pool(x: Array, size: int, stride: int, y: Array) -> None:
     """Write each window's mean, ``y[n, i, j, c] = 1/size^2 * sum over the window``.
 
+    Sums of more than four numbers are kept in float64: over a window of 2000 x 2000 a sum in
+    float32 loses three digits.
+
     Parameters
     ----------
     x : C-contiguous array of shape (N, H, W, C)
@@ -123,7 +128,7 @@ def mean_pool(x: Array, size: int, stride: int, y: Array) -> None:
     height, width = x.shape[1:3]
     line = width * channels
     values, means = x.reshape(-1), y.reshape(-1)
-    share = fill(x.dtype.type(1) / x.dtype.type(size * size))
+    share, part = fill(x.dtype.type(0.25)), fill(1.0 / np.float64(size * size))
     place = 0
     for n in range(images):
         for i in range(out_height):
@@ -134,22 +139,31 @@ def mean_pool(x: Array, size: int, stride: int, y: Array) -> None:
                 for c in range(0, channels, LANES):
                     count = LANES if inside else channels - c
                     if size == 2:
-                        total = _sum(values, first + c, 2, line, channels, count)
+                        mean = _sum_of_four(values, first + c, line, channels, count) * share
                     else:
                         total = _sum(values, first + c, size, line, channels, count)
-                    store(means, place + c, total * share, count)
+                        mean = rounded(total * part, means)
+                    store(means, place + c, mean, count)
                 place += channels
                 first += stride * channels
 
 
 @jit
-def _sum(x: Array, first: Any, size: int, line: int, channels: int, count: Any) -> Any:
-    """Return the sums over a window."""
+def _sum_of_four(x: Array, first: Any, line: int, channels: int, count: Any) -> Any:
+    """Return the sums over a window of 2 x 2."""
     total = load(x, first, count)
+    for k in range(1, 4):
+        total = total + load(x, first + k // 2 * line + k % 2 * channels, count)
+    return total
+
+
+@jit
+def _sum(x: Array, first: Any, size: int, line: int, channels: int, count: Any) -> Any:
+    """Return the sums over a window, in float64."""
+    total = fill(0.0)
     for u in range(size):
         for v in range(size):
-            if u > 0 or v > 0:
-                total = total + load(x, first + u * line + v * channels, count)
+            total = total + widened(load(x, first + u * line + v * channels, count))
     return total
 
 

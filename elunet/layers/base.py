@@ -235,7 +235,7 @@ class Layer:
 
     def keeps(self, array: Array) -> bool:
         """Return whether this very array is among what was kept."""
-        return self._kept is not None and any(value is array for value in self._kept)
+        return self._kept is not None and any([value is array for value in self._kept])
 
     def forget(self) -> None:
         """Let go of what was kept."""

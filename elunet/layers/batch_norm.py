@@ -73,7 +73,8 @@ class BatchNorm(Layer):
         beta = self.parameter("beta", (self.channels,), x.dtype)
         mean, var = self._batch_statistics(x) if train else self._running_statistics()
         rstd = 1 / np.sqrt(var + self.eps)
-        x_hat = (x - mean.astype(x.dtype)) * rstd.astype(x.dtype)
+        x_hat = _centered(x, mean)
+        x_hat *= rstd.astype(x.dtype)
         self.keep(x_hat, gamma, rstd.astype(x.dtype), train)
         return np.asarray(gamma * x_hat + beta)
 
@@ -134,3 +135,12 @@ class BatchNorm(Layer):
 
     def __repr__(self) -> str:
         return f"BatchNorm({self.channels})"
+
+
+def _centered(x: Array, mean: Array) -> Array:
+    """Return x - mean, in x's dtype; what that cannot hold of the mean is taken off by itself."""
+    near = mean.astype(x.dtype)
+    centered: Array = x - near
+    if near.dtype != mean.dtype:
+        centered -= (mean - near).astype(x.dtype)
+    return centered

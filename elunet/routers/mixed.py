@@ -112,7 +112,7 @@ class Mixed(Holder):
         super()._start(net, dy, target, signals)
 
     def _own(self, hook: str) -> bool:
-        return super()._own(hook) or any(rule._own(hook) for rule in self.rules.values())
+        return super()._own(hook) or any([rule._own(hook) for rule in self.rules.values()])
 
     def _kind(self, node: Node) -> str:
         return self.rule_for(node.name)._kind(node)

@@ -70,10 +70,24 @@ def build():
 @pytest.fixture
 def loop():
     """Return a step of a hand-written loop, in which two threads take part."""
+    yield from a_loop(build())
+
+
+@pytest.fixture
+def small_loop():
+    """Return one that has few places at which it can be interrupted."""
+    yield from a_loop(eln.Sequential([L.Conv2D(3, 2, 2, stride=8), L.Flatten(), L.Linear(8, 3)]))
+
+
+def a_loop(net):
     before = threads.SMALL, eln.get_num_threads()
+    hooks = gc.callbacks.copy()
+    gc.callbacks.clear()  # hypothesis has one, in which an interrupt would be lost
+    gc.collect()
+    gc.freeze()  # so that collecting takes no time
     threads.SMALL = 1_000
     eln.set_num_threads(2)
-    net, optimizer = build(), eln.optim.Adam(1e-3)
+    optimizer = eln.optim.Adam(1e-3)
     loss, hand = eln.losses.SoftmaxCrossEntropy(), L.Conv2D(3, 4, 3, seed=0)
     x = np.random.default_rng(0).normal(size=(12, 16, 16, 3)).astype(np.float32)
     labels = np.arange(12) % 3
@@ -89,6 +103,8 @@ def loop():
     yield step
     threads.SMALL = before[0]
     eln.set_num_threads(before[1])
+    gc.unfreeze()
+    gc.callbacks += hooks
 
 
 def count_places(step):
@@ -129,10 +145,10 @@ def check(step, interrupt):
 
 
 def test_at_every_place(loop):
-    """Or, in the short form, at every 23rd."""
+    """Or, in the short form, at every third."""
     places = count_places(loop)
     assert places > 300
-    for place in range(1, places, 1 if FULL else 23):
+    for place in range(1, places, 1 if FULL else 3):
         check(loop, Interrupt(place))
     fresh, x = build(), loop.x
     for mine, its in zip(fresh, loop.net, strict=True):
@@ -140,10 +156,16 @@ def test_at_every_place(loop):
     np.testing.assert_array_equal(fresh.forward(x), loop.net.forward(x))
 
 
+def test_at_every_place_of_a_small_network(small_loop):
+    places = count_places(small_loop)
+    for place in range(1, places):
+        check(small_loop, Interrupt(place))
+
+
 def test_several_in_a_row(loop):
     """As if somebody leaned on Ctrl-C: the next comes while the first one goes up."""
     places = count_places(loop)
-    for place in range(1, places, 3 if FULL else 101):
+    for place in range(1, places, 1 if FULL else 11):
         for storm in (2, 3, 5):
             check(loop, Interrupt(place, storm))
 
@@ -164,10 +186,7 @@ def test_real_ones(count):
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that sends signals")
 def test_a_timer_that_ends_every_step(loop):
-    """As a time limit does: signals that another handler turns into an error.
-
-    An error that is raised while Python runs a finalizer, Python itself drops. That is rare.
-    """
+    """As a time limit does: signals that another handler turns into an error."""
     before, came, count = blas_threads(), 0, 400 if FULL else 60
 
     def late(number, frame):
@@ -191,4 +210,4 @@ def test_a_timer_that_ends_every_step(loop):
             assert not loop.net._turn.holder
     finally:
         signal.signal(signal.SIGALRM, handler)
-    assert came >= 0.95 * count
+    assert came == count
