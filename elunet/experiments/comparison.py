@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from glob import escape
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from elunet.optim import SGD, Optimizer, PerLayer
 from elunet.routers import Backprop, Router
 from elunet.storage import settings, tables
 from elunet.storage.fingerprints import sha256
-from elunet.storage.identity import described, identity
+from elunet.storage.identity import described, identity, untold, within
 from elunet.train import Data, DivergenceError, HistoryFile, Trainer, evaluate
 from elunet.train.history import History
 
@@ -340,7 +341,13 @@ class _Entry:
 
 
 def _baselines(network: MakeNetwork, train: Data) -> dict[str, _Entry]:
-    inputs, classes = math.prod(train[0].shape[1:]), network(0).predict(train[0][:1]).shape[-1]
+    net = network(0)
+    if not _weighted(net):
+        raise ValueError(
+            "compare: expected baselines=False, or a network with a layer that has weights, got"
+            f" layers {[node.name for node in net.nodes]}"
+        )
+    inputs, classes = math.prod(train[0].shape[1:]), net.predict(train[0][:1]).shape[-1]
 
     def backprop(seed: int) -> Router:
         return Backprop()
@@ -350,6 +357,10 @@ def _baselines(network: MakeNetwork, train: Data) -> dict[str, _Entry]:
         LINEAR: _Entry(lambda seed: models.mlp(classes, inputs, (), seed), backprop, False),
         SHALLOW: _Entry(lambda seed: models.mlp(classes, inputs, (128,), seed), backprop, False),
     }
+
+
+def _weighted(net: Network) -> list[str]:
+    return [node.name for node in net.nodes if node.layer.weighted]
 
 
 @dataclass
@@ -385,8 +396,24 @@ class _Bench:
                 f" with other {', '.join(different)} (settings.json); use another folder"
             )
         self.table = self.folder / TRIALS
+        if self.table.exists() and (unknown := self._incomparable(rates[0])):
+            warnings.warn(
+                f"compare: whether these are as in {self.folder} cannot be told, as no attribute"
+                f" has their name: {'; '.join(unknown)}",
+                stacklevel=3,
+            )
         done = tables.read("compare", self.table, Trial) if self.table.exists() else []
         self.trials = {(each.stage, each.rule, each.rate, each.seed): each for each in done}
+
+    def _incomparable(self, rate: float) -> list[str]:
+        """Return a text for each object of which something cannot be compared."""
+        tops: dict[str, object] = {"optimizer": self.optimizer(rate), "loss": self.loss}
+        for name, entry in self.entries.items():
+            tops[name] = entry.router(0)
+            tops |= {f"{name}'s {node.name}": node.layer for node in entry.network(0).nodes}
+        parts = [found for path, top in tops.items() for found in within(path, top, set())]
+        lines = (f"{', '.join(untold(part))} of {path}" for path, part in parts if untold(part))
+        return list(dict.fromkeys(lines))
 
     def trial(
         self, stage: str, rule: str, rate: float, seed: int, log: Callable[[str], None] | None
@@ -408,8 +435,11 @@ class _Bench:
         net = entry.network(seed)
         optimizer = self.optimizer(rate)
         if entry.frozen:
-            last = [node.name for node in net.nodes if node.layer.weighted][-1]
-            optimizer = PerLayer({f"{last}.*": optimizer, "*": SGD(0.0)})
+            last = f"{_weighted(net)[-1]}."
+            others = (
+                {"*": SGD(0.0)} if any(n[: len(last)] != last for n in net.parameters()) else {}
+            )
+            optimizer = PerLayer({f"{escape(last)}*": optimizer, **others})
         trainer = Trainer(
             net,
             self.loss,

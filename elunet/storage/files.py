@@ -18,6 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from elunet.storage.locks import take, taken
+
 READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 LONGEST = 200  # bytes of a name, of the 255 that file systems take
 
@@ -45,14 +47,16 @@ def write_atomically(
     mode = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0)
     descriptor = os.open(new, mode, 0o666)  # mkstemp would let only the owner read it
     try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        if new.read_bytes() != content:
-            raise OSError(f"{target}: what was written does not read back the same")
-        ready()
-        os.replace(new, target)
+        opened = os.fdopen(descriptor, "wb")
+        with taken(new):  # until it has its name, nobody sweeps it up
+            with opened as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            if new.read_bytes() != content:
+                raise OSError(f"{target}: what was written does not read back the same")
+            ready()
+            os.replace(new, target)
     except BaseException:
         new.unlink(missing_ok=True)
         raise
@@ -133,12 +137,25 @@ def check_writable(folder: Path) -> None:
 
 
 def sweep(file: str | os.PathLike[str]) -> None:
-    """Remove the temporary files that a process left when it was killed while writing a file."""
+    """Remove the temporary files that a process left when it was killed while writing a file.
+
+    Those that somebody is writing at this moment stay.
+    """
     target = Path(os.path.realpath(file))
     for other in target.parent.glob(f".{glob.escape(_stem(target))}.*"):
         if re.fullmatch(r"[0-9a-f]{16}", other.name.rpartition(".")[2]):
             with suppress(OSError):  # it is only litter
-                other.unlink()
+                if _is_left(other):
+                    other.unlink()
+
+
+def _is_left(file: Path) -> bool:
+    """Whether nobody is writing a file."""
+    descriptor = os.open(file, READ)
+    try:
+        return take(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _beside(target: Path) -> Path:

@@ -31,6 +31,8 @@ def save(net: Network, file: str | os.PathLike[str]) -> None:
     ------
     ValueError
         If a parameter holds a NaN or an infinity; the old file stays.
+    TypeError
+        If a layer's state is no array of numbers.
     OSError
         If the file cannot be written; the old one stays.
 
@@ -41,10 +43,11 @@ def save(net: Network, file: str | os.PathLike[str]) -> None:
     >>> eln.save(net, "net.safetensors")
     """
     arrays = network_arrays(net)
+    content = encode(arrays)
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise ValueError(f"save: expected finite values, got a NaN or an infinity in {name}")
-    write_atomically(file, encode(arrays))
+    write_atomically(file, content)
 
 
 def load(net: Network, file: str | os.PathLike[str]) -> None:
@@ -91,10 +94,19 @@ def load(net: Network, file: str | os.PathLike[str]) -> None:
 
 
 def network_arrays(net: Network) -> dict[str, Array]:
-    """Return all arrays that are saved of a network, by name; not copies."""
+    """Return all arrays that are saved of a network, by name; not copies.
+
+    Raises
+    ------
+    TypeError
+        If a layer's state is no array.
+    """
     state = {
         f"{node.name}.{key}": value for node in net.nodes for key, value in node.layer.state.items()
     }
+    for name, value in state.items():
+        if not isinstance(value, np.ndarray):
+            raise TypeError(f"save: expected the state {name} as an array, got {value!r}")
     return net.parameters() | state
 
 

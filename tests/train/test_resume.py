@@ -511,7 +511,7 @@ def test_a_checkpoint_that_makes_no_sense(tmp_path, change):
 def test_another_format_is_told_apart(tmp_path):
     file = saved(tmp_path)
     edited(file, lambda tree, arrays: tree.pop("format"))
-    refused(file, "of format 2, got 1: another version of elunet wrote it; elunet.load can read")
+    refused(file, "of format 3, got 1: another version of elunet wrote it; elunet.load can read")
 
 
 def test_deep_json_is_refused(tmp_path):
