@@ -23,7 +23,7 @@ from elunet.layers import (
 )
 from elunet.losses import SoftmaxCrossEntropy
 from elunet.network import Sequential
-from elunet.optim import SGD, Adam, RMSProp
+from elunet.optim import SGD, AdaGrad, Adam, AdamW, Lion, NAdam, RMSProp
 
 
 def warmup(dtype: type = np.float32) -> None:
@@ -74,8 +74,15 @@ def warmup(dtype: type = np.float32) -> None:
         SGD(0.0, momentum=0.5, clip_norm=1.0),
         SGD(0.0, momentum=0.5, nesterov=True),
         Adam(0.0),
-        Adam(0.0, decoupled=True),
+        AdamW(0.0),
+        NAdam(0.0),
+        NAdam(0.0, decoupled=True),
         RMSProp(0.0),
+        RMSProp(0.0, momentum=0.5),
+        RMSProp(0.0, centered=True),
+        AdaGrad(0.0),
+        Lion(0.0),
+        Lion(0.0, decoupled=False),
     ):
         optimizer.step(net)
     numbers = prediction.reshape(-1)

@@ -146,7 +146,7 @@ class SoftmaxCrossEntropy(Classification):
         log_p = np.empty(prediction.shape)
         log_softmax(np.ascontiguousarray(prediction), log_p)
         y, n = self._weighed(target)
-        value = _cross_entropy(y, log_p) * (len(y) / n)
+        value = _cross_entropy(y, log_p) * len(y) / n
         dy = (np.exp(log_p) * y.sum(axis=1, keepdims=True) - y) / n
         return value, dy
 

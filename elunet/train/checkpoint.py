@@ -217,6 +217,8 @@ def restore(trainer: Trainer, file: Path, tree: Tree, allow: Collection[str]) ->
             raise ValueError("data without batches, or batches without data")
         if tree["data"] is not None and tree["data"].keys() != {"train", "validation"}:
             raise ValueError(f"data are of {sorted(tree['data'])}")
+        if not isinstance(tree["batches"], dict | None):
+            raise TypeError(f"batches are {tree['batches']!r}")
         changes = Changes.read(tree, allow)
     except Exception as error:
         raise broken(file, error) from error

@@ -49,7 +49,11 @@ def stepped(optimizer, compiled=True):
 NUMBERS = {
     optim.SGD: {"lr": 0.1, "momentum": 0.7, "l2": 0.3, "l1": 0.1, "clip_norm": 0.6},
     optim.Adam: {"lr": 0.1, "beta1": 0.7, "beta2": 0.9, "eps": 1e-3, "l2": 0.3, "clip_norm": 0.6},
-    optim.RMSProp: {"lr": 0.1, "rho": 0.7, "eps": 1e-3, "l2": 0.3, "l1": 0.1},
+    optim.RMSProp: {"lr": 0.1, "rho": 0.7, "eps": 1e-3, "momentum": 0.7, "l2": 0.3, "l1": 0.1},
+    optim.AdamW: {"lr": 0.1, "beta1": 0.7, "beta2": 0.9, "eps": 1e-3, "l2": 0.3, "l1": 0.1},
+    optim.NAdam: {"lr": 0.1, "beta1": 0.7, "beta2": 0.9, "momentum_decay": 0.3, "l2": 0.3},
+    optim.AdaGrad: {"lr": 0.1, "eps": 1e-3, "l2": 0.3, "l1": 0.1, "clip_value": 0.3},
+    optim.Lion: {"lr": 0.1, "beta1": 0.7, "beta2": 0.9, "l2": 0.3, "l1": 0.1},
 }
 
 
