@@ -4,7 +4,7 @@
 
 A child process trains a small network with dropout, augmentation, running statistics, a rule that
 draws and learns backward weights of its own (Kolen-Pollack), a callback that changes the learning
-rate within epochs and between them, and one that stops the run early. It saves every third step,
+rate within epochs, `ReduceOnPlateau`, and `EarlyStopping`. It saves every third step,
 slowly: each save is written in pieces with pauses between them. The parent kills it (SIGKILL) at a
 random moment, starts it again with `Trainer.resume`, and so on; at last it lets it finish. Then
 weights, states, learning rate and history have to equal those of a run that nobody touched, to the
@@ -14,7 +14,6 @@ bit, and no resume may have begun before the last complete save.
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import random
 import signal
@@ -47,57 +46,11 @@ def child(folder: Path, epochs: int) -> None:
             return file
 
     class Falling(eln.Callback):
-        """Changes the learning rate each seventh step, and after an epoch without progress."""
-
-        def __init__(self):
-            self.best = math.inf
+        """Changes the learning rate each seventh step."""
 
         def on_step(self, trainer, loss):
             if trainer.optimizer.steps % 7 == 0:
                 trainer.optimizer.lr *= 0.95
-
-        def on_epoch_end(self, trainer, row):
-            if row.train_loss >= self.best:
-                trainer.optimizer.lr *= 0.9
-            self.best = min(self.best, row.train_loss)
-
-        def state(self):
-            return {"best": self.best}
-
-        def restore(self, state):
-            self.best = float(state["best"])
-
-    class EarlyStopping(eln.Callback):
-        """Ends the run when the loss has not halved for three epochs, from an epoch on."""
-
-        def __init__(self, start):
-            self.start, self.best, self.waited = start, math.inf, 0
-
-        def on_fit_start(self, trainer):
-            self._leave_if_due(trainer)  # killed between the last save and the end
-
-        def on_epoch_end(self, trainer, row):
-            if row.validation_loss < self.best / 2:
-                self.best, self.waited = row.validation_loss, 0
-            elif row.epoch > self.start:
-                self.waited += 1
-
-        def on_settled(self, trainer, row):
-            if row is not None:
-                self._leave_if_due(trainer)
-
-        def _leave_if_due(self, trainer):
-            if self.waited >= 3:
-                raise EndError(len(trainer.history))
-
-        def state(self):
-            return {"best": self.best, "waited": self.waited}
-
-        def restore(self, state):
-            self.best, self.waited = float(state["best"]), int(state["waited"])
-
-    class EndError(Exception):
-        """Raised to leave `fit`."""
 
     def rule():
         learned = eln.routers.Mixed(
@@ -107,17 +60,15 @@ def child(folder: Path, epochs: int) -> None:
 
     runs.build(router=rule).fit(runs.blobs())  # kernels are loaded now, not in the first step
     saving = [eln.Checkpoints(folder, steps=3), eln.HistoryFile(folder / "history.csv")]
-    changing = [Falling(), EarlyStopping(epochs - 5)]
+    stopping = eln.EarlyStopping(patience=epochs - 5, min_delta=0.1, restore_best=True)
+    changing = [Falling(), eln.ReduceOnPlateau("train_loss", 0.9, patience=1), stopping]
     trainer = runs.build(router=rule, callbacks=[*saving, *changing], kind=Tell)
     if (folder / "latest.safetensors").exists():
         trainer.resume(folder)
     print(f"at {trainer.optimizer.steps}", flush=True)
     x, y = runs.blobs()
-    end = "complete"
-    try:
-        trainer.fit((x, y), (x[:20], y[:20]), epochs=epochs)
-    except EndError as stopped:
-        end = f"stopped early, after epoch {stopped}"
+    done = len(trainer.fit((x, y), (x[:20], y[:20]), epochs=epochs))
+    end = "complete" if done == epochs else f"stopped early, after epoch {done}"
     content = runs.everything(trainer, times=False)
     about = f"{end} at learning rate {trainer.optimizer.lr!r}"
     (folder / FINAL).write_text(f"{about}\n{content}", encoding="utf-8")

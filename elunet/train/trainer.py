@@ -145,6 +145,7 @@ class Trainer:
         self._resumed: tuple[Path, Tree, Collection[str]] | None = None  # until `fit` has data
         self._between_steps = True
         self._stepped = False  # whether weights have moved in this step
+        self._stopped = False  # whether `fit` shall end before all its epochs
         self._interrupts = Interrupts()
         self._progress = Progress(progress)
 
@@ -214,7 +215,7 @@ class Trainer:
 
     def _run(self, batches: Batches, validation: Data | None, total: int) -> None:
         """Train until there are so many epochs."""
-        position, started = self.position, False
+        position, started, self._stopped = self.position, False, False
         try:
             for callback in self.callbacks:
                 callback.on_fit_start(self)
@@ -222,7 +223,7 @@ class Trainer:
             if self._is_saved:
                 self._content()  # what cannot be saved is told now, not after an epoch
             started = True
-            while len(self.history) < total:
+            while len(self.history) < total and not self._stopped:
                 self._epoch(batches, validation, total)
             position.last, position.begun = position.begun, None
         except Interrupted:
@@ -239,6 +240,13 @@ class Trainer:
                 ends.callback(self._changes.end, self)  # last: callbacks put layers back
                 for callback in reversed(self.callbacks):
                     ends.callback(callback.on_fit_end, self)
+
+    def stop(self) -> None:
+        """End `fit` after the epoch under way, as if it had been asked for so many epochs only.
+
+        For callbacks; from `on_fit_start`, no epoch is begun.
+        """
+        self._stopped = True
 
     def save(self, path: str | os.PathLike[str], best: bool = False) -> Path:
         """Save the whole run, for `resume`: weights, all states, counters, history.
