@@ -9,6 +9,7 @@ from elunet.train.guards import DivergenceError, Spikes
 from elunet.train.history import Epoch, History
 from elunet.train.interrupts import Interrupted
 from elunet.train.job import Job
+from elunet.train.metrics import Metrics, r2, rmse
 from elunet.train.plateau import EarlyStopping, ReduceOnPlateau
 from elunet.train.trainer import Trainer
 
@@ -23,6 +24,7 @@ __all__ = [
     "HistoryFile",
     "Interrupted",
     "Job",
+    "Metrics",
     "ReduceOnPlateau",
     "Report",
     "SavedRun",
@@ -32,5 +34,7 @@ __all__ = [
     "about",
     "accuracy",
     "evaluate",
+    "r2",
     "reestimate",
+    "rmse",
 ]

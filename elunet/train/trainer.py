@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from copy import copy
 from functools import cache
 from inspect import signature
+from operator import is_
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from elunet.storage.trees import Tree
 from elunet.train import checkpoint, folders, setup
 from elunet.train.callbacks import Callback, Checkpoints, together
 from elunet.train.changes import Changes, incomparable
-from elunet.train.datasets import Data, Fingerprints
+from elunet.train.datasets import Data, Fingerprints, Weighted
 from elunet.train.evaluation import Mean, accuracy, evaluate
 from elunet.train.guards import (
     DivergenceError,
@@ -127,6 +128,8 @@ class Trainer:
                 raise TypeError(f"Trainer: expected {name} of type {wanted}, got {value!r}")
         if not callable(loss) or isinstance(loss, type):
             raise TypeError(f"Trainer: expected loss as a loss object, got {loss!r}")
+        if getattr(loss, "reduction", None) == "none":
+            raise ValueError(f"Trainer: expected a loss that gives one number, got {loss!r}")
         self.net, self.loss, self.optimizer = net, loss, optimizer
         self.router = Backprop() if router is None else router
         self.batch_size = integer("Trainer", "batch_size", batch_size)
@@ -139,7 +142,7 @@ class Trainer:
         self.batches: Batches | None = None
         self.validation: Data | None = None
         self.fingerprints = Fingerprints()
-        self._data: tuple[Any, Any] = (None, None)  # of which `fit` made the batches
+        self._data: tuple[Any, ...] = ()  # of which `fit` made the batches
         self.checkpoint: Path | None = None
         self._changes = Changes()
         self._resumed: tuple[Path, Tree, Collection[str]] | None = None  # until `fit` has data
@@ -155,7 +158,7 @@ class Trainer:
         return self.position.seconds
 
     def fit(
-        self, train: Data | Batches, validation: Data | None = None, epochs: int = 1
+        self, train: Data | Weighted | Batches, validation: Data | None = None, epochs: int = 1
     ) -> History:
         """Train for some epochs and return the history.
 
@@ -173,8 +176,9 @@ class Trainer:
 
         Parameters
         ----------
-        train : (x, y) or Batches
-            `Batches` bring their own batch size, augmentation and seed.
+        train : (x, y), (x, y, weights) or Batches
+            `Batches` bring their own batch size, augmentation and seed. Weights of the examples
+            (N,) go to the loss; accuracies do not count them.
         validation : (x, y), optional
             Evaluated after each epoch.
         epochs : int, default 1
@@ -358,7 +362,7 @@ class Trainer:
         """
         self._progress.write(text)
 
-    def _batches_of(self, train: Data | Batches) -> Batches:
+    def _batches_of(self, train: Data | Weighted | Batches) -> Batches:
         """Return the training data as batches, the same ones for the same arrays."""
         if isinstance(train, Batches):
             if self.augment is not None:
@@ -370,12 +374,14 @@ class Trainer:
                 self._change_batches(train)
             return train
         _check_pair("train", train)
-        x, y = train
-        if self.batches is None or self._data[0] is not x or self._data[1] is not y:
+        x, y, *weights = train
+        known = len(self._data) == len(train) and all(map(is_, self._data, train))
+        if self.batches is None or not known:
+            its = weights[0] if weights else None
             self._change_batches(
-                Batches(x, y, self.batch_size, seed=self.seed, augment=self.augment)
+                Batches(x, y, self.batch_size, True, self.seed, self.augment, weights=its)
             )
-            self._data = x, y
+            self._data = tuple(train)
         return self.batches  # type: ignore[return-value]  # just made
 
     def _change_batches(self, batches: Batches) -> None:
@@ -438,8 +444,8 @@ class Trainer:
         """Learn from what is left of an epoch."""
         position = self.position
         begin = time.perf_counter()
-        for x, y in batches:
-            value = self._step(x, y, mean)
+        for x, y, *weights in batches:
+            value = self._step(x, y, mean, *weights)
             for callback in self.callbacks:
                 callback.on_step(self, value)
             seconds = time.perf_counter() - begin
@@ -450,7 +456,7 @@ class Trainer:
             begin = time.perf_counter()  # what saving took is not the pass's time
         position.passed = True
 
-    def _step(self, x: Array, y: Array, mean: Mean) -> float:
+    def _step(self, x: Array, y: Array, mean: Mean, *weights: Array) -> float:
         """Learn from one batch; return its loss.
 
         A batch on which it fails leaves no trace in the layers' state (running averages).
@@ -459,7 +465,7 @@ class Trainer:
         before = [(layer.state, dict(layer.state)) for layer in self.net.layers]
         copies = [{name: copy(value) for name, value in old.items()} for _, old in before]
         try:
-            return self._learn(x, y, mean)
+            return self._learn(x, y, mean, *weights)
         except BaseException:
             if not self._stepped:
                 for (state, old), copied in zip(before, copies, strict=True):
@@ -472,12 +478,12 @@ class Trainer:
                     state.update(old)
             raise
 
-    def _learn(self, x: Array, y: Array, mean: Mean) -> float:
+    def _learn(self, x: Array, y: Array, mean: Mean, *weights: Array) -> float:
         """Run one step: forward, loss, backward, the optimizer."""
         self._stepped = False
         with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges is told below
             prediction = self._forward(x)
-            value, dy = self.loss(prediction, y)
+            value, dy = self.loss(prediction, y, *weights)
             self._check_state()
             if not math.isfinite(value):
                 self._check_weights()
@@ -578,9 +584,10 @@ class Trainer:
 
 
 def _check_pair(name: str, data: object) -> None:
-    """Raise a TypeError unless `data` is (x, y)."""
-    if not isinstance(data, tuple | list) or len(data) != 2:
-        kinds = "(x, y) or Batches" if name == "train" else "(x, y)"
+    """Raise a TypeError unless `data` is (x, y), or with weights to train on."""
+    sizes = (2, 3) if name == "train" else (2,)
+    if not isinstance(data, tuple | list) or len(data) not in sizes:
+        kinds = "(x, y), (x, y, weights) or Batches" if name == "train" else "(x, y)"
         raise TypeError(f"Trainer.fit: expected {name} as {kinds}, got {type(data).__name__}")
 
 

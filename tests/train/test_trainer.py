@@ -134,7 +134,9 @@ def test_arguments_of_another_kind_are_named(blobs):
             eln.Trainer(*arguments)
     with pytest.raises(ValueError, match="Trainer: expected batch_size of at least 1, got 0"):
         eln.Trainer(net, loss, sgd, batch_size=0)
-    with pytest.raises(TypeError, match=r"expected train as \(x, y\) or Batches, got ndarray"):
+    with pytest.raises(
+        TypeError, match=r"expected train as \(x, y\), \(x, y, weights\) or Batches, got ndarray"
+    ):
         make().fit(x, y)
     with pytest.raises(TypeError, match=r"expected validation as \(x, y\), got ndarray"):
         make().fit((x, y), x)
