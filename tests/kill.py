@@ -60,7 +60,7 @@ def child(folder: Path, epochs: int) -> None:
 
     runs.build(router=rule).fit(runs.blobs())  # kernels are loaded now, not in the first step
     saving = [eln.Checkpoints(folder, steps=3), eln.HistoryFile(folder / "history.csv")]
-    stopping = eln.EarlyStopping(patience=max(3, epochs - 12), min_delta=0.1, restore_best=True)
+    stopping = eln.EarlyStopping(patience=max(3, epochs // 2), min_delta=0.1, restore_best=True)
     changing = [Falling(), eln.ReduceOnPlateau("train_loss", 0.9, patience=1), stopping]
     trainer = runs.build(router=rule, callbacks=[*saving, *changing], kind=Tell)
     if (folder / "latest.safetensors").exists():

@@ -103,7 +103,8 @@ class Batches:
     seed
         An integer, SeedSequence or Generator for order and augmentation; None draws a fresh one.
     augment
-        ``augment(x_batch, rng) -> x_batch``, such as `pad_crop_flip`.
+        ``augment(x_batch, rng) -> x_batch``, such as `pad_crop_flip`; or, if it has a true
+        attribute ``with_targets``, such as `Mixup`, ``augment(x_batch, y_batch, rng)`` for both.
     weights : array of shape (N,), optional
         Weights of the examples, kept as they are.
 
@@ -134,7 +135,7 @@ class Batches:
         batch_size: int = 100,
         shuffle: bool = True,
         seed: Seed = 0,
-        augment: Callable[[Array, np.random.Generator], Array] | None = None,
+        augment: Callable[..., Any] | None = None,
         weights: Array | None = None,
     ) -> None:
         self.x, self.y = _paired("Batches", x, y)
@@ -177,10 +178,13 @@ class Batches:
             chosen = order[start : start + self.batch_size]
             x, y = self.x[chosen], self.y[chosen]
             if self.augment is not None:
-                x = self.augment(x, self._augment_rng)
-                if len(x) != len(y):
+                if getattr(self.augment, "with_targets", False):
+                    x, y = self.augment(x, y, self._augment_rng)
+                else:
+                    x = self.augment(x, self._augment_rng)
+                if not len(x) == len(y) == len(chosen):
                     raise ValueError(
-                        f"Batches: expected augment to return {len(y)} examples, got {len(x)}"
+                        f"Batches: expected augment to return {len(chosen)} examples, got {len(x)}"
                     )
             self.position += 1
             yield (x, y) if self.weights is None else (x, y, self.weights[chosen])

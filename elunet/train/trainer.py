@@ -61,7 +61,8 @@ class Trainer:
         The learning rule, by default `Backprop`.
     batch_size : int, default 100
     augment : callable, optional
-        ``augment(x, rng) -> x`` for each training batch, such as `elunet.data.pad_crop_flip`.
+        ``augment(x, rng) -> x`` for each training batch, such as `elunet.data.pad_crop_flip`; see
+        `elunet.data.Batches`.
     callbacks : sequence of Callback
     seed : int, SeedSequence, Generator or None, default 0
         Of the order of the batches and of the augmentation.
@@ -111,7 +112,7 @@ class Trainer:
         router: Router | None = None,
         *,
         batch_size: int = 100,
-        augment: Callable[[Array, np.random.Generator], Array] | None = None,
+        augment: Callable[..., Any] | None = None,
         callbacks: Sequence[Callback] = (),
         seed: Seed = 0,
         progress: bool | None = None,
