@@ -74,6 +74,7 @@ def load_images(
         ) from error
     if channels not in (1, 3):
         raise ValueError(f"load_images: expected channels to be 3 or 1, got {channels!r}")
+    too_large = Image.DecompressionBombWarning, Image.DecompressionBombError
     height_width = _size(size)
     folder = Path(path)
     classes, files = _files(folder)
@@ -84,7 +85,7 @@ def load_images(
                 warnings.simplefilter("error", Image.DecompressionBombWarning)
                 with Image.open(file) as opened:
                     image = ImageOps.exif_transpose(opened).convert("RGB" if channels == 3 else "L")
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombWarning) as error:
+        except (OSError, ValueError, SyntaxError, *too_large) as error:
             raise ValueError(f"load_images: expected {file} as an image, got {error}") from error
         if height_width is not None:
             image = ImageOps.fit(image, height_width[::-1], Image.Resampling.BILINEAR)
