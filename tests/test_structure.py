@@ -40,6 +40,7 @@ MAY_IMPORT = {
     "exchange": NETWORK | {"network", "storage"},
     "train": LEARNING | {"storage", "data", "_display"},
     "experiments": LEARNING | {"storage", "data", "models", "train"},
+    "estimators": LEARNING | {"data", "train"},
     "plots": GROUND | {"train", "network", "layers", "experiments", "routers"},
     "testing": LEARNING,
     "teaching": LEARNING | {"testing"},
