@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import errno
 import os
-import runpy
 import signal
 import subprocess
 import sys
@@ -16,12 +15,12 @@ import numpy as np
 import pytest
 
 import elunet as eln
+from elunet.commands import train
 from elunet.storage import files
 from elunet.storage.locks import LOCK, Lock
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "examples" / "cifar_elu11.py"
-JOB = runpy.run_path(str(SCRIPT))
 X = np.random.default_rng(0).standard_normal((20, 4)).astype(np.float32)
 Y = np.arange(20) % 3
 unix = pytest.mark.skipif(sys.platform == "win32", reason="no such locks there")
@@ -308,9 +307,8 @@ def test_the_settings_of_a_run_that_died_in_its_first_step_are_known(tmp_path):
     ],
 )
 def test_options_beyond_sense(arguments, message, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["cifar_elu11.py", *arguments])
     with pytest.raises(SystemExit) as caught:
-        JOB["parse"]()
+        train.parse(arguments)
     assert caught.value.code == 2
     assert message in capsys.readouterr().err
 
