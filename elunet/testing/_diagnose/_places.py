@@ -78,11 +78,11 @@ def branch(e: Evidence) -> str:
     known = next((t for t in (0.0, -1.0, 1.0) if low <= t <= high), None)
     # How many ways there are to choose as many wrong values: two of them split by a threshold.
     ways = comb(distinct(wrong) + distinct(right), distinct(wrong))
-    if ways < (100 if known is not None else 10_000):
+    there = relation(e, e.wrong, "there").partition(":")[0]
+    if ways < (10 * UNLIKELY if known is None else UNLIKELY // 10 if there else UNLIKELY):
         return ""
     threshold = f"{(low + high) / 2:.3g}" if known is None else f"{known:g}"
     place = f"{e.symbol} {'>' if above else '<='} {threshold}"
-    there = relation(e, e.wrong, "there").partition(":")[0]
     side = f"{'positive' if above else 'negative'} branch" if known == 0 else "branch there"
     return (
         f"wrong only where {place}"
