@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from elunet.testing._find import Place, is_number, numeric_places
+from elunet.testing._find import Place, is_number, numeric_places, unlooked
 
 
 class Structure:
@@ -45,6 +45,11 @@ class Structure:
             numeric_places(self.named, shared=False), key=lambda place: order[_top(place)]
         )
         self.leaves = {printed(place): place.get() for place in places}
+
+    @property
+    def unlooked(self) -> list[str]:
+        """Words for what is too much to be looked at."""
+        return unlooked(self.named, shared=False)
 
     def copy(self, replaced: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return deep copies of the things; the leaves are copies too, or what replaces them."""
