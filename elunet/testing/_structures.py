@@ -7,6 +7,7 @@ A copy of the whole with some leaves replaced is what a numeric derivative needs
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -67,6 +68,13 @@ class Structure:
         for place in numeric_places(made, shared=False):
             place.set(change(printed(place), place.get()))
         return Structure(made)
+
+
+def as_dict(thing: Any) -> Any:
+    """Return a dataclass's fields by name, anything else as it is."""
+    if not dataclasses.is_dataclass(thing) or isinstance(thing, type):
+        return thing
+    return {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing)}
 
 
 def printed(place: Place) -> str:
