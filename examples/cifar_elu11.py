@@ -15,6 +15,7 @@ power cut, goes on with --resume as if it had not been.
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import sys
 from functools import partial
@@ -23,7 +24,7 @@ from pathlib import Path
 import elunet as eln
 from elunet.experiments.recipes import RECIPES
 from elunet.storage.fingerprints import sha256
-from elunet.train.progress import duration
+from elunet.train.progress import duration, leave_quietly, say
 
 SYNTHETIC_TRAIN, SYNTHETIC_TEST, SYNTHETIC_EPOCHS = 5000, 2000, 4
 DEFAULTS = {"case": "quick", "data": "synthetic", "limit": None, "seed": 0, "epochs": None}
@@ -36,25 +37,30 @@ def main() -> int:
     try:
         return run(options)
     except eln.DivergenceError as error:
-        print(f"stopped: {error}", file=sys.stderr)
+        say(f"stopped: {error}", sys.stderr)
     except OSError as error:
-        print(f"cannot go on: {error}", file=sys.stderr)
+        say(f"cannot go on: {error}", sys.stderr)
     except KeyboardInterrupt as error:
         how, code = "interrupted; to go on:", 130
         if isinstance(error, eln.Interrupted):
             how = f"{error.name}: left after step {error.step}, and saved. To go on:"
             code = 128 + error.signal
         more = [("--threads", options.threads), ("--minutes", options.minutes)]
-        given = [text for name, value in more if value for text in (name, f"{value:g}")]
+        given = [text for flag, value in more if value for text in (flag, f"{value:g}")]
         again = ["--resume", str(options.out), "--out", str(options.out), *given]
-        print(f"{how}\n  {shlex.join([*COMMAND, *again])}", file=sys.stderr)
+        job = getattr(options, "job", None)
+        if job is None or not job.begun:  # nothing is there yet
+            again = sys.argv[1:]
+        say(f"{how}\n  {shlex.join([*COMMAND, *again])}", sys.stderr)
         return code
+    finally:
+        leave_quietly()
     return 1
 
 
 def run(options: argparse.Namespace) -> int:
     """Train, test, and say what happened."""
-    job = find_job(options)
+    job = options.job = find_job(options)
     if options.threads:
         eln.set_num_threads(options.threads)
     recipe, (train, test) = RECIPES[options.case], load(options)
@@ -62,12 +68,12 @@ def run(options: argparse.Namespace) -> int:
         short = options.data == "synthetic" and options.case == "quick"
         options.epochs = SYNTHETIC_EPOCHS if short else recipe.epochs
     epochs, count = options.epochs, len(train[0])
-    print(f"elunet {eln.__version__}, case {options.case}: {recipe.about}")
-    print(
+    say(f"elunet {eln.__version__}, case {options.case}: {recipe.about}")
+    say(
         f"{count:,} images to train on, {len(test[0]):,} to test on ({options.data});"
         f" {epochs} epochs of {recipe.steps(count)} steps, {eln.get_num_threads()} threads"
     )
-    settings = {name: getattr(options, name) for name in DEFAULTS}
+    settings = {option: getattr(options, option) for option in DEFAULTS}
     settings["images"] = sha256(*train, *test)[:16]
     if found := job.differences(settings, allow=["data"]):
         labels = {"images": f"data {options.data}, by its images' SHA-256"}
@@ -75,13 +81,13 @@ def run(options: argparse.Namespace) -> int:
         expected = "expected the options of that run, got differences:"
         sys.exit(f"--resume {options.resume}: {expected}{''.join(lines)}")
     if job.is_finished(epochs):
-        print(f"this run is finished: {epochs} epochs; nothing to do")
+        say(f"this run is finished: {epochs} epochs; nothing to do")
         return conclude(job, job.saved.history[-1])
     job.prepare(options.overwrite)
-    print("compiling kernels (a few seconds, once) and timing a step ...", flush=True)
+    say("compiling kernels (a few seconds, once) and timing a step ...")
     seconds = recipe.seconds_per_epoch(count, len(test[0]))
     left = epochs - (len(job.saved.history) if job.saved else 0)
-    print(f"about {duration(seconds * left)} to go, {duration(seconds)} an epoch", flush=True)
+    say(f"about {duration(seconds * left)} to go, {duration(seconds)} an epoch")
 
     report = eln.train.Report(epochs, "test")
     trainer = recipe.trainer(count, epochs, options.seed, [report], settings=settings)
@@ -111,16 +117,16 @@ def find_job(options: argparse.Namespace) -> eln.Job:
             raise ValueError("expected a job's folder, or --out DIR for what follows")
     except (OSError, ValueError) as error:
         sys.exit(f"--resume {place}: {error}".replace("Trainer.resume: ", ""))
-    for name, default in (DEFAULTS | (saved.settings if saved else {})).items():
-        if getattr(options, name, default) is None:
-            setattr(options, name, default)
+    for option, default in (DEFAULTS | (saved.settings if saved else {})).items():
+        if getattr(options, option, default) is None:
+            setattr(options, option, default)
     return job
 
 
 def conclude(job: eln.Job, last: eln.Epoch) -> int:
     """Say how it went and where the files are."""
-    print(f"test accuracy {100 * last.validation_accuracy:.2f} %")
-    print("files: " + ", ".join(map(str, job.files)))
+    say(f"test accuracy {100 * last.validation_accuracy:.2f} %")
+    say("files: " + ", ".join(map(str, job.files)))
     return 0
 
 
@@ -143,34 +149,40 @@ def parse() -> argparse.Namespace:
     """Read the command line."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
-    add, positive = parser.add_argument, partial(integer, 1)
+    add, count = parser.add_argument, partial(partial, integer, 1)
     add("--case", choices=list(RECIPES), help="default: quick")
     about = "made images (default), CIFAR-10 in its official layout, or fetched"
-    add("--data", metavar="synthetic|DIR|download", help=about)
-    add("--epochs", type=positive, metavar="N", help="default: the recipe's")
-    add("--limit", type=positive, metavar="N", help="use at most N images of each split")
-    add("--seed", type=partial(integer, 0), metavar="N", help="default: 0")
-    add("--out", type=Path, metavar="DIR", help=f"default: {OUT}")
+    add("--data", type=name, metavar="synthetic|DIR|download", help=about)
+    add("--epochs", type=count(100_000), metavar="N", help="default: the recipe's")
+    add("--limit", type=count(10**9), metavar="N", help="use at most N images of each split")
+    add("--seed", type=partial(integer, 0, 2**63), metavar="N", help="default: 0")
+    add("--out", type=lambda text: Path(name(text)), metavar="DIR", help=f"default: {OUT}")
     about = "go on with the run in DIR; its options need not be repeated, and --out is DIR too"
-    add("--resume", metavar="DIR", help=about)
-    add(
-        "--overwrite", action="store_true", help="move a run that is in --out aside, and begin anew"
-    )
-    add("--threads", type=positive, metavar="N", help="default: all cores")
+    add("--resume", type=name, metavar="DIR", help=about)
+    about = "move a run that is in --out aside, and begin anew"
+    add("--overwrite", action="store_true", help=about)
+    add("--threads", type=count(1024), metavar="N", help="default: all cores")
     add("--minutes", type=float, metavar="M", help="save every M minutes, not only after an epoch")
     options = parser.parse_args()
     if options.minutes is not None and not 0 < options.minutes < float("inf"):
         parser.error(f"argument --minutes: expected a number above 0, got {options.minutes:g}")
-    if options.resume is not None and not options.resume.strip():
-        parser.error("argument --resume: expected a folder or a file, got nothing")
     return options
 
 
-def integer(least: int, text: str) -> int:
-    """Read an integer of at least `least`."""
-    if not text.lstrip("-").isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"expected an integer of at least {least}, got {text!r}")
+def integer(least: int, most: int, text: str) -> int:
+    """Read an integer from `least` to `most`."""
+    if not re.fullmatch("[0-9]{1,20}", text) or not least <= int(text) <= most:
+        got = text if len(text) < 30 else f"{text[:30]}..."
+        expected = f"at least {least} and at most {most:,}"
+        raise argparse.ArgumentTypeError(f"expected an integer of {expected}, got {got!r}")
     return int(text)
+
+
+def name(text: str) -> str:
+    """Read a folder's or a file's name."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("expected a folder or a file, got nothing")
+    return text
 
 
 if __name__ == "__main__":

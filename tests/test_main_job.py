@@ -169,9 +169,12 @@ def test_a_run_that_was_cut_before_its_first_checkpoint_begins_anew(tmp_path, ca
     ("arguments", "message"),
     [
         (["--minutes", "0"], "--minutes: expected a number above 0, got 0"),
-        (["--epochs", "0"], "expected an integer of at least 1, got '0'"),
-        (["--limit", "many"], "expected an integer of at least 1, got 'many'"),
-        (["--seed", "-1"], "--seed: expected an integer of at least 0, got '-1'"),
+        (["--epochs", "0"], "expected an integer of at least 1 and at most 100,000, got '0'"),
+        (
+            ["--limit", "many"],
+            "expected an integer of at least 1 and at most 1,000,000,000, got 'many'",
+        ),
+        (["--seed", "-1"], "--seed: expected an integer of at least 0 and at most 9,"),
         (["--case", "z"], "invalid choice: 'z'"),
     ],
 )

@@ -128,7 +128,11 @@ def from_torch(
         for name in found
         if name not in wanted and _split(name)[1] != COUNTER
     ]
-    pairs = [(entry, as_array(found[entry.theirs])) for entry in entries if entry.theirs in found]
+    pairs = [
+        (entry, as_array("from_torch", found[entry.theirs]))
+        for entry in entries
+        if entry.theirs in found
+    ]
     fill("from_torch", "state_dict", pairs, problems)
 
 
