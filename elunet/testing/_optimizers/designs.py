@@ -34,9 +34,10 @@ KINDS = {"params": "dicts lists arrays", "w": "arrays dicts lists", "": "dicts l
 HELP = (
     "expected an optimizer with step(net), step(params, grads), update(params, grads),"
     " update(w, g), update_params(layer), update_layer(layer) or apply_gradients(pairs); or a"
-    " function of (w, g), (w, dw, config), (params, grads) or (parameters, grads, learning_rate);"
-    " or for step() without arguments, a function that makes it, lambda params: MyOptimizer(params)."
-    " What takes more can be wrapped in a function of (w, g) or (params, grads)"
+    " function of (w, g), (w, dw, config), (params, grads) or (parameters, grads,"
+    " learning_rate); or for step() without arguments, a function that makes it, lambda params:"
+    " MyOptimizer(params). What takes more can be wrapped in a function of (w, g) or (params,"
+    " grads)"
 )
 
 
