@@ -121,8 +121,8 @@ class LossCall:
 
     def by_z(self) -> LossCall:
         """Return the loss as a function of z, with a = sigmoid(z)."""
-        value, gradient = self.value, self.gradient
-        assert gradient is not None
+        value = self.value
+        gradient: Callable[..., Any] = self.gradient  # type: ignore[assignment]  # see is_by_z
 
         def loss(z: Any, y: Any) -> Any:
             return value(sigmoid(z), y)
