@@ -21,6 +21,7 @@ from elunet.exchange import (
     OnnxGraph,
     from_keras,
     from_torch,
+    keras_names,
     to_keras,
     to_onnx,
     to_torch,
@@ -430,9 +431,78 @@ def test_keras_mismatches_are_listed_and_change_nothing():
         "  array 0, here conv1.W: expected floats of shape (3, 2, 3, 4), got float32 of shape"
         " (4, 3, 2, 3)",
     ]
-    with pytest.raises(TypeError, match="expected arrays as a list of arrays, got dict"):
+    with pytest.raises(TypeError, match="expected arrays as a dict of lists, or a list, got int"):
+        from_keras(net, 3)
+    with pytest.raises(ValueError, match="conv1, here conv1: expected 2 arrays, got no such layer"):
         from_keras(net, {})
     assert equal(before, snapshot(net))
+
+
+def residual():
+    """A network with a skip, in which two convolutions have arrays of the same shapes."""
+    net = eln.Network(seed=0)
+    start = net.add(Conv2D(2, 4, 3))
+    net.add(Conv2D(4, 4, 3))
+    main = net.add(BatchNorm(4))
+    net.add(Add(), inputs=[main, net.add(Conv2D(4, 4, 3), "side", inputs=start)])
+    net.add(Flatten())
+    net.add(Linear(4 * 36, 3))
+    return scrambled(net)
+
+
+def test_a_residual_network_by_the_names_of_keras_layers():
+    net, other = residual(), scrambled(residual(), seed=5)
+    names = {name: f"keras_{name}" for name in ("conv1", "conv2", "batchnorm1", "side", "linear1")}
+    arrays = to_keras(net, names)
+    assert list(arrays) == list(names.values())
+    with pytest.raises(ValueError, match="as add1 has several inputs and Keras may list"):
+        from_keras(other, to_keras(net))
+    shuffled = dict(reversed(arrays.items())) | {"activation": []}
+    from_keras(other, shuffled, names)
+    assert equal(snapshot(net), snapshot(other))
+    assert keras_names(net, arrays) == names
+    before = snapshot(other)
+    for wrong, text in (
+        (arrays | {"more": [np.ones(3)]}, "more: not in the network"),
+        (arrays | {"keras_side": arrays["keras_side"][:1]}, "expected 2 arrays, got 1 arrays"),
+        (arrays | {"keras_side": arrays["keras_side"][::-1]}, "array 0 of side, here side.W"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            from_keras(other, wrong, names)
+    for bad, text in (
+        ({"elu": "x"}, "expected names of layers with arrays among"),
+        ({"conv1": "conv2"}, "expected a different name for each layer"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            from_keras(other, arrays, bad)
+    assert equal(before, snapshot(other))
+    with pytest.raises(ValueError, match="keras_names: expected 5 layers with arrays"):
+        keras_names(net, {"a": [np.ones(2)]})
+    with pytest.raises(ValueError, match="matched with conv1, to have arrays of shapes"):
+        keras_names(net, dict(reversed(arrays.items())))
+
+
+def test_a_residual_model_of_keras_itself():
+    keras = pytest.importorskip("keras")
+    layers = keras.layers
+    given = keras.Input((6, 6, 2))
+    x = start = layers.Conv2D(4, 3, padding="same", name="first")(given)
+    side = layers.Conv2D(4, 3, padding="same", name="b")(start)
+    x = layers.Conv2D(4, 3, padding="same", name="a")(x)
+    x = layers.BatchNormalization(epsilon=1e-5, name="norm")(x)
+    x = layers.Flatten()(layers.Add()([x, side]))
+    model = keras.Model(given, layers.Dense(3, name="last")(x))
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.uniform(0.1, 1, w.shape) for w in model.get_weights()])
+    arrays = {layer.name: layer.get_weights() for layer in model.layers}
+    net = residual()
+    names = {"conv1": "first", "conv2": "a", "batchnorm1": "norm", "side": "b", "linear1": "last"}
+    from_keras(net, arrays, names)
+    images = rng.normal(size=(5, 6, 6, 2)).astype(np.float32)
+    agree(net(images), np.asarray(model(images)), 1e-4)
+    for layer, given in to_keras(net, names).items():
+        model.get_layer(layer).set_weights(given)
+    agree(net(images), np.asarray(model(images)), 1e-4)
 
 
 # ONNX

@@ -22,7 +22,7 @@ class Weighted(SpanLayer):
         W's shape; its last axis is the output's.
     bias : bool
     init : Initializer or None
-        What draws W, He's normal distribution by default; b starts at 0.
+        What draws W, He's normal distribution by default; b starts at 0 unless it draws b too.
     seed : int, SeedSequence, Generator or None
 
     Raises
@@ -50,15 +50,18 @@ class Weighted(SpanLayer):
         self.reset(seed)
 
     def reset(self, seed: Seed) -> None:
-        """Draw W anew and set b to 0, both float32."""
-        W = plain(f"{self!r}", "init's array", self.init(np.random.default_rng(seed), self.shape))
+        """Draw W anew, and b if `init` has a method for it (else it is 0), both float32."""
+        rng = np.random.default_rng(seed)
+        W = plain(f"{self!r}", "init's array", self.init(rng, self.shape))
         if W.shape != self.shape:
             raise ValueError(
                 f"{self!r}: expected init to give an array of shape {self.shape}, got {describe(W)}"
             )
         self.params["W"] = np.ascontiguousarray(W, np.float32)
         if self.bias:
-            self.params["b"] = np.zeros(self.shape[-1], np.float32)
+            draw = getattr(self.init, "bias", None)
+            b = np.zeros(self.shape[-1]) if draw is None else draw(rng, self.shape)
+            self.params["b"] = np.asarray(b, np.float32)
 
     def common(self, x: Array) -> tuple[Any, ...]:
         """Return W and b in x's dtype."""
