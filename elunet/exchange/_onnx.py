@@ -27,17 +27,24 @@ from elunet.layers import (
     Add,
     BatchNorm,
     ClippedReLU,
+    Concat,
     Conv2D,
     Dropout,
     Flatten,
     GlobalMeanPool2D,
+    GroupNorm,
     HardTanh,
+    InstanceNorm,
     Layer,
+    LayerNorm,
     LeakyReLU,
     Linear,
     LogSoftmax,
     MaxPool2D,
     MeanPool2D,
+    Multiply,
+    Pad,
+    PReLU,
     ReLU,
     ShiftedReLU,
     Sigmoid,
@@ -47,6 +54,7 @@ from elunet.layers import (
     Tanh,
 )
 from elunet.layers.gelu import CUBIC
+from elunet.layers.pad import NUMPY_MODES
 from elunet.layers.selu import ALPHA, SCALE
 from elunet.network import INPUT, Network
 from elunet.storage.files import write_atomically
@@ -126,6 +134,15 @@ class OnnxGraph:
             if value in known.names.values():
                 return known.shape
         raise ValueError(f"OnnxGraph: expected value as a layer's input, got {value!r}")
+
+    def _layout(self, value: str) -> str:
+        """Return the layout of a layer's input."""
+        return next(
+            layout
+            for known in self._values.values()
+            for layout, name in known.names.items()
+            if name == value
+        )
 
     def _fresh(self, name: str) -> str:
         """Return "conv1.W", or "conv1.W_2" if that is taken."""
@@ -294,10 +311,85 @@ def _linear(graph: OnnxGraph, layer: Linear, x: str) -> str:
 
 
 def _batch_norm(graph: OnnxGraph, layer: BatchNorm, x: str) -> str:
-    arrays = {**layer.params, **layer.state}
-    order = ("gamma", "beta", "running_mean", "running_var")
-    inputs = [graph.constant(arrays[key], key) for key in order]
-    return graph.node("BatchNormalization", x, *inputs, epsilon=layer.eps)
+    gamma, beta = _affine(graph, layer)
+    inputs = [graph.constant(layer.state[key], key) for key in ("running_mean", "running_var")]
+    return graph.node("BatchNormalization", x, gamma, beta, *inputs, epsilon=layer.eps)
+
+
+def _affine(graph: OnnxGraph, layer: BatchNorm | LayerNorm | InstanceNorm) -> tuple[str, str]:
+    """Return gamma and beta: ones and zeros where there are none."""
+    gamma = layer.params.get("gamma", np.ones(layer.channels))
+    beta = layer.params.get("beta", np.zeros(layer.channels))
+    return graph.constant(gamma, "gamma"), graph.constant(beta, "beta")
+
+
+def _layer_norm(graph: OnnxGraph, layer: LayerNorm, x: str) -> str:
+    affine = _affine(graph, layer)
+    return graph.node("LayerNormalization", x, *affine, axis=-1, epsilon=layer.eps)
+
+
+def _instance_norm(graph: OnnxGraph, layer: InstanceNorm, x: str) -> str:
+    affine = _affine(graph, layer)
+    return graph.node("InstanceNormalization", x, *affine, epsilon=layer.eps)
+
+
+def _group_norm(graph: OnnxGraph, layer: GroupNorm, x: str) -> str:
+    """Write groups as the channels of an InstanceNormalization; GroupNormalization is younger."""
+    *sides, channels = graph.shape(x)
+    split = graph.constant(np.array([0, layer.groups, -1]), "split")
+    whole = graph.constant(np.array([-1, channels, *sides]), "whole")
+    ones, zeros = np.ones(layer.groups), np.zeros(layer.groups)
+    scale = graph.constant(ones, "ones"), graph.constant(zeros, "zeros")
+    rows = graph.node("Reshape", x, split)
+    y = graph.node("InstanceNormalization", rows, *scale, epsilon=layer.eps)
+    y = graph.node("Reshape", y, whole)
+    if layer.affine:
+        y = graph.node("Mul", y, _per_channel(graph, layer, "gamma", len(sides)))
+        y = graph.node("Add", y, _per_channel(graph, layer, "beta", len(sides)))
+    return y
+
+
+def _per_channel(graph: OnnxGraph, layer: Layer, key: str, sides: int) -> str:
+    """Return a parameter in the shape that meets arrays with channels first."""
+    array = layer.params[key]
+    return graph.constant(array.reshape(len(array), *sides * (1,)), key)
+
+
+def _prelu(graph: OnnxGraph, layer: PReLU, x: str) -> str:
+    sides = len(graph.shape(x)) - 1 if layer.channels > 1 else 0
+    return graph.node("PRelu", x, _per_channel(graph, layer, "alpha", sides))
+
+
+def _pad(graph: OnnxGraph, layer: Pad, x: str) -> str:
+    (top, bottom), (left, right) = layer.padding
+    pads = graph.constant(np.array([0, 0, top, left, 0, 0, bottom, right]), "pads")
+    return graph.node("Pad", x, pads, mode=NUMPY_MODES[layer.mode].encode())
+
+
+def _aligned(graph: OnnxGraph, values: Sequence[str]) -> list[str]:
+    """Return the values, rows among images with axes of size 1 between batch and channels."""
+    shapes = [graph.shape(value) for value in values]
+    sides = max(map(len, shapes)) - 1
+    if all(len(shape) == sides + 1 for shape in shapes):
+        return list(values)
+    images = next(v for v, shape in zip(values, shapes, strict=True) if len(shape) == sides + 1)
+    first = 2 if graph._layout(images) == FIRST else 1
+    axes = graph.constant(np.arange(first, first + sides), "axes")
+    return [
+        value if len(shape) == sides + 1 else graph.node("Unsqueeze", value, axes)
+        for value, shape in zip(values, shapes, strict=True)
+    ]
+
+
+def _add(graph: OnnxGraph, layer: Add, *x: str) -> str:
+    return graph.node("Sum", *_aligned(graph, x))
+
+
+def _multiply(graph: OnnxGraph, layer: Multiply, *x: str) -> str:
+    product, *others = _aligned(graph, x)
+    for other in others:
+        product = graph.node("Mul", product, other)
+    return product
 
 
 def _pool(operator: str) -> Converter:
@@ -373,6 +465,13 @@ CONVERTERS: dict[type[Layer], tuple[str, Converter]] = {
     Dropout: ("", lambda graph, layer, x: x),
     BatchNorm: (FIRST, _batch_norm),
     Flatten: (LAST, lambda graph, layer, x: graph.node("Flatten", x)),
-    Add: ("", lambda graph, layer, *x: graph.node("Sum", *x)),
+    Add: ("", _add),
+    Multiply: ("", _multiply),
+    Concat: (LAST, lambda graph, layer, *x: graph.node("Concat", *x, axis=layer.axis)),
+    Pad: (FIRST, _pad),
+    LayerNorm: (LAST, _layer_norm),
+    GroupNorm: (FIRST, _group_norm),
+    InstanceNorm: (FIRST, _instance_norm),
+    PReLU: (FIRST, _prelu),
 }
 """For each class of layer the layout that its converter needs ("": any), and the converter."""

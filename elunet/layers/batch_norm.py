@@ -39,7 +39,8 @@ class BatchNorm(Layer):
     Notes
     -----
     ``params`` are "gamma" and "beta"; ``state`` has "running_mean" and "running_var" (unbiased),
-    all of shape (C,), and without momentum "batches", their number. The batch itself is normalized with the biased variance.
+    all of shape (C,), and without momentum "batches", their number. The batch itself is normalized
+    with the biased variance.
 
     References
     ----------
