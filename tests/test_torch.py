@@ -226,7 +226,7 @@ class Author:
         kinds = (BatchNorm, LayerNorm, GroupNorm, InstanceNorm)
         if isinstance(self.net.layers[-1], kinds):
             return
-        channels, affine = self.shape[-1], bool(self.rng.random() < 0.7)
+        channels, affine = self.shape[-1], bool(self.rng.random() < 0.5)
         momentum = self.choose([None, float(self.rng.uniform(0.05, 1))])
         layers: list[Layer] = [BatchNorm(channels, momentum, affine=affine)]
         positions = int(np.prod(self.shape[:-1]))

@@ -18,7 +18,7 @@ FUNCTIONS = {
     if inspect.isfunction(value) and value.__module__ == eln.models.__name__ and name[0] != "_"
 }
 CASES = {f"case {case}": lambda case=case: eln.models.article_case(case) for case in "abcde"}
-MODELS = FUNCTIONS | CASES | {"residual": residual}
+MODELS = FUNCTIONS | CASES | {"residual": residual, "blocks": blocks}
 del MODELS["elu18"], MODELS["article_case"]  # a test of its own, and its five cases
 
 
