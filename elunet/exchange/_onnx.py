@@ -191,7 +191,7 @@ def to_onnx(
         One image's shape without the batch, (H, W, C); the file is for images of this size.
     file : path
         It has one input, "input", and one output, "output", with the network's shapes, such as
-        (N, H, W, C) and (N, classes), for any N.
+        (N, H, W, C) and (N, classes), for any N. Several `outputs` have their layers' names.
     converters : dict of Layer class to callable, optional
         For custom layers: ``convert(graph, layer, x) -> y``, see `OnnxGraph`. x and y are names of
         tensors with the layer's layout, channels last. A converter is used for subclasses as well,
@@ -249,20 +249,26 @@ def to_onnx(
             )
         values[node.name] = _Value({layout: name}, shapes[node.name])
     graph._layer = OUTPUT
-    last = graph._laid_out(values[net.names[-1]], LAST)
-    graph._nodes.append(onnx.helper.make_node("Identity", [last], [OUTPUT], OUTPUT))
-    model = _model(graph, shapes[INPUT], shapes[net.names[-1]])
+    names = net.outputs if len(net.outputs) > 1 else (OUTPUT,)
+    for name, source in zip(names, net.outputs, strict=True):
+        value = graph._laid_out(values[source], LAST)
+        graph._nodes.append(onnx.helper.make_node("Identity", [value], [name], name))
+    outputs = {name: shapes[source] for name, source in zip(names, net.outputs, strict=True)}
+    model = _model(graph, shapes[INPUT], outputs)
     onnx.checker.check_model(model, full_check=True)
     write_atomically(file, model.SerializeToString())
 
 
-def _model(graph: OnnxGraph, input_shape: Shape, output_shape: Shape) -> Any:
+def _model(graph: OnnxGraph, input_shape: Shape, outputs: Mapping[str, Shape]) -> Any:
     """Return the whole file's content."""
     helper = graph._onnx.helper
     float32 = graph._onnx.TensorProto.FLOAT
     x = helper.make_tensor_value_info(INPUT, float32, ["N", *input_shape])
-    y = helper.make_tensor_value_info(OUTPUT, float32, ["N", *output_shape])
-    made = helper.make_graph(graph._nodes, "elunet", [x], [y], graph._constants)
+    ys = [
+        helper.make_tensor_value_info(name, float32, ["N", *shape])
+        for name, shape in outputs.items()
+    ]
+    made = helper.make_graph(graph._nodes, "elunet", [x], ys, graph._constants)
     opset = [helper.make_opsetid("", OPSET)]
     version = helper.find_min_ir_version_for(opset)  # the oldest, so that older programs read it
     return helper.make_model(made, opset_imports=opset, ir_version=version, producer_name="elunet")

@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from routers.cases import MAKERS, RULES, copied, forward, residual
+from routers.cases import MAKERS, RULES, blocks, copied, forward, residual
 
 import elunet as eln
 from elunet import routers as R
