@@ -692,10 +692,13 @@ class Network:
         return {**vars(self), "_places": {}, "_kinds": Counter()}
 
     def _check_name(self, name: str) -> str:
-        if not isinstance(name, str) or not name or set(name) & set(".*?[]") or name == INPUT:
+        # A dot parts a layer from its arrays, others are patterns', a dollar is a formula's in
+        # figures, and what cannot be printed (lone surrogates) cannot be written to a file either.
+        fine = isinstance(name, str) and name.isprintable() and not set(name) & set(".*?[]$")
+        if not fine or not name or name == INPUT:
             raise ValueError(
-                f'Network.add: expected name as text without any of ".*?[]", not "{INPUT}",'
-                f" got {name!r}"
+                'Network.add: expected name as printable text without any of ".*?[]$", not'
+                f' "{INPUT}", got {name!r}'
             )
         if name in self._by_name:
             raise ValueError(f"Network.add: expected a new name, got {name!r}, which is taken")

@@ -511,8 +511,14 @@ def train_both(
             lambda p: torch.optim.RMSprop(p, 0.01, 0.95, 1e-6),
             0.1,
         ),
+        (
+            eln.optim.RMSProp(0.001, 0.95, 1e-3, l2=0.1, momentum=0.8, centered=True),
+            lambda p: torch.optim.RMSprop(p, 0.001, 0.95, 1e-3, momentum=0.8, centered=True),
+            0.1,
+        ),
+        (eln.optim.AdaGrad(0.02, l2=0.1), lambda p: torch.optim.Adagrad(p, 0.02), 0.1),
     ],
-    ids=["SGD", "momentum", "Nesterov", "Adam", "AdamW", "RMSProp"],
+    ids=["SGD", "momentum", "Nesterov", "Adam", "AdamW", "RMSProp", "centered", "AdaGrad"],
 )
 def test_optimizer(
     optimizer: eln.optim.Optimizer, make: Callable[..., torch.optim.Optimizer], decay: float

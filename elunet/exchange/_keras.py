@@ -83,7 +83,8 @@ def from_keras(net: Network, arrays: Sequence[Any]) -> None:
     problems = []
     if len(arrays) != len(entries):
         problems = [f"  expected {len(entries)} arrays, got {len(arrays)}"]
-    pairs = [(entry, as_array(array)) for entry, array in zip(entries, arrays, strict=False)]
+    given = [as_array("from_keras", array) for array in arrays]
+    pairs = list(zip(entries, given, strict=False))
     fill("from_keras", "arrays", pairs, problems)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from elunet._checks import plain
 from elunet._types import Array, Shape
 from elunet.exchange._entries import output_shapes
 from elunet.layers import (
@@ -101,7 +102,15 @@ class OnnxGraph:
         *inputs : str
         **attributes
             As in ONNX' list of operators.
+
+        Raises
+        ------
+        ValueError
+            If a number is NaN, or finite and beyond float32.
         """
+        for key, value in attributes.items():
+            if isinstance(value, float):
+                self._check(np.float64(value), key)
         name = self._fresh(operator)
         made = self._onnx.helper.make_node(operator, list(inputs), [name], name, **attributes)
         self._nodes.append(made)
@@ -115,8 +124,14 @@ class OnnxGraph:
         array : array or float
         name : str, default "constant"
             The name of the array; the layer's name is put in front.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it has a mask, or a number is NaN, or finite and beyond float32.
         """
-        array = np.asarray(array)
+        array = plain("OnnxGraph", "array", array)
+        self._check(array, name)
         array = np.asarray(array, np.float32 if array.dtype.kind == "f" else None, order="C")
         name = self._fresh(name)
         self._constants.append(self._onnx.numpy_helper.from_array(array, name))
@@ -143,6 +158,17 @@ class OnnxGraph:
             for layout, name in known.names.items()
             if name == value
         )
+
+    def _check(self, array: Any, name: str) -> None:
+        """Raise a ValueError if float32 cannot hold what is to be written."""
+        if array.dtype.kind != "f":
+            return
+        beyond = np.isfinite(array) & (np.abs(array) > np.finfo(np.float32).max)
+        if np.any(beyond | np.isnan(array)):
+            raise ValueError(
+                f"to_onnx: expected numbers within float32's reach, got others in"
+                f" {self._layer}.{name}"
+            )
 
     def _fresh(self, name: str) -> str:
         """Return "conv1.W", or "conv1.W_2" if that is taken."""

@@ -142,7 +142,11 @@ def from_torch(
         for name in found
         if name not in wanted and _split(name)[1] != COUNTER
     ]
-    pairs = [(entry, as_array(found[entry.theirs])) for entry in entries if entry.theirs in found]
+    pairs = [
+        (entry, as_array("from_torch", found[entry.theirs]))
+        for entry in entries
+        if entry.theirs in found
+    ]
     pairs = [
         (entry, array.astype(np.float64) if entry.key == "batches" else array)
         for entry, array in pairs

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from elunet._checks import plain
 from elunet._types import Array, Seed, Shape
 from elunet.init import He, Initializer
 from elunet.layers.base import FLOATS, as_dtype, describe
@@ -50,7 +51,7 @@ class Weighted(SpanLayer):
 
     def reset(self, seed: Seed) -> None:
         """Draw W anew and set b to 0, both float32."""
-        W = np.asarray(self.init(np.random.default_rng(seed), self.shape))
+        W = plain(f"{self!r}", "init's array", self.init(np.random.default_rng(seed), self.shape))
         if W.shape != self.shape:
             raise ValueError(
                 f"{self!r}: expected init to give an array of shape {self.shape}, got {describe(W)}"
@@ -84,7 +85,8 @@ class Weighted(SpanLayer):
         if weight is None:
             return (), (W,)
         floats = isinstance(weight, np.ndarray) and weight.dtype in FLOATS
-        if not floats or weight.shape != self.shape:
+        masked = isinstance(weight, np.ma.MaskedArray)
+        if not floats or masked or weight.shape != self.shape:
             raise ValueError(
                 f"{self!r}: expected weight as a float array of W's shape {self.shape}, got "
                 + describe(weight)
