@@ -148,7 +148,7 @@ class BatchNorm(Layer):
         """Return the share of this batch in the running averages; without momentum, count it."""
         if self.momentum is not None:
             return self.momentum
-        self.state["batches"] = self.state["batches"] + 1.0
+        self.state["batches"] = np.array(self.state["batches"] + 1.0)
         return 1 / float(self.state["batches"])
 
     def _running_statistics(self) -> tuple[Array, Array]:
