@@ -740,10 +740,11 @@ class Sequential(Network):
 
 
 def multiply_adds(layer: Layer, output_shape: Shape) -> int:
-    """Return a weighted layer's multiply-adds per image: W is used once at each position."""
+    """Return a weighted layer's multiply-adds per image: each output takes a column of W."""
     if not layer.weighted:
         return 0
-    return int(layer.params["W"].size * math.prod(output_shape[1:-1]))
+    W = layer.params["W"]
+    return int(W.size // W.shape[-1] * math.prod(output_shape[1:]))
 
 
 @quiet

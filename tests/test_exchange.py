@@ -645,7 +645,19 @@ LAYERS = {
     "max-overlap": (MaxPool2D(3, 2), (8, 9, 3)),
     "mean": (MeanPool2D(2), (7, 9, 3)),
     "mean-apart": (MeanPool2D(2, 3), (9, 10, 3)),
+    "conv-groups": (Conv2D(4, 6, 3, groups=2), (5, 6, 4)),
+    "conv-depthwise": (Conv2D(4, 8, 3, (2, 1), groups=4, dilation=(1, 2)), (7, 6, 4)),
+    "conv-sides": (Conv2D(3, 4, 2, padding=((1, 0), (0, 2))), (5, 6, 3)),
+    "conv-reflect": (Conv2D(3, 4, 3, padding_mode="reflect"), (5, 6, 3)),
+    "conv-replicate": (Conv2D(3, 4, 4, padding=(1, 2), padding_mode="replicate"), (5, 6, 3)),
+    "max-sides": (MaxPool2D((3, 2), (2, 1), ((1, 0), (0, 1))), (7, 9, 3)),
+    "max-same": (MaxPool2D(3, 2, "same"), (6, 9, 3)),
+    "max-ceil": (MaxPool2D(3, 2, 1, ceil_mode=True), (7, 8, 3)),
+    "mean-pad": (MeanPool2D(3, 2, 1), (7, 8, 3)),
+    "mean-inside": (MeanPool2D(3, 2, "same", count_include_pad=False), (7, 8, 3)),
+    "mean-adaptive": (eln.layers.AdaptiveMeanPool2D((2, 3)), (8, 9, 3)),
     "global": (GlobalMeanPool2D(), (5, 4, 3)),
+    "global-max": (eln.layers.GlobalMaxPool2D(), (5, 4, 3)),
     "dropout": (Dropout(0.5), (4, 5, 3)),
     "batchnorm-rows": (BatchNorm(6), (6,)),
     "batchnorm-sequences": (BatchNorm(3), (5, 3)),
@@ -674,7 +686,8 @@ def test_no_layer_is_left_out():
     bases = {"Layer", "SpanLayer", "Elementwise", "Weighted"}
     meeting = {"Add", "Multiply", "Concat"}  # which have their own tests
     tested = {type(layer).__name__ for layer, _ in LAYERS.values()}
-    assert tested == set(eln.layers.__all__) - bases - meeting
+    none = {"LocallyConnected2D"}  # ONNX has no such operator
+    assert tested == set(eln.layers.__all__) - bases - meeting - none
 
 
 @pytest.mark.parametrize("name", LAYERS)

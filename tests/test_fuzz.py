@@ -91,7 +91,20 @@ ARGUMENTS: dict[type[L.Layer], dict[str, Any]] = {
         "padding": PADDING,
         "bias": BOOL,
         "seed": SEED,
-        "algorithm": st.sampled_from(["auto", "im2col", "winograd"]),
+        "algorithm": st.sampled_from(["auto", "auto", "im2col", "winograd"]),
+        "groups": good_or_any(st.sampled_from([1, 1, 1, 2]), SIZES),
+        "dilation": good_or_any(st.sampled_from([1, 1, 2, (1, 2)]), SIZES),
+        "padding_mode": st.sampled_from(["zeros", "zeros", "reflect", "replicate", "wrap"]),
+    },
+    L.LocallyConnected2D: {
+        "image_size": good_or_any(st.integers(1, 4) | st.tuples(st.integers(1, 4), SMALL), SIZES),
+        "in_channels": SMALL,
+        "out_channels": SMALL,
+        "kernel_size": SMALL,
+        "stride": SMALL,
+        "padding": PADDING,
+        "bias": BOOL,
+        "seed": SEED,
     },
     L.Linear: {"in_features": SIZE, "out_features": SIZE, "bias": BOOL, "seed": SEED},
     L.ELU: {"alpha": POSITIVE},
@@ -112,9 +125,22 @@ ARGUMENTS: dict[type[L.Layer], dict[str, Any]] = {
     },
     L.LogSoftmax: {},
     L.Softmax: {},
-    L.MaxPool2D: {"size": SMALL, "stride": st.none() | SMALL},
-    L.MeanPool2D: {"size": SMALL, "stride": st.none() | SMALL},
+    L.MaxPool2D: {
+        "size": SMALL,
+        "stride": st.none() | SMALL,
+        "padding": good_or_any(st.sampled_from([0, 0, 1, "same", (0, 1)]), PADDINGS),
+        "ceil_mode": BOOL,
+    },
+    L.MeanPool2D: {
+        "size": SMALL,
+        "stride": st.none() | SMALL,
+        "padding": good_or_any(st.sampled_from([0, 0, 1, "same", (0, 1)]), PADDINGS),
+        "ceil_mode": BOOL,
+        "count_include_pad": BOOL,
+    },
     L.GlobalMeanPool2D: {},
+    L.GlobalMaxPool2D: {},
+    L.AdaptiveMeanPool2D: {"size": SMALL},
     L.Dropout: {"rate": RATE, "seed": SEED},
     L.BatchNorm: {
         "channels": SIZE,
@@ -141,7 +167,16 @@ ARGUMENTS: dict[type[L.Layer], dict[str, Any]] = {
     L.Concat: {"axis": good_or_any(st.sampled_from([-1, -2, 1, 2]), SIZES)},
 }
 
-SPATIAL = (L.Conv2D, L.MaxPool2D, L.MeanPool2D, L.GlobalMeanPool2D, L.Pad)
+SPATIAL = (
+    L.Conv2D,
+    L.LocallyConnected2D,
+    L.MaxPool2D,
+    L.MeanPool2D,
+    L.AdaptiveMeanPool2D,
+    L.GlobalMeanPool2D,
+    L.GlobalMaxPool2D,
+    L.Pad,
+)
 MEETING = (L.Add, L.Multiply, L.Concat)
 GROUPED = L.LayerNorm | L.GroupNorm | L.InstanceNorm
 ODD_DTYPES = ["f2", "g", "i1", "i8", "u1", "?", "c8", "c16", "O", "U3", "S2", "M8[s]", ">f4", ">f8"]
@@ -314,10 +349,19 @@ def expected(layer: L.Layer, x: Any, train: bool) -> tuple[np.ndarray, np.ndarra
         case L.Softmax():
             z = np.exp(x - x.max(axis=-1, keepdims=True))
             return z / z.sum(axis=-1, keepdims=True), np.ones(x.shape)
+        case L.LocallyConnected2D():
+            W = params["W"]
+            y, bound = unshared(layer, x, W), unshared(layer, size, np.abs(W))
+            return y + params.get("b", np.zeros(W.shape[-1])).reshape(y.shape[1:]), bound
         case L.MaxPool2D():
-            return windows(layer, x).max(axis=(-2, -1)), windows(layer, size).max(axis=(-2, -1))
+            return pooled(layer, x, np.max), pooled(layer, size, np.max)
         case L.MeanPool2D():
-            return windows(layer, x).mean(axis=(-2, -1)), windows(layer, size).sum(axis=(-2, -1))
+            counted = layer.count_include_pad
+            return pooled(layer, x, np.mean, counted), pooled(layer, size, np.sum)
+        case L.AdaptiveMeanPool2D():
+            return spread_over(layer, x, np.mean), spread_over(layer, size, np.sum)
+        case L.GlobalMaxPool2D():
+            return x.max(axis=(1, 2)), size.max(axis=(1, 2))
         case L.GlobalMeanPool2D():
             return x.mean(axis=(1, 2)), size.sum(axis=(1, 2))
         case L.BatchNorm():
@@ -355,29 +399,90 @@ def expected(layer: L.Layer, x: Any, train: bool) -> tuple[np.ndarray, np.ndarra
     return x, size
 
 
-def convolved(layer: L.Conv2D, x: np.ndarray, W: np.ndarray) -> np.ndarray:
-    """Return every window's product with the kernel."""
-    around = []
+def around(layer: Any, shape: tuple[int, ...], kernel: tuple[int, int]) -> list[tuple[int, int]]:
+    """Return the padding before and after, in height and in width."""
+    found, strides = [], pair(layer.stride)
     for axis in (0, 1):
-        size, kernel = x.shape[1 + axis], W.shape[axis]
-        needed = max((math.ceil(size / layer.stride) - 1) * layer.stride + kernel - size, 0)
+        size = shape[1 + axis]
+        needed = (math.ceil(size / strides[axis]) - 1) * strides[axis] + kernel[axis] - size
+        needed = max(needed, 0)
         match layer.padding:
             case "same":
-                around.append((needed // 2, needed - needed // 2))
+                found.append((needed // 2, needed - needed // 2))
             case "valid":
-                around.append((0, 0))
+                found.append((0, 0))
             case sides:
-                around.append((sides[axis], sides[axis]))
-    padded = np.pad(x, [(0, 0), *around, (0, 0)])
-    seen = sliding_window_view(padded, W.shape[:2], axis=(1, 2))[
-        :, :: layer.stride, :: layer.stride
-    ]
-    return np.einsum("nhwcij,ijco->nhwo", seen, W)
+                found.append(pair(pair(sides)[axis]))
+    return found
 
 
-def windows(layer: Any, x: np.ndarray) -> np.ndarray:
-    seen = sliding_window_view(x, (layer.size, layer.size), axis=(1, 2))
-    return seen[:, :: layer.stride, :: layer.stride]
+def pair(value: Any) -> Any:
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def convolved(layer: L.Conv2D, x: np.ndarray, W: np.ndarray) -> np.ndarray:
+    """Return every window's product with the kernel."""
+    high, wide = layer.dilation
+    reach = (W.shape[0] - 1) * high + 1, (W.shape[1] - 1) * wide + 1
+    mode = {"zeros": "constant", "reflect": "reflect", "replicate": "edge"}[layer.padding_mode]
+    padded = np.pad(x, [(0, 0), *around(layer, x.shape, reach), (0, 0)], mode)
+    down, right = layer.strides
+    seen = sliding_window_view(padded, reach, axis=(1, 2))[:, ::down, ::right, :, ::high, ::wide]
+    parts, units = layer.groups, W.shape[-1] // layer.groups
+    seen = seen.reshape(*seen.shape[:3], parts, -1, *seen.shape[4:])
+    y = np.einsum("nhwgcij,ijcgo->nhwgo", seen, W.reshape(*W.shape[:3], parts, units))
+    return y.reshape(*y.shape[:3], -1)
+
+
+def unshared(layer: L.LocallyConnected2D, x: np.ndarray, W: np.ndarray) -> np.ndarray:
+    """Return every window's product with the kernel of its place."""
+    padded = np.pad(x, [(0, 0), *around(layer, x.shape, layer.kernel_size), (0, 0)])
+    down, right = pair(layer.stride)
+    seen = sliding_window_view(padded, layer.kernel_size, axis=(1, 2))[:, ::down, ::right]
+    W = W.reshape(*W.shape[:3], *seen.shape[1:3], -1)
+    return np.einsum("nhwcij,ijchwo->nhwo", seen, W)
+
+
+def pooled(layer: Any, x: np.ndarray, of: Any, counted: bool = False) -> np.ndarray:
+    """Return a function of each window, one after the other, as PyTorch lays them."""
+    sizes, strides, sides = (
+        pair(layer.size),
+        pair(layer.stride),
+        around(layer, x.shape, pair(layer.size)),
+    )
+    spans = []
+    for axis in (0, 1):
+        n, size, stride, (before, after) = (
+            x.shape[1 + axis],
+            sizes[axis],
+            strides[axis],
+            sides[axis],
+        )
+        steps = (n + before + after - size) / stride
+        last = math.ceil(steps) if layer.ceil_mode else math.floor(steps)
+        if layer.ceil_mode and last * stride >= n + before:
+            last -= 1
+        starts = [i * stride - before for i in range(last + 1)]
+        spans.append([(start, min(start + size, n + after), n) for start in starts])
+    y = np.empty((len(x), len(spans[0]), len(spans[1]), x.shape[3]))
+    for i, (top, bottom, height) in enumerate(spans[0]):
+        for j, (left, right, width) in enumerate(spans[1]):
+            window = x[:, max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
+            y[:, i, j] = of(window, axis=(1, 2))
+            if counted:
+                y[:, i, j] = window.sum(axis=(1, 2)) / ((bottom - top) * (right - left))
+    return y
+
+
+def spread_over(layer: L.AdaptiveMeanPool2D, x: np.ndarray, of: Any) -> np.ndarray:
+    """Return a function of windows that cover the image."""
+    (high, wide), (height, width) = pair(layer.size), x.shape[1:3]
+    y = np.empty((len(x), high, wide, x.shape[3]))
+    for i, j in np.ndindex(high, wide):
+        rows = slice(math.floor(i * height / high), math.ceil((i + 1) * height / high))
+        columns = slice(math.floor(j * width / wide), math.ceil((j + 1) * width / wide))
+        y[:, i, j] = of(x[:, rows, columns], axis=(1, 2))
+    return y
 
 
 def check_values(layer: L.Layer, x: Any, y: np.ndarray, train: bool) -> None:

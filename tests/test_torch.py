@@ -23,6 +23,7 @@ from elunet.layers import (
     ELU,
     GELU,
     SELU,
+    AdaptiveMeanPool2D,
     Add,
     AlphaDropout,
     BatchNorm,
@@ -31,6 +32,7 @@ from elunet.layers import (
     Conv2D,
     Dropout,
     Flatten,
+    GlobalMaxPool2D,
     GlobalMeanPool2D,
     GroupNorm,
     HardTanh,
@@ -39,6 +41,7 @@ from elunet.layers import (
     LayerNorm,
     LeakyReLU,
     Linear,
+    LocallyConnected2D,
     LogSoftmax,
     MaxPool2D,
     MeanPool2D,
@@ -164,7 +167,7 @@ class Author:
         self.choose([self.convolution, self.block] if self.shape[2] > 1 else [self.convolution])()
         for _ in range(self.rng.integers(3, 7)):
             self.choose(parts)()
-        self.add(self.choose([Flatten, GlobalMeanPool2D])())
+        self.add(self.choose([Flatten, GlobalMeanPool2D, GlobalMaxPool2D])())
         for _ in range(self.rng.integers(0, 4)):
             self.choose([self.linear, self.activation, self.block, self.norm, self.drop])()
 
@@ -195,8 +198,30 @@ class Author:
         stride = int(self.rng.choice([1, 2, 3], p=[0.5, 0.3, 0.2]))
         units = int(self.rng.integers(2, 13))
         bias = bool(self.rng.random() < 0.7)
-        self.add(Conv2D(self.shape[2], units, kernel, stride, padding, bias))
+        if self.rng.random() < 0.35:
+            self.other_convolution(high, wide, fits)
+        else:
+            self.add(Conv2D(self.shape[2], units, kernel, stride, padding, bias))
         self.activation()
+
+    def other_convolution(self, high: int, wide: int, fits: bool) -> None:
+        """Add one with groups, dilation, other padding or strides, or without shared weights."""
+        height, width, channels = self.shape
+        groups = self.choose([g for g in (1, 2, 3, channels) if channels % g == 0])
+        units = int(groups * self.rng.integers(1, 4))
+        kinds: list[dict[str, Any]] = [
+            {"groups": groups},
+            {"groups": groups, "dilation": 2},
+            {"groups": groups, "stride": (2, 1)},
+            {"padding": ((1, 0), (0, 2))} if fits else {},
+            {"padding_mode": "replicate"},
+        ]
+        more = self.choose(kinds)
+        if fits and self.rng.random() < 0.5:
+            size = (height, width)
+            self.add(LocallyConnected2D(size, channels, int(self.rng.integers(1, 5)), (high, wide)))
+        else:
+            self.add(Conv2D(channels, units, (high, wide), **more))
 
     def linear(self) -> None:
         units, bias = int(self.rng.integers(2, 13)), bool(self.rng.random() < 0.7)
@@ -215,7 +240,19 @@ class Author:
 
     def pooling(self) -> None:
         size = int(self.rng.integers(1, min(*self.shape[:2], 3) + 1))
-        stride = self.choose([None, 1, 2, 3])
+        stride = self.choose([None, 1, 1, 2, 3])
+        if self.rng.random() < 0.5:
+            padding, ceil = int(self.rng.integers(0, size // 2 + 1)), bool(self.rng.random() < 0.5)
+            kinds = [
+                MaxPool2D(size, stride, padding, ceil),
+                MeanPool2D(size, stride, padding, ceil),
+                MeanPool2D(size, stride, padding, ceil, count_include_pad=False),
+                AdaptiveMeanPool2D(size),
+                AdaptiveMeanPool2D(size),
+                AdaptiveMeanPool2D(size),
+            ]
+            self.add(self.choose(kinds))
+            return
         self.add(self.choose([MaxPool2D, MeanPool2D])(size, stride))
 
     def norm(self) -> None:
@@ -349,17 +386,22 @@ def features(c: Case) -> set[str]:
         if isinstance(layer, Conv2D):
             high, wide = layer.kernel_size
             found.add(f"stride {layer.stride}")
+            found |= {"groups"} if layer.groups > 1 else set()
+            found |= {"depthwise"} if layer.groups == layer.in_channels > 1 else set()
+            found |= {"dilation"} if layer.dilation != (1, 1) else set()
             found |= {"even kernel"} if high % 2 == 0 or wide % 2 == 0 else set()
             found |= {"kernel higher than wide, or wider"} if high != wide else set()
             if layer.padding == "same":
-                found |= {"same padding at a stride above 1"} if layer.stride > 1 else set()
+                found |= {"same padding at a stride above 1"} if max(layer.strides) > 1 else set()
             else:
                 valid = layer.padding == "valid"
                 found.add("valid padding" if valid else "padding as a number or two")
         if isinstance(layer, Conv2D | Linear) and not layer.bias:
             found.add("without bias")
         if isinstance(layer, MaxPool2D | MeanPool2D) and layer.stride != layer.size:
-            found.add(f"pooling stride {'below' if layer.stride < layer.size else 'above'} size")
+            found.add(f"pooling stride {'below' if layer.strides < layer.sizes else 'above'} size")
+        if isinstance(layer, MaxPool2D | MeanPool2D) and layer.padding:
+            found.add("pooling with padding")
         if isinstance(layer, ELU) and layer.alpha != 1:
             found.add("ELU with alpha other than 1")
     return found

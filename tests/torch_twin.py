@@ -60,21 +60,54 @@ def same_zeros(size: int, kernel: int, stride: int) -> tuple[int, int]:
 class Conv(torch.nn.Conv2d):
     def __init__(self, layer: eln.layers.Conv2D) -> None:
         height, width, channels, units = layer.params["W"].shape
-        super().__init__(channels, units, (height, width), layer.stride, bias=layer.bias)
-        self.zeros = layer.padding
+        super().__init__(
+            channels * layer.groups,
+            units,
+            (height, width),
+            layer.stride,
+            dilation=layer.dilation,
+            groups=layer.groups,
+            bias=layer.bias,
+        )
+        self.zeros, self.mode = layer.padding, layer.padding_mode
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.zeros == "same":
             (top, bottom), (left, right) = (
-                same_zeros(size, kernel, stride)
-                for size, kernel, stride in zip(
-                    x.shape[2:], self.kernel_size, self.stride, strict=True
+                same_zeros(size, (kernel - 1) * dilation + 1, stride)
+                for size, kernel, stride, dilation in zip(
+                    x.shape[2:], self.kernel_size, self.stride, self.dilation, strict=True
                 )
             )
         else:
-            vertical, horizontal = (0, 0) if self.zeros == "valid" else self.zeros
-            top, bottom, left, right = vertical, vertical, horizontal, horizontal
-        return super().forward(F.pad(x, (left, right, top, bottom)))
+            sides = (0, 0) if self.zeros == "valid" else self.zeros
+            pairs = [side if isinstance(side, tuple) else (side, side) for side in sides]
+            (top, bottom), (left, right) = pairs
+        mode = "constant" if self.mode == "zeros" else self.mode
+        if top or bottom or left or right:
+            x = F.pad(x, (left, right, top, bottom), mode)
+        return super().forward(x)
+
+
+class LocallyConnected(torch.nn.Module):
+    """Every window, times the kernel of its position."""
+
+    def __init__(self, layer: eln.layers.LocallyConnected2D) -> None:
+        super().__init__()
+        self.layer = layer
+        self.weight = torch.nn.Parameter(to_torch(layer.params["W"]))
+        self.bias = torch.nn.Parameter(torch.zeros(layer.shape[-1])) if layer.bias else None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        (height, width), stride = self.layer.kernel_size, self.layer.stride
+        windows = x.unfold(2, height, stride).unfold(3, width, stride)  # N, C, I, J, kh, kw
+        W = self.weight.reshape(
+            *self.layer.out_size, self.layer.out_channels, *self.weight.shape[1:]
+        )
+        y = torch.einsum("ncijuv,ijocuv->noij", windows, W)
+        if self.bias is None:
+            return y
+        return y + self.bias.reshape(*self.layer.out_size, -1).permute(2, 0, 1)
 
 
 class BatchNorm(torch.nn.BatchNorm2d):
@@ -103,6 +136,11 @@ class LayerNorm(torch.nn.LayerNorm):
 class InstanceNorm(torch.nn.InstanceNorm2d):
     def __init__(self, layer: eln.layers.InstanceNorm) -> None:
         super().__init__(layer.channels, layer.eps, affine=layer.affine)
+
+
+class GlobalMaxPool(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.amax(dim=(2, 3))
 
 
 class Pad(torch.nn.Module):
@@ -208,8 +246,15 @@ COUNTERPARTS: dict[type[Layer], Callable[[Any], torch.nn.Module]] = {
     eln.layers.HardTanh: lambda layer: torch.nn.Hardtanh(layer.low, layer.high),
     eln.layers.LogSoftmax: lambda layer: torch.nn.LogSoftmax(dim=1),
     eln.layers.Softmax: lambda layer: torch.nn.Softmax(dim=1),
-    eln.layers.MaxPool2D: lambda layer: torch.nn.MaxPool2d(layer.size, layer.stride),
-    eln.layers.MeanPool2D: lambda layer: torch.nn.AvgPool2d(layer.size, layer.stride),
+    eln.layers.LocallyConnected2D: LocallyConnected,
+    eln.layers.MaxPool2D: lambda layer: torch.nn.MaxPool2d(
+        layer.size, layer.stride, layer.padding, ceil_mode=layer.ceil_mode
+    ),
+    eln.layers.MeanPool2D: lambda layer: torch.nn.AvgPool2d(
+        layer.size, layer.stride, layer.padding, layer.ceil_mode, layer.count_include_pad
+    ),
+    eln.layers.AdaptiveMeanPool2D: lambda layer: torch.nn.AdaptiveAvgPool2d(layer.size),
+    eln.layers.GlobalMaxPool2D: lambda layer: GlobalMaxPool(),
     eln.layers.GlobalMeanPool2D: lambda layer: GlobalMeanPool(),
     eln.layers.Dropout: Dropout,
     eln.layers.BatchNorm: BatchNorm,
@@ -264,9 +309,20 @@ class Twin(torch.nn.Module):
 
 def clearance(layer: Layer, x: torch.Tensor) -> float:
     """Return how far x is from the nearest jump of a layer's derivative, in units of x's scale."""
-    if isinstance(layer, eln.layers.MaxPool2D) and layer.size > 1:
-        windows = x.unfold(2, layer.size, layer.stride).unfold(3, layer.size, layer.stride)
+    if isinstance(layer, eln.layers.GlobalMaxPool2D):
+        flat = x.flatten(2)
+        largest = flat.topk(2).values if flat.shape[-1] > 1 else x.new_zeros(1, 2)
+        distances = largest[..., 0] - largest[..., 1]
+    elif isinstance(layer, eln.layers.MaxPool2D) and max(layer.sizes) > 1:
+        (high, wide), (down, right) = layer.sizes, layer.strides
+        sides = [layer.zeros(size, axis) for axis, size in enumerate(x.shape[2:])]
+        more = down * high * layer.ceil_mode, right * wide * layer.ceil_mode
+        (top, bottom), (left, after) = sides
+        around = (left, after + more[1], top, bottom + more[0])
+        padded = F.pad(x, around, value=-1e30)
+        windows = padded.unfold(2, high, down).unfold(3, wide, right)
         largest = windows.flatten(-2).topk(2).values
+        largest = largest[largest[..., 1] > -1e29]
         distances = largest[..., 0] - largest[..., 1]
     elif isinstance(layer, eln.layers.ReLU | eln.layers.LeakyReLU | eln.layers.PReLU) or (
         isinstance(layer, eln.layers.ELU) and layer.alpha != 1

@@ -25,6 +25,7 @@ from elunet.layers import (
     ELU,
     GELU,
     SELU,
+    AdaptiveMeanPool2D,
     Add,
     BatchNorm,
     ClippedReLU,
@@ -32,6 +33,7 @@ from elunet.layers import (
     Conv2D,
     Dropout,
     Flatten,
+    GlobalMaxPool2D,
     GlobalMeanPool2D,
     GroupNorm,
     HardTanh,
@@ -54,8 +56,8 @@ from elunet.layers import (
     Softplus,
     Tanh,
 )
+from elunet.layers._padding import NUMPY_MODES
 from elunet.layers.gelu import CUBIC
-from elunet.layers.pad import NUMPY_MODES
 from elunet.layers.selu import ALPHA, SCALE
 from elunet.network import INPUT, Network
 from elunet.storage.files import write_atomically
@@ -328,11 +330,25 @@ def _converter(
 def _conv(graph: OnnxGraph, layer: Conv2D, x: str) -> str:
     W = graph.constant(layer.params["W"].transpose(3, 2, 0, 1), "W")
     bias = [graph.constant(layer.params["b"], "b")] if layer.bias else []
-    zeros = [layer._zeros(size, axis) for axis, size in enumerate(graph.shape(x)[:2])]
-    pads = [before for before, _ in zeros] + [after for _, after in zeros]
-    strides = [layer.stride, layer.stride]
-    kernel = list(layer.kernel_size)
-    return graph.node("Conv", x, W, *bias, kernel_shape=kernel, strides=strides, pads=pads)
+    (top, bottom), (left, right) = (
+        layer._zeros(size, axis) for axis, size in enumerate(graph.shape(x)[:2])
+    )
+    pads = [top, left, bottom, right]
+    if layer.padding_mode != "zeros":
+        around = graph.constant(np.array([0, 0, top, left, 0, 0, bottom, right]), "pads")
+        x = graph.node("Pad", x, around, mode=NUMPY_MODES[layer.padding_mode].encode())
+        pads = [0, 0, 0, 0]
+    return graph.node(
+        "Conv",
+        x,
+        W,
+        *bias,
+        kernel_shape=[*layer.kernel_size],
+        strides=[*layer.strides],
+        dilations=[*layer.dilation],
+        group=layer.groups,
+        pads=pads,
+    )
 
 
 def _linear(graph: OnnxGraph, layer: Linear, x: str) -> str:
@@ -426,10 +442,38 @@ def _multiply(graph: OnnxGraph, layer: Multiply, *x: str) -> str:
 
 def _pool(operator: str) -> Converter:
     def convert(graph: OnnxGraph, layer: MaxPool2D | MeanPool2D, x: str) -> str:
-        size, stride = [layer.size] * 2, [layer.stride] * 2
-        return graph.node(operator, x, kernel_shape=size, strides=stride)
+        sides = (layer.zeros(size, axis) for axis, size in enumerate(graph.shape(x)[:2]))
+        (top, bottom), (left, right) = sides
+        more = {"count_include_pad": 1} if layer.count_padding else {}
+        return graph.node(
+            operator,
+            x,
+            kernel_shape=[*layer.sizes],
+            strides=[*layer.strides],
+            pads=[top, left, bottom, right],
+            ceil_mode=int(layer.ceil_mode),
+            **more,
+        )
 
     return convert
+
+
+def _adaptive_mean(graph: OnnxGraph, layer: AdaptiveMeanPool2D, x: str) -> str:
+    """Write it as a mean pooling, where all windows have one size."""
+    size, stride = [], []
+    for side, outputs in zip(graph.shape(x)[:2], layer.sizes, strict=True):
+        if side % outputs:
+            raise ValueError(
+                f"to_onnx: expected images that {layer!r} can split evenly, got"
+                f" {graph.shape(x)[:2]} pixels; ONNX has no operator for other windows"
+            )
+        size.append(side // outputs)
+        stride.append(side // outputs)
+    return graph.node("AveragePool", x, kernel_shape=size, strides=stride)
+
+
+def _global_max(graph: OnnxGraph, layer: GlobalMaxPool2D, x: str) -> str:
+    return graph.node("Flatten", graph.node("GlobalMaxPool", x))
 
 
 def _global_mean(graph: OnnxGraph, layer: GlobalMeanPool2D, x: str) -> str:
@@ -494,6 +538,8 @@ CONVERTERS: dict[type[Layer], tuple[str, Converter]] = {
     MaxPool2D: (FIRST, _pool("MaxPool")),
     MeanPool2D: (FIRST, _pool("AveragePool")),
     GlobalMeanPool2D: (FIRST, _global_mean),
+    GlobalMaxPool2D: (FIRST, _global_max),
+    AdaptiveMeanPool2D: (FIRST, _adaptive_mean),
     Dropout: ("", lambda graph, layer, x: x),
     BatchNorm: (FIRST, _batch_norm),
     Flatten: (LAST, lambda graph, layer, x: graph.node("Flatten", x)),

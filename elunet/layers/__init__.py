@@ -1,5 +1,6 @@
 """The layers: one class per file, each with the mathematics in its docstrings."""
 
+from elunet.layers.adaptive_mean_pool2d import AdaptiveMeanPool2D
 from elunet.layers.add import Add
 from elunet.layers.alpha_dropout import AlphaDropout
 from elunet.layers.base import Layer
@@ -13,6 +14,7 @@ from elunet.layers.elementwise import Elementwise
 from elunet.layers.elu import ELU
 from elunet.layers.flatten import Flatten
 from elunet.layers.gelu import GELU
+from elunet.layers.global_max_pool2d import GlobalMaxPool2D
 from elunet.layers.global_mean_pool2d import GlobalMeanPool2D
 from elunet.layers.group_norm import GroupNorm
 from elunet.layers.hard_tanh import HardTanh
@@ -20,6 +22,7 @@ from elunet.layers.instance_norm import InstanceNorm
 from elunet.layers.layer_norm import LayerNorm
 from elunet.layers.leaky_relu import LeakyReLU
 from elunet.layers.linear import Linear
+from elunet.layers.locally_connected2d import LocallyConnected2D
 from elunet.layers.log_softmax import LogSoftmax
 from elunet.layers.max_pool2d import MaxPool2D
 from elunet.layers.mean_pool2d import MeanPool2D
@@ -42,6 +45,7 @@ __all__ = [
     "ELU",
     "GELU",
     "SELU",
+    "AdaptiveMeanPool2D",
     "Add",
     "AlphaDropout",
     "BatchNorm",
@@ -51,6 +55,7 @@ __all__ = [
     "Dropout",
     "Elementwise",
     "Flatten",
+    "GlobalMaxPool2D",
     "GlobalMeanPool2D",
     "GroupNorm",
     "HardTanh",
@@ -59,6 +64,7 @@ __all__ = [
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LocallyConnected2D",
     "LogSoftmax",
     "MaxPool2D",
     "MeanPool2D",

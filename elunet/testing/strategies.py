@@ -134,18 +134,42 @@ def _elementwise(draw: st.DrawFn, make: Callable[[], Any], kinks: Sequence[float
 
 
 def _conv(draw: st.DrawFn) -> Any:
-    x = draw(images(min_side=3, max_side=5, kinks=()))
-    paddings: list[str | int | tuple[int, int]] = ["same", "valid", 1, (0, 1)]
+    groups = draw(st.sampled_from([1, 1, 1, 2]))
+    channels = groups * draw(st.integers(1, 2))
+    x = draw(images(channels, min_side=3, max_side=5, kinks=()))
+    paddings = ["same", "valid", 1, (0, 1), ((1, 0), (0, 2))]
+    strides: list[Any] = [1, 2, (2, 1)]
     layer = _layers.Conv2D(
-        x.shape[-1],
+        channels,
+        groups * draw(st.integers(1, 2)),
         draw(st.integers(1, 3)),
-        draw(st.integers(1, 3)),
-        stride=draw(st.integers(1, 2)),
-        padding=draw(st.sampled_from(paddings)),
+        stride=draw(st.sampled_from(strides)),
+        padding=draw(st.sampled_from(paddings)),  # type: ignore[arg-type]  # each is one
         bias=draw(st.booleans()),
         seed=draw(st.integers(0, 99)),
+        groups=groups,
+        dilation=draw(st.sampled_from([1, 1, 2])),
+        padding_mode=draw(st.sampled_from(["zeros", "zeros", "replicate"])),
     )
+    reach = (layer.kernel_size[0] - 1) * layer.dilation[0] + 1
+    if reach > min(x.shape[1:3]):  # not always would there be room
+        layer.padding, layer._around = "same", None
     return layer, x
+
+
+def _locally_connected(draw: st.DrawFn) -> Any:
+    x = draw(images(min_side=3, max_side=4, kinks=()))
+    kernel, stride = draw(st.integers(1, 3)), draw(st.integers(1, 2))
+    return _layers.LocallyConnected2D(
+        x.shape[1:3],
+        x.shape[-1],
+        draw(st.integers(1, 2)),
+        kernel,
+        stride,
+        draw(st.sampled_from(["valid", "same"])),
+        bias=draw(st.booleans()),
+        seed=draw(st.integers(0, 99)),
+    ), x
 
 
 def _linear(draw: st.DrawFn) -> Any:
@@ -156,8 +180,10 @@ def _linear(draw: st.DrawFn) -> Any:
 
 def _pool(draw: st.DrawFn, kind: Any) -> Any:
     size = draw(st.integers(1, 3))
-    stride = draw(st.none() | st.integers(1, 3))
-    return kind(size, stride), draw(images(min_side=3, kinks=()))
+    stride = draw(st.none() | st.integers(1, 3) | st.just((1, 2)))
+    padding = draw(st.sampled_from([0, 0, "same", size // 2]))
+    ceil_mode = draw(st.booleans())
+    return kind(size, stride, padding, ceil_mode), draw(images(min_side=3, kinks=()))
 
 
 def _batch_norm(draw: st.DrawFn) -> Any:
@@ -270,6 +296,12 @@ def layers(draw: st.DrawFn, kind: str | None = None) -> tuple[Any, Any]:
         "MaxPool2D": lambda: _pool(draw, _layers.MaxPool2D),
         "MeanPool2D": lambda: _pool(draw, _layers.MeanPool2D),
         "GlobalMeanPool2D": lambda: (_layers.GlobalMeanPool2D(), draw(images(kinks=()))),
+        "GlobalMaxPool2D": lambda: (_layers.GlobalMaxPool2D(), draw(images(kinks=()))),
+        "AdaptiveMeanPool2D": lambda: (
+            _layers.AdaptiveMeanPool2D((draw(st.integers(1, 4)), draw(st.integers(1, 4)))),
+            draw(images(kinks=())),
+        ),
+        "LocallyConnected2D": lambda: _locally_connected(draw),
         "Dropout": lambda: _elementwise(
             draw,
             lambda: _layers.Dropout(

@@ -134,6 +134,32 @@ def global_mean_pool(layer: Any, x: Array, train: bool) -> Array:
     return np.asarray(x.mean(axis=(1, 2)))
 
 
+def global_max_pool(layer: Any, x: Array, train: bool) -> Array:
+    """Return the largest value of all pixels."""
+    return np.asarray(x.max(axis=(1, 2)))
+
+
+def adaptive_mean_pool(layer: Any, x: Array, train: bool) -> Array:
+    """Return the means of windows that cover the image."""
+    (high, wide), (height, width) = layer.sizes, x.shape[1:3]
+    y = np.empty((len(x), high, wide, x.shape[3]), x.dtype)
+    for i, j in np.ndindex(high, wide):
+        rows = slice(i * height // high, -(-(i + 1) * height // high))
+        columns = slice(j * width // wide, -(-(j + 1) * width // wide))
+        y[:, i, j] = x[:, rows, columns].mean(axis=(1, 2))
+    return y
+
+
+def locally_connected(layer: Any, x: Array, train: bool) -> Array:
+    """Return each window times the kernel of its place, without padding."""
+    kernel = layer.kernel_size
+    windows = np.lib.stride_tricks.sliding_window_view(x, kernel, axis=(1, 2))
+    windows = windows[:, :: layer.stride, :: layer.stride]
+    W = layer.params["W"].reshape(*kernel, x.shape[3], *windows.shape[1:3], -1)
+    y = np.einsum("nijcuv,uvcijo->nijo", windows, W)
+    return np.asarray(y + layer.params["b"].reshape(y.shape[1:]))
+
+
 def dropout(layer: Any, x: Array, train: bool) -> Array | None:
     """Return x in evaluation; in training it is drawn."""
     return None if train else x
