@@ -372,11 +372,11 @@ def expected(layer: L.Layer, x: Any, train: bool) -> tuple[np.ndarray, np.ndarra
             y = (x - mean) / np.sqrt(var + layer.eps)
             bound = (size + np.abs(mean)) / np.sqrt(var + layer.eps)
             return params.get("gamma", 1.0) * y + params.get("beta", 0.0), bound + 1
-        case L.LayerNorm() | L.GroupNorm() | L.InstanceNorm():
+        case L.LayerNorm() | L.GroupNorm() | L.InstanceNorm() if x.size:
             groups = {L.LayerNorm: 1, L.InstanceNorm: layer.channels}.get(type(layer))
             split = (*x.shape[:-1], groups or layer.groups, -1)
-            parts = x.reshape(split) if x.size else x[..., None]
-            axes = tuple(range(1, x.ndim - 1)) if groups != 1 else ()
+            parts = x.reshape(split)
+            axes = () if isinstance(layer, L.LayerNorm) else tuple(range(1, x.ndim - 1))
             axes = (*axes, parts.ndim - 1)
             mean, var = parts.mean(axis=axes, keepdims=True), parts.var(axis=axes, keepdims=True)
             y = ((parts - mean) / np.sqrt(var + layer.eps)).reshape(x.shape)

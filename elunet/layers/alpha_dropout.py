@@ -41,7 +41,7 @@ class AlphaDropout(Dropout, spans=True):
     >>> import numpy as np
     >>> from elunet.layers import AlphaDropout
     >>> AlphaDropout(0.5, seed=3).forward(np.ones(4), train=True).round(4)
-    array([ 1.6658,  1.6658, -0.7792, -0.7792])
+    array([ 1.6656,  1.6656, -0.7792, -0.7792])
     """
 
     def forward_span(self, x: Array, y: Array, bits: Array) -> None:
