@@ -260,10 +260,11 @@ def test_several_in_a_row(loop):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are sent to processes elsewhere only")
-@pytest.mark.parametrize("count", [3000 if FULL else 60])
-def test_real_ones(count):
+@pytest.mark.parametrize("sender", [(), ("--timer",)])
+def test_real_ones(sender):
+    count = 3000 if FULL else 30
     run = subprocess.run(
-        [sys.executable, str(HERE / "interrupts.py"), "--interrupts", str(count)],
+        [sys.executable, str(HERE / "interrupts.py"), "--interrupts", str(count), *sender],
         capture_output=True,
         text=True,
         timeout=60 + count,
