@@ -63,7 +63,7 @@ napoleon_use_rtype = False
 napoleon_use_ivar = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-NAMED = "Array Arrive File Initializer LearningRate Padding Seed Send Shape Tap"
+NAMED = "Array Arrive File Initializer Padding Scheduled Seed Send Shape Tap"
 autodoc_type_aliases = {name: name for name in NAMED.split()}  # not what they stand for
 autodoc_default_options = {"show-inheritance": True}
 

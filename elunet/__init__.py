@@ -31,37 +31,47 @@ from elunet.train import (
     Callback,
     Checkpoints,
     DivergenceError,
+    EarlyStopping,
     Epoch,
     History,
     HistoryFile,
     Interrupted,
     Job,
+    ReduceOnPlateau,
     Trainer,
+    WeightAverage,
     evaluate,
 )
 from elunet.warmup import warmup
 
 if TYPE_CHECKING:
-    from elunet import teaching, testing
+    from elunet import estimators, teaching, testing
+    from elunet.estimators import Classifier, Regressor
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Callback",
     "Checkpoints",
+    "Classifier",
     "Comparison",
     "DivergenceError",
+    "EarlyStopping",
     "Epoch",
     "History",
     "HistoryFile",
     "Interrupted",
     "Job",
     "Network",
+    "ReduceOnPlateau",
+    "Regressor",
     "Sequential",
     "Trainer",
+    "WeightAverage",
     "__version__",
     "compare",
     "data",
+    "estimators",
     "evaluate",
     "exchange",
     "experiments",
@@ -86,10 +96,12 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import what is needed less often at its first use."""
-    if name in ("teaching", "testing"):
-        import importlib
+    import importlib
 
+    if name in ("estimators", "teaching", "testing"):
         return importlib.import_module(f"elunet.{name}")
+    if name in ("Classifier", "Regressor"):
+        return getattr(importlib.import_module("elunet.estimators"), name)
     raise AttributeError(f"module 'elunet' has no attribute {name!r}")
 
 

@@ -35,7 +35,13 @@ def number(owner: str, name: str, value: object, interval: str = "(-inf, inf)") 
     """
     if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(f"{owner}: expected {name} to be a number in {interval}, got {value!r}")
-    x = float(value)
+    try:
+        x = float(value)
+    except OverflowError:  # an integer or a fraction beyond 1.8e308
+        raise ValueError(
+            f"{owner}: expected {name} in {interval} and within float64's reach, got a number"
+            " beyond it"
+        ) from None
     low, high = (float(end) for end in interval[1:-1].split(","))
     inside_low = x >= low if interval[0] == "[" else x > low
     inside_high = x <= high if interval[-1] == "]" else x < high

@@ -19,10 +19,24 @@ import numpy as np
 from elunet._checks import choice, number
 from elunet._types import Array, Shape
 
-__all__ = ["Constant", "Glorot", "He", "Initializer", "LeCun", "Normal", "Uniform", "fans"]
+__all__ = [
+    "Constant",
+    "Glorot",
+    "He",
+    "Initializer",
+    "LeCun",
+    "Normal",
+    "PyTorch",
+    "TruncatedNormal",
+    "Uniform",
+    "fans",
+]
 
 Initializer = Callable[[np.random.Generator, Shape], Array]
-"""A callable ``init(rng, shape)`` that returns a float64 array; the layer casts it."""
+"""A callable ``init(rng, shape)`` that returns a float64 array; the layer casts it.
+
+If it has a method ``bias(rng, shape)``, that draws the bias, from the weight's shape; else it is 0.
+"""
 
 
 def fans(shape: Shape) -> tuple[int, int]:
@@ -184,6 +198,71 @@ class Normal:
     def __call__(self, rng: np.random.Generator, shape: Shape) -> Array:
         """Draw a float64 array of this shape."""
         return rng.normal(self.mean, self.std, shape)
+
+
+@dataclass(frozen=True)
+class TruncatedNormal:
+    """N(mean, std^2) without what is further than some standard deviations from the mean.
+
+    What lies outside is drawn again, so the standard deviation of what is left is smaller: 0.88 std
+    for the default limit.
+
+    Parameters
+    ----------
+    std : float
+        Standard deviation before the cut, at least 0.
+    mean : float
+    limit : float
+        In units of std, above 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> W = TruncatedNormal(std=0.05)(np.random.default_rng(0), (100, 100))
+    >>> bool(abs(W).max() <= 0.1)
+    True
+    """
+
+    std: float
+    mean: float = 0.0
+    limit: float = 2.0
+
+    def __post_init__(self) -> None:
+        number("TruncatedNormal", "std", self.std, "[0, inf)")
+        number("TruncatedNormal", "mean", self.mean)
+        number("TruncatedNormal", "limit", self.limit, "[0.01, inf)")
+
+    def __call__(self, rng: np.random.Generator, shape: Shape) -> Array:
+        """Draw a float64 array of this shape."""
+        z = rng.standard_normal(shape)
+        while (outside := np.abs(z) > self.limit).any():
+            z[outside] = rng.standard_normal(int(outside.sum()))
+        return np.asarray(self.mean + self.std * z)
+
+
+@dataclass(frozen=True)
+class PyTorch:
+    """U(-a, a) with a = 1 / sqrt(fan_in), for weights and biases: what PyTorch's layers begin with.
+
+    Its variance is 1 / (3 fan_in), a sixth of `He`'s.
+
+    Examples
+    --------
+    >>> import elunet as eln
+    >>> layer = eln.layers.Linear(4, 3, init=PyTorch(), seed=0)
+    >>> bool((abs(layer.params["b"]) <= 0.5).all() and layer.params["b"].any())
+    True
+    """
+
+    def __call__(self, rng: np.random.Generator, shape: Shape) -> Array:
+        """Draw a float64 array of this shape."""
+        limit = 1 / math.sqrt(fans(shape)[0])
+        return rng.uniform(-limit, limit, shape)
+
+    def bias(self, rng: np.random.Generator, shape: Shape) -> Array:
+        """Draw the bias (outputs,) of a weight of this shape."""
+        limit = 1 / math.sqrt(fans(shape)[0])
+        return rng.uniform(-limit, limit, shape[-1])
 
 
 @dataclass(frozen=True)

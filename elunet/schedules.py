@@ -15,7 +15,19 @@ from dataclasses import KW_ONLY, dataclass, field
 
 from elunet._checks import choice, number
 
-__all__ = ["Constant", "Cosine", "InverseTime", "OneCycle", "PiecewiseConstant", "Schedule"]
+__all__ = [
+    "Constant",
+    "Cosine",
+    "CosineRestarts",
+    "Cyclic",
+    "Exponential",
+    "InverseTime",
+    "OneCycle",
+    "PiecewiseConstant",
+    "Polynomial",
+    "Schedule",
+    "WarmUp",
+]
 
 
 @dataclass(frozen=True)
@@ -153,6 +165,14 @@ class OneCycle(Schedule):
     >>> lr = OneCycle(1.0, total=1000, warmup=0.2, start_factor=0.1, final_factor=0)
     >>> lr(0), lr(200), lr(600), lr(1000)
     (0.1, 1.0, 0.5, 0.0)
+
+    The momentum goes the other way, as in the second paper:
+
+    >>> momentum = lr.momentum(high=0.95, low=0.85)
+    >>> momentum(0), momentum(200), momentum(1000)
+    (0.95, 0.85, 0.95)
+    >>> import elunet as eln
+    >>> optimizer = eln.optim.SGD(lr, momentum)
     """
 
     peak: float
@@ -173,16 +193,43 @@ class OneCycle(Schedule):
 
     def value_at(self, t: float) -> float:
         """Return the value on the way up or down."""
+        return self.peak * self._cycle(t, self.start_factor, 1.0, self.final_factor)
+
+    def momentum(self, high: float = 0.95, low: float = 0.85) -> Schedule:
+        """Return a schedule from ``high`` down to ``low`` while this one rises, and back up.
+
+        It is for an optimizer's momentum (Adam's beta1): where steps are large, the past counts
+        less.
+        """
+        return _Opposite(self, high, low, per=self.per)
+
+    def _cycle(self, t: float, start: float, middle: float, end: float) -> float:
         top = self.warmup * self.total
         if t < top:
-            return self.peak * self._between(self.start_factor, 1.0, t / top)
-        done = min((t - top) / (self.total - top), 1.0)
-        return self.peak * self._between(1.0, self.final_factor, done)
+            return self._between(start, middle, t / top)
+        return self._between(middle, end, min((t - top) / (self.total - top), 1.0))
 
     def _between(self, start: float, end: float, part: float) -> float:
         if self.anneal == "cosine":
             part = _half_wave(part)
         return (1.0 - part) * start + part * end
+
+
+@dataclass(frozen=True)
+class _Opposite(Schedule):
+    """What `OneCycle.momentum` returns."""
+
+    cycle: OneCycle
+    high: float
+    low: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._number("high")
+        self._number("low")
+
+    def value_at(self, t: float) -> float:
+        return self.cycle._cycle(t, self.high, self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -264,6 +311,233 @@ class InverseTime(Schedule):
     def value_at(self, t: float) -> float:
         """Return ``value / (1 + decay * t)``."""
         return self.value / (1.0 + self.decay * t)
+
+
+@dataclass(frozen=True)
+class Exponential(Schedule):
+    """``value * rate^t``.
+
+    Parameters
+    ----------
+    value : float
+        At time 0.
+    rate : float
+        What each step or epoch multiplies with, above 0.
+
+    Examples
+    --------
+    >>> lr = Exponential(0.1, rate=0.5, per="epoch")
+    >>> lr(0), lr(1), lr(2)
+    (0.1, 0.05, 0.025)
+    """
+
+    value: float
+    rate: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._number("value")
+        self._number("rate", "(0, inf)")
+
+    def value_at(self, t: float) -> float:
+        """Return ``value * rate^t``."""
+        try:
+            return self.value * math.pow(self.rate, t)
+        except OverflowError:
+            return math.copysign(math.inf, self.value)
+
+
+@dataclass(frozen=True)
+class Polynomial(Schedule):
+    """``final + (value - final) * (1 - t / total)^power``; a straight line by default.
+
+    Parameters
+    ----------
+    value : float
+        At time 0.
+    total : float
+        Length of the run, in steps or epochs. The value at ``total`` and later is ``final``.
+    power : float
+        Above 0.
+    final : float
+
+    Examples
+    --------
+    >>> lr = Polynomial(0.1, total=100, power=2)
+    >>> lr(0), lr(50), lr(100)
+    (0.1, 0.025, 0.0)
+    """
+
+    value: float
+    total: float
+    power: float = 1.0
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._number("value")
+        self._number("total", "(0, inf)")
+        self._number("power", "(0, inf)")
+        self._number("final")
+
+    def value_at(self, t: float) -> float:
+        """Return the value on the way from ``value`` to ``final``."""
+        left = math.pow(1.0 - min(t / self.total, 1.0), self.power)
+        return left * self.value + (1.0 - left) * self.final
+
+
+@dataclass(frozen=True)
+class Cyclic(Schedule):
+    """Up and down between two values along straight lines, again and again.
+
+    Parameters
+    ----------
+    low, high : float
+        The values at the ends and in the middle of the first cycle.
+    up : float
+        Steps or epochs from low to high, above 0.
+    down : float, optional
+        From high to low; as many as up by default.
+    decay : float
+        What the height of each cycle above ``low`` is multiplied with after it, in (0, 1]: 1 for
+        triangles of one height ("triangular"), 0.5 for "triangular2".
+
+    References
+    ----------
+    Smith, *Cyclical Learning Rates for Training Neural Networks*, 2017, arXiv:1506.01186.
+
+    Examples
+    --------
+    >>> lr = Cyclic(0.0, 1.0, up=4, decay=0.5)
+    >>> [lr(t) for t in (0, 2, 4, 6, 8, 12)]
+    [0.0, 0.5, 1.0, 0.5, 0.0, 0.5]
+    """
+
+    low: float
+    high: float
+    up: float
+    down: float | None = None
+    decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._number("low")
+        self._number("high")
+        self._number("up", "(0, inf)")
+        if self.down is not None:
+            self._number("down", "(0, inf)")
+        self._number("decay", "(0, 1]")
+
+    def value_at(self, t: float) -> float:
+        """Return the value on the way up or down."""
+        down = self.up if self.down is None else self.down
+        cycles, place = divmod(t, self.up + down)
+        part = place / self.up if place < self.up else 1.0 - (place - self.up) / down
+        part *= math.pow(self.decay, cycles)
+        return (1.0 - part) * self.low + part * self.high
+
+
+@dataclass(frozen=True)
+class CosineRestarts(Schedule):
+    """Half cosine waves from ``value`` down to ``final``, each as long as the last times a factor.
+
+    Parameters
+    ----------
+    value : float
+        At the start of each wave.
+    period : float
+        Length of the first wave, in steps or epochs, above 0.
+    factor : float
+        At least 1.
+    final : float
+
+    References
+    ----------
+    Loshchilov, Hutter, *SGDR: Stochastic Gradient Descent with Warm Restarts*, 2017,
+    arXiv:1608.03983.
+
+    Examples
+    --------
+    >>> lr = CosineRestarts(1.0, period=10, factor=2)
+    >>> [round(lr(t), 3) for t in (0, 5, 10, 20, 30)]
+    [1.0, 0.5, 1.0, 0.5, 1.0]
+    """
+
+    value: float
+    period: float
+    factor: float = 1.0
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._number("value")
+        self._number("period", "(0, inf)")
+        self._number("factor", "[1, inf)")
+        self._number("final")
+
+    def value_at(self, t: float) -> float:
+        """Return the value in the wave that t is in."""
+        start, length = 0.0, float(self.period)
+        if self.factor == 1:
+            start = t - t % length
+        while t >= start + length and length < math.inf:
+            start, length = start + length, length * self.factor
+        part = _half_wave((t - start) / length)
+        return (1.0 - part) * self.value + part * self.final
+
+
+@dataclass(frozen=True)
+class WarmUp(Schedule):
+    """Another schedule, multiplied by a factor that rises to 1 along a straight line.
+
+    Parameters
+    ----------
+    schedule : Schedule
+        What is warmed up; its ``per`` counts.
+    length : float
+        Steps or epochs until the factor is 1, above 0.
+    start : float, optional
+        The factor at 0, in [0, 1], of ``start + (1 - start) * t / length``. By default the factor
+        is ``(t + 1) / (length + 1)``, so that the first step counts already.
+    shifted : bool
+        Whether the schedule's own time begins after the warm-up instead of with it. Its first value
+        is then what the factor is applied to.
+
+    References
+    ----------
+    Goyal et al., *Accurate, Large Minibatch SGD*, 2017, arXiv:1706.02677.
+
+    Examples
+    --------
+    >>> lr = WarmUp(Exponential(1.0, rate=0.5), length=4, start=0.0, shifted=True)
+    >>> [lr(t) for t in (0, 2, 4, 5)]
+    [0.0, 0.5, 1.0, 0.5]
+    """
+
+    schedule: Schedule
+    length: float
+    start: float | None = None
+    shifted: bool = False
+    _: KW_ONLY
+    per: str = field(default="step", init=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.schedule, Schedule):
+            raise TypeError(f"WarmUp: expected schedule as a Schedule, got {self.schedule!r}")
+        object.__setattr__(self, "per", self.schedule.per)
+        super().__post_init__()
+        self._number("length", "(0, inf)")
+        if self.start is not None:
+            self._number("start", "[0, 1]")
+
+    def value_at(self, t: float) -> float:
+        """Return the schedule's value, times the factor."""
+        value = self.schedule.value_at(max(t - self.length, 0.0) if self.shifted else t)
+        if t >= self.length:
+            return value
+        if self.start is None:
+            return value * (t + 1.0) / (self.length + 1.0)
+        return value * (self.start + (1.0 - self.start) * t / self.length)
 
 
 def _half_wave(part: float) -> float:

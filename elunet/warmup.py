@@ -7,9 +7,10 @@ import numpy as np
 from elunet._types import Array
 from elunet.kernels.finite import all_finite
 from elunet.kernels.products import inner_products
-from elunet.kernels.waiting import say_and_wait
+from elunet.kernels.waiting import say_and_wait, wait_for_all
 from elunet.layers import (
     ELU,
+    GELU,
     BatchNorm,
     Conv2D,
     Dropout,
@@ -22,7 +23,7 @@ from elunet.layers import (
 )
 from elunet.losses import SoftmaxCrossEntropy
 from elunet.network import Sequential
-from elunet.optim import SGD, Adam, RMSProp
+from elunet.optim import SGD, AdaGrad, Adam, AdamW, Lion, NAdam, RMSProp
 
 
 def warmup(dtype: type = np.float32) -> None:
@@ -50,6 +51,7 @@ def warmup(dtype: type = np.float32) -> None:
         Conv2D(4, 4, 3, algorithm="winograd"),
         Conv2D(4, 4, 2, algorithm="winograd"),
         ELU(),
+        GELU(),
         BatchNorm(4),
         MaxPool2D(),
         MeanPool2D(),
@@ -72,8 +74,15 @@ def warmup(dtype: type = np.float32) -> None:
         SGD(0.0, momentum=0.5, clip_norm=1.0),
         SGD(0.0, momentum=0.5, nesterov=True),
         Adam(0.0),
-        Adam(0.0, decoupled=True),
+        AdamW(0.0),
+        NAdam(0.0),
+        NAdam(0.0, decoupled=True),
         RMSProp(0.0),
+        RMSProp(0.0, momentum=0.5),
+        RMSProp(0.0, centered=True),
+        AdaGrad(0.0),
+        Lion(0.0),
+        Lion(0.0, decoupled=False),
     ):
         optimizer.step(net)
     numbers = prediction.reshape(-1)
@@ -81,3 +90,5 @@ def warmup(dtype: type = np.float32) -> None:
     inner_products(numbers, numbers)
     counter = np.zeros(1, np.int64)
     say_and_wait(counter, 0, counter, 0, 0, 0)
+    counters = np.zeros((1, 1), np.int64)
+    wait_for_all(counters, counters)

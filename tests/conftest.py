@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from hypothesis import HealthCheck, settings
 import elunet as eln
 
 mpl.use("Agg")
+
+# Started in the background (`pytest &` in a script, some CI), a process ignores SIGINT, and so
+# would every child of the tests. They are about what Ctrl-C does otherwise.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A first call compiles its kernels, so no example may be judged by its time.
 COMMON = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

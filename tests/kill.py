@@ -2,11 +2,13 @@
 
     python tests/kill.py --kills 50
 
-A child process trains a small network with dropout, augmentation, running statistics and a rule
-that draws, and saves every third step, slowly: each save is written in pieces with pauses between
-them. The parent kills it (SIGKILL) at a random moment, starts it again with `Trainer.resume`, and
-so on; at last it lets it finish. Then weights, states and history have to equal those of a run
-that nobody touched, to the bit, and no resume may have begun before the last complete save.
+A child process trains a small network with dropout, augmentation, running statistics, a rule that
+draws and learns backward weights of its own (Kolen-Pollack), a callback that changes the learning
+rate within epochs, `ReduceOnPlateau`, and `EarlyStopping`. It saves every third step,
+slowly: each save is written in pieces with pauses between them. The parent kills it (SIGKILL) at a
+random moment, starts it again with `Trainer.resume`, and so on; at last it lets it finish. Then
+weights, states, learning rate and history have to equal those of a run that nobody touched, to the
+bit, and no resume may have begun before the last complete save.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PAUSE = 0.004  # seconds, at several places of each save
-FINAL = "final.txt"
+FINAL, LOCK = "final.txt", ".lock"
 
 
 def child(folder: Path, epochs: int) -> None:
@@ -43,19 +45,33 @@ def child(folder: Path, epochs: int) -> None:
             print(f"saved {self.optimizer.steps}", flush=True)
             return file
 
-    runs.build().fit(runs.blobs())  # kernels are loaded now, not in the run's first step
-    trainer = runs.build(
-        router=lambda: eln.routers.GradientNoise(eln.routers.SignSymmetry("batchwise"), seed=2),
-        callbacks=[eln.Checkpoints(folder, steps=3), eln.HistoryFile(folder / "history.csv")],
-        kind=Tell,
-    )
+    class Falling(eln.Callback):
+        """Changes the learning rate each seventh step."""
+
+        def on_step(self, trainer, loss):
+            if trainer.optimizer.steps % 7 == 0:
+                trainer.optimizer.lr *= 0.95
+
+    def rule():
+        learned = eln.routers.Mixed(
+            {"conv*": eln.routers.SignSymmetry("batchwise"), "*": eln.routers.KolenPollack(seed=1)}
+        )
+        return eln.routers.GradientNoise(learned, seed=2)
+
+    runs.build(router=rule).fit(runs.blobs())  # kernels are loaded now, not in the first step
+    saving = [eln.Checkpoints(folder, steps=3), eln.HistoryFile(folder / "history.csv")]
+    stopping = eln.EarlyStopping(patience=max(3, epochs // 2), min_delta=0.1, restore_best=True)
+    changing = [Falling(), eln.ReduceOnPlateau("train_loss", 0.9, patience=1), stopping]
+    trainer = runs.build(router=rule, callbacks=[*saving, *changing], kind=Tell)
     if (folder / "latest.safetensors").exists():
         trainer.resume(folder)
     print(f"at {trainer.optimizer.steps}", flush=True)
     x, y = runs.blobs()
-    trainer.fit((x, y), (x[:20], y[:20]), epochs=epochs)
+    done = len(trainer.fit((x, y), (x[:20], y[:20]), epochs=epochs))
+    end = "complete" if done == epochs else f"stopped early, after epoch {done}"
     content = runs.everything(trainer, times=False)
-    (folder / FINAL).write_text(content, encoding="utf-8")
+    about = f"{end} at learning rate {trainer.optimizer.lr!r}"
+    (folder / FINAL).write_text(f"{about}\n{content}", encoding="utf-8")
 
 
 def slow_down_saves() -> None:
@@ -112,6 +128,7 @@ class Report:
     steps: list[int] = field(default_factory=list)  # at which the run was resumed
     where: Counter[str] = field(default_factory=Counter)  # what a kill in a save left behind
     same: bool = False
+    end: str = ""  # of the run that was killed
     text: str = ""
 
 
@@ -157,13 +174,14 @@ def torture(kills: int, epochs: int, longest: float, seed: int = 0) -> Report:
             saved = max([saved, *(int(line[6:]) for line in complete)])
             report.kills += 1
             left = [file.name for file in folder.iterdir() if file.name.startswith(".")]
+            left = [name for name in left if name != LOCK]
             assert len(left) < 3, left  # each life sweeps up after the one before
             report.during_saves += bool(left)
             report.where.update(file.split(".")[1] for file in left)
         other = Path(name) / "alone"
         other.mkdir()
         got, expected = finish(folder, epochs), finish(other, epochs)
-        report.same = bool(got) and got == expected
+        report.same, report.end = bool(got) and got == expected, got.partition("\n")[0]
     return report
 
 
@@ -187,6 +205,7 @@ def main() -> int:
     print(f"left half-written: {dict(report.where)}")
     print(f"resumed at steps: {report.steps}")
     print(f"lost: {report.lost}")
+    print(f"the run: {report.end}")
     print(f"equal to the run that nobody touched, to the bit: {report.same}")
     return 0 if report.same and not report.lost and report.kills == options.kills else 1
 

@@ -21,6 +21,7 @@ from elunet.exchange import (
     OnnxGraph,
     from_keras,
     from_torch,
+    keras_names,
     to_keras,
     to_onnx,
     to_torch,
@@ -387,6 +388,66 @@ def test_a_part_of_a_network():
     assert np.array_equal(net["linear2"].params["W"], head)
 
 
+def norms_of_both(torch):
+    """Return normalizations and a PReLU twice, some behind a Flatten whose order differs."""
+    nn = torch.nn
+    ours = [
+        BatchNorm(4, momentum=None),
+        eln.layers.GroupNorm(2, 4),
+        eln.layers.PReLU(4),
+        eln.layers.InstanceNorm(4, affine=True),
+        BatchNorm(4, affine=False),
+        Flatten(),
+        eln.layers.LayerNorm(24),
+        eln.layers.PReLU(24),
+        eln.layers.PReLU(),
+        Linear(24, 3),
+    ]
+    theirs = [
+        nn.BatchNorm2d(4, momentum=None),
+        nn.GroupNorm(2, 4),
+        nn.PReLU(4),
+        nn.InstanceNorm2d(4, affine=True),
+        nn.BatchNorm2d(4, affine=False),
+        nn.Flatten(),
+        nn.LayerNorm(24),
+        nn.PReLU(24),
+        nn.PReLU(),
+        nn.Linear(24, 3),
+    ]
+    with torch.no_grad():
+        for module in theirs:
+            for array in module.parameters():
+                array.uniform_(0.5, 1.5)
+    return eln.Sequential(ours, seed=0), nn.Sequential(*theirs)
+
+
+def test_normalizations_and_slopes_from_pytorch(torch):
+    net, module = norms_of_both(torch)
+    x = images((5, 2, 3, 4))
+    tensor = torch.from_numpy(x).permute(0, 3, 1, 2)
+    for _ in range(3):
+        module(tensor)  # moves the averages, and counts the batches
+    names = torch_names(net, module.state_dict())
+    from_torch(net, module.state_dict(), names, (2, 3, 4))
+    assert net["batchnorm1"].state["batches"] == 3
+    agree(net(x), module.eval()(tensor).detach().numpy(), 1e-5)
+    net.forward(x, train=True)
+    module.train()(tensor)
+    agree(net(x), module.eval()(tensor).detach().numpy(), 1e-5)
+    back = {name: torch.as_tensor(a) for name, a in to_torch(net, names, (2, 3, 4)).items()}
+    assert back["0.num_batches_tracked"] == 4
+    module.load_state_dict(back)
+    agree(net(x), module.eval()(tensor).detach().numpy(), 1e-5)
+
+
+def test_groups_of_flattened_features_are_refused():
+    net = eln.Sequential([Flatten(), eln.layers.GroupNorm(2, 24)])
+    with pytest.raises(ValueError, match=r"no groups of features after Flatten, got GroupNorm\(2"):
+        to_torch(net, input_shape=(2, 3, 4))
+    to_torch(net, input_shape=(1, 1, 24))  # whose order is PyTorch's
+
+
 # Keras
 
 
@@ -430,9 +491,78 @@ def test_keras_mismatches_are_listed_and_change_nothing():
         "  array 0, here conv1.W: expected floats of shape (3, 2, 3, 4), got float32 of shape"
         " (4, 3, 2, 3)",
     ]
-    with pytest.raises(TypeError, match="expected arrays as a list of arrays, got dict"):
+    with pytest.raises(TypeError, match="expected arrays as a dict of lists, or a list, got int"):
+        from_keras(net, 3)
+    with pytest.raises(ValueError, match="conv1, here conv1: expected 2 arrays, got no such layer"):
         from_keras(net, {})
     assert equal(before, snapshot(net))
+
+
+def residual():
+    """A network with a skip, in which two convolutions have arrays of the same shapes."""
+    net = eln.Network(seed=0)
+    start = net.add(Conv2D(2, 4, 3))
+    net.add(Conv2D(4, 4, 3))
+    main = net.add(BatchNorm(4))
+    net.add(Add(), inputs=[main, net.add(Conv2D(4, 4, 3), "side", inputs=start)])
+    net.add(Flatten())
+    net.add(Linear(4 * 36, 3))
+    return scrambled(net)
+
+
+def test_a_residual_network_by_the_names_of_keras_layers():
+    net, other = residual(), scrambled(residual(), seed=5)
+    names = {name: f"keras_{name}" for name in ("conv1", "conv2", "batchnorm1", "side", "linear1")}
+    arrays = to_keras(net, names)
+    assert list(arrays) == list(names.values())
+    with pytest.raises(ValueError, match="as add1 has several inputs and Keras may list"):
+        from_keras(other, to_keras(net))
+    shuffled = dict(reversed(arrays.items())) | {"activation": []}
+    from_keras(other, shuffled, names)
+    assert equal(snapshot(net), snapshot(other))
+    assert keras_names(net, arrays) == names
+    before = snapshot(other)
+    for wrong, text in (
+        (arrays | {"more": [np.ones(3)]}, "more: not in the network"),
+        (arrays | {"keras_side": arrays["keras_side"][:1]}, "expected 2 arrays, got 1 arrays"),
+        (arrays | {"keras_side": arrays["keras_side"][::-1]}, "array 0 of side, here side.W"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            from_keras(other, wrong, names)
+    for bad, text in (
+        ({"elu": "x"}, "expected names of layers with arrays among"),
+        ({"conv1": "conv2"}, "expected a different name for each layer"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            from_keras(other, arrays, bad)
+    assert equal(before, snapshot(other))
+    with pytest.raises(ValueError, match="keras_names: expected 5 layers with arrays"):
+        keras_names(net, {"a": [np.ones(2)]})
+    with pytest.raises(ValueError, match="matched with conv1, to have arrays of shapes"):
+        keras_names(net, dict(reversed(arrays.items())))
+
+
+def test_a_residual_model_of_keras_itself():
+    keras = pytest.importorskip("keras")
+    layers = keras.layers
+    given = keras.Input((6, 6, 2))
+    x = start = layers.Conv2D(4, 3, padding="same", name="first")(given)
+    side = layers.Conv2D(4, 3, padding="same", name="b")(start)
+    x = layers.Conv2D(4, 3, padding="same", name="a")(x)
+    x = layers.BatchNormalization(epsilon=1e-5, name="norm")(x)
+    x = layers.Flatten()(layers.Add()([x, side]))
+    model = keras.Model(given, layers.Dense(3, name="last")(x))
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.uniform(0.1, 1, w.shape) for w in model.get_weights()])
+    arrays = {layer.name: layer.get_weights() for layer in model.layers}
+    net = residual()
+    names = {"conv1": "first", "conv2": "a", "batchnorm1": "norm", "side": "b", "linear1": "last"}
+    from_keras(net, arrays, names)
+    images = rng.normal(size=(5, 6, 6, 2)).astype(np.float32)
+    agree(net(images), np.asarray(model.predict(images, verbose=0)), 1e-4)
+    for layer, given in to_keras(net, names).items():
+        model.get_layer(layer).set_weights(given)
+    agree(net(images), np.asarray(model.predict(images, verbose=0)), 1e-4)
 
 
 # ONNX
@@ -520,15 +650,31 @@ LAYERS = {
     "batchnorm-rows": (BatchNorm(6), (6,)),
     "batchnorm-sequences": (BatchNorm(3), (5, 3)),
     "batchnorm-images": (BatchNorm(3), (4, 5, 3)),
+    "batchnorm-plain": (BatchNorm(3, affine=False), (4, 5, 3)),
+    "layernorm-rows": (eln.layers.LayerNorm(6), (6,)),
+    "layernorm-images": (eln.layers.LayerNorm(3, affine=False), (4, 5, 3)),
+    "groupnorm-rows": (eln.layers.GroupNorm(2, 6), (6,)),
+    "groupnorm-images": (eln.layers.GroupNorm(2, 6), (4, 5, 6)),
+    "groupnorm-plain": (eln.layers.GroupNorm(1, 3, affine=False), (4, 5, 3)),
+    "instancenorm": (eln.layers.InstanceNorm(3), (4, 5, 3)),
+    "instancenorm-affine": (eln.layers.InstanceNorm(3, affine=True), (5, 3)),
+    "prelu": (eln.layers.PReLU(), (4, 5, 3)),
+    "prelu-channels": (eln.layers.PReLU(3), (4, 5, 3)),
+    "prelu-rows": (eln.layers.PReLU(6), (6,)),
+    "alphadropout": (eln.layers.AlphaDropout(0.5), (4, 5, 3)),
+    "pad": (eln.layers.Pad(((1, 2), (0, 3))), (4, 5, 3)),
+    "pad-reflect": (eln.layers.Pad(((1, 2), (0, 3)), "reflect"), (4, 5, 3)),
+    "pad-replicate": (eln.layers.Pad(2, "replicate"), (4, 5, 3)),
     "flatten": (Flatten(), (4, 5, 3)),
     "flatten-rows": (Flatten(), (4,)),
 }
 
 
 def test_no_layer_is_left_out():
-    bases = {"Layer", "SpanLayer", "Elementwise", "Weighted", "Add"}  # Add has its own tests
+    bases = {"Layer", "SpanLayer", "Elementwise", "Weighted"}
+    meeting = {"Add", "Multiply", "Concat"}  # which have their own tests
     tested = {type(layer).__name__ for layer, _ in LAYERS.values()}
-    assert tested == set(eln.layers.__all__) - bases
+    assert tested == set(eln.layers.__all__) - bases - meeting
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -569,6 +715,30 @@ def test_a_graph_whose_paths_have_both_layouts(tmp_path):
     model = check_onnx(scrambled(net), (6, 5, 3), tmp_path, 1e-5)
     # In, out for the first sum, back behind it, and out for Flatten: none twice.
     assert [node.op_type for node in model.graph.node].count("Transpose") <= 4
+
+
+@pytest.mark.parametrize("gate_first", [False, True])
+@pytest.mark.parametrize("kind", [Add, eln.layers.Multiply])
+def test_gates_meet_images_in_either_layout(kind, gate_first, tmp_path):
+    net = eln.Network(seed=0)
+    net.add(Conv2D(3, 4, 3), name="images")
+    net.add(GlobalMeanPool2D())
+    net.add(Linear(4, 4), name="gate")
+    taken = ["gate", "images"] if gate_first else ["images", "gate"]
+    net.add(kind(), name="gated", inputs=taken)
+    net.add(Softmax(), name="last")
+    net.add(kind(), inputs=["last", "gate", "gated"])
+    check_onnx(scrambled(net), (6, 5, 3), tmp_path, 1e-5)
+
+
+@pytest.mark.parametrize("axis", [-1, 1, 2])
+def test_concat(axis, tmp_path):
+    net = eln.Network(seed=0)
+    net.add(Conv2D(3, 3, 3), name="images")
+    net.add(ELU(), inputs="input")
+    net.add(eln.layers.Concat(axis), inputs=["images", "elu1", "input"])
+    net.add(MaxPool2D(2))
+    check_onnx(scrambled(net), (6, 5, 3), tmp_path, 1e-5)
 
 
 def test_a_network_that_gives_images(tmp_path):

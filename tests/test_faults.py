@@ -7,6 +7,7 @@ that part's tests are, and named in the docstring.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import math
 import os
@@ -417,9 +418,7 @@ def test_22_archives_that_are_not_the_official_one(tmp_path, content, message, m
         monkeypatch.setattr(
             cifar10,
             "_BINARY",
-            cifar10._Layout(
-                cifar10._BINARY.archive, 1, cifar10._BINARY.sha256, "", cifar10._BINARY.files
-            ),
+            dataclasses.replace(cifar10._BINARY, size=1),
         )
         monkeypatch.setattr(cifar10, "_LAYOUTS", (cifar10._BINARY, cifar10._PYTHON))
     with pytest.raises(ValueError, match=message):
@@ -435,7 +434,7 @@ def test_22_archives_that_are_not_the_official_one(tmp_path, content, message, m
     ],
 )
 def test_23_members_that_should_not_be_there(tmp_path, member, message, monkeypatch):
-    monkeypatch.setattr(cifar10, "_check_archive", lambda layout, archive: None)
+    monkeypatch.setattr(cifar10.official, "check_archive", lambda *rest: None)
     archive = spoiled(tmp_path, archive_bytes([member]))
     with pytest.raises(ValueError, match=message):
         load_cifar10(archive)

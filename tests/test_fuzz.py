@@ -80,6 +80,7 @@ SEED = good_or_any(st.integers(0, 9), ANY_SEED)
 RATE = good_or_any(st.floats(0, 0.99), NUMBERS)
 POSITIVE = good_or_any(st.floats(0.001, 10), NUMBERS)
 BOOL = st.booleans()
+EPS = good_or_any(st.floats(1e-6, 1), NUMBERS)
 
 ARGUMENTS: dict[type[L.Layer], dict[str, Any]] = {
     L.Conv2D: {
@@ -118,13 +119,31 @@ ARGUMENTS: dict[type[L.Layer], dict[str, Any]] = {
     L.BatchNorm: {
         "channels": SIZE,
         "momentum": good_or_any(st.floats(0.01, 1), NUMBERS),
-        "eps": good_or_any(st.floats(1e-6, 1), NUMBERS),
+        "eps": EPS,
+        "affine": BOOL,
+    },
+    L.LayerNorm: {"channels": SIZE, "affine": BOOL, "eps": EPS},
+    L.GroupNorm: {"groups": SMALL, "channels": SIZE, "affine": BOOL, "eps": EPS},
+    L.InstanceNorm: {"channels": SIZE, "affine": BOOL, "eps": EPS},
+    L.PReLU: {"channels": SIZE, "alpha": good_or_any(st.floats(-2, 2), NUMBERS)},
+    L.AlphaDropout: {"rate": RATE, "seed": SEED},
+    L.Pad: {
+        "padding": good_or_any(
+            st.sampled_from([0, 1, (0, 1), (2, 1), ((0, 1), (2, 0)), ((3, 1), (1, 1))]), PADDINGS
+        ),
+        "mode": good_or_any(
+            st.sampled_from(["zeros", "reflect", "replicate"]), st.sampled_from(["edge", None, 1])
+        ),
     },
     L.Flatten: {},
     L.Add: {},
+    L.Multiply: {},
+    L.Concat: {"axis": good_or_any(st.sampled_from([-1, -2, 1, 2]), SIZES)},
 }
 
-SPATIAL = (L.Conv2D, L.MaxPool2D, L.MeanPool2D, L.GlobalMeanPool2D)
+SPATIAL = (L.Conv2D, L.MaxPool2D, L.MeanPool2D, L.GlobalMeanPool2D, L.Pad)
+MEETING = (L.Add, L.Multiply, L.Concat)
+GROUPED = L.LayerNorm | L.GroupNorm | L.InstanceNorm
 ODD_DTYPES = ["f2", "g", "i1", "i8", "u1", "?", "c8", "c16", "O", "U3", "S2", "M8[s]", ">f4", ">f8"]
 FILLS = ("small", "small", "ties", "nan", "infinite", "huge", "tiny", "zero")
 
@@ -219,9 +238,11 @@ def layer_and_input(draw: st.DrawFn) -> tuple[type[L.Layer], dict[str, Any], Any
         ),
         None,
     )
-    if kind is L.Add:
+    if kind in MEETING:
         first = draw(arrays())
-        others = draw(st.lists(st.just(first) | arrays(), max_size=2))
+        alike = [first, first[..., :1]] if first.ndim > 1 else [first]
+        alike += [first[:, 0, 0]] if first.ndim == 4 and first.shape[1] * first.shape[2] else []
+        others = draw(st.lists(st.sampled_from(alike) | arrays(), max_size=2))
         return kind, arguments, draw(st.sampled_from([(first, *others), (first,), first, [first]]))
     x = draw(arrays(dims, last)) if draw(st.integers(0, 15)) else draw(st.sampled_from(NO_ARRAYS))
     return kind, arguments, x
@@ -234,7 +255,19 @@ def expected(layer: L.Layer, x: Any, train: bool) -> tuple[np.ndarray, np.ndarra
     """Return a layer's output by the plain formula, in float64, and how large its terms are."""
     if isinstance(x, tuple):
         wide = [one.astype(np.float64) for one in x]
-        return sum(wide[1:], wide[0]), sum(map(np.abs, wide[1:]), np.abs(wide[0]))
+        if isinstance(layer, L.Concat):
+            y = np.concatenate(wide, axis=layer.axis)
+            return y, np.abs(y)
+        axes = max(one.ndim for one in wide)
+        wide = [
+            np.expand_dims(one, tuple(range(1, axes - 1))) if one.ndim == 2 else one for one in wide
+        ]
+        sizes = [np.abs(one) for one in wide]
+        if isinstance(layer, L.Multiply):  # in the order in which overflow may come
+            return math.prod(wide[1:], start=wide[0]), math.prod(
+                [np.maximum(size, 1) for size in sizes]
+            )
+        return sum(wide[1:], wide[0]), sum(sizes[1:], sizes[0])
     x = x.astype(np.float64)
     size = np.abs(x)
     params = {name: value.astype(np.float64) for name, value in layer.params.items()}
@@ -294,7 +327,28 @@ def expected(layer: L.Layer, x: Any, train: bool) -> tuple[np.ndarray, np.ndarra
                 mean, var = x.mean(axis=axes), x.var(axis=axes)
             y = (x - mean) / np.sqrt(var + layer.eps)
             bound = (size + np.abs(mean)) / np.sqrt(var + layer.eps)
-            return params["gamma"] * y + params["beta"], bound + 1
+            return params.get("gamma", 1.0) * y + params.get("beta", 0.0), bound + 1
+        case L.LayerNorm() | L.GroupNorm() | L.InstanceNorm():
+            groups = {L.LayerNorm: 1, L.InstanceNorm: layer.channels}.get(type(layer))
+            split = (*x.shape[:-1], groups or layer.groups, -1)
+            parts = x.reshape(split) if x.size else x[..., None]
+            axes = tuple(range(1, x.ndim - 1)) if groups != 1 else ()
+            axes = (*axes, parts.ndim - 1)
+            mean, var = parts.mean(axis=axes, keepdims=True), parts.var(axis=axes, keepdims=True)
+            y = ((parts - mean) / np.sqrt(var + layer.eps)).reshape(x.shape)
+            bound = np.abs(parts).max(axis=axes, keepdims=True, initial=0) / np.sqrt(
+                var + layer.eps
+            )
+            bound = np.broadcast_to(bound, parts.shape).reshape(x.shape)
+            gamma, beta = params.get("gamma", 1.0), params.get("beta", 0.0)
+            return gamma * y + beta, bound + 1
+        case L.PReLU():
+            slopes = params["alpha"]
+            return np.where(x > 0, x, slopes * x), size * np.maximum(1, np.abs(slopes))
+        case L.Pad():
+            mode = {"zeros": "constant", "reflect": "reflect", "replicate": "edge"}[layer.mode]
+            around = ((0, 0), *layer.padding, (0, 0))
+            return np.pad(x, around, mode), np.pad(size, around, mode)
         case L.Flatten():
             flat = len(x), math.prod(x.shape[1:])
             return x.reshape(flat), size.reshape(flat)
@@ -337,13 +391,23 @@ def check_values(layer: L.Layer, x: Any, y: np.ndarray, train: bool) -> None:
         sure = ~(bound > limits.max / 64)
         constant = getattr(layer, "alpha", getattr(layer, "slope", 0.0))
         sure &= abs(constant) < limits.max / 64  # x's dtype has to hold it
-        if isinstance(layer, L.BatchNorm) and train:  # the squares must not overflow either
+        if isinstance(layer, GROUPED) or (
+            isinstance(layer, L.BatchNorm) and train
+        ):  # the squares must not overflow either
             sure &= not (np.abs(first) > 1e15).any()
         if isinstance(layer, L.Conv2D) and layer.algorithm == "winograd":
             # Its sums mix a whole tile: a NaN spreads over it, and so does the rounding error.
             sure &= bool(np.isfinite(bound).all()) and bool(sure.all())
             bound = np.full(bound.shape, 64 * np.max(bound, initial=0))
-        if isinstance(layer, L.Dropout) and train:
+        if isinstance(layer, L.AlphaDropout) and train and layer._dropped():
+            share, scale = layer._dropped() / 65536, 1.7580993408473766
+            factor = 1 / math.sqrt((1 - share) * (1 + share * scale**2))
+            low = (-scale + scale * share) * factor
+            dropped = np.abs(y - low) <= 1e-5 * abs(low)
+            wanted = np.where(dropped, y, (wanted + scale * share) * factor)
+            bound = (bound + 2) * factor
+            sure = np.isfinite(wanted) & (np.abs(wanted) < limits.max / 64)
+        elif isinstance(layer, L.Dropout) and train:
             kept = y != 0
             dropped = min(round(layer.rate * 65536), 65535)
             wanted = np.where(kept | np.isnan(wanted), wanted * 65536 / (65536 - dropped), 0)
@@ -729,7 +793,7 @@ def _tiny():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cifar10, "_RECORDS", 2)
         patch.setattr(cifar10, "_LARGEST_PICKLE", 8000)
-        patch.setattr(cifar10, "_check_archive", lambda layout, archive: None)
+        patch.setattr(cifar10.official, "check_archive", lambda *rest: None)
         yield
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import elunet as eln
 from elunet import init
 
 SCALED = [
@@ -13,7 +14,13 @@ SCALED = [
     (init.LeCun(), 1 / 75),
     (init.LeCun("uniform"), 1 / 75),
 ]
-FIXED = [init.Normal(0.05, mean=1.0), init.Uniform(-0.5, 0.25), init.Constant(3)]
+FIXED = [
+    init.Normal(0.05, mean=1.0),
+    init.TruncatedNormal(0.05, mean=1.0),
+    init.Uniform(-0.5, 0.25),
+    init.Constant(3),
+    init.PyTorch(),
+]
 SHAPE = (5, 5, 3, 192)
 
 
@@ -89,3 +96,31 @@ def test_repr_and_frozen():
 def test_errors(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_truncated_normal():
+    w = init.TruncatedNormal(0.5, mean=1.0)(np.random.default_rng(0), SHAPE)
+    assert np.abs(w - 1).max() <= 1.0
+    assert w.mean() == pytest.approx(1.0, abs=0.01)
+    assert w.std() == pytest.approx(0.5 * 0.8796, rel=0.02)
+    with pytest.raises(ValueError, match="TruncatedNormal: expected limit in"):
+        init.TruncatedNormal(1.0, limit=0.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "theirs"),
+    [
+        (lambda **more: eln.layers.Linear(300, 200, **more), lambda t: t.nn.Linear(300, 200)),
+        (lambda **more: eln.layers.Conv2D(40, 60, 3, **more), lambda t: t.nn.Conv2d(40, 60, 3)),
+    ],
+)
+def test_pytorchs_own_scale(make, theirs):
+    torch = pytest.importorskip("torch")
+    layer, module = make(init=init.PyTorch(), seed=0), theirs(torch)
+    for ours, other in ((layer.params["W"], module.weight), (layer.params["b"], module.bias)):
+        other = other.detach().numpy()
+        assert np.abs(ours).max() == pytest.approx(np.abs(other).max(), rel=0.1)
+        assert ours.std() == pytest.approx(other.std(), rel=0.2)
+    again = make(init=init.PyTorch(), seed=0)
+    np.testing.assert_array_equal(again.params["b"], layer.params["b"])
+    assert "b" not in make(init=init.PyTorch(), bias=False).params

@@ -46,6 +46,7 @@ def example(loss, rng, n=4, c=3, dtype=np.float64):
         x, target = np.log(rng.dirichlet(np.ones(c), n)), rng.dirichlet(np.ones(c), n)
     elif isinstance(loss, CrossEntropy):
         x, target = rng.uniform(0.1, 0.9, (n, c)), rng.integers(0, c, n)
+        x /= x.sum(axis=1, keepdims=True)
     else:
         target = x + rng.choice([-1, 1], (n, c)) * rng.uniform(0.1, 2, (n, c))
     return x.astype(dtype), target
@@ -388,7 +389,7 @@ def test_softmax_options_agree_with_torch(smoothing, weights, ignore):
 
 
 def test_a_batch_in_which_all_is_ignored_counts_for_nothing():
-    value, dy = SoftmaxCrossEntropy(ignore=-1)(np.ones((2, 3)), [-1, -1])
+    value, dy = SoftmaxCrossEntropy(0.1, ignore=-1)(np.ones((9, 3)), [-1] * 9)
     assert value == 0.0
     assert not dy.any()
 
@@ -432,3 +433,141 @@ def test_reprs_of_losses():
     )
     assert repr(Huber(0.5)) == "Huber(delta=0.5)"
     assert repr(Hinge()) == "Hinge()"
+
+
+def case(loss, n=6, seed=0):
+    """Return a prediction and a target for a loss."""
+    rng = np.random.default_rng(seed)
+    z, labels = rng.normal(size=(n, 4)), rng.integers(0, 4, n)
+    if isinstance(loss, CrossEntropy):
+        e = np.exp(z)
+        return e / e.sum(axis=1, keepdims=True), labels
+    if isinstance(loss, KullbackLeibler):
+        return z, rng.dirichlet(np.ones(4), n)
+    if isinstance(loss, BinaryCrossEntropy):
+        return z, rng.random((n, 4))
+    if isinstance(loss, SoftmaxCrossEntropy | Hinge):
+        return z, labels
+    return z, rng.normal(size=(n, 4))
+
+
+REDUCED = [
+    SoftmaxCrossEntropy,
+    lambda **more: SoftmaxCrossEntropy(0.1, [0.5, 2.0, 0.0, 1.0], ignore=2, **more),
+    CrossEntropy,
+    BinaryCrossEntropy,
+    Hinge,
+    KullbackLeibler,
+    MeanSquaredError,
+    MeanAbsoluteError,
+    lambda **more: Huber(0.5, **more),
+]
+
+
+@pytest.mark.parametrize("make", REDUCED)
+def test_reductions(make):
+    x, t = case(make())
+    mean, dy = make()(x, t)
+    total, dy_total = make(reduction="sum")(x, t)
+    terms, dy_terms = make(reduction="none")(x, t)
+    assert terms.shape in [(len(x),), x.shape]
+    assert type(mean) is type(total) is float
+    assert total == pytest.approx(terms.sum(), rel=1e-12)
+    np.testing.assert_array_equal(dy_total, dy_terms)
+    np.testing.assert_allclose(dy * (total / mean), dy_total, rtol=1e-12, atol=1e-15)
+    for n in range(len(x)):  # an example's terms are its own
+        alone, _ = make(reduction="none")(x[n : n + 1], t[n : n + 1])
+        np.testing.assert_allclose(alone[0], terms[n], rtol=1e-12)
+
+
+@pytest.mark.parametrize("make", REDUCED)
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_a_weight_of_two_is_an_example_that_is_there_twice(make, reduction):
+    loss = make(reduction=reduction)
+    x, t = case(loss)
+    weights = np.array([1, 2, 0, 1, 3, 1])
+    value, dy = loss(x, t, weights)
+    again = np.repeat(np.arange(6), weights)
+    expected, dy_each = loss(x[again], t[again])
+    assert value == pytest.approx(expected, rel=1e-12)
+    summed = np.zeros_like(x)
+    np.add.at(summed, again, dy_each)
+    np.testing.assert_allclose(dy, summed, rtol=1e-11, atol=1e-15)
+    assert loss(x, t, np.ones(6))[0] == pytest.approx(loss(x, t)[0], rel=1e-12)
+    value, dy = loss(x, t, np.zeros(6))
+    assert value == 0.0
+    assert not dy.any()
+
+
+@pytest.mark.parametrize("make", REDUCED)
+def test_the_gradient_of_a_weighted_mean(make):
+    loss = make()
+    x, t = case(loss)
+    weights = np.random.default_rng(1).random(6)
+    _, dy = loss(x, t, weights)
+    numeric = numeric_gradient(lambda z: make()(z, t, weights)[0], x)
+    np.testing.assert_allclose(dy, numeric, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_reductions_agree_with_torch(reduction):
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+    weights = [0.5, 2.0, 0.0, 1.0]
+    pairs = [
+        (SoftmaxCrossEntropy(reduction=reduction), nn.CrossEntropyLoss(reduction=reduction)),
+        (
+            SoftmaxCrossEntropy(0.1, weights, 2, reduction),
+            nn.CrossEntropyLoss(
+                torch.tensor(weights).double(), None, 2, None, reduction, label_smoothing=0.1
+            ),
+        ),
+        (BinaryCrossEntropy(reduction), nn.BCEWithLogitsLoss(reduction=reduction)),
+        (MeanSquaredError(reduction), nn.MSELoss(reduction=reduction)),
+        (MeanAbsoluteError(reduction), nn.L1Loss(reduction=reduction)),
+        (Huber(0.5, reduction), nn.HuberLoss(reduction, 0.5)),
+    ]
+    for ours, theirs in pairs:
+        x, t = case(ours)
+        z = torch.tensor(x, requires_grad=True)
+        expected = theirs(z, torch.tensor(t))
+        expected.sum().backward()
+        value, dy = ours(x, t)
+        np.testing.assert_allclose(value, expected.detach().numpy(), rtol=1e-11)
+        np.testing.assert_allclose(dy, z.grad.numpy(), rtol=1e-10, atol=1e-14)
+
+
+def test_weights_that_do_not_fit():
+    loss, x = MeanSquaredError(), np.ones((2, 1))
+    for weights, error, text in (
+        (
+            np.ones(3),
+            ValueError,
+            r"expected weights of shape \(2,\), in \[0, inf\), got shape \(3,\)",
+        ),
+        ([1, -1], ValueError, r"in \[0, inf\), got -1 to 1"),
+        ([1, np.nan], ValueError, "got nan to nan"),
+        (["a", "b"], TypeError, "expected weights of real numbers"),
+    ):
+        with pytest.raises(error, match=text):
+            loss(x, x, weights)
+
+    class Formula(Huber):
+        def formula(self, prediction, target):
+            return super().formula(prediction, target)
+
+    with pytest.raises(TypeError, match="Formula.*: expected no weights, as it has a formula"):
+        Formula()(x, x, [1, 1])
+    with pytest.raises(ValueError, match="MeanSquaredError: expected reduction to be one of"):
+        MeanSquaredError("median")
+
+    class Empty(Huber):
+        terms = Loss.terms
+
+    with pytest.raises(TypeError, match="Empty: expected terms or formula to be overridden"):
+        Empty()(x, x)
+
+
+def test_rows_that_are_no_probabilities():
+    with pytest.raises(ValueError, match=r"sum 1, got prediction\[1\] with sum 0.7"):
+        CrossEntropy()([[0.5, 0.5], [0.3, 0.4]], [0, 1])

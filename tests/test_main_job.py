@@ -6,7 +6,6 @@ import argparse
 import csv
 import json
 import os
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +13,10 @@ from pathlib import Path
 import pytest
 
 import elunet as eln
+from elunet.commands import train
 
 SCRIPT = Path(__file__).parent.parent / "examples" / "cifar_elu11.py"
-JOB = runpy.run_path(str(SCRIPT))
+COMMAND = ("python", "examples/cifar_elu11.py")
 
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -120,8 +120,7 @@ def test_a_finished_run_is_left_as_it_is(two_runs):
 
 def call(monkeypatch, *arguments) -> argparse.Namespace:
     """Run the first half of the job in this process: what comes before training."""
-    monkeypatch.setattr(sys, "argv", ["cifar_elu11.py", *arguments])
-    return JOB["run"](JOB["parse"]())
+    return train.run(train.parse(arguments, COMMAND))
 
 
 def test_a_resume_with_other_options_lists_the_differences(two_runs, monkeypatch):
@@ -160,7 +159,7 @@ def test_what_cannot_be_resumed(tmp_path, monkeypatch):
 def test_a_run_that_was_cut_before_its_first_checkpoint_begins_anew(tmp_path, capsys):
     (tmp_path / "checkpoints").mkdir()
     options = argparse.Namespace(resume=str(tmp_path), out=None)
-    assert JOB["find_job"](options).saved is None
+    assert train.find_job(options).saved is None
     assert options.out == tmp_path
     assert "no checkpoint yet; beginning from the start" in capsys.readouterr().out
 
@@ -169,16 +168,18 @@ def test_a_run_that_was_cut_before_its_first_checkpoint_begins_anew(tmp_path, ca
     ("arguments", "message"),
     [
         (["--minutes", "0"], "--minutes: expected a number above 0, got 0"),
-        (["--epochs", "0"], "expected an integer of at least 1, got '0'"),
-        (["--limit", "many"], "expected an integer of at least 1, got 'many'"),
-        (["--seed", "-1"], "--seed: expected an integer of at least 0, got '-1'"),
+        (["--epochs", "0"], "expected an integer of at least 1 and at most 100,000, got '0'"),
+        (
+            ["--limit", "many"],
+            "expected an integer of at least 1 and at most 1,000,000,000, got 'many'",
+        ),
+        (["--seed", "-1"], "--seed: expected an integer of at least 0 and at most 9,"),
         (["--case", "z"], "invalid choice: 'z'"),
     ],
 )
 def test_what_cannot_be_had_is_told(arguments, message, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["cifar_elu11.py", *arguments])
     with pytest.raises(SystemExit) as caught:
-        JOB["parse"]()
+        train.parse(arguments, COMMAND)
     assert caught.value.code == 2
     assert message in capsys.readouterr().err
 

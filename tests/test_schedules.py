@@ -11,10 +11,15 @@ from hypothesis import strategies as st
 from elunet.schedules import (
     Constant,
     Cosine,
+    CosineRestarts,
+    Cyclic,
+    Exponential,
     InverseTime,
     OneCycle,
     PiecewiseConstant,
+    Polynomial,
     Schedule,
+    WarmUp,
 )
 
 PAPER = {0: 0.01, 35_000: 0.005, 85_000: 0.0005, 135_000: 0.00005}
@@ -25,6 +30,14 @@ ALL = [
     OneCycle(0.1, 100, anneal="cosine"),
     Cosine(0.1, 100, warmup=0.1),
     InverseTime(0.1, 0.9, per="epoch"),
+    Exponential(0.1, 0.999),
+    Polynomial(0.1, 100, power=0.5, final=0.01),
+    Cyclic(0.01, 0.1, up=3, down=5.5, decay=0.7),
+    CosineRestarts(0.1, 10, factor=1.5, final=0.001),
+    CosineRestarts(0.1, 10),
+    WarmUp(Exponential(0.1, 0.9, per="epoch"), 7),
+    WarmUp(Cosine(0.1, 100), 7, start=0.1, shifted=True),
+    OneCycle(0.1, 100).momentum(high=0.1, low=0.05),
 ]
 NAN = float("nan")
 
@@ -168,4 +181,106 @@ def test_a_custom_schedule():
 )
 def test_errors(make, error, message):
     with pytest.raises(error, match=message):
+        make()
+
+
+def torch_values(make, steps):
+    """Return the learning rates of a schedule of PyTorch's, from 1 at the start."""
+    torch = pytest.importorskip("torch")
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0, momentum=0.9)
+    reference, values, momenta = make(torch.optim.lr_scheduler, optimizer), [], []
+    for _ in range(steps):
+        values.append(optimizer.param_groups[0]["lr"])
+        momenta.append(optimizer.param_groups[0]["momentum"])
+        optimizer.step()
+        reference.step()
+    return values, momenta
+
+
+@pytest.mark.parametrize(
+    ("schedule", "make"),
+    [
+        (Exponential(1.0, 0.9), lambda s, o: s.ExponentialLR(o, 0.9)),
+        (Polynomial(1.0, 20), lambda s, o: s.PolynomialLR(o, 20)),
+        (Polynomial(1.0, 20, power=2.5), lambda s, o: s.PolynomialLR(o, 20, 2.5)),
+        (Cyclic(0.1, 1.0, up=4), lambda s, o: s.CyclicLR(o, 0.1, 1.0, 4)),
+        (Cyclic(0.1, 1.0, up=4, down=7), lambda s, o: s.CyclicLR(o, 0.1, 1.0, 4, 7)),
+        (
+            Cyclic(0.1, 1.0, up=4, decay=0.5),
+            lambda s, o: s.CyclicLR(o, 0.1, 1.0, 4, mode="triangular2"),
+        ),
+        (CosineRestarts(1.0, 7), lambda s, o: s.CosineAnnealingWarmRestarts(o, 7)),
+        (
+            CosineRestarts(1.0, 7, factor=2, final=0.1),
+            lambda s, o: s.CosineAnnealingWarmRestarts(o, 7, 2, 0.1),
+        ),
+        (WarmUp(Constant(1.0), 5, start=0.2), lambda s, o: s.LinearLR(o, 0.2, 1.0, 5)),
+        (
+            WarmUp(Exponential(1.0, 0.9), 5, start=0.2, shifted=True),
+            lambda s, o: s.SequentialLR(
+                o, [s.LinearLR(o, 0.2, 1.0, 5), s.ExponentialLR(o, 0.9)], milestones=[5]
+            ),
+        ),
+        (
+            WarmUp(Exponential(1.0, 0.9), 5, start=0.2),
+            lambda s, o: s.ChainedScheduler([s.LinearLR(o, 0.2, 1.0, 5), s.ExponentialLR(o, 0.9)]),
+        ),
+    ],
+    ids=lambda value: repr(value) if isinstance(value, Schedule) else "theirs",
+)
+def test_agrees_with_torch(schedule, make):
+    values, _ = torch_values(make, 40)
+    np.testing.assert_allclose([schedule(t) for t in range(40)], values, rtol=1e-10)
+
+
+@pytest.mark.parametrize("anneal", ["linear", "cosine"])
+def test_momentum_of_one_cycle_agrees_with_torch(anneal):
+    # Theirs ends at total_steps - 1, and its top is a step earlier too.
+    _, momenta = torch_values(
+        lambda s, o: s.OneCycleLR(
+            o,
+            1.0,
+            total_steps=101,
+            pct_start=21 / 101,
+            anneal_strategy="cos" if anneal == "cosine" else anneal,
+        ),
+        100,
+    )
+    momentum = OneCycle(1.0, 100, 0.2, anneal=anneal).momentum()
+    np.testing.assert_allclose([momentum(t) for t in range(100)], momenta, rtol=1e-10)
+
+
+def test_warm_up_in_the_first_step():
+    """Goyal et al.'s: the first of w steps has 1 / (w + 1) of the rate, not none of it."""
+    schedule = WarmUp(Constant(1.0), 4)
+    assert [schedule(t) for t in range(6)] == [0.2, 0.4, 0.6, 0.8, 1.0, 1.0]
+    cosine = Cosine(1.0, 100, warmup=0.05)
+    for t in range(5):
+        assert WarmUp(Constant(1.0), 5)(t) == cosine(t)
+
+
+def test_warm_up_counts_as_its_schedule():
+    assert WarmUp(Constant(1.0, per="epoch"), 4).per == "epoch"
+    with pytest.raises(TypeError, match="WarmUp: expected schedule as a Schedule, got 0.1"):
+        WarmUp(0.1, 4)
+
+
+def test_growth_without_end_is_told():
+    assert Exponential(0.1, 2.0)(10**6) == np.inf
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Exponential(0.1, 0.0), r"Exponential: expected rate in \(0, inf\)"),
+        (lambda: Polynomial(0.1, 0), "Polynomial: expected total in"),
+        (lambda: Cyclic(0.0, 0.1, 5, decay=0.0), r"Cyclic: expected decay in \(0, 1\]"),
+        (lambda: Cyclic(0.0, 0.1, 5, down=0), "Cyclic: expected down in"),
+        (lambda: CosineRestarts(0.1, 5, factor=0.5), "CosineRestarts: expected factor in"),
+        (lambda: WarmUp(Constant(1.0), 5, start=2.0), r"WarmUp: expected start in \[0, 1\]"),
+        (lambda: OneCycle(0.1, 10).momentum(high=NAN), "expected high in"),
+    ],
+)
+def test_arguments_out_of_range(make, message):
+    with pytest.raises(ValueError, match=message):
         make()

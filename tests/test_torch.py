@@ -24,19 +24,27 @@ from elunet.layers import (
     GELU,
     SELU,
     Add,
+    AlphaDropout,
     BatchNorm,
     ClippedReLU,
+    Concat,
     Conv2D,
     Dropout,
     Flatten,
     GlobalMeanPool2D,
+    GroupNorm,
     HardTanh,
+    InstanceNorm,
     Layer,
+    LayerNorm,
     LeakyReLU,
     Linear,
     LogSoftmax,
     MaxPool2D,
     MeanPool2D,
+    Multiply,
+    Pad,
+    PReLU,
     ReLU,
     Sigmoid,
     SiLU,
@@ -84,6 +92,12 @@ FEATURES = [
     "BatchNorm in training",
     "BatchNorm with running averages",
     "Dropout with a mask",
+    "BatchNorm without parameters",
+    "BatchNorm without momentum",
+    "PReLU of channels",
+    "reflect",
+    "replicate",
+    "gate",
     "Add of three",
     "Add with the network's input",
     "even kernel",
@@ -142,9 +156,11 @@ class Author:
         self.net = eln.Network(seed=seed)
         self.shape = tuple(int(n) for n in self.rng.integers([6, 6, 1], [13, 13, 5]))
         self.tip = "input"
+        self.shapes = {"input": self.shape}  # of all outputs
 
     def write(self) -> None:
         parts = [self.convolution, self.activation, self.pooling, self.block, self.norm, self.drop]
+        parts += [self.pad, self.gate, self.norm]
         self.choose([self.convolution, self.block] if self.shape[2] > 1 else [self.convolution])()
         for _ in range(self.rng.integers(3, 7)):
             self.choose(parts)()
@@ -156,10 +172,12 @@ class Author:
         return options[self.rng.integers(len(options))]
 
     def add(self, layer: Layer, *inputs: str) -> None:
-        """Add a layer to the tip, or to these inputs, which have one shape; fill its parameters."""
-        ones = np.ones((1, *self.shape), np.float32)
-        self.shape = layer.forward((ones,) * len(inputs) if len(inputs) > 1 else ones).shape[1:]
-        self.tip = self.net.add(layer, inputs=list(inputs) or [self.tip])
+        """Add a layer to the tip, or to these inputs; fill its parameters."""
+        inputs = inputs or (self.tip,)
+        ones = tuple(np.ones((1, *self.shapes[name]), np.float32) for name in inputs)
+        self.shape = layer.forward(ones if len(ones) > 1 else ones[0]).shape[1:]
+        self.tip = self.net.add(layer, inputs=list(inputs))
+        self.shapes[self.tip] = self.shape
         for name, value in layer.params.items():
             if name != "W":  # which the network has drawn
                 value[...] = self.rng.normal(float(name == "gamma"), 0.3, value.shape)
@@ -190,6 +208,7 @@ class Author:
         layers = [ELU(), ELU(alpha), ReLU(), LeakyReLU(), LeakyReLU(0.3), Tanh()]
         more = [Sigmoid(), Softplus(), SiLU(), GELU(), GELU(tanh=True), SELU(), CELU(alpha)]
         more += [ClippedReLU(), ClippedReLU(alpha), HardTanh(), HardTanh(-alpha, alpha)]
+        layers.append(self.choose([PReLU(), PReLU(self.shape[-1])]))
         if self.shape[-1] > 1:
             layers, more = [*layers, Softmax()], [*more, LogSoftmax()]
         self.add(self.choose(layers if self.rng.random() < 0.5 else more))
@@ -200,12 +219,45 @@ class Author:
         self.add(self.choose([MaxPool2D, MeanPool2D])(size, stride))
 
     def norm(self) -> None:
-        """Add batch normalization, but not to its own output: the gradient of beta would be 0."""
-        if not isinstance(self.net.layers[-1], BatchNorm):
-            self.add(BatchNorm(self.shape[-1], momentum=float(self.rng.uniform(0.05, 1))))
+        """Add a normalization, but not to one's output: the gradient of beta would be 0.
+
+        Of two or three numbers normalized together only rounding is left to compare.
+        """
+        kinds = (BatchNorm, LayerNorm, GroupNorm, InstanceNorm)
+        if isinstance(self.net.layers[-1], kinds):
+            return
+        channels, affine = self.shape[-1], bool(self.rng.random() < 0.5)
+        momentum = self.choose([None, float(self.rng.uniform(0.05, 1))])
+        layers: list[Layer] = [BatchNorm(channels, momentum, affine=affine)]
+        positions = int(np.prod(self.shape[:-1]))
+        if channels > 3:
+            layers.append(LayerNorm(channels, affine))
+        groups = [g for g in range(1, channels + 1) if channels % g == 0]
+        groups = [g for g in groups if positions * channels // g > 3]
+        if groups:
+            layers.append(GroupNorm(self.choose(groups), channels, affine))
+        if positions > 3:
+            layers += [InstanceNorm(channels, affine), layers[0]]
+        self.add(self.choose(layers))
 
     def drop(self) -> None:
-        self.add(Dropout(float(self.rng.uniform(0, 0.7))))
+        self.add(self.choose([Dropout, AlphaDropout])(float(self.rng.uniform(0, 0.7))))
+
+    def pad(self) -> None:
+        mode = self.choose(["zeros", "reflect", "replicate"])
+        most = min(2, min(self.shape[:2]) - 1)
+        (top, left), (bottom, right) = self.rng.integers(0, most + 1, (2, 2)).tolist()
+        self.add(Pad(((top, bottom), (left, right)), mode))
+
+    def gate(self) -> None:
+        """Let a row, made from the images, scale their channels or be added to them."""
+        images, channels = self.tip, self.shape[-1]
+        self.add(GlobalMeanPool2D())
+        self.add(Linear(channels, channels))
+        self.add(Sigmoid())
+        self.add(
+            self.choose([Multiply, Add])(), *self.choose([(images, self.tip), (self.tip, images)])
+        )
 
     def block(self) -> None:
         """Add a residual block: a path, perhaps a second one, and a skip."""
@@ -219,7 +271,8 @@ class Author:
                 self.add(Linear(shape[0], shape[0]))
             self.activation()
             ends.append(self.tip)
-        self.add(Add(), *ends)
+        joined = [Add(), Add(), Multiply()] + ([Concat()] if shape[-1] < 9 else [])
+        self.add(self.choose(joined), *ends)
 
     def head(self) -> tuple[Loss, Array]:
         """End the network; return a loss and a target for some images."""
@@ -264,14 +317,30 @@ def compare(c: Case, x: Array) -> Batch | None:
     return Batch(x, exact, error) if error < CONDITION else None
 
 
+def shapes(c: Case) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the input and of all outputs."""
+    net = copy.deepcopy(c.net)
+    net.forward(c.batches[0].x)
+    return net.shapes
+
+
 def features(c: Case) -> set[str]:
     """Return which of FEATURES a network has."""
     found = {type(c.loss).__name__}
+    kinds = {name: len(shape) for name, shape in shapes(c).items()}
     for node in c.net.nodes:
         layer = node.layer
         found.add(type(layer).__name__)
         if isinstance(layer, BatchNorm):
             found.add("BatchNorm in training" if c.train else "BatchNorm with running averages")
+            found |= set() if layer.affine else {"BatchNorm without parameters"}
+            found |= {"BatchNorm without momentum"} if layer.momentum is None else set()
+        if isinstance(layer, PReLU) and layer.channels > 1:
+            found.add("PReLU of channels")
+        if isinstance(layer, Pad):
+            found.add(layer.mode)
+        if isinstance(layer, Add | Multiply) and len({kinds[name] for name in node.inputs}) > 1:
+            found.add("gate")
         if isinstance(layer, Dropout) and c.train:
             found.add("Dropout with a mask")
         if isinstance(layer, Add):
@@ -442,8 +511,14 @@ def train_both(
             lambda p: torch.optim.RMSprop(p, 0.01, 0.95, 1e-6),
             0.1,
         ),
+        (
+            eln.optim.RMSProp(0.001, 0.95, 1e-3, l2=0.1, momentum=0.8, centered=True),
+            lambda p: torch.optim.RMSprop(p, 0.001, 0.95, 1e-3, momentum=0.8, centered=True),
+            0.1,
+        ),
+        (eln.optim.AdaGrad(0.02, l2=0.1), lambda p: torch.optim.Adagrad(p, 0.02), 0.1),
     ],
-    ids=["SGD", "momentum", "Nesterov", "Adam", "AdamW", "RMSProp"],
+    ids=["SGD", "momentum", "Nesterov", "Adam", "AdamW", "RMSProp", "centered", "AdaGrad"],
 )
 def test_optimizer(
     optimizer: eln.optim.Optimizer, make: Callable[..., torch.optim.Optimizer], decay: float

@@ -9,6 +9,7 @@ return the same named arrays, ready to be compared.
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +24,7 @@ from elunet.layers import Layer
 Results = dict[str, Array]
 """What a pass gives: "output", "loss", gradients ("input", "conv1.W") and running averages."""
 
-TORCH_NAMES = {"W": "weight", "b": "bias", "gamma": "weight", "beta": "bias"}
+TORCH_NAMES = {"W": "weight", "b": "bias", "gamma": "weight", "beta": "bias", "alpha": "weight"}
 
 
 def to_torch(array: Array) -> torch.Tensor:
@@ -78,7 +79,9 @@ class Conv(torch.nn.Conv2d):
 
 class BatchNorm(torch.nn.BatchNorm2d):
     def __init__(self, layer: eln.layers.BatchNorm) -> None:
-        super().__init__(layer.channels, eps=layer.eps, momentum=layer.momentum)
+        super().__init__(
+            layer.channels, eps=layer.eps, momentum=layer.momentum, affine=layer.affine
+        )
         with torch.no_grad():
             self.running_mean.copy_(torch.from_numpy(layer.state["running_mean"]))
             self.running_var.copy_(torch.from_numpy(layer.state["running_var"]))
@@ -87,6 +90,30 @@ class BatchNorm(torch.nn.BatchNorm2d):
         if x.ndim == 4:
             return super().forward(x)
         return super().forward(x[:, :, None, None])[..., 0, 0]
+
+
+class LayerNorm(torch.nn.LayerNorm):
+    def __init__(self, layer: eln.layers.LayerNorm) -> None:
+        super().__init__(layer.channels, layer.eps, layer.affine)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nchw(super().forward(nhwc(x)))
+
+
+class InstanceNorm(torch.nn.InstanceNorm2d):
+    def __init__(self, layer: eln.layers.InstanceNorm) -> None:
+        super().__init__(layer.channels, layer.eps, affine=layer.affine)
+
+
+class Pad(torch.nn.Module):
+    def __init__(self, layer: eln.layers.Pad) -> None:
+        super().__init__()
+        (top, bottom), (left, right) = layer.padding
+        self.sides = left, right, top, bottom
+        self.mode = "constant" if layer.mode == "zeros" else layer.mode
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.pad(x, self.sides, self.mode)
 
 
 class Flatten(torch.nn.Module):
@@ -113,6 +140,44 @@ class Dropout(torch.nn.Module):
         return x * nchw(torch.from_numpy(self.layer.forward(ones, train=True)))
 
 
+class AlphaDropout(torch.nn.Module):
+    """PyTorch's own formula, with the mask that the layer will draw."""
+
+    def __init__(self, layer: eln.layers.AlphaDropout) -> None:
+        super().__init__()
+        self.layer = copy.deepcopy(layer)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        share = self.layer._dropped() / 65536
+        if not self.training or share == 0:
+            return x
+        shape = nhwc(x).shape
+        bits = self.layer.rng.integers(0, 1 << 16, shape, np.uint16)
+        kept = nchw(torch.from_numpy((bits >= self.layer._dropped()).astype(np.float64))).to(x)
+        alpha = 1.7580993408473766
+        a = 1 / np.sqrt((alpha**2 * share + 1) * (1 - share))
+        b = (kept - 1) * alpha * a + alpha * a * share
+        return x * kept * a + b
+
+
+class Gated(torch.nn.Module):
+    """Arrays that meet: rows among images get their axes between batch and channels."""
+
+    def __init__(self, meet: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.meet = meet
+
+    def forward(self, *x: torch.Tensor) -> torch.Tensor:
+        images = any(one.ndim == 4 for one in x)
+        aligned = [one[:, :, None, None] if images and one.ndim == 2 else one for one in x]
+        return functools.reduce(self.meet, aligned)
+
+
+class Concat(torch.nn.Module):
+    def forward(self, *x: torch.Tensor) -> torch.Tensor:
+        return torch.cat(x, 1)
+
+
 class Celu(torch.nn.Module):
     """By PyTorch's elementary functions: torch.nn.CELU's slope is only exact to 5e-9 in float64."""
 
@@ -122,11 +187,6 @@ class Celu(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.relu(x) + self.alpha * torch.expm1(x.clamp(max=0) / self.alpha)
-
-
-class Add(torch.nn.Module):
-    def forward(self, *x: torch.Tensor) -> torch.Tensor:
-        return sum(x[1:], start=x[0])
 
 
 COUNTERPARTS: dict[type[Layer], Callable[[Any], torch.nn.Module]] = {
@@ -154,7 +214,17 @@ COUNTERPARTS: dict[type[Layer], Callable[[Any], torch.nn.Module]] = {
     eln.layers.Dropout: Dropout,
     eln.layers.BatchNorm: BatchNorm,
     eln.layers.Flatten: lambda layer: Flatten(),
-    eln.layers.Add: lambda layer: Add(),
+    eln.layers.LayerNorm: LayerNorm,
+    eln.layers.GroupNorm: lambda layer: torch.nn.GroupNorm(
+        layer.groups, layer.channels, layer.eps, layer.affine
+    ),
+    eln.layers.InstanceNorm: InstanceNorm,
+    eln.layers.PReLU: lambda layer: torch.nn.PReLU(layer.channels),
+    eln.layers.AlphaDropout: AlphaDropout,
+    eln.layers.Pad: Pad,
+    eln.layers.Add: lambda layer: Gated(torch.add),
+    eln.layers.Multiply: lambda layer: Gated(torch.mul),
+    eln.layers.Concat: lambda layer: Concat(),
 }
 
 
@@ -198,7 +268,7 @@ def clearance(layer: Layer, x: torch.Tensor) -> float:
         windows = x.unfold(2, layer.size, layer.stride).unfold(3, layer.size, layer.stride)
         largest = windows.flatten(-2).topk(2).values
         distances = largest[..., 0] - largest[..., 1]
-    elif isinstance(layer, eln.layers.ReLU | eln.layers.LeakyReLU) or (
+    elif isinstance(layer, eln.layers.ReLU | eln.layers.LeakyReLU | eln.layers.PReLU) or (
         isinstance(layer, eln.layers.ELU) and layer.alpha != 1
     ):
         distances = x.abs()
@@ -282,7 +352,8 @@ def run_twin(twin: Twin, loss: eln.losses.Loss, x: Array, target: Array) -> Resu
         for key in node.layer.params:
             results[f"{node.name}.{key}"] = from_torch(twin.parameter(f"{node.name}.{key}").grad)
         for key in node.layer.state:
-            results[f"{node.name}.{key}"] = getattr(twin.parts[node.name], key).numpy()
+            theirs = "num_batches_tracked" if key == "batches" else key
+            results[f"{node.name}.{key}"] = getattr(twin.parts[node.name], theirs).numpy()
     return results
 
 

@@ -86,7 +86,8 @@ class Batches:
             for x, y in batches:
                 ...
 
-    The last batch of an epoch may be smaller. Batches are copies, in the dtype of `x` and `y`.
+    With `weights`, each batch is (x, y, weights), as losses take them. The last batch of an epoch
+    may be smaller. Batches are copies, in the dtype of `x` and `y`.
     Order and augmentation draw from two separate generators, so neither affects the other. If you
     leave a loop early and iterate again, a new epoch begins; only after `restore` does iteration
     continue inside an epoch. Only one iteration can run at a time.
@@ -102,7 +103,10 @@ class Batches:
     seed
         An integer, SeedSequence or Generator for order and augmentation; None draws a fresh one.
     augment
-        ``augment(x_batch, rng) -> x_batch``, such as `pad_crop_flip`.
+        ``augment(x_batch, rng) -> x_batch``, such as `pad_crop_flip`; or, if it has a true
+        attribute ``with_targets``, such as `Mixup`, ``augment(x_batch, y_batch, rng)`` for both.
+    weights : array of shape (N,), optional
+        Weights of the examples, kept as they are.
 
     Attributes
     ----------
@@ -131,9 +135,15 @@ class Batches:
         batch_size: int = 100,
         shuffle: bool = True,
         seed: Seed = 0,
-        augment: Callable[[Array, np.random.Generator], Array] | None = None,
+        augment: Callable[..., Any] | None = None,
+        weights: Array | None = None,
     ) -> None:
         self.x, self.y = _paired("Batches", x, y)
+        self.weights = None if weights is None else plain("Batches", "weights", weights)
+        if self.weights is not None and self.weights.shape != (len(self.x),):
+            raise ValueError(
+                f"Batches: expected weights of shape ({len(self.x)},), got {self.weights.shape}"
+            )
         self.batch_size = integer("Batches", "batch_size", batch_size, 1)
         if not isinstance(shuffle, bool | np.bool_):
             raise TypeError(f"Batches: expected shuffle to be a bool, got {shuffle!r}")
@@ -152,7 +162,7 @@ class Batches:
         """Return the number of batches in an epoch."""
         return -(-len(self.x) // self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Array, Array]]:
+    def __iter__(self) -> Iterator[tuple[Array, ...]]:
         """Iterate over one epoch, or over the rest of it after `restore`."""
         if self.position and not self._restored:  # the last epoch was left early
             self.epoch += 1
@@ -168,13 +178,16 @@ class Batches:
             chosen = order[start : start + self.batch_size]
             x, y = self.x[chosen], self.y[chosen]
             if self.augment is not None:
-                x = self.augment(x, self._augment_rng)
-                if len(x) != len(y):
+                if getattr(self.augment, "with_targets", False):
+                    x, y = self.augment(x, y, self._augment_rng)
+                else:
+                    x = self.augment(x, self._augment_rng)
+                if not len(x) == len(y) == len(chosen):
                     raise ValueError(
-                        f"Batches: expected augment to return {len(y)} examples, got {len(x)}"
+                        f"Batches: expected augment to return {len(chosen)} examples, got {len(x)}"
                     )
             self.position += 1
-            yield x, y
+            yield (x, y) if self.weights is None else (x, y, self.weights[chosen])
             if self._iteration is not iteration:
                 raise RuntimeError(
                     "Batches: expected one iteration at a time, got a new one or a restore() "

@@ -5,7 +5,7 @@ numbers out differently; only this package knows how. `to_onnx` imports the pack
 called.
 """
 
-from elunet.exchange._keras import from_keras, to_keras
+from elunet.exchange._keras import from_keras, keras_names, to_keras
 from elunet.exchange._onnx import OnnxGraph, to_onnx
 from elunet.exchange._torch import from_torch, to_torch, torch_names
 
@@ -13,6 +13,7 @@ __all__ = [
     "OnnxGraph",
     "from_keras",
     "from_torch",
+    "keras_names",
     "to_keras",
     "to_onnx",
     "to_torch",

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from elunet._checks import integer
+from elunet._checks import integer, plain
 from elunet._types import Array, Shape
 from elunet.network import Network
 
@@ -95,14 +95,18 @@ class Entry:
             f" {theirs.dtype} of shape {theirs.shape}"
         )
 
-    def load(self, theirs: Array) -> None:
-        """Load their numbers without rounding: if theirs are float64, ours become float64."""
+    def converted(self, theirs: Array) -> Array:
+        """Return a copy of their numbers without rounding: float64 if either is."""
+        dtype = np.promote_types(self.home[self.key].dtype, theirs.dtype)
+        return np.array(self.layout.to_ours(theirs), dtype, order="C")
+
+    def load(self, new: Array) -> None:
+        """Put what was `converted` into the network."""
         ours = self.home[self.key]
-        dtype = np.promote_types(ours.dtype, theirs.dtype)
-        if dtype == ours.dtype:
-            ours[...] = self.layout.to_ours(theirs)  # in place, for those who hold the array
+        if new.dtype == ours.dtype:
+            ours[...] = new  # in place, for those who hold the array
         else:
-            self.home[self.key] = np.array(self.layout.to_ours(theirs), dtype, order="C")
+            self.home[self.key] = new
 
 
 def fill(owner: str, what: str, pairs: Sequence[tuple[Entry, Array]], problems: list[str]) -> None:
@@ -117,18 +121,25 @@ def fill(owner: str, what: str, pairs: Sequence[tuple[Entry, Array]], problems: 
     if problems:
         listed = "\n".join(problems)
         raise ValueError(f"{owner}: expected {what} to fit the network, got differences:\n{listed}")
-    for entry, array in pairs:
+    converted = [entry.converted(array) for entry, array in pairs]  # may run out of memory
+    for (entry, _), array in zip(pairs, converted, strict=True):
         entry.load(array)
 
 
-def as_array(value: Any) -> Array:
-    """Return a PyTorch tensor, an array or numbers as an array; bfloat16 becomes float32."""
+def as_array(owner: str, value: Any) -> Array:
+    """Return a PyTorch tensor, an array or numbers as an array; bfloat16 becomes float32.
+
+    Raises
+    ------
+    TypeError
+        If it is a masked array.
+    """
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         if str(value.dtype) == "torch.bfloat16":  # which NumPy does not have
             value = value.float()
         value = value.numpy()
-    return np.asarray(value)
+    return plain(owner, "arrays", value)
 
 
 def output_shapes(owner: str, net: Network, input_shape: Sequence[int]) -> dict[str, Shape]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from elunet._checks import plain
 from elunet._types import Array, Shape
 from elunet.exchange._entries import output_shapes
 from elunet.layers import (
@@ -27,17 +28,24 @@ from elunet.layers import (
     Add,
     BatchNorm,
     ClippedReLU,
+    Concat,
     Conv2D,
     Dropout,
     Flatten,
     GlobalMeanPool2D,
+    GroupNorm,
     HardTanh,
+    InstanceNorm,
     Layer,
+    LayerNorm,
     LeakyReLU,
     Linear,
     LogSoftmax,
     MaxPool2D,
     MeanPool2D,
+    Multiply,
+    Pad,
+    PReLU,
     ReLU,
     ShiftedReLU,
     Sigmoid,
@@ -47,6 +55,7 @@ from elunet.layers import (
     Tanh,
 )
 from elunet.layers.gelu import CUBIC
+from elunet.layers.pad import NUMPY_MODES
 from elunet.layers.selu import ALPHA, SCALE
 from elunet.network import INPUT, Network
 from elunet.storage.files import write_atomically
@@ -93,7 +102,15 @@ class OnnxGraph:
         *inputs : str
         **attributes
             As in ONNX' list of operators.
+
+        Raises
+        ------
+        ValueError
+            If a number is NaN, or finite and beyond float32.
         """
+        for key, value in attributes.items():
+            if isinstance(value, float):
+                self._check(np.float64(value), key)
         name = self._fresh(operator)
         made = self._onnx.helper.make_node(operator, list(inputs), [name], name, **attributes)
         self._nodes.append(made)
@@ -107,8 +124,14 @@ class OnnxGraph:
         array : array or float
         name : str, default "constant"
             The name of the array; the layer's name is put in front.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it has a mask, or a number is NaN, or finite and beyond float32.
         """
-        array = np.asarray(array)
+        array = plain("OnnxGraph", "array", array)
+        self._check(array, name)
         array = np.asarray(array, np.float32 if array.dtype.kind == "f" else None, order="C")
         name = self._fresh(name)
         self._constants.append(self._onnx.numpy_helper.from_array(array, name))
@@ -126,6 +149,26 @@ class OnnxGraph:
             if value in known.names.values():
                 return known.shape
         raise ValueError(f"OnnxGraph: expected value as a layer's input, got {value!r}")
+
+    def _layout(self, value: str) -> str:
+        """Return the layout of a layer's input."""
+        return next(
+            layout
+            for known in self._values.values()
+            for layout, name in known.names.items()
+            if name == value
+        )
+
+    def _check(self, array: Any, name: str) -> None:
+        """Raise a ValueError if float32 cannot hold what is to be written."""
+        if array.dtype.kind != "f":
+            return
+        beyond = np.isfinite(array) & (np.abs(array) > np.finfo(np.float32).max)
+        if np.any(beyond | np.isnan(array)):
+            raise ValueError(
+                f"to_onnx: expected numbers within float32's reach, got others in"
+                f" {self._layer}.{name}"
+            )
 
     def _fresh(self, name: str) -> str:
         """Return "conv1.W", or "conv1.W_2" if that is taken."""
@@ -174,7 +217,7 @@ def to_onnx(
         One image's shape without the batch, (H, W, C); the file is for images of this size.
     file : path
         It has one input, "input", and one output, "output", with the network's shapes, such as
-        (N, H, W, C) and (N, classes), for any N.
+        (N, H, W, C) and (N, classes), for any N. Several `outputs` have their layers' names.
     converters : dict of Layer class to callable, optional
         For custom layers: ``convert(graph, layer, x) -> y``, see `OnnxGraph`. x and y are names of
         tensors with the layer's layout, channels last. A converter is used for subclasses as well,
@@ -232,20 +275,26 @@ def to_onnx(
             )
         values[node.name] = _Value({layout: name}, shapes[node.name])
     graph._layer = OUTPUT
-    last = graph._laid_out(values[net.names[-1]], LAST)
-    graph._nodes.append(onnx.helper.make_node("Identity", [last], [OUTPUT], OUTPUT))
-    model = _model(graph, shapes[INPUT], shapes[net.names[-1]])
+    names = net.outputs if len(net.outputs) > 1 else (OUTPUT,)
+    for name, source in zip(names, net.outputs, strict=True):
+        value = graph._laid_out(values[source], LAST)
+        graph._nodes.append(onnx.helper.make_node("Identity", [value], [name], name))
+    outputs = {name: shapes[source] for name, source in zip(names, net.outputs, strict=True)}
+    model = _model(graph, shapes[INPUT], outputs)
     onnx.checker.check_model(model, full_check=True)
     write_atomically(file, model.SerializeToString())
 
 
-def _model(graph: OnnxGraph, input_shape: Shape, output_shape: Shape) -> Any:
+def _model(graph: OnnxGraph, input_shape: Shape, outputs: Mapping[str, Shape]) -> Any:
     """Return the whole file's content."""
     helper = graph._onnx.helper
     float32 = graph._onnx.TensorProto.FLOAT
     x = helper.make_tensor_value_info(INPUT, float32, ["N", *input_shape])
-    y = helper.make_tensor_value_info(OUTPUT, float32, ["N", *output_shape])
-    made = helper.make_graph(graph._nodes, "elunet", [x], [y], graph._constants)
+    ys = [
+        helper.make_tensor_value_info(name, float32, ["N", *shape])
+        for name, shape in outputs.items()
+    ]
+    made = helper.make_graph(graph._nodes, "elunet", [x], ys, graph._constants)
     opset = [helper.make_opsetid("", OPSET)]
     version = helper.find_min_ir_version_for(opset)  # the oldest, so that older programs read it
     return helper.make_model(made, opset_imports=opset, ir_version=version, producer_name="elunet")
@@ -294,10 +343,85 @@ def _linear(graph: OnnxGraph, layer: Linear, x: str) -> str:
 
 
 def _batch_norm(graph: OnnxGraph, layer: BatchNorm, x: str) -> str:
-    arrays = {**layer.params, **layer.state}
-    order = ("gamma", "beta", "running_mean", "running_var")
-    inputs = [graph.constant(arrays[key], key) for key in order]
-    return graph.node("BatchNormalization", x, *inputs, epsilon=layer.eps)
+    gamma, beta = _affine(graph, layer)
+    inputs = [graph.constant(layer.state[key], key) for key in ("running_mean", "running_var")]
+    return graph.node("BatchNormalization", x, gamma, beta, *inputs, epsilon=layer.eps)
+
+
+def _affine(graph: OnnxGraph, layer: BatchNorm | LayerNorm | InstanceNorm) -> tuple[str, str]:
+    """Return gamma and beta: ones and zeros where there are none."""
+    gamma = layer.params.get("gamma", np.ones(layer.channels))
+    beta = layer.params.get("beta", np.zeros(layer.channels))
+    return graph.constant(gamma, "gamma"), graph.constant(beta, "beta")
+
+
+def _layer_norm(graph: OnnxGraph, layer: LayerNorm, x: str) -> str:
+    affine = _affine(graph, layer)
+    return graph.node("LayerNormalization", x, *affine, axis=-1, epsilon=layer.eps)
+
+
+def _instance_norm(graph: OnnxGraph, layer: InstanceNorm, x: str) -> str:
+    affine = _affine(graph, layer)
+    return graph.node("InstanceNormalization", x, *affine, epsilon=layer.eps)
+
+
+def _group_norm(graph: OnnxGraph, layer: GroupNorm, x: str) -> str:
+    """Write groups as the channels of an InstanceNormalization; GroupNormalization is younger."""
+    *sides, channels = graph.shape(x)
+    split = graph.constant(np.array([0, layer.groups, -1]), "split")
+    whole = graph.constant(np.array([-1, channels, *sides]), "whole")
+    ones, zeros = np.ones(layer.groups), np.zeros(layer.groups)
+    scale = graph.constant(ones, "ones"), graph.constant(zeros, "zeros")
+    rows = graph.node("Reshape", x, split)
+    y = graph.node("InstanceNormalization", rows, *scale, epsilon=layer.eps)
+    y = graph.node("Reshape", y, whole)
+    if layer.affine:
+        y = graph.node("Mul", y, _per_channel(graph, layer, "gamma", len(sides)))
+        y = graph.node("Add", y, _per_channel(graph, layer, "beta", len(sides)))
+    return y
+
+
+def _per_channel(graph: OnnxGraph, layer: Layer, key: str, sides: int) -> str:
+    """Return a parameter in the shape that meets arrays with channels first."""
+    array = layer.params[key]
+    return graph.constant(array.reshape(len(array), *sides * (1,)), key)
+
+
+def _prelu(graph: OnnxGraph, layer: PReLU, x: str) -> str:
+    sides = len(graph.shape(x)) - 1 if layer.channels > 1 else 0
+    return graph.node("PRelu", x, _per_channel(graph, layer, "alpha", sides))
+
+
+def _pad(graph: OnnxGraph, layer: Pad, x: str) -> str:
+    (top, bottom), (left, right) = layer.padding
+    pads = graph.constant(np.array([0, 0, top, left, 0, 0, bottom, right]), "pads")
+    return graph.node("Pad", x, pads, mode=NUMPY_MODES[layer.mode].encode())
+
+
+def _aligned(graph: OnnxGraph, values: Sequence[str]) -> list[str]:
+    """Return the values, rows among images with axes of size 1 between batch and channels."""
+    shapes = [graph.shape(value) for value in values]
+    sides = max(map(len, shapes)) - 1
+    if all(len(shape) == sides + 1 for shape in shapes):
+        return list(values)
+    images = next(v for v, shape in zip(values, shapes, strict=True) if len(shape) == sides + 1)
+    first = 2 if graph._layout(images) == FIRST else 1
+    axes = graph.constant(np.arange(first, first + sides), "axes")
+    return [
+        value if len(shape) == sides + 1 else graph.node("Unsqueeze", value, axes)
+        for value, shape in zip(values, shapes, strict=True)
+    ]
+
+
+def _add(graph: OnnxGraph, layer: Add, *x: str) -> str:
+    return graph.node("Sum", *_aligned(graph, x))
+
+
+def _multiply(graph: OnnxGraph, layer: Multiply, *x: str) -> str:
+    product, *others = _aligned(graph, x)
+    for other in others:
+        product = graph.node("Mul", product, other)
+    return product
 
 
 def _pool(operator: str) -> Converter:
@@ -373,6 +497,13 @@ CONVERTERS: dict[type[Layer], tuple[str, Converter]] = {
     Dropout: ("", lambda graph, layer, x: x),
     BatchNorm: (FIRST, _batch_norm),
     Flatten: (LAST, lambda graph, layer, x: graph.node("Flatten", x)),
-    Add: ("", lambda graph, layer, *x: graph.node("Sum", *x)),
+    Add: ("", _add),
+    Multiply: ("", _multiply),
+    Concat: (LAST, lambda graph, layer, *x: graph.node("Concat", *x, axis=layer.axis)),
+    Pad: (FIRST, _pad),
+    LayerNorm: (LAST, _layer_norm),
+    GroupNorm: (FIRST, _group_norm),
+    InstanceNorm: (FIRST, _instance_norm),
+    PReLU: (FIRST, _prelu),
 }
 """For each class of layer the layout that its converter needs ("": any), and the converter."""

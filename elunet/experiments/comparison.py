@@ -9,13 +9,13 @@ taught the hidden layers nothing.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from glob import escape
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,7 @@ from elunet.optim import SGD, Optimizer, PerLayer
 from elunet.routers import Backprop, Router
 from elunet.storage import settings, tables
 from elunet.storage.fingerprints import sha256
-from elunet.storage.identity import described, identity
+from elunet.storage.identity import described, identity, untold, within
 from elunet.train import Data, DivergenceError, HistoryFile, Trainer, evaluate
 from elunet.train.history import History
 
@@ -115,11 +115,18 @@ class Comparison:
         OSError
             If there is none.
         ValueError
-            If its table is damaged.
+            If its table or its settings are damaged.
         """
-        shared = json.loads((Path(folder) / SETTINGS).read_text("utf-8"))
+        file = Path(folder) / SETTINGS
+        shared = settings.read("Comparison.read", file)
         trials = tables.read("Comparison.read", Path(folder) / TRIALS, Trial)
-        return cls(tuple(shared["rules"]), tuple(shared["rates"]), trials, Path(folder))
+        try:
+            rules, rates = tuple(shared["rules"]), tuple(map(float, shared["rates"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"Comparison.read: expected {file} with lists of rules and rates, got others"
+            ) from error
+        return cls(rules, rates, trials, Path(folder))
 
     def of(self, rule: str, stage: str = "final") -> list[Trial]:
         """Return a rule's trials of one stage, in order of seed and rate."""
@@ -334,7 +341,13 @@ class _Entry:
 
 
 def _baselines(network: MakeNetwork, train: Data) -> dict[str, _Entry]:
-    inputs, classes = math.prod(train[0].shape[1:]), network(0).predict(train[0][:1]).shape[-1]
+    net = network(0)
+    if not _weighted(net):
+        raise ValueError(
+            "compare: expected baselines=False, or a network with a layer that has weights, got"
+            f" layers {[node.name for node in net.nodes]}"
+        )
+    inputs, classes = math.prod(train[0].shape[1:]), net.predict(train[0][:1]).shape[-1]
 
     def backprop(seed: int) -> Router:
         return Backprop()
@@ -344,6 +357,10 @@ def _baselines(network: MakeNetwork, train: Data) -> dict[str, _Entry]:
         LINEAR: _Entry(lambda seed: models.mlp(classes, inputs, (), seed), backprop, False),
         SHALLOW: _Entry(lambda seed: models.mlp(classes, inputs, (128,), seed), backprop, False),
     }
+
+
+def _weighted(net: Network) -> list[str]:
+    return [node.name for node in net.nodes if node.layer.weighted]
 
 
 @dataclass
@@ -379,8 +396,24 @@ class _Bench:
                 f" with other {', '.join(different)} (settings.json); use another folder"
             )
         self.table = self.folder / TRIALS
+        if self.table.exists() and (unknown := self._incomparable(rates[0])):
+            warnings.warn(
+                f"compare: whether these are as in {self.folder} cannot be told, as no attribute"
+                f" has their name: {'; '.join(unknown)}",
+                stacklevel=3,
+            )
         done = tables.read("compare", self.table, Trial) if self.table.exists() else []
         self.trials = {(each.stage, each.rule, each.rate, each.seed): each for each in done}
+
+    def _incomparable(self, rate: float) -> list[str]:
+        """Return a text for each object of which something cannot be compared."""
+        tops: dict[str, object] = {"optimizer": self.optimizer(rate), "loss": self.loss}
+        for name, entry in self.entries.items():
+            tops[name] = entry.router(0)
+            tops |= {f"{name}'s {node.name}": node.layer for node in entry.network(0).nodes}
+        parts = [found for path, top in tops.items() for found in within(path, top, set())]
+        lines = (f"{', '.join(untold(part))} of {path}" for path, part in parts if untold(part))
+        return list(dict.fromkeys(lines))
 
     def trial(
         self, stage: str, rule: str, rate: float, seed: int, log: Callable[[str], None] | None
@@ -402,8 +435,11 @@ class _Bench:
         net = entry.network(seed)
         optimizer = self.optimizer(rate)
         if entry.frozen:
-            last = [node.name for node in net.nodes if node.layer.weighted][-1]
-            optimizer = PerLayer({f"{last}.*": optimizer, "*": SGD(0.0)})
+            last = f"{_weighted(net)[-1]}."
+            others = (
+                {"*": SGD(0.0)} if any(n[: len(last)] != last for n in net.parameters()) else {}
+            )
+            optimizer = PerLayer({f"{escape(last)}*": optimizer, **others})
         trainer = Trainer(
             net,
             self.loss,

@@ -7,19 +7,16 @@ one rounding), which leaves NaN, infinity and the order of sums as they are.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numba
 
+from elunet.kernels._cache import Cache, say_unkept
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": {"contract"}, "error_model": "numpy"}
-
-
-class _Warned:
-    yet = False
 
 
 def jit(function: Function) -> Function:
@@ -43,15 +40,10 @@ def locked_jit(function: Function) -> Function:
 
 
 def _compiled(function: Function, options: dict[str, Any]) -> Function:
-    try:
-        return numba.njit(cache=True, **options)(function)  # type: ignore[no-any-return]
-    except RuntimeError as error:  # numba finds no folder that it may write to
-        if not _Warned.yet:
-            _Warned.yet = True
-            warnings.warn(
-                f"elunet: compiled kernels cannot be kept between runs ({error}); each run compiles"
-                " them anew. Set NUMBA_CACHE_DIR to a folder of your own that can be written.",
-                RuntimeWarning,
-                stacklevel=3,
-            )
-        return numba.njit(**options)(function)  # type: ignore[no-any-return]
+    made = numba.njit(**options)(function)
+    if hasattr(made, "_cache"):  # not so where the JIT is switched off
+        try:
+            made._cache = Cache(function)
+        except RuntimeError as error:  # numba finds no folder that it may write to
+            say_unkept(error)
+    return made  # type: ignore[no-any-return]

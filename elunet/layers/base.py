@@ -191,7 +191,11 @@ class Layer:
         if type(value) is np.ndarray and value.dtype is dtype and value.shape == shape:
             if value.flags.c_contiguous:
                 return value
-        elif getattr(value, "shape", None) != shape or value.dtype.kind != "f":
+        elif (
+            getattr(value, "shape", None) != shape
+            or value.dtype.kind != "f"
+            or isinstance(value, np.ma.MaskedArray)
+        ):
             raise ValueError(
                 f'{self!r}: expected params["{name}"] as a float array of shape {shape}, got '
                 + describe(value)
@@ -276,7 +280,8 @@ def _copy(target: Array, value: Array) -> None:
 def describe(value: Any) -> str:
     """Say in a few words what somebody passed."""
     if isinstance(value, np.ndarray):
-        return f"{value.dtype} of shape {value.shape}"
+        mask = ", masked" if isinstance(value, np.ma.MaskedArray) else ""
+        return f"{value.dtype} of shape {value.shape}{mask}"
     return f"{value!r} ({type(value).__name__})"
 
 

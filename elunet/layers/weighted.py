@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from elunet._checks import plain
 from elunet._types import Array, Seed, Shape
 from elunet.init import He, Initializer
 from elunet.layers.base import FLOATS, as_dtype, describe
@@ -21,7 +22,7 @@ class Weighted(SpanLayer):
         W's shape; its last axis is the output's.
     bias : bool
     init : Initializer or None
-        What draws W, He's normal distribution by default; b starts at 0.
+        What draws W, He's normal distribution by default; b starts at 0 unless it draws b too.
     seed : int, SeedSequence, Generator or None
 
     Raises
@@ -49,15 +50,18 @@ class Weighted(SpanLayer):
         self.reset(seed)
 
     def reset(self, seed: Seed) -> None:
-        """Draw W anew and set b to 0, both float32."""
-        W = np.asarray(self.init(np.random.default_rng(seed), self.shape))
+        """Draw W anew, and b if `init` has a method for it (else it is 0), both float32."""
+        rng = np.random.default_rng(seed)
+        W = plain(f"{self!r}", "init's array", self.init(rng, self.shape))
         if W.shape != self.shape:
             raise ValueError(
                 f"{self!r}: expected init to give an array of shape {self.shape}, got {describe(W)}"
             )
         self.params["W"] = np.ascontiguousarray(W, np.float32)
         if self.bias:
-            self.params["b"] = np.zeros(self.shape[-1], np.float32)
+            draw = getattr(self.init, "bias", None)
+            b = np.zeros(self.shape[-1]) if draw is None else draw(rng, self.shape)
+            self.params["b"] = np.asarray(b, np.float32)
 
     def common(self, x: Array) -> tuple[Any, ...]:
         """Return W and b in x's dtype."""
@@ -84,7 +88,8 @@ class Weighted(SpanLayer):
         if weight is None:
             return (), (W,)
         floats = isinstance(weight, np.ndarray) and weight.dtype in FLOATS
-        if not floats or weight.shape != self.shape:
+        masked = isinstance(weight, np.ma.MaskedArray)
+        if not floats or masked or weight.shape != self.shape:
             raise ValueError(
                 f"{self!r}: expected weight as a float array of W's shape {self.shape}, got "
                 + describe(weight)

@@ -1,13 +1,15 @@
-"""What all losses share: reading the arguments, the dtypes, one-hot rows."""
+"""What all losses share: reading the arguments, the dtypes, means and sums, one-hot rows."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from inspect import signature
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from elunet._checks import plain
+from elunet._checks import choice, plain
 from elunet._quiet import quiet
 from elunet._types import Array
 
@@ -56,18 +58,29 @@ def one_hot(labels: npt.ArrayLike, classes: int, owner: str = "one_hot") -> Arra
 
 
 class Loss(ABC):
-    """What all losses share: reading the arguments, and the dtypes.
+    """What all losses share: reading the arguments, the dtypes, means and sums.
 
-    To write one, override `formula`, and `read_target` where the target is not simply an array
-    of the prediction's shape.
+    To write one, override `terms`, and `read_target` where the target is not simply an array of the
+    prediction's shape. A loss that is no mean of terms overrides `formula` instead.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        What becomes of the terms: their mean, their sum, or nothing. With "none", value is the
+        array of the terms, and dy the gradient of their sum.
+
+    Raises
+    ------
+    ValueError
+        If it is another.
 
     Examples
     --------
     >>> class Hinge(Loss):
-    ...     # the mean of max(0, 1 - t x), for targets t of -1 or 1
-    ...     def formula(self, prediction, target):
+    ...     # max(0, 1 - t x), for targets t of -1 or 1
+    ...     def terms(self, prediction, target):
     ...         margin = 1 - target * prediction
-    ...         return np.maximum(margin, 0).mean(), -target * (margin > 0) / margin.size
+    ...         return np.maximum(margin, 0), -target * (margin > 0)
     ...
     ...     def read_target(self, target, shape):
     ...         return target.reshape(shape).astype(np.float64)
@@ -76,11 +89,30 @@ class Loss(ABC):
     (0.25, [[-0.5], [-0.0]])
     """
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+    reduction = "mean"
 
-    def __call__(self, prediction: npt.ArrayLike, target: npt.ArrayLike) -> tuple[float, Array]:
-        """Return the loss and its gradient. Neither argument is written to.
+    def __init__(self, reduction: str = "mean") -> None:
+        choice(type(self).__name__, "reduction", reduction, ("mean", "sum", "none"))
+        self.reduction = reduction
+
+    def __repr__(self) -> str:
+        """Return how it was made: what is as by default is left out."""
+        default = {name: p.default for name, p in signature(type(self)).parameters.items()}
+        given = {name: getattr(self, name) for name in default if hasattr(self, name)}
+        arguments = (
+            f"{name}={value!r}"
+            for name, value in given.items()
+            if type(value) is not type(default[name]) or value != default[name]
+        )
+        return f"{type(self).__name__}({', '.join(arguments)})"
+
+    def __call__(
+        self,
+        prediction: npt.ArrayLike,
+        target: npt.ArrayLike,
+        weights: npt.ArrayLike | None = None,
+    ) -> tuple[float, Array]:
+        """Return the loss and its gradient. No argument is written to.
 
         A prediction that holds NaN gives NaN, without a warning or an error: it is the training
         loop that must stop.
@@ -90,10 +122,14 @@ class Loss(ABC):
         prediction : array of float32 or float64, (N, ...)
         target : array
             See the class.
+        weights : array of float, (N,), optional
+            Weights of the examples, at least 0. The mean is then weighted: a weight of 2 is an
+            example that is there twice. If all are 0, so are value and gradient.
 
         Returns
         -------
         value : float
+            With the reduction "none" an array of float64, as `terms` gives it.
         dy : array
             dvalue/dprediction: a new C-contiguous array of the prediction's shape and dtype.
 
@@ -102,7 +138,7 @@ class Loss(ABC):
         TypeError
             If a dtype is wrong: of the prediction, or labels that are not integers.
         ValueError
-            If the batch is empty, or the target does not fit the prediction.
+            If the batch is empty, or target or weights do not fit the prediction.
         """
         prediction = plain(str(self), "prediction", prediction)
         if prediction.dtype not in FLOATS:
@@ -113,21 +149,77 @@ class Loss(ABC):
             raise ValueError(
                 f"{self}: expected a prediction with at least one row, got shape {prediction.shape}"
             )
-        return self._computed(prediction, plain(str(self), "target", target))
+        read = None if weights is None else self._read_weights(weights, len(prediction))
+        return self._computed(prediction, plain(str(self), "target", target), read)
 
     @quiet
-    def _computed(self, prediction: Array, target: Array) -> tuple[float, Array]:
+    def _computed(
+        self, prediction: Array, target: Array, weights: Array | None
+    ) -> tuple[Any, Array]:
         y = self.read_target(target, prediction.shape)
-        value, dy = self.formula(prediction.astype(np.float64, order="C"), y)
-        return float(value), dy.astype(prediction.dtype, copy=False)
+        x = prediction.astype(np.float64, order="C")
+        if type(self).formula is not Loss.formula or "formula" in vars(self):
+            if weights is not None:
+                raise TypeError(f"{self}: expected no weights, as it has a formula but no terms")
+            value, dy = self.formula(x, y)
+        else:
+            value, dy = self._reduced(x, y, weights)
+        value = value if isinstance(value, np.ndarray) and value.ndim else float(value)
+        return value, dy.astype(prediction.dtype, copy=False)
 
-    @abstractmethod
+    def terms(self, prediction: Array, target: Array) -> tuple[Array, Array]:
+        """Return what the loss is the mean of, and the gradient of the sum of that.
+
+        Parameters
+        ----------
+        prediction, target : arrays of float64, (N, ...), of one shape
+            The target as `read_target` gives it.
+
+        Returns
+        -------
+        terms : array, (N,) or (N, ...)
+            One number for each example, or for each element.
+        gradient : array, (N, ...)
+            Of the prediction's shape; an example's part depends on its own terms only.
+        """
+        raise TypeError(f"{type(self).__name__}: expected terms or formula to be overridden")
+
     def formula(self, prediction: Array, target: Array) -> tuple[float, Array]:
-        """Return value and gradient; all arrays are float64 and of one shape."""
+        """Return value and gradient, as `reduction` says; all arrays are float64."""
+        return self._reduced(prediction, target, None)
+
+    def counts(self, target: Array) -> Array | None:
+        """Return what each example counts in the mean, (N,); None, as here, if all count 1."""
+        return None
 
     @abstractmethod
     def read_target(self, target: Array, shape: tuple[int, ...]) -> Array:
         """Return the checked target as float64 of the prediction's shape."""
+
+    def _reduced(self, x: Array, y: Array, weights: Array | None) -> tuple[Any, Array]:
+        terms, gradient = self.terms(x, y)
+        counts = self.counts(y)
+        if weights is not None:
+            terms = terms * weights.reshape(-1, *[1] * (terms.ndim - 1))
+            gradient = gradient * weights.reshape(-1, *[1] * (gradient.ndim - 1))
+            counts = weights if counts is None else counts * weights
+        if self.reduction == "none":
+            return terms, gradient
+        if self.reduction == "sum":
+            return terms.sum(), gradient
+        total = float(terms.size)
+        if counts is not None:
+            total = max(float(counts.sum()) * (terms.size // len(terms)), np.finfo(float).tiny)
+        return terms.sum() / total, gradient / total
+
+    def _read_weights(self, weights: npt.ArrayLike, n: int) -> Array:
+        w = plain(str(self), "weights", weights)
+        if w.dtype.kind not in "biuf":
+            raise TypeError(f"{self}: expected weights of real numbers, got {w.dtype}")
+        if w.shape != (n,) or not np.all((w >= 0) & (w < np.inf)):
+            got = f"shape {w.shape}" if w.shape != (n,) else f"{w.min()} to {w.max()}"
+            raise ValueError(f"{self}: expected weights of shape ({n},), in [0, inf), got {got}")
+        return w.astype(np.float64)
 
 
 def real_target(target: Array, owner: Loss) -> Array:

@@ -68,6 +68,8 @@ class SoftmaxCrossEntropy(Classification):
         over the sum of the rows' weights, as in PyTorch.
     ignore : int, optional
         A label whose rows count for nothing, such as -100.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        See `Loss`.
 
     Raises
     ------
@@ -86,7 +88,9 @@ class SoftmaxCrossEntropy(Classification):
         label_smoothing: float = 0.0,
         class_weights: Sequence[float] | None = None,
         ignore: int | None = None,
+        reduction: str = "mean",
     ) -> None:
+        super().__init__(reduction)
         name = type(self).__name__
         self.label_smoothing = number(name, "label_smoothing", label_smoothing, "[0, 1)")
         self.class_weights = None
@@ -97,15 +101,16 @@ class SoftmaxCrossEntropy(Classification):
             )
         self.ignore = None if ignore is None else operator.index(ignore)
 
-    def __repr__(self) -> str:
-        given = {name: value for name, value in vars(self).items() if value not in (None, 0.0)}
-        return f"{type(self).__name__}({', '.join(f'{n}={v!r}' for n, v in given.items())})"
-
-    def __call__(self, prediction: npt.ArrayLike, target: npt.ArrayLike) -> tuple[float, Array]:
+    def __call__(
+        self,
+        prediction: npt.ArrayLike,
+        target: npt.ArrayLike,
+        weights: npt.ArrayLike | None = None,
+    ) -> tuple[float, Array]:
         """Return the loss and its gradient; see `Loss`.
 
-        The usual case, logits with a label each, is one compiled pass over `formula`. All else, and
-        all that is wrong, goes the way of the other losses.
+        The usual case, logits with a label each, is one compiled pass. All else, and all that is
+        wrong, goes the way of the other losses.
         """
         z, labels = np.asarray(prediction), np.asarray(target)
         masked = isinstance(prediction, MASKED) or isinstance(target, MASKED)
@@ -115,6 +120,7 @@ class SoftmaxCrossEntropy(Classification):
             and z.size
             and z.dtype in FLOATS
             and labels.shape == z.shape[:1]
+            and weights is None
         )
         if usual and labels.dtype.kind in "iu" and self._is_as_written():
             if not z.flags.carray:
@@ -125,13 +131,18 @@ class SoftmaxCrossEntropy(Classification):
             valid, value = label_cross_entropy(z, labels, dz)
             if valid:
                 return float(value), dz
-        return super().__call__(prediction, target)
+        return super().__call__(prediction, target, weights)
 
     def _is_as_written(self) -> bool:
-        """Return whether nobody has put another formula, or reading of targets, in its place."""
+        """Return whether nobody has put other methods in the place of those that are compiled."""
         kind = type(self)
         plain = not self.label_smoothing and self.class_weights is None and self.ignore is None
-        return plain and (kind.formula, kind.read_target) == AS_WRITTEN and len(vars(self)) == 3
+        return (
+            plain
+            and self.reduction == "mean"
+            and (kind.terms, kind.formula, kind.read_target, kind.counts) == AS_WRITTEN
+            and len(vars(self)) == 4
+        )
 
     def read_target(self, target: Array, shape: tuple[int, ...]) -> Array:
         """Return distributions (N, C); the rows of ignored labels are 0."""
@@ -141,35 +152,39 @@ class SoftmaxCrossEntropy(Classification):
         y = super().read_target(np.where(counted, target, 0), shape)
         return np.asarray(y * counted[:, None])
 
-    def formula(self, prediction: Array, target: Array) -> tuple[float, Array]:
-        """Return -mean(sum y log p) and (p - y) / N."""
+    def terms(self, prediction: Array, target: Array) -> tuple[Array, Array]:
+        """Return -sum(y log p) of each row, and p - y."""
         log_p = np.empty(prediction.shape)
         log_softmax(np.ascontiguousarray(prediction), log_p)
-        y, n = self._weighed(target)
-        value = _cross_entropy(y, log_p) * (len(y) / n)
-        dy = (np.exp(log_p) * y.sum(axis=1, keepdims=True) - y) / n
-        return value, dy
-
-    def _weighed(self, target: Array) -> tuple[Array, float]:
-        """Return the targets with smoothing and weights, and what the mean is over."""
-        classes = target.shape[1]
         y = target
         if self.label_smoothing:
-            rows = target.sum(axis=1, keepdims=True)  # 0 where a label is ignored
-            y = (1 - self.label_smoothing) * target + self.label_smoothing / classes * rows
-        if self.class_weights is None:
-            counted = len(y) if self.ignore is None else float(target.sum())
-            return y, max(counted, np.finfo(float).tiny)
-        if len(self.class_weights) != classes:
-            raise ValueError(
-                f"{self}: expected class_weights for {classes} classes, got "
-                f"{len(self.class_weights)}"
-            )
+            rows = y.sum(axis=1, keepdims=True)  # 0 where a label is ignored
+            y = (1 - self.label_smoothing) * y + self.label_smoothing / y.shape[1] * rows
+        if self.class_weights is not None:
+            y = y * self._weights_of(y.shape[1])
+        return _cross_entropies(y, log_p), np.exp(log_p) * y.sum(axis=1, keepdims=True) - y
+
+    def counts(self, target: Array) -> Array | None:
+        """Return the weight of each row's class; 0 where the label is ignored."""
+        if self.class_weights is not None:
+            return np.asarray(target @ self._weights_of(target.shape[1]))
+        return None if self.ignore is None else np.asarray(target.sum(axis=1))
+
+    def _weights_of(self, classes: int) -> Array:
         weights = np.array(self.class_weights)
-        return y * weights, max(float((target * weights).sum()), np.finfo(float).tiny)
+        if len(weights) != classes:
+            raise ValueError(
+                f"{self}: expected class_weights for {classes} classes, got {len(weights)}"
+            )
+        return weights
 
 
-AS_WRITTEN = SoftmaxCrossEntropy.formula, SoftmaxCrossEntropy.read_target
+AS_WRITTEN = (
+    SoftmaxCrossEntropy.terms,
+    SoftmaxCrossEntropy.formula,
+    SoftmaxCrossEntropy.read_target,
+    SoftmaxCrossEntropy.counts,
+)
 
 
 class CrossEntropy(Classification):
@@ -184,8 +199,13 @@ class CrossEntropy(Classification):
     nothing where a probability rounds to 0, and there (p - y) / N comes out without a division.
 
     Called with probabilities (N, C) and a target of integer labels (N,) in 0..C-1, or of one-hot
-    or soft rows (N, C), non-negative with sum 1. A probability outside [0, 1] by more than 1e-4
-    is a ValueError: most often logits were given.
+    or soft rows (N, C), non-negative with sum 1. A probability outside [0, 1] by more than 1e-4,
+    or a row whose sum is not 1 to 1e-3, is a ValueError: most often logits were given.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        See `Loss`.
 
     Examples
     --------
@@ -194,8 +214,8 @@ class CrossEntropy(Classification):
     (1.3863, [[-0.0, -4.0]])
     """
 
-    def formula(self, prediction: Array, target: Array) -> tuple[float, Array]:
-        """Return -mean(sum y log p) and -y / (N p)."""
+    def terms(self, prediction: Array, target: Array) -> tuple[Array, Array]:
+        """Return -sum(y log p) of each row, and -y / p."""
         outside = np.argwhere((prediction < -1e-4) | (prediction > 1 + 1e-4))
         if outside.size:
             n, c = outside[0]
@@ -203,8 +223,15 @@ class CrossEntropy(Classification):
                 f"{self}: expected probabilities in [0, 1], got prediction[{n}, {c}] = "
                 f"{prediction[n, c]} (for logits use SoftmaxCrossEntropy)"
             )
+        sums = prediction.sum(axis=1)
+        (wrong,) = np.nonzero(np.abs(sums - 1) > 1e-3)
+        if wrong.size:
+            raise ValueError(
+                f"{self}: expected rows of probabilities with sum 1, got prediction[{wrong[0]}]"
+                f" with sum {sums[wrong[0]]:.6g} (for logits use SoftmaxCrossEntropy)"
+            )
         p = np.maximum(prediction, np.finfo(np.float32).tiny)
-        return _cross_entropy(target, np.log(p)), -target / (len(p) * p)
+        return _cross_entropies(target, np.log(p)), -target / p
 
 
 class BinaryCrossEntropy(Loss):
@@ -219,6 +246,11 @@ class BinaryCrossEntropy(Loss):
     Called with logits of any shape (N, ...) and a target of the same shape, of numbers in [0, 1];
     for logits (N, 1) a target (N,) is good, too.
 
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        See `Loss`.
+
     Raises
     ------
     ValueError
@@ -231,12 +263,12 @@ class BinaryCrossEntropy(Loss):
     (0.6931, [[0.25], [-0.25]])
     """
 
-    def formula(self, prediction: Array, target: Array) -> tuple[float, Array]:
-        """Return mean(max(x, 0) - x t + log(1 + e^-abs(x))) and (s(x) - t) / M."""
+    def terms(self, prediction: Array, target: Array) -> tuple[Array, Array]:
+        """Return max(x, 0) - x t + log(1 + e^-abs(x)) and s(x) - t."""
         small = np.exp(-np.abs(prediction))
         terms = np.maximum(prediction, 0) - prediction * target + np.log1p(small)
         s = np.where(prediction >= 0, 1, small) / (1 + small)
-        return terms.mean(), (s - target) / prediction.size
+        return terms, s - target
 
     def read_target(self, target: Array, shape: tuple[int, ...]) -> Array:
         """Return numbers in [0, 1] of the prediction's shape."""
@@ -269,6 +301,8 @@ class Hinge(Classification):
     ----------
     margin : float, default 1.0
         Above 0, else a ValueError or TypeError is raised.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        See `Loss`.
 
     Examples
     --------
@@ -277,17 +311,17 @@ class Hinge(Classification):
     (0.5, [[-1.0, 1.0, 0.0]])
     """
 
-    def __init__(self, margin: float = 1.0) -> None:
+    def __init__(self, margin: float = 1.0, reduction: str = "mean") -> None:
+        super().__init__(reduction)
         self.margin = number("Hinge", "margin", margin, "(0, inf)")
 
-    def formula(self, prediction: Array, target: Array) -> tuple[float, Array]:
-        """Return the mean of the sums of max(0, z_c - z_y + m), and its gradient."""
+    def terms(self, prediction: Array, target: Array) -> tuple[Array, Array]:
+        """Return each row's sum of max(0, z_c - z_y + m), and its gradient."""
         right = (prediction * target).sum(axis=1, keepdims=True)
         gaps = np.where(target == 1, 0.0, prediction - right + self.margin)
         over = np.where(np.isnan(gaps), np.nan, gaps > 0)
-        n = len(prediction)
         dy = over - target * over.sum(axis=1, keepdims=True)
-        return float(np.maximum(gaps, 0).sum()) / n, dy / n
+        return np.maximum(gaps, 0).sum(axis=1), dy
 
     def read_target(self, target: Array, shape: tuple[int, ...]) -> Array:
         """Return one-hot rows; soft ones have no right class."""
@@ -295,9 +329,6 @@ class Hinge(Classification):
         if np.any((y != 0) & (y != 1)):
             raise ValueError(f"{self}: expected labels or one-hot rows, got soft rows")
         return y
-
-    def __repr__(self) -> str:
-        return f"Hinge(margin={self.margin:g})" if self.margin != 1 else "Hinge()"
 
 
 class KullbackLeibler(Classification):
@@ -313,6 +344,11 @@ class KullbackLeibler(Classification):
     Called with log-probabilities (N, C), such as `LogSoftmax` gives, and rows (N, C) that are not
     negative and have sum 1.
 
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        See `Loss`.
+
     Examples
     --------
     >>> value, dy = KullbackLeibler()(np.log([[0.5, 0.5]]), [[1.0, 0.0]])
@@ -320,15 +356,14 @@ class KullbackLeibler(Classification):
     (0.6931, [[-1.0, -0.0]])
     """
 
-    def formula(self, prediction: Array, target: Array) -> tuple[float, Array]:
-        """Return the mean of sum t (log t - x), and -t / N."""
+    def terms(self, prediction: Array, target: Array) -> tuple[Array, Array]:
+        """Return each row's sum of t (log t - x), and -t."""
         log_t = np.log(np.where(target > 0, target, 1.0))
-        n = len(prediction)
-        value = float(np.sum(target * log_t)) / n + _cross_entropy(target, prediction)
-        return value, np.where(np.isnan(prediction), np.nan, -target / n)
+        terms = np.sum(target * log_t, axis=1) + _cross_entropies(target, prediction)
+        return terms, np.where(np.isnan(prediction), np.nan, -target)
 
 
-def _cross_entropy(y: Array, log_p: Array) -> float:
-    """Return -sum(y log p) / N, where 0 log 0 = 0."""
+def _cross_entropies(y: Array, log_p: Array) -> Array:
+    """Return -sum(y log p) of each row, where 0 log 0 = 0."""
     log_p = np.where((y == 0) & (log_p == -np.inf), 0.0, log_p)
-    return (0.0 - float(np.sum(y * log_p))) / len(y)  # 0.0 for a perfect prediction, not -0.0
+    return np.asarray(0.0 - np.sum(y * log_p, axis=1))  # 0.0 for a perfect prediction, not -0.0

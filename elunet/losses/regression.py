@@ -33,6 +33,11 @@ class MeanSquaredError(Regression):
     Called with predictions of any shape (N, ...) and a target of the same shape. Integer labels
     (N,) for predictions (N, C), C > 1, stand for their one-hot rows.
 
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        See `Loss`.
+
     Examples
     --------
     >>> value, dy = MeanSquaredError()(np.array([[1.0, 4.0]]), np.array([[1.0, 2.0]]))
@@ -40,10 +45,10 @@ class MeanSquaredError(Regression):
     (2.0, [[0.0, 2.0]])
     """
 
-    def formula(self, prediction: Array, target: Array) -> tuple[float, Array]:
-        """Return mean((x - t)^2) and 2 (x - t) / M."""
+    def terms(self, prediction: Array, target: Array) -> tuple[Array, Array]:
+        """Return (x - t)^2 and 2 (x - t)."""
         difference = prediction - target
-        return np.square(difference).mean(), 2 / difference.size * difference
+        return np.square(difference), 2 * difference
 
 
 class MeanAbsoluteError(Regression):
@@ -57,6 +62,11 @@ class MeanAbsoluteError(Regression):
     target of the same shape. Integer labels (N,) for predictions (N, C), C > 1, stand for their
     one-hot rows.
 
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+        See `Loss`.
+
     Examples
     --------
     >>> value, dy = MeanAbsoluteError()(np.array([[1.0, 4.0]]), np.array([[1.0, 2.0]]))
@@ -64,10 +74,10 @@ class MeanAbsoluteError(Regression):
     (1.0, [[0.0, 0.5]])
     """
 
-    def formula(self, prediction: Array, target: Array) -> tuple[float, Array]:
-        """Return mean(abs(x - t)) and sign(x - t) / M."""
+    def terms(self, prediction: Array, target: Array) -> tuple[Array, Array]:
+        """Return abs(x - t) and sign(x - t)."""
         difference = prediction - target
-        return np.abs(difference).mean(), np.sign(difference) / difference.size
+        return np.abs(difference), np.sign(difference)
 
 
 class Huber(Regression):
@@ -83,6 +93,8 @@ class Huber(Regression):
     ----------
     delta : float, default 1.0
         Above 0, else a ValueError or TypeError is raised.
+    reduction : {"mean", "sum", "none"}, default "mean"
+        See `Loss`.
 
     Examples
     --------
@@ -91,14 +103,12 @@ class Huber(Regression):
     (1.8125, [[0.25, 0.5]])
     """
 
-    def __init__(self, delta: float = 1.0) -> None:
+    def __init__(self, delta: float = 1.0, reduction: str = "mean") -> None:
+        super().__init__(reduction)
         self.delta = number("Huber", "delta", delta, "(0, inf)")
 
-    def formula(self, prediction: Array, target: Array) -> tuple[float, Array]:
-        """Return mean(h(x - t)) and the difference, cut to [-delta, delta], over M."""
+    def terms(self, prediction: Array, target: Array) -> tuple[Array, Array]:
+        """Return h(x - t), and the difference, cut to [-delta, delta]."""
         difference = prediction - target
         cut = np.clip(difference, -self.delta, self.delta)
-        return (cut * (difference - cut / 2)).mean(), cut / difference.size
-
-    def __repr__(self) -> str:
-        return f"Huber(delta={self.delta:g})" if self.delta != 1 else "Huber()"
+        return cut * (difference - cut / 2), cut

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
 import numpy as np
 
 from elunet._checks import number
 from elunet._types import Array
 from elunet.kernels import optimizers as kernels
-from elunet.optim.base import Fused, LearningRate, Optimizer
+from elunet.optim.base import Fused, Optimizer, Scheduled
 
 __all__ = ["Adam"]
 
@@ -28,15 +31,17 @@ class Adam(Optimizer):
     ----------
     lr : float or schedule
         The learning rate, eta.
-    beta1, beta2 : float
-        How slowly the averages of g and of g^2 forget, in [0, 1).
+    beta1 : float or schedule
+        How slowly the average of g forgets, in [0, 1).
+    beta2 : float
+        How slowly the average of g^2 forgets, in [0, 1).
     eps : float
         Above 0; keeps steps finite where gradients vanish.
-    l2, l1, clip_norm
+    l2, l1, clip_norm, clip_value, penalized
         See `Optimizer`.
     decoupled : bool
-        Whether penalties bypass m and v and shrink weights by lr * (l2 * w + l1 * sign(w)):
-        AdamW.
+        Whether penalties bypass m and v and shrink weights by lr * (l2 * w + l1 * sign(w)), as in
+        `AdamW`.
 
     References
     ----------
@@ -56,43 +61,47 @@ class Adam(Optimizer):
     """
 
     slots = ("m", "v")
+    schedulable: ClassVar[Mapping[str, tuple[float, float]]] = {
+        **Optimizer.schedulable,
+        "beta1": (0.0, 1.0),
+    }
 
     def __init__(
         self,
-        lr: LearningRate = 1e-3,
-        beta1: float = 0.9,
+        lr: Scheduled = 1e-3,
+        beta1: Scheduled = 0.9,
         beta2: float = 0.999,
         eps: float = 1e-8,
         l2: float = 0.0,
         l1: float = 0.0,
         decoupled: bool = False,
         clip_norm: float | None = None,
+        clip_value: float | None = None,
+        penalized: str | Sequence[str] | None = None,
     ) -> None:
-        super().__init__(lr, l2, l1, clip_norm, decoupled)
-        number("Adam", "beta1", beta1, "[0, 1)")
-        number("Adam", "beta2", beta2, "[0, 1)")
-        number("Adam", "eps", eps, "(0, inf)")
-        self.beta1 = beta1
-        self.beta2 = beta2
-        self.eps = eps
+        super().__init__(lr, l2, l1, clip_norm, decoupled, clip_value, penalized)
+        name = type(self).__name__
+        self.beta1 = self._scheduled("beta1", beta1)
+        self.beta2 = number(name, "beta2", beta2, "[0, 1)")
+        self.eps = number(name, "eps", eps, "(0, inf)")
 
     def update(self, w: Array, g: Array, state: dict[str, Array], lr: float) -> None:
         """Move along the mean gradient, measured in units of the root mean square."""
         m, v = state["m"], state["v"]
-        t = self.steps + 1
-        m *= self.beta1
-        m += (1 - self.beta1) * g
+        beta1, beta2, t = self.now("beta1"), float(self.beta2), self.steps + 1
+        m *= beta1
+        m += (1 - beta1) * g
         np.square(g, out=g)
-        v *= self.beta2
-        v += (1 - self.beta2) * g
+        v *= beta2
+        v += (1 - beta2) * g
         # The scratch space g becomes the denominator.
-        np.sqrt(v / (1 - self.beta2**t), out=g)
-        g += self.eps
-        w -= lr / (1 - self.beta1**t) * (m / g)
+        np.sqrt(v / (1 - beta2**t), out=g)
+        g += float(self.eps)
+        w -= lr / (1 - beta1**t) * (m / g)
 
     def fused(self, lr: float) -> Fused:
         """Return `update` in one pass."""
         kernel = kernels.adamw if self.decoupled else kernels.adam
-        beta1, beta2, t = float(self.beta1), float(self.beta2), self.steps + 1
+        beta1, beta2, t = self.now("beta1"), float(self.beta2), self.steps + 1
         unbias1, unbias2 = 1 / (1 - beta1**t), 1 / (1 - beta2**t)
         return kernel, (lr, beta1, beta2, unbias1, unbias2, float(self.eps))

@@ -1,7 +1,8 @@
 """What all optimizers share; a rule is one method, `update`.
 
 A step reads a network's parameters and gradients by name, checks all of them before it touches
-any, clips, adds the penalties, and lets the rule change each parameter in place.
+any, clips, adds the penalties, and lets the rule change each parameter in place. A number such as
+the learning rate may be a schedule.
 What a rule remembers (momentum) is in ``buffers`` by parameter name; with the counters ``steps``
 and ``epoch`` it makes up the `state`.
 
@@ -15,25 +16,28 @@ from __future__ import annotations
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from operator import call, is_
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from elunet._checks import choice, count, number
+from elunet._checks import choice, count, number, plain
 from elunet._quiet import quiet
 from elunet._types import Array, Shape
 from elunet.kernels.products import sum_of_squares
 
-__all__ = ["Fused", "Optimizer", "Parametrized", "global_norm"]
+__all__ = ["Fused", "Optimizer", "Parametrized", "Scheduled", "global_norm", "matches"]
 
 Arrays = Mapping[str, Array]
-LearningRate = float | Callable[[float], float]
+Scheduled = float | Callable[[float], float]
+"""A number, or a schedule: what gives it at a time."""
 Fused = tuple[Callable[..., None], tuple[float, ...]]
 """A kernel and its numbers: ``kernel(w, g, *state, *numbers, scale, l2, l1)`` on flat arrays."""
 
+PER = ("step", "epoch")
 COMPILED = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -94,13 +98,14 @@ class Optimizer(ABC):
 
     For every parameter w with gradient g, in this order:
 
-    1. clip: ``g * min(1, clip_norm / norm)``, where norm is that of all gradients together;
+    1. clip: ``g * min(1, clip_norm / norm)``, where norm is that of all gradients together, or
+       each number by itself, ``min(max(g, -clip_value), clip_value)``;
     2. penalties, on weights only: ``g + l2 * w + l1 * sign(w)``. With ``decoupled`` the gradient
        stays as it is and ``lr * (l2 * w + l1 * sign(w))`` is taken from w itself;
     3. the rule: `update`.
 
     Weights are the parameters called "W", and "B", the backward weights of a router that learns
-    them; biases, gamma and beta carry no penalty.
+    them. Biases, gamma and beta carry no penalty unless ``penalized`` says so.
 
     To write an optimizer, name the arrays it keeps per parameter in ``slots`` and override
     `update`::
@@ -113,7 +118,9 @@ class Optimizer(ABC):
                 state["v"] += g
                 w -= lr * state["v"]
 
-    `update` is all that a rule needs. To make it fast, override `fused` as well.
+    `update` is all that a rule needs. To make it fast, override `fused` as well. To let one of its
+    numbers be a schedule, name it and its interval [low, high) in ``schedulable``, and read it
+    with `now`.
 
     Use one optimizer object per network: state is kept by parameter name.
 
@@ -128,6 +135,11 @@ class Optimizer(ABC):
         Largest norm of the gradient, above 0. A router's gradients count too.
     decoupled : bool
         Whether penalties bypass the rule.
+    clip_value : float, optional
+        Largest size of each number of the gradient, above 0. Not together with ``clip_norm``.
+    penalized : str or sequence of str, optional
+        Patterns of the names of those parameters that carry penalties, as in `PerLayer`:
+        ``"*"`` for all of them. By default the weights.
 
     Attributes
     ----------
@@ -155,6 +167,7 @@ class Optimizer(ABC):
     """
 
     slots: tuple[str, ...] = ()
+    schedulable: ClassVar[Mapping[str, tuple[float, float]]] = {"lr": (0.0, math.inf)}
 
     _rule: ClassVar[tuple[Any, ...]] = ()  # of what `fused` is the twin
 
@@ -165,26 +178,29 @@ class Optimizer(ABC):
 
     def __init__(
         self,
-        lr: LearningRate,
+        lr: Scheduled,
         l2: float = 0.0,
         l1: float = 0.0,
         clip_norm: float | None = None,
         decoupled: bool = False,
+        clip_value: float | None = None,
+        penalized: str | Sequence[str] | None = None,
     ) -> None:
         name = type(self).__name__
-        if callable(lr):
-            choice(name, "the schedule's per", getattr(lr, "per", "step"), ("step", "epoch"))
-        else:
-            number(name, "lr", lr, "[0, inf)")
-        number(name, "l2", l2, "[0, inf)")
-        number(name, "l1", l1, "[0, inf)")
         if clip_norm is not None:
-            number(name, "clip_norm", clip_norm, "(0, inf)")
-        self.lr = lr
-        self.l2 = l2
-        self.l1 = l1
+            clip_norm = number(name, "clip_norm", clip_norm, "(0, inf)")
+        if clip_value is not None:
+            clip_value = number(name, "clip_value", clip_value, "(0, inf)")
+            if clip_norm is not None:
+                raise ValueError(f"{name}: expected clip_norm or clip_value, got both")
+        # As Python's floats: a float64 of NumPy would make NumPy compute in float64.
+        self.lr = self._scheduled("lr", lr)
+        self.l2 = number(name, "l2", l2, "[0, inf)")
+        self.l1 = number(name, "l1", l1, "[0, inf)")
         self.clip_norm = clip_norm
+        self.clip_value = clip_value
         self.decoupled = decoupled
+        self.penalized = _patterns(name, penalized)
         self.buffers: dict[str, dict[str, Array]] = {}
         self.steps = 0
         self.epoch = 0
@@ -273,13 +289,32 @@ class Optimizer(ABC):
         TypeError, ValueError
             If it is not a number of at least 0.
         """
-        if type(self.lr) is float and 0 <= self.lr < math.inf:
-            return self.lr
-        if not callable(self.lr):
-            return number(type(self).__name__, "lr", self.lr, "[0, inf)")
-        time = self.epoch if getattr(self.lr, "per", "step") == "epoch" else self.steps
-        name = f"the learning rate that {self.lr!r} gives at {time}"
-        return number(type(self).__name__, name, self.lr(time), "[0, inf)")
+        return self.now("lr")
+
+    def now(self, name: str) -> float:
+        """Return a number that may be a schedule, as it is in the next step.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is no number inside ``[low, high)``, which ``schedulable`` gives.
+        """
+        value, (low, high) = getattr(self, name), self.schedulable[name]
+        if type(value) is float and low <= value < high:
+            return value
+        owner, interval = type(self).__name__, f"[{low:g}, {high:g})"
+        if not callable(value):
+            return number(owner, name, value, interval)
+        time = self.epoch if getattr(value, "per", "step") == "epoch" else self.steps
+        return number(owner, f"{name} that {value!r} gives at {time}", value(time), interval)
+
+    def _scheduled(self, name: str, value: Scheduled) -> Scheduled:
+        """Return an argument that may be a schedule; raise an error that names it if it is bad."""
+        owner, (low, high) = type(self).__name__, self.schedulable[name]
+        if not callable(value):
+            return number(owner, name, value, f"[{low:g}, {high:g})")
+        choice(owner, f"the per of {name}'s schedule", getattr(value, "per", "step"), PER)
+        return value
 
     def penalty(self, net: Parametrized) -> float:
         """Return ``l2 / 2 * sum(w^2) + l1 * sum(abs(w))`` over the network's weights.
@@ -291,7 +326,7 @@ class Optimizer(ABC):
 
     def penalty_of(self, parameters: Arrays) -> float:
         """Return the penalty of named arrays."""
-        weights = [w for name, w in parameters.items() if is_weight(name)]
+        weights = [w for name, w in parameters.items() if self._is_penalized(name)]
         total = 0.0
         if self.l2:
             total += self.l2 / 2 * sum(_sum_of_squares(w) for w in weights)
@@ -338,7 +373,9 @@ class Optimizer(ABC):
 
     def check(self, parameters: Arrays, gradients: Arrays) -> None:
         """Raise an error that names what is wrong, before anything is changed."""
-        self.learning_rate()
+        for name in self.schedulable:
+            self.now(name)
+        self._check_patterns(parameters)
         for name, w in parameters.items():
             g, state, bound = gradients.get(name), self.buffers.get(name), self._bound.get(name)
             if bound is None or not bound.holds(w, g, state):
@@ -359,6 +396,8 @@ class Optimizer(ABC):
             )
         if g.dtype.kind != "f":
             raise TypeError(f"{owner}: expected {name!r} with float gradient, got {g.dtype}")
+        plain(owner, f"{name!r}", w)
+        plain(owner, f"the gradient of {name!r}", g)
         if g.shape != w.shape:
             raise ValueError(
                 f"{owner}: expected {name!r} with gradient of shape {w.shape}, got {g.shape}"
@@ -377,6 +416,14 @@ class Optimizer(ABC):
                     f"got {array.shape}; use one optimizer per network"
                 )
 
+    def _check_patterns(self, names: Arrays) -> None:
+        for pattern in self.penalized or ():
+            if names and not any(matches(name, pattern) for name in names):
+                raise ValueError(
+                    f"{type(self).__name__}: expected {pattern!r} in penalized to match a"
+                    f" parameter, there are {list(names)}"
+                )
+
     def apply(self, parameters: Arrays, gradients: Arrays) -> None:
         """Update named arrays that have been checked."""
         lr = self.learning_rate()
@@ -384,7 +431,7 @@ class Optimizer(ABC):
         if self.clip_norm is not None:
             norm = global_norm(gradients[name] for name in parameters)
             if norm > self.clip_norm:
-                scale = self.clip_norm / norm
+                scale = float(self.clip_norm) / norm
         fused = self.fused(lr) if self._is_as_written() else None
         if fused is None:
             for name, w in parameters.items():
@@ -395,12 +442,15 @@ class Optimizer(ABC):
         for_others = (*numbers, scale, 0.0, 0.0)
         for name, w in parameters.items():
             g, bound = gradients[name], self._bound.get(name)
-            if bound is None or bound.w is not w or bound.g is not g:
+            if bound is None or not bound.serves(w, g, self.penalized):
                 bound = self._bind(name, w, g)
             if bound is None:
                 self._apply_plainly(name, w, g, lr, scale)
-            else:
-                kernel(*bound.flat, *(for_weights if bound.is_weight else for_others))
+                continue
+            flat = bound.flat
+            if self.clip_value is not None:
+                flat = flat[0], self._clipped(flat[1]), *flat[2:]
+            kernel(*flat, *(for_weights if bound.is_penalized else for_others))
 
     def _is_as_written(self) -> bool:
         """Return whether nobody has put another rule in the place of that which is compiled."""
@@ -409,10 +459,24 @@ class Optimizer(ABC):
 
     def _apply_plainly(self, name: str, w: Array, g: Array, lr: float, scale: float) -> None:
         # A copy even if scale is 1, so that penalties and rules can write to it.
-        g = np.asarray(np.multiply(g, scale), w.dtype)
-        if is_weight(name):
+        g = np.asarray(np.multiply(self._clipped(g), scale), w.dtype)
+        if self._is_penalized(name):
             self._penalize(w, g, lr)
         self.update(w, g, self._state_for(name, w), lr)
+
+    def _clipped(self, g: Array) -> Array:
+        """Return a gradient with no number beyond clip_value."""
+        if self.clip_value is None:
+            return g
+        most = float(self.clip_value)
+        clipped: Array = np.clip(g, -most, most)
+        return clipped
+
+    def _is_penalized(self, name: str) -> bool:
+        """Return whether penalties apply to a parameter."""
+        if self.penalized is None:
+            return name.rpartition(".")[2] in ("W", "B")
+        return any(matches(name, pattern) for pattern in self.penalized)
 
     def _bind(self, name: str, w: Array, g: Array) -> _Bound | None:
         """Return a parameter's arrays laid flat for a kernel, or None if they cannot be."""
@@ -426,16 +490,17 @@ class Optimizer(ABC):
         if not ordinary or any(np.may_share_memory(g, a) for a in arrays if a is not g):
             return None
         flat = tuple([a.reshape(-1) for a in arrays])
-        bound = _Bound(w, g, state, [*state.values()], w.shape, w.dtype, flat, is_weight(name))
+        kept, penalized = [*state.values()], self._is_penalized(name)
+        bound = _Bound(w, g, state, kept, w.shape, w.dtype, flat, self.penalized, penalized)
         self._bound[name] = bound
         return bound
 
     def _penalize(self, w: Array, g: Array, lr: float) -> None:
         if not (self.l2 or self.l1):
             return
-        term = self.l2 * w
+        term = float(self.l2) * w
         if self.l1:
-            term += self.l1 * np.sign(w)
+            term += float(self.l1) * np.sign(w)
         if self.decoupled:
             w -= lr * term
         else:
@@ -451,10 +516,18 @@ class Optimizer(ABC):
         return state
 
     def __repr__(self) -> str:
+        """Return how it was made: what is as by default is left out."""
+        given = {name: (p.default, getattr(self, name)) for name, p in _parameters(type(self))}
         arguments = (
-            f"{name}={getattr(self, name)!r}" for name in inspect.signature(type(self)).parameters
+            f"{name}={value!r}"
+            for name, (default, value) in given.items()
+            if type(value) is not type(default) or value != default
         )
         return f"{type(self).__name__}({', '.join(arguments)})"
+
+
+def _parameters(kind: type) -> Iterable[tuple[str, inspect.Parameter]]:
+    return inspect.signature(kind).parameters.items()
 
 
 @dataclass(slots=True)
@@ -468,7 +541,12 @@ class _Bound:
     shape: Shape
     dtype: np.dtype[Any]
     flat: tuple[Array, ...]
-    is_weight: bool
+    patterns: tuple[str, ...] | None
+    is_penalized: bool
+
+    def serves(self, w: Array, g: Array, patterns: tuple[str, ...] | None) -> bool:
+        """Return whether it was made of these."""
+        return self.w is w and self.g is g and self.patterns is patterns
 
     def holds(self, w: Array, g: Array | None, state: Mapping[str, Array] | None) -> bool:
         """Return whether it was made of these arrays, and they are as they were then."""
@@ -484,9 +562,19 @@ class _Bound:
         )
 
 
-def is_weight(name: str) -> bool:
-    """Return whether penalties apply to a parameter of this name."""
-    return name.rpartition(".")[2] in ("W", "B")
+def matches(name: str, pattern: str) -> bool:
+    """Return whether a pattern takes a name; a backward weight B counts as the W it follows."""
+    stem, dot, last = name.rpartition(".")
+    return fnmatchcase(f"{stem}{dot}W" if last == "B" else name, pattern)
+
+
+def _patterns(owner: str, given: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    if given is None:
+        return None
+    patterns = (given,) if isinstance(given, str) else tuple(given)
+    if not patterns or not all(isinstance(pattern, str) for pattern in patterns):
+        raise TypeError(f"{owner}: expected penalized as patterns of names, got {given!r}")
+    return patterns
 
 
 def _sum_of_squares(a: Array) -> float:

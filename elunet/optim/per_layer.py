@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 
 from elunet._types import Array
-from elunet.optim.base import Arrays, Optimizer
+from elunet.optim.base import Arrays, Optimizer, matches
 
 __all__ = ["PerLayer"]
 
@@ -73,7 +72,7 @@ class PerLayer(Optimizer):
         pattern_of: dict[str, str] = {}
         for name in names:
             for pattern in self.optimizers:
-                if _matches(name, pattern):
+                if matches(name, pattern):
                     pattern_of[name] = pattern
                     break
             else:
@@ -82,7 +81,7 @@ class PerLayer(Optimizer):
                 )
         for pattern in self.optimizers:
             if pattern not in pattern_of.values():
-                taken = any(_matches(name, pattern) for name in names)
+                taken = any(matches(name, pattern) for name in names)
                 why = "earlier patterns take all of its" if taken else "it matches no"
                 raise ValueError(
                     f"PerLayer: expected pattern {pattern!r} to match a parameter, "
@@ -129,9 +128,3 @@ class PerLayer(Optimizer):
     def _lend(self) -> None:
         for part in self.optimizers.values():
             part.buffers, part.steps, part.epoch = self.buffers, self.steps, self.epoch
-
-
-def _matches(name: str, pattern: str) -> bool:
-    """Return whether a pattern takes a name; a backward weight B counts as the W it follows."""
-    stem, dot, last = name.rpartition(".")
-    return fnmatchcase(f"{stem}{dot}W" if last == "B" else name, pattern)

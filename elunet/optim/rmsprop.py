@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
 import numpy as np
 
 from elunet._checks import number
 from elunet._types import Array
 from elunet.kernels import optimizers as kernels
-from elunet.optim.base import Fused, LearningRate, Optimizer
+from elunet.optim.base import Arrays, Fused, Optimizer, Scheduled
 
 __all__ = ["RMSProp"]
 
@@ -20,6 +23,9 @@ class RMSProp(Optimizer):
         w \leftarrow w - \eta \, \frac{g}{\sqrt{v} + \epsilon}
 
     v starts at 0, so the first steps are larger than later ones, by up to 1 / sqrt(1 - rho).
+    With ``centered``, the mean m of the gradient is taken off, ``sqrt(v - m^2)``: m is an average
+    like v. With ``momentum``, the steps without the learning rate are summed first:
+    ``u <- momentum * u + g / (...)``, ``w <- w - lr * u``.
 
     Parameters
     ----------
@@ -29,12 +35,17 @@ class RMSProp(Optimizer):
         How slowly v forgets, in [0, 1).
     eps : float
         Above 0; outside the square root, as in PyTorch.
-    l2, l1, clip_norm
+    momentum : float or schedule
+        In [0, 1).
+    centered : bool
+        Whether to divide by the standard deviation instead of the root mean square.
+    l2, l1, clip_norm, clip_value, penalized
         See `Optimizer`.
 
     References
     ----------
-    Tieleman, Hinton, *Neural Networks for Machine Learning*, lecture 6.5, 2012.
+    Tieleman, Hinton, *Neural Networks for Machine Learning*, lecture 6.5, 2012; centered and with
+    momentum: Graves, *Generating Sequences with Recurrent Neural Networks*, 2013, arXiv:1308.0850.
 
     Examples
     --------
@@ -48,33 +59,67 @@ class RMSProp(Optimizer):
     [[0.75]]
     """
 
-    slots = ("square",)
+    slots: tuple[str, ...] = ("square",)
+    schedulable: ClassVar[Mapping[str, tuple[float, float]]] = {
+        **Optimizer.schedulable,
+        "momentum": (0.0, 1.0),
+    }
 
     def __init__(
         self,
-        lr: LearningRate,
+        lr: Scheduled,
         rho: float = 0.9,
         eps: float = 1e-8,
         l2: float = 0.0,
         l1: float = 0.0,
         clip_norm: float | None = None,
+        momentum: Scheduled = 0.0,
+        centered: bool = False,
+        clip_value: float | None = None,
+        penalized: str | Sequence[str] | None = None,
     ) -> None:
-        super().__init__(lr, l2, l1, clip_norm)
-        number("RMSProp", "rho", rho, "[0, 1)")
-        number("RMSProp", "eps", eps, "(0, inf)")
-        self.rho = rho
-        self.eps = eps
+        super().__init__(lr, l2, l1, clip_norm, clip_value=clip_value, penalized=penalized)
+        self.rho = number("RMSProp", "rho", rho, "[0, 1)")
+        self.eps = number("RMSProp", "eps", eps, "(0, inf)")
+        self.momentum = self._scheduled("momentum", momentum)
+        self.centered = centered
+        self._is_plain = not (centered or self.momentum)
+        if not self._is_plain:
+            self.slots = ("square", "mean", "velocity")
+
+    def check(self, parameters: Arrays, gradients: Arrays) -> None:
+        """Raise an error that names what is wrong, before anything is changed."""
+        if self._is_plain and (self.centered or self.momentum):
+            raise ValueError(
+                "RMSProp: expected momentum above 0, or centered, when it was made, got it later:"
+                f" momentum {self.momentum!r}, centered {self.centered!r}"
+            )
+        super().check(parameters, gradients)
 
     def update(self, w: Array, g: Array, state: dict[str, Array], lr: float) -> None:
         """Move along the gradient, measured in units of its root mean square."""
-        v = state["square"]
-        v *= self.rho
-        v += (1 - self.rho) * np.square(g)
-        root = np.sqrt(v)
-        root += self.eps
-        g /= root
-        w -= lr * g
+        v, rho = state["square"], float(self.rho)
+        v *= rho
+        v += (1 - rho) * np.square(g)
+        if self.centered:
+            mean = state["mean"]
+            mean *= rho
+            mean += (1 - rho) * g
+            g /= np.sqrt(np.maximum(v - np.square(mean), 0)) + float(self.eps)
+        else:
+            g /= np.sqrt(v) + float(self.eps)
+        if self._is_plain:
+            w -= lr * g
+            return
+        velocity = state["velocity"]
+        velocity *= self.now("momentum")
+        velocity += g
+        w -= lr * velocity
 
     def fused(self, lr: float) -> Fused:
         """Return `update` in one pass."""
-        return kernels.rmsprop, (lr, float(self.rho), float(self.eps))
+        numbers = lr, float(self.rho), float(self.eps)
+        if self._is_plain:
+            return kernels.rmsprop, numbers
+        kernel = kernels.rmsprop_centered if self.centered else kernels.rmsprop_momentum
+        return kernel, (*numbers, self.now("momentum"))

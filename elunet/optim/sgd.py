@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from elunet._checks import number
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
 from elunet._types import Array
 from elunet.kernels import optimizers as kernels
-from elunet.optim.base import Fused, LearningRate, Optimizer
+from elunet.optim.base import Fused, Optimizer, Scheduled
 
 __all__ = ["SGD"]
 
@@ -25,11 +27,11 @@ class SGD(Optimizer):
     ----------
     lr : float or schedule
         The learning rate, eta.
-    momentum : float
+    momentum : float or schedule
         mu, in [0, 1).
     nesterov : bool
         Whether to look one step ahead; needs momentum.
-    l2, l1, clip_norm
+    l2, l1, clip_norm, clip_value, penalized
         See `Optimizer`.
 
     References
@@ -52,30 +54,35 @@ class SGD(Optimizer):
     """
 
     slots = ("velocity",)
+    schedulable: ClassVar[Mapping[str, tuple[float, float]]] = {
+        **Optimizer.schedulable,
+        "momentum": (0.0, 1.0),
+    }
 
     def __init__(
         self,
-        lr: LearningRate,
-        momentum: float = 0.0,
+        lr: Scheduled,
+        momentum: Scheduled = 0.0,
         nesterov: bool = False,
         l2: float = 0.0,
         l1: float = 0.0,
         clip_norm: float | None = None,
+        clip_value: float | None = None,
+        penalized: str | Sequence[str] | None = None,
     ) -> None:
-        super().__init__(lr, l2, l1, clip_norm)
-        number("SGD", "momentum", momentum, "[0, 1)")
+        super().__init__(lr, l2, l1, clip_norm, clip_value=clip_value, penalized=penalized)
+        self.momentum = self._scheduled("momentum", momentum)
         if nesterov and momentum == 0:
             raise ValueError("SGD: expected momentum above 0 with nesterov=True, got 0.0")
-        self.momentum = momentum
         self.nesterov = nesterov
 
     def update(self, w: Array, g: Array, state: dict[str, Array], lr: float) -> None:
         """Move along the running sum of gradients."""
-        v = state["velocity"]
-        v *= self.momentum
+        v, momentum = state["velocity"], self.now("momentum")
+        v *= momentum
         v += g
         if self.nesterov:
-            g += self.momentum * v
+            g += momentum * v
             w -= lr * g
         else:
             w -= lr * v
@@ -83,4 +90,4 @@ class SGD(Optimizer):
     def fused(self, lr: float) -> Fused:
         """Return `update` in one pass."""
         kernel = kernels.nesterov if self.nesterov else kernels.momentum
-        return kernel, (lr, float(self.momentum))
+        return kernel, (lr, self.now("momentum"))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from elunet._checks import plain
 from elunet._types import Array
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def labels(owner: str, name: str, value: Any, classes: int | None = None) -> Arr
     TypeError, ValueError
         If they are neither, or a label is negative or at least `classes`; the index is named.
     """
-    array = np.asarray(value)
+    array = plain(owner, name, value)
     if array.ndim == 2 and array.shape[1]:
         array = array.argmax(axis=1)
     if array.ndim != 1:

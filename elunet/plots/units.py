@@ -222,7 +222,8 @@ def _by_layer(axes: Axes, place: int, count: int, name: str, layers: UnitMeans) 
     """Draw each layer's median, with bars next to those of other networks."""
     low, middle, high = np.array([_quartiles([values]) for values in layers.values()]).T
     x = np.arange(1, len(middle) + 1) + 0.12 * (place - (count - 1) / 2)
-    bars = [middle - low, high - middle]
+    # As lists: matplotlib 3.8 asks whether an array of one number is finite, which NumPy 2.0 minds.
+    bars = [(middle - low).tolist(), (high - middle).tolist()]
     axes.errorbar(x, middle, bars, label=name, capsize=2, elinewidth=0.8, **style(place))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from elunet._checks import plain
 from elunet._quiet import quiet
 from elunet._types import Array
 from elunet.init import He, Initializer
@@ -64,7 +65,10 @@ class FeedbackAlignment(RandomRouter):
         distribution: Initializer | None = None,
     ) -> None:
         super().__init__(seed, He() if distribution is None else distribution)
-        self.drawn = {name: np.array(matrix) for name, matrix in (B or {}).items()}
+        self.drawn = {
+            name: plain("FeedbackAlignment", f"B of {name}", matrix).copy()
+            for name, matrix in (B or {}).items()
+        }
 
     @property
     def B(self) -> dict[str, Array]:  # noqa: N802 - a matrix's name
@@ -72,7 +76,7 @@ class FeedbackAlignment(RandomRouter):
         return self.drawn
 
     @quiet
-    def begin(self, net: Network, dy: Array, target: Array | None) -> None:
+    def begin(self, net: Network, dy: Array | tuple[Array, ...], target: Array | None) -> None:
         """Check that every matrix has a layer, and its W's shape."""
         nodes = self.graph(net).nodes
         for name, B in self.B.items():

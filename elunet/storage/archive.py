@@ -68,7 +68,17 @@ def decode(
 
     try:
         found = safetensors.numpy.load(content)
-    except (safetensors.SafetensorError, KeyError) as error:
+    except KeyError as error:  # its reader for NumPy has no dtype of that name
+        raise ValueError(
+            f"{owner}: expected numbers in {file} of a dtype that NumPy has, got"
+            f" {str(error).strip(chr(39))}; convert them to F32 in the program that wrote them"
+        ) from error
+    except ValueError as error:  # too many axes, or too large
+        raise ValueError(
+            f"{owner}: expected arrays in {file} that NumPy can hold, got one of another shape:"
+            f" {error}"
+        ) from error
+    except safetensors.SafetensorError as error:
         raise ValueError(
             f"{owner}: expected {file} as a safetensors file, got {_kind_of_file(content, error)}"
         ) from error

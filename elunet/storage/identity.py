@@ -11,12 +11,16 @@ import hashlib
 import inspect
 import re
 import types
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
-PLAIN = (bool, int, str, bytes, type(None))
+PLAIN = bool | int | str | bytes | complex | types.EllipsisType | None
+RANDOM = np.random.SeedSequence | np.random.Generator | np.random.BitGenerator
+ATOMS = PLAIN | float | np.generic | np.ndarray | type | RANDOM
+FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial)
 
 
 def identity(value: Any) -> str:
@@ -24,8 +28,7 @@ def identity(value: Any) -> str:
 
     Numbers are exact. Arrays are told by a hash of their content, functions by their name, lambdas
     and functions within functions by a hash of their code and what they enclose. Objects are told
-    by the arguments of their constructor that they keep as attributes. Of what is none of these,
-    only the class is told.
+    by the arguments of their constructor that they keep as attributes; `untold` names the others.
     """
     return _identity(value, frozenset())
 
@@ -39,6 +42,12 @@ def _identity(value: Any, above: frozenset[int]) -> str:
         return repr(value.item())
     if isinstance(value, PLAIN):
         return repr(value)
+    if isinstance(value, np.random.SeedSequence):
+        return f"SeedSequence({value.entropy}, {value.spawn_key})"
+    if isinstance(value, np.random.Generator):
+        return f"Generator({_identity(value.bit_generator, above)})"
+    if isinstance(value, np.random.BitGenerator):
+        return f"{type(value).__name__} {_hash(repr(value.state).encode())}"
     inner = above | {id(value)}
     if isinstance(value, np.ndarray):
         return f"array {value.dtype}{list(value.shape)} {_hash(np.ascontiguousarray(value))}"
@@ -69,36 +78,117 @@ def _hash(content: Any) -> str:
 def _code(function: types.FunctionType, above: frozenset[int]) -> str:
     """Return a hash of what a function does, and of the values that it encloses."""
     code = function.__code__
-    parts = [code.co_code.hex(), *map(str, code.co_names)]
+    parts = _instructions(code, function.__globals__, above)
+    for cell in function.__closure__ or ():
+        try:
+            parts.append(_identity(cell.cell_contents, above))
+        except ValueError:  # nothing is in it yet
+            parts.append("empty")
+    parts.append(_identity([function.__defaults__, function.__kwdefaults__], above))
+    return _hash("\n".join(parts).encode(errors="surrogatepass"))
+
+
+def _instructions(
+    code: types.CodeType, names: Mapping[str, Any], above: frozenset[int]
+) -> list[str]:
+    """Return what code does, the functions within it too, and the plain values that it looks up."""
+    parts = [code.co_code.hex(), *code.co_names]
     for constant in code.co_consts:
         inner = isinstance(constant, types.CodeType)
-        parts.append(constant.co_code.hex() if inner else repr(constant))
-    for cell in function.__closure__ or ():
-        parts.append(_identity(cell.cell_contents, above))
-    parts += [_identity(default, above) for default in function.__defaults__ or ()]
-    return _hash("\n".join(parts).encode())
+        found = _instructions(constant, names, above) if inner else [_identity(constant, above)]
+        parts += found
+    for name in code.co_names:
+        value = names.get(name)
+        if isinstance(value, PLAIN | float | np.generic | np.ndarray):
+            parts.append(_identity(value, above))
+    return parts
 
 
 def _object(value: Any, above: frozenset[int]) -> str:
     """Tell an object by what its constructor was given, where it keeps that."""
+    if isinstance(name := getattr(value, "__name__", None), str):  # such as numpy.tanh
+        return f"{getattr(value, '__module__', '')}.{name}"
     kept = made_with(value)
     given = ", ".join(f"{name}={_identity(item, above)}" for name, item in kept.items())
     return f"{type(value).__qualname__}({given})"
 
 
 def made_with(value: Any) -> dict[str, Any]:
-    """Return the arguments of an object's constructor that it keeps as attributes."""
+    """Return the arguments of an object's constructor that it keeps as attributes.
+
+    They may have an underscore before their names.
+    """
     try:
         names = inspect.signature(type(value)).parameters
     except (TypeError, ValueError):
         return {}
     own = getattr(value, "__dict__", {})
-    return {name: own[name] for name in names if name in own}
+    found = {}
+    for name in names:
+        if name in own or f"_{name}" in own:
+            found[name] = own[name] if name in own else own[f"_{name}"]
+        elif _is_computed(value, name):
+            with suppress(Exception):  # somebody else's code
+                if not _is_state(item := getattr(value, name)):
+                    found[name] = item
+    return found
+
+
+def _is_state(value: Any) -> bool:
+    """Whether a value is a dict of arrays, such as a rule's B: a checkpoint has them."""
+    return isinstance(value, Mapping) and all(isinstance(a, np.ndarray) for a in value.values())
+
+
+def _is_computed(value: Any, name: str) -> bool:
+    """Whether an attribute is a property or a slot."""
+    return isinstance(getattr(type(value), name, None), property | types.MemberDescriptorType)
+
+
+def within(path: str, value: Any, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """Give an object and those that it was made with, each once, with their paths.
+
+    Parameters
+    ----------
+    path : str
+        The object's own; "optimizer" gives "optimizer.lr" for its schedule.
+    value : object
+    seen : set of int
+        The ids of those that were given; they are added to it.
+    """
+    if isinstance(value, ATOMS) or id(value) in seen:
+        return
+    seen.add(id(value))
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from within(f"{path}.{key}", item, seen)
+    elif isinstance(value, list | tuple):
+        for place, item in enumerate(value):
+            yield from within(f"{path}.{place}", item, seen)
+    else:
+        yield path, value
+        for name, item in made_with(value).items():
+            yield from within(f"{path}.{name}", item, seen)
+
+
+def untold(value: Any, without: Collection[str] = ()) -> list[str]:
+    """Return the arguments of an object's constructor that it keeps in no attribute of their name.
+
+    Two objects that differ in these alone have the same identity.
+    """
+    if isinstance(value, (*FUNCTIONS, ATOMS)) or hasattr(value, "__name__"):
+        return []
+    try:
+        names = list(inspect.signature(type(value)).parameters)
+    except (TypeError, ValueError):
+        return []
+    kept = made_with(value)
+    known = {*kept, *without}
+    return [name for name in names if name not in known and not _is_computed(value, name)]
 
 
 def described(value: Any, without: Collection[str] = ()) -> str:
     """Return a value's repr, and what it was made with where the repr does not show it."""
-    if isinstance(value, types.FunctionType | functools.partial | types.MethodType):
+    if isinstance(value, FUNCTIONS):
         return identity(value)
     text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
     hidden = []

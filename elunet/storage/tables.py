@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import MISSING, asdict, fields
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from elunet.storage.files import write_atomically
+from elunet.storage.files import read_text, write_atomically
 
 Row = TypeVar("Row")
 
@@ -47,8 +47,7 @@ def read(owner: str, file: str | os.PathLike[str], kind: type[Row]) -> list[Row]
     OSError
         If the file cannot be read.
     """
-    with open(file, newline="", encoding="utf-8") as stream:
-        return from_text(owner, os.fspath(file), kind, stream.read())
+    return from_text(owner, os.fspath(file), kind, read_text(owner, file))
 
 
 def columns(kind: type[Any]) -> tuple[str, ...]:
@@ -68,27 +67,38 @@ def to_text(kind: type[Any], rows: Iterable[Any]) -> str:
 def from_text(owner: str, name: str, kind: type[Row], text: str) -> list[Row]:
     """Return the rows of a table's content; `name` stands for it in an error's message."""
     reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        return _from_reader(owner, name, kind, reader)
+    except csv.Error as error:  # a cell of more than 131,072 characters, say
+        raise ValueError(
+            f"{owner}: expected {name} as a table, got after line {reader.line_num}: {error}"
+        ) from error
+
+
+def _from_reader(owner: str, name: str, kind: type[Row], reader: csv.DictReader[str]) -> list[Row]:
     header, expected = tuple(reader.fieldnames or ()), columns(kind)
     needed = [each.name for each in fields(kind) if each.default is MISSING]  # type: ignore[arg-type]
     if header != expected[: len(header)] or not set(needed) <= set(header):
         raise ValueError(
-            f"{owner}: expected {name} with columns {expected}, got {reader.fieldnames}"
+            f"{owner}: expected {name} with columns {expected}, got {reader.fieldnames!s:.500}"
         )
     hints = get_type_hints(kind)
     parse = {column: _parser(hints[column]) for column in header}
     rows = []
     for row in reader:
-        if None in row:
+        cells = [cell for cell in row.values() if isinstance(cell, str)]
+        if len(cells) < len(header) or None in row:
+            count = len(cells) + len(row.get(None, ()))
             raise ValueError(
                 f"{owner}: expected {len(header)} cells in line {reader.line_num} of {name}, got"
-                f" {len(header) + len(row[None])}"
+                f" {count}"
             )
         try:
             rows.append(kind(**{column: parse[column](row[column]) for column in header}))
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"{owner}: expected numbers in line {reader.line_num} of {name}, got"
-                f" {list(row.values())}: {error}"
+                f" {cells!s:.500}: {error!s:.200}"
             ) from error
     return rows
 

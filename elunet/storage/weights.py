@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
 from elunet._types import Array
 from elunet.network import Network
 from elunet.storage.archive import decode, encode
-from elunet.storage.files import write_atomically
+from elunet.storage.files import read, write_atomically
+
+MOST, LONGEST = 30, 300  # of the differences that an error lists: how many, and how long each
 
 
 def save(net: Network, file: str | os.PathLike[str]) -> None:
@@ -30,6 +31,8 @@ def save(net: Network, file: str | os.PathLike[str]) -> None:
     ------
     ValueError
         If a parameter holds a NaN or an infinity; the old file stays.
+    TypeError
+        If a layer's state is no array of numbers.
     OSError
         If the file cannot be written; the old one stays.
 
@@ -40,10 +43,11 @@ def save(net: Network, file: str | os.PathLike[str]) -> None:
     >>> eln.save(net, "net.safetensors")
     """
     arrays = network_arrays(net)
+    content = encode(arrays)
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise ValueError(f"save: expected finite values, got a NaN or an infinity in {name}")
-    write_atomically(file, encode(arrays))
+    write_atomically(file, content)
 
 
 def load(net: Network, file: str | os.PathLike[str]) -> None:
@@ -77,7 +81,7 @@ def load(net: Network, file: str | os.PathLike[str]) -> None:
     >>> bool((other["linear1"].params["W"] == net["linear1"].params["W"]).all())
     True
     """
-    found, note = decode("load", file, Path(file).read_bytes())
+    found, note = decode("load", file, read("load", file))
     if note:  # a whole run's: its other arrays are not the network's
         found = {name: value for name, value in found.items() if not name.startswith(".")}
     values = fitting("load", file, network_arrays(net), found)
@@ -90,10 +94,19 @@ def load(net: Network, file: str | os.PathLike[str]) -> None:
 
 
 def network_arrays(net: Network) -> dict[str, Array]:
-    """Return all arrays that are saved of a network, by name; not copies."""
+    """Return all arrays that are saved of a network, by name; not copies.
+
+    Raises
+    ------
+    TypeError
+        If a layer's state is no array.
+    """
     state = {
         f"{node.name}.{key}": value for node in net.nodes for key, value in node.layer.state.items()
     }
+    for name, value in state.items():
+        if not isinstance(value, np.ndarray):
+            raise TypeError(f"save: expected the state {name} as an array, got {value!r}")
     return net.parameters() | state
 
 
@@ -118,7 +131,10 @@ def fitting(
         if ours.shape != theirs.shape or ours.dtype.kind != theirs.dtype.kind:
             problems.append(f"  {name}: expected {_kind(ours)}, got {_kind(theirs)}")
     if problems:
-        listed = "\n".join(sorted(problems))
+        lines = [text if len(text) <= LONGEST else f"{text[:LONGEST]} ..." for text in problems]
+        listed = "\n".join(sorted(lines)[:MOST])
+        if len(lines) > MOST:
+            listed += f"\n  and {len(lines) - MOST} more"
         raise ValueError(f"{owner}: expected {file} to fit the network, got differences:\n{listed}")
     values = {name: found[name] for name in wanted}
     if cast:

@@ -14,20 +14,19 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from elunet.testing import updates
-from elunet.testing._differences import numeric_gradient
-from elunet.testing._functions import check_functions
-from elunet.testing._gradient_of import check_gradient
-from elunet.testing._inputs import spread
-from elunet.testing._layer import check_layer
-from elunet.testing._loss import check_loss
-from elunet.testing._network import check_network
-from elunet.testing._optimizer import check_optimizer
-from elunet.testing._report import CheckResult, GradientCheckError, Row
-from elunet.testing.contract import LayerContract, LossContract
-
 if TYPE_CHECKING:
     from elunet.testing import strategies as strategies
+    from elunet.testing import updates
+    from elunet.testing._differences import numeric_gradient
+    from elunet.testing._functions import check_functions
+    from elunet.testing._gradient_of import check_gradient
+    from elunet.testing._inputs import spread
+    from elunet.testing._layer import check_layer
+    from elunet.testing._loss import check_loss
+    from elunet.testing._network import check_network
+    from elunet.testing._optimizer import check_optimizer
+    from elunet.testing._report import CheckResult, GradientCheckError, Row
+    from elunet.testing.contract import LayerContract, LossContract
 
 __all__ = [
     "CheckResult",
@@ -46,13 +45,35 @@ __all__ = [
     "updates",
 ]
 
+_PLACES = {
+    "CheckResult": "_report",
+    "GradientCheckError": "_report",
+    "LayerContract": "contract",
+    "LossContract": "contract",
+    "Row": "_report",
+    "check_functions": "_functions",
+    "check_gradient": "_gradient_of",
+    "check_layer": "_layer",
+    "check_loss": "_loss",
+    "check_network": "_network",
+    "check_optimizer": "_optimizer",
+    "numeric_gradient": "_differences",
+    "spread": "_inputs",
+}
+"""Where each public name is; it is imported at its first use, with what it needs."""
+_MODULES = ("contract", "strategies", "updates")
+
 
 def __getattr__(name: str) -> Any:
-    """Import `strategies`, and with it hypothesis, at its first use."""
-    if name == "strategies":
-        return importlib.import_module("elunet.testing.strategies")
-    raise AttributeError(f"module 'elunet.testing' has no attribute {name!r}")
+    """Import a public name at its first use: nobody waits for the checks that they do not run."""
+    if name in _MODULES:
+        return importlib.import_module(f"elunet.testing.{name}")
+    if name not in _PLACES:
+        raise AttributeError(f"module 'elunet.testing' has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"elunet.testing.{_PLACES[name]}"), name)
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), "strategies"})
+    return sorted({*globals(), *__all__, *_MODULES})

@@ -102,12 +102,24 @@ def _parameters(method: Callable[..., Any]) -> dict[str, inspect.Parameter]:
         return {}
 
 
-def _positional(method: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+def _taken(method: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Return the arguments of a pass that have a name, but for those about training."""
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     found = _parameters(method)
     return {
-        name: p for name, p in found.items() if p.kind in kinds and name not in (*TRAIN, "mode")
+        name: p
+        for name, p in found.items()
+        if p.kind not in variable and name not in (*TRAIN, "mode")
     }
+
+
+def _pass(call: Callable[..., Any], given: dict[str, Any], more: dict[str, Any]) -> Any:
+    """Call with arguments by their names: by keyword those that are keyword-only."""
+    taken = _parameters(call)
+    only = inspect.Parameter.KEYWORD_ONLY
+    keywords = {name: item for name, item in given.items() if taken[name].kind is only}
+    places = [item for name, item in given.items() if name not in keywords]
+    return call(*places, **keywords, **more)
 
 
 def method_of(layer: Any, names: Sequence[str]) -> str | None:
@@ -159,10 +171,14 @@ class Design:
         self.flags = flags(forward, self.train)
         taken = _parameters(forward).values()
         variable = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in taken)
-        names = list(_positional(forward))
+        names = [
+            name
+            for name, p in _taken(forward).items()
+            if p.kind is not p.KEYWORD_ONLY or p.default is p.empty
+        ]
         self.apart = self.many and (variable or len(names) >= max(self.count, 2))
         self.input_names = names[: self.count] if len(names) >= self.count else []
-        self.roles = self._roles(_positional(backward))
+        self.roles = self._roles(_taken(backward))
         self.updates = "rate" in self.roles.values()
 
     def _roles(self, taken: dict[str, inspect.Parameter]) -> dict[str, str]:
@@ -203,10 +219,12 @@ class Design:
             If it gives no output.
         """
         call = getattr(self.layer, self.forward_name)
-        if self.apart:
-            result = call(*inputs, **self.flags)
+        given = inputs if self.apart else [tuple(inputs) if self.many else inputs[0]]
+        if len(given) == len(self.input_names):
+            named = dict(zip(self.input_names, given, strict=True))
+            result = _pass(call, named, self.flags)
         else:
-            result = call(tuple(inputs) if self.many else inputs[0], **self.flags)
+            result = call(*given, **self.flags)
         if result is None:
             result = self._attribute(OUTPUT)
         passed = Passed(inputs, [])
@@ -232,22 +250,22 @@ class Design:
         """Run backward and return what it returns."""
         call = getattr(self.layer, self.backward_name)
         left = list(dys)
-        given: list[Any] = []
+        given: dict[str, Any] = {}
         inputs: dict[str, Any] = dict(zip(self.input_names, passed.inputs, strict=False))
         for name, role in self.roles.items():
             if role == "dy":
-                given.append(left.pop(0) if left else None)
+                given[name] = left.pop(0) if left else None
             elif role == "input":
                 together = self.many and not self.apart
                 first = tuple(passed.inputs) if together else passed.inputs[0]
-                given.append(inputs.get(name, first))
+                given[name] = inputs.get(name, first)
             elif role == "output":
-                given.append(passed.outputs[0])
+                given[name] = passed.outputs[0]
             elif role == "cache":
-                given.append(passed.cache)
+                given[name] = passed.cache
             else:
-                given.append(self.rate)
-        return call(*given) if self.roles else call(dys[0])
+                given[name] = self.rate
+        return _pass(call, given, {}) if self.roles else call(dys[0])
 
     def _attribute(self, names: Sequence[str]) -> Any:
         """Return the first array among the layer's attributes with one of these names."""

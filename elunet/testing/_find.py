@@ -1,7 +1,7 @@
 """Find every array and number that an object holds, however deep.
 
 People keep parameters in attributes, dicts, lists of dicts, helper objects, tuples, on the class,
-in the variables of a closure. A `Place` is one such spot: it has a printed path
+in the variables of a closure or of the module. A `Place` is one such spot: it has a printed path
 ("cell.params['Wx']", "layers[0].W"), and its content can be read and replaced. Nothing has to be
 declared.
 """
@@ -14,27 +14,40 @@ import types
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial, partialmethod
 from typing import Any
 
 import numpy as np
 
 from elunet.testing._names import STEP
+from elunet.testing._variables import (
+    Cell,
+    Variable,
+    cells,
+    frozen_in,
+    functions_of,
+    global_variables,
+    is_compiled,
+    is_empty,
+    is_foreign,
+)
 
 Number = int | float | np.number
 
 MOST = 20_000
 """How many things are looked at in one object."""
+PARTIAL = ("func", "args", "keywords")
 CLOSED = (type, types.ModuleType, str, bytes, np.dtype)
-FOREIGN = ("builtins", "numpy", "numba", "threading", "weakref", "logging", "random", "torch")
-"""Packages whose objects hold nothing of a layer's own."""
-ENGINE = "elunet.engine."
-"""Where a network's memory is, and whose turn it is: no numbers, and not to be restored."""
+GLOBALS = "globals"
+"""The first step of the path of a module's variable."""
 
 
 def attributes(part: Any) -> dict[str, Any]:
     """Return an object's own attributes, also those in `__slots__`; of a cell its content."""
-    if isinstance(part, types.CellType):
-        return {} if _is_empty(part) else {"cell_contents": part.cell_contents}
+    if isinstance(part, Cell):
+        return {} if is_empty(part) else {"cell_contents": part.cell_contents}
+    if isinstance(part, partial):
+        return {name: getattr(part, name) for name in PARTIAL}
     found: dict[str, Any] = {}
     for kind in type(part).__mro__:
         slots = kind.__dict__.get("__slots__", ())
@@ -111,6 +124,9 @@ def put(holder: Any, name: str, value: Any) -> None:
     """Set an attribute, of a frozen object too, or of a class."""
     if isinstance(holder, type):
         setattr(holder, name, value)
+    elif isinstance(holder, partial):
+        parts = {**attributes(holder), name: value}
+        holder.__setstate__((*parts.values(), vars(holder)))  # type: ignore[attr-defined]
     else:
         object.__setattr__(holder, name, value)
 
@@ -128,49 +144,41 @@ def _entries(holder: Any, path: str, above: Place | None, shared: bool = True) -
             for index in range(len(holder)):
                 yield Place(f"{path}[{index}]", holder, index, False, above)
     elif isinstance(holder, types.FunctionType):
-        if shared and not _is_foreign(holder.__module__ or ""):
+        if shared and not is_foreign(holder.__module__ or ""):
             for name in vars(holder):
                 yield Place(f"{path}.{name}".lstrip("."), holder, name, True, above)
-            for name, cell in _cells(holder).items():
-                yield Place(f"{path}.{name}".lstrip("."), cell, "cell_contents", True, above)
+            yield from _variables(holder, path, above)
+    elif isinstance(holder, partial):
+        for name in PARTIAL:
+            yield Place(f"{path}.{name}".lstrip("."), holder, name, True, above)
     elif isinstance(holder, types.MethodType):
         if shared:
             yield Place(f"{path}.__self__".lstrip("."), holder, "__self__", True, above)
-    elif not isinstance(holder, CLOSED) and not _is_foreign(type(holder).__module__):
+    elif not isinstance(holder, CLOSED) and not is_foreign(type(holder).__module__):
         own = attributes(holder)
         for name in own:
             yield Place(f"{path}.{name}".lstrip("."), holder, name, True, above)
         for kind in classes_of(holder):
             for name, value in vars(kind).items():
+                if isinstance(value, partialmethod):
+                    for part in PARTIAL if shared else ():
+                        yield Place(f"{path}.{name}.{part}".lstrip("."), value, part, True, above)
                 if name in own or not _is_content(name, value):
                     continue
                 if shared:
                     yield Place(f"{path}.{name}".lstrip("."), kind, name, True, above)
                 elif is_numeric(value):
                     yield Place(f"{path}.{name}".lstrip("."), holder, name, True, above)
+            for name, function in functions_of(kind).items() if shared else ():
+                yield from _variables(function, f"{path}.{name}", above)
 
 
-def _is_foreign(module: str) -> bool:
-    return module.split(".")[0] in FOREIGN or module.startswith(ENGINE)
-
-
-def _is_empty(cell: types.CellType) -> bool:
-    """Whether a closure's variable has no value yet."""
-    try:
-        cell.cell_contents  # noqa: B018 (an empty cell raises)
-    except ValueError:
-        return True
-    return False
-
-
-def _cells(function: types.FunctionType) -> dict[str, types.CellType]:
-    """Return the variables that a function took along from where it was made.
-
-    Whole numbers among them are sizes and indices, never learned.
-    """
-    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-    filled = {name: cell for name, cell in cells if not _is_empty(cell)}
-    return {name: cell for name, cell in filled.items() if not isinstance(cell.cell_contents, int)}
+def _variables(function: types.FunctionType, path: str, above: Place | None) -> Iterator[Place]:
+    """Yield the places of the variables that a function reads."""
+    for name, cell in cells(function).items():
+        yield Place(f"{path}.{name}".lstrip("."), cell, "cell_contents", True, above)
+    for name, variable in global_variables(function).items():
+        yield Place(f"{GLOBALS}.{name}", variable, "cell_contents", True)
 
 
 def classes_of(part: Any) -> list[type]:
@@ -178,7 +186,7 @@ def classes_of(part: Any) -> list[type]:
     return [
         kind
         for kind in type(part).__mro__
-        if not _is_foreign(kind.__module__)
+        if not is_foreign(kind.__module__)
         and kind.__module__.split(".")[0] != "elunet"
         and not issubclass(kind, enum.Enum)
     ]
@@ -187,7 +195,8 @@ def classes_of(part: Any) -> list[type]:
 def _is_content(name: str, value: Any) -> bool:
     """Whether a class's attribute is a value or holds some, instead of being a method."""
     special = name.startswith("__") and name.endswith("__")
-    return not special and (is_numeric(value) or isinstance(value, dict | list | tuple))
+    held = isinstance(value, dict | list | tuple | partial)
+    return not special and (is_numeric(value) or held)
 
 
 def walk(root: Any, path: str = "", shared: bool = True) -> Iterator[Place]:
@@ -200,14 +209,24 @@ def walk(root: Any, path: str = "", shared: bool = True) -> Iterator[Place]:
         Its own path, with which the others begin.
     shared : bool
         Whether to look also into what a deep copy has in common with the object: classes,
-        functions, and objects behind methods. Whoever changes these has to restore them.
+        functions and the variables that they read, and objects behind methods. Whoever changes
+        these has to restore them.
+
+    Notes
+    -----
+    It stops after `MOST` things; see `unlooked`.
     """
     queue: deque[tuple[Any, str, Place | None]] = deque([(root, path, None)])
     entered = {id(root)}
+    variables: set[str] = set()
     count = 0
     while queue:
         holder, where, above = queue.popleft()
         for place in _entries(holder, where, above, shared):
+            if isinstance(place.holder, Variable):
+                if place.path in variables:
+                    continue
+                variables.add(place.path)
             count += 1
             if count > MOST:
                 return
@@ -219,6 +238,23 @@ def walk(root: Any, path: str = "", shared: bool = True) -> Iterator[Place]:
             if inner and id(item) not in entered:
                 entered.add(id(item))
                 queue.append((item, place.path, place))
+
+
+def unlooked(root: Any, shared: bool = True) -> list[str]:
+    """Return words for what `walk` cannot look into, or did not get to."""
+    found, count = {}, 0
+    for place in walk(root, shared=shared):
+        count += 1
+        item = place.get()
+        if is_compiled(item):
+            names = ", ".join(frozen_in(item))
+            if names:
+                found[id(item)] = (
+                    f"{names}: kept by the compiled function {item.py_func.__name__}, not checked "
+                    "(hand it over as an argument)"
+                )
+    cut = f"stopped looking after {MOST:,} things: what lies beyond was not checked"
+    return [*found.values(), *([cut] if count >= MOST else [])]
 
 
 def numeric_places(root: Any, path: str = "", shared: bool = True) -> list[Place]:
@@ -240,14 +276,17 @@ def lookup(root: Any, path: str) -> Any:
 
     Properties are read too.
     """
+    if path.startswith(f"{GLOBALS}."):
+        return next((place.get() for place in walk(root) if place.path == path), None)
     value, position = root, 0
     for step in STEP.finditer(path):
         if step.start() != position:
             return None
         position = step.end()
         try:
-            if isinstance(value, types.FunctionType) and step[1] in _cells(value):
-                value = _cells(value)[step[1]].cell_contents
+            function = getattr(value, "__func__", value)
+            if isinstance(function, types.FunctionType) and step[1] in cells(function):
+                value = cells(function)[step[1]].cell_contents
             elif step[1] is not None:
                 value = getattr(value, step[1])
             else:

@@ -16,7 +16,7 @@ from elunet.testing._calls import name_of
 from elunet.testing._claims import Changed, Claim, Problem
 from elunet.testing._diagnose import Factor
 from elunet.testing._differences import first_index, moved, real, stream
-from elunet.testing._find import is_number, numeric_places
+from elunet.testing._find import is_number, numeric_places, unlooked
 from elunet.testing._function_calls import Call, apart, joined
 from elunet.testing._pairs import closest
 from elunet.testing._returned import Getter, UnmatchedError, claims_in, named_in
@@ -65,7 +65,7 @@ class Run:
         result, named = self._forward({})
         self.call.settle(result, list(named.values()))
         self.result.dy_name = self._dy_names()[0]
-        for note in self.call.notes:
+        for note in (*self.call.notes, *self.arguments.unlooked, *unlooked(self.forward)):
             self.result.note(note)
         self._check_forward()
         self._note_hidden()
@@ -204,13 +204,14 @@ class Run:
             )
 
     def _note_hidden(self) -> None:
-        """Note arrays that move the output, and that forward does not take but brings along."""
+        """Note what moves the output, and is no argument of forward: it brings that along."""
         y, hidden = self.output({}), []
         for place in numeric_places(self.forward):
             content = place.get()
-            if not isinstance(content, np.ndarray) or content.dtype.kind != "f":
+            if np.asarray(content).dtype.kind != "f":
                 continue
-            place.set(moved(content, stream(0, 9)))
+            near = moved(np.asarray(content), stream(0, 9))
+            place.set(near if isinstance(content, np.ndarray) else float(near))
             try:
                 other = self.output({})
                 moves = other.shape == y.shape and not np.array_equal(other, y, equal_nan=True)

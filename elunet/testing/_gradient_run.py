@@ -76,6 +76,7 @@ class Run:
             how=self.how,
             advice="move the values away from it",
             dtype=self.dtype,
+            notes=self.structure.unlooked,
         )
         y = self.output({})
         if self.output({}) != y:

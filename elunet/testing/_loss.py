@@ -45,7 +45,8 @@ def check_loss(
         class of static methods) with two methods, such as forward and backward, loss and gradient,
         calculate and backward with the result in ``dinputs``; or two functions ``(loss,
         loss_prime)``. The target comes first where the arguments' names say so: ``loss(y_true,
-        y_pred)``. A value of prediction's shape, or one for each row, is checked as its sum.
+        y_pred)``. The method ``delta(z, a, y)`` is taken as the gradient by z, with a =
+        sigmoid(z). A value of prediction's shape, or one for each row, is checked as its sum.
     prediction : array_like
         Copied to `dtype`. Give probabilities to a loss of probabilities. If the loss has a kink
         (the mean absolute error where prediction equals target), keep away from it.
@@ -105,6 +106,8 @@ class _Run:
 
     def __init__(self, loss: Any, value: Array, target: Any) -> None:
         self.call = LossCall(loss)
+        if self.call.is_by_z and np.all((value > 0) & (value < 1)):
+            self.call, value = self.call.by_z(), np.log(value / (1 - value))
         self.value, self.target = value, target
         self.aim = np.array(target) if isinstance(target, np.ndarray) else None
         self.randomness = Randomness(loss)

@@ -89,6 +89,7 @@ class LossCall:
 
     def __init__(self, loss: Any) -> None:
         self.loss = loss
+        self.name_of_gradient = ""
         self.gradient: Callable[..., Any] | None = None
         if isinstance(loss, tuple) and len(loss) == 2 and all(map(callable, loss)):
             self.value, self.gradient = loss
@@ -97,7 +98,7 @@ class LossCall:
         self.name = name_of(loss)
         found = _method(loss, GRADIENT)
         if found is not None:
-            self.gradient = getattr(loss, found)
+            self.gradient, self.name_of_gradient = getattr(loss, found), found
         is_function = inspect.isroutine(loss) or (callable(loss) and found is None)
         names = VALUE if isinstance(loss, type) or not callable(loss) else ("__call__", *VALUE)
         method = None if is_function and not isinstance(loss, type) else _method(loss, names)
@@ -107,6 +108,31 @@ class LossCall:
                 f"forward and backward, got {type(loss).__name__}"
             )
         self.value = loss if method is None else getattr(loss, method)
+
+    @property
+    def is_by_z(self) -> bool:
+        """Whether the gradient is ``delta(z, a, y)``: by the input z of the last layer's sigmoid.
+
+        So it is in Nielsen's book, where the cost is ``fn(a, y)``.
+        """
+        if self.gradient is None or self.name_of_gradient != "delta":
+            return False
+        return [name.lower() for name in required(self.gradient)] == ["z", "a", "y"]
+
+    def by_z(self) -> LossCall:
+        """Return the loss as a function of z, with a = sigmoid(z)."""
+        value = self.value
+        gradient: Callable[..., Any] = self.gradient  # type: ignore[assignment]  # see is_by_z
+
+        def loss(z: Any, y: Any) -> Any:
+            return value(sigmoid(z), y)
+
+        def slope(z: Any, y: Any) -> Any:
+            return gradient(z, sigmoid(z), y)
+
+        call = LossCall((loss, slope))
+        call.name = f"{self.name} (by z, a = sigmoid(z))"
+        return call
 
     def run(self, prediction: Any, target: Any) -> Any:
         """Return what the loss returns."""
@@ -177,6 +203,11 @@ class LossCall:
             f"check_loss: expected {name_of(gradient)} to take the prediction and the target, "
             f"got ({', '.join(names)}): wrap it, check_loss((loss, lambda p, t: ...), ...)"
         )
+
+
+def sigmoid(z: Any) -> Any:
+    """Return 1 / (1 + exp(-z))."""
+    return 1 / (1 + np.exp(-np.asarray(z)))
 
 
 def _method(loss: Any, names: Sequence[str]) -> str | None:

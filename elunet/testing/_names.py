@@ -37,6 +37,7 @@ GRADIENT_CONTAINERS = (
     "parametergradients",
     "gradsdict",
     "dp",
+    "g",
 )
 VALUE_ENDS = ("value", "values", "data", "val", "array")
 GRADIENT_ENDS = ("grad", "gradient", "grads", "gradients", "g", "diff", "delta", "derivative")
@@ -45,6 +46,8 @@ STATE = re.compile(
     re.IGNORECASE,
 )
 """Owners that hold an optimizer's state or a cache: a dW in there is not the gradient."""
+CACHE = re.compile(r"_?caches?", re.IGNORECASE)
+"""Owners in which some keep their gradients, marked as such, beside what backward needs."""
 MARKERS = (
     re.compile(r"d_?(?:l|j|c|e|loss|cost|error)_?d_?(?P<rest>.+)", re.IGNORECASE),
     re.compile(r"(?:d|del|partial)_?(?P<rest>.+)", re.IGNORECASE),
@@ -154,9 +157,14 @@ def inside(key: Key) -> Key:
     return key[1:] if len(key) > 1 and not key[1].isdigit() else key
 
 
-def last_name(key: Key) -> Key:
-    """Return the last name and the indices after it, without the owner."""
+def last_name(key: Key, caches: bool = False) -> Key:
+    """Return the last name and the indices after it, without the owner.
+
+    An owner that holds state stays, but for caches if these may hold gradients.
+    """
     named = [i for i, step in enumerate(key) if not step.isdigit()]
+    if named and caches and all(CACHE.fullmatch(step) for step in key[: named[-1]]):
+        return key[named[-1] :]
     if not named or any(STATE.fullmatch(step) for step in key[: named[-1]]):
         return key
     return key[named[-1] :]

@@ -51,8 +51,9 @@ def check_optimizer(
         - ``update(params, grads)`` (or ``step``) with dicts or lists, or ``update(w, g)`` with one
           array, which change the arrays or return new ones; of an object with ``update(w, g)`` each
           parameter gets a copy. Gradients in dicts are found as W1 and as dW1;
-        - ``update_params(layer)``, where layer has weights and dweights, biases and dbiases (or W
-          and dW, b and db), with ``pre_update_params()`` and ``post_update_params()`` if there are;
+        - ``update_params(layer)`` or ``update_layer(layer)``, where layer has weights and dweights,
+          biases and dbiases (or W and dW, b and db; or dicts params and grads of these), with
+          ``pre_update_params()`` and ``post_update_params()`` if there are;
         - ``apply_gradients([(g, w), ...])``;
         - a function of such arguments, of ``(w, dw, config)``, which returns the new w and a
           config, or of ``(parameters, grads, learning_rate)``. A function that remembers something

@@ -174,6 +174,9 @@ def _rounds(unmarked: bool) -> list[tuple[_Keys, _Keys, bool]]:
     def last(key: Key) -> Key:
         return last_name(without_containers(key))
 
+    def cached(key: Key) -> Key:
+        return last_name(without_containers(key), caches=True)
+
     def alike(key: Key) -> Key:
         return last_name(meaning(key))
 
@@ -188,6 +191,8 @@ def _rounds(unmarked: bool) -> list[tuple[_Keys, _Keys, bool]]:
         (value(change=meaning), gradient(change=meaning), True),
         (value(change=last), gradient(change=last), True),
         (value(change=alike), gradient(change=alike), True),
+        # Only a marked name: the cache's W is the weight, or what an optimizer remembers of it.
+        *([] if unmarked else [(value(change=last), gradient(change=cached), True)]),
     ]
 
 

@@ -1,8 +1,8 @@
 """Which of the gradients that backward returned belongs to which of forward's values.
 
-A dict says it with its keys. A tuple says it with its order, if that is the order of forward's
-values or each shape occurs once; else the names in backward's `return` statement say it. If nothing
-does, the error says how to name them.
+A dict says it with its keys, a dataclass with its fields. A tuple says it with its order, if that
+is the order of forward's values or each shape occurs once; else the names in backward's `return`
+statement say it. If nothing does, the error says how to name them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from elunet._types import Array
 from elunet.testing._claims import Claim
 from elunet.testing._find import lookup
 from elunet.testing._pairs import pair
-from elunet.testing._structures import Structure
+from elunet.testing._structures import Structure, as_dict
 
 Getter = str | Callable[[Any], Any] | None
 """What a user says of a value's gradient: its name or place, a function, None for a constant."""
@@ -88,6 +88,7 @@ def named_in(returned: Any, shown: Any) -> dict[str, Any]:
 
 def _keyed(returned: Any, shown: Any, key: str = "", is_key: bool = False) -> list[Any]:
     """Return (name, item, whether the name is a dict's key) of all items, flat."""
+    returned = as_dict(returned)
     if isinstance(returned, dict):
         leaves = Structure({"_": returned}).leaves
         return [(_key(key, path[1:]), leaf, True) for path, leaf in leaves.items()]

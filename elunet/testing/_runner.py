@@ -30,6 +30,7 @@ from elunet.testing._report import GradientCheckError
 from elunet.testing._returned import UnmatchedError, claims_in
 from elunet.testing._signatures import returned_names
 from elunet.testing._snapshot import Frozen, Snapshot
+from elunet.testing._structures import as_dict
 from elunet.testing._values import Given, Held, Value, in_dtype, pair_up
 
 RATES_KEPT = ("learning_rate", "lr", "eta", "step_size")
@@ -175,6 +176,7 @@ class Runner:
 
     def unpack(self, returned: Any, method: str) -> list[Array]:
         """Return one gradient for each input, or raise an error about their form."""
+        returned = as_dict(returned)
         if returned is None and (self.is_loss or len(self.left_alone) == len(self.inputs)):
             return self._no_input_gradient()
         if returned is None:

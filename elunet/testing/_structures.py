@@ -7,12 +7,13 @@ A copy of the whole with some leaves replaced is what a numeric derivative needs
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from elunet.testing._find import Place, is_number, numeric_places
+from elunet.testing._find import Place, is_number, numeric_places, unlooked
 
 
 class Structure:
@@ -46,6 +47,11 @@ class Structure:
         )
         self.leaves = {printed(place): place.get() for place in places}
 
+    @property
+    def unlooked(self) -> list[str]:
+        """Words for what is too much to be looked at."""
+        return unlooked(self.named, shared=False)
+
     def copy(self, replaced: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return deep copies of the things; the leaves are copies too, or what replaces them."""
         made = {name: copied(thing) for name, thing in self.named.items()}
@@ -62,6 +68,13 @@ class Structure:
         for place in numeric_places(made, shared=False):
             place.set(change(printed(place), place.get()))
         return Structure(made)
+
+
+def as_dict(thing: Any) -> Any:
+    """Return a dataclass's fields by name, anything else as it is."""
+    if not dataclasses.is_dataclass(thing) or isinstance(thing, type):
+        return thing
+    return {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing)}
 
 
 def printed(place: Place) -> str:

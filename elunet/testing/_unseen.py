@@ -15,7 +15,7 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.testing._differences import stream
-from elunet.testing._find import Place, is_number, is_unreadable, numeric_places, walk
+from elunet.testing._find import Place, is_number, is_unreadable, numeric_places, unlooked, walk
 from elunet.testing._pairs import closest
 from elunet.testing._runner import Runner, Sample
 from elunet.testing._values import STATISTIC, WEIGHT
@@ -49,6 +49,8 @@ def check_unseen(run: Runner, sample: Sample) -> None:
     ):
         if names:
             run.note(f"{', '.join(names)}: {what}")
+    for text in unlooked(run.root):
+        run.note(text)
 
 
 def _check_unreadable(run: Runner, y: Array) -> None:

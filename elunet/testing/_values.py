@@ -17,7 +17,15 @@ from typing import Any
 import numpy as np
 
 from elunet._types import Array
-from elunet.testing._find import Place, is_number, is_unreadable, lookup, numeric_places, walk
+from elunet.testing._find import (
+    GLOBALS,
+    Place,
+    is_number,
+    is_unreadable,
+    lookup,
+    numeric_places,
+    walk,
+)
 from elunet.testing._pairs import pair
 
 Given = Mapping[str, "str | Callable[[Any], Any] | None"]
@@ -124,11 +132,13 @@ def _equal(a: Any, b: Any) -> bool:
     return np.shape(a) == np.shape(b) and bool(np.array_equal(a, b, equal_nan=True))
 
 
-def _rank(place: Place) -> tuple[bool, bool, int]:
+def _rank(place: Place) -> tuple[bool, bool, bool, int]:
     """Order the places of one array: the one after which it is named comes first."""
     last = place.path.rpartition(".")[2]
     listed = re.search(r"(^|\.)(params|parameters)\[", place.path) is not None
-    return not listed, last.startswith("_"), place.path.count(".") + place.path.count("[")
+    is_global = place.path.startswith(f"{GLOBALS}.")
+    depth = place.path.count(".") + place.path.count("[")
+    return not listed, is_global, last.startswith("_"), depth
 
 
 def in_dtype(root: Any, dtype: Any) -> None:

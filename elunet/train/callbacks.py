@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from elunet._checks import choice, integer, number
 from elunet._types import Array
 from elunet.network import Tap
-from elunet.storage.files import sweep
+from elunet.storage.files import check_writable, sweep
+from elunet.storage.locks import Lock
 from elunet.train.folders import prepare
 from elunet.train.history import COLUMNS, Epoch
 
@@ -71,7 +72,10 @@ class Callback:
         """After validation; `row` is the history's last."""
 
     def on_settled(self, trainer: Trainer, row: Epoch | None) -> None:
-        """When every callback has seen a step (row None) or an epoch: the moment to save."""
+        """When every callback has seen a step (row None) or an epoch: the moment to save.
+
+        `Checkpoints` come first, so that what goes wrong here does not lose what was learned.
+        """
 
     def on_interrupt(self, trainer: Trainer) -> None:
         """After the step in which a signal came; `fit` ends right afterwards."""
@@ -106,8 +110,10 @@ class Report(Callback):
     def __init__(self, epochs: int, validation: str = "validation") -> None:
         self.epochs, self.validation = epochs, validation
 
-    def on_epoch_end(self, trainer: Trainer, row: Epoch) -> None:
-        """Print the line."""
+    def on_settled(self, trainer: Trainer, row: Epoch | None) -> None:
+        """Print the line, when the epoch has been saved."""
+        if row is None:
+            return
         spikes = f"  {row.spikes} loss spikes" if row.spikes else ""
         trainer.log(
             f"epoch {row.epoch:3d}/{self.epochs}"
@@ -123,6 +129,12 @@ class HistoryFile(Callback):
     Parameters
     ----------
     file : path
+        Its folder is made if it does not exist.
+
+    Raises
+    ------
+    OSError
+        At the start of `fit` if the folder cannot be written to; later if the file cannot.
 
     Examples
     --------
@@ -134,13 +146,16 @@ class HistoryFile(Callback):
         self.file = Path(file)
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """Write the history of a resumed run."""
+        """Write the history of a resumed run, and see that later ones can be written."""
+        self.file.parent.mkdir(parents=True, exist_ok=True)
         sweep(self.file)
+        check_writable(self.file.parent)
         if trainer.history:
             trainer.history.to_csv(self.file)
 
     def on_epoch_end(self, trainer: Trainer, row: Epoch) -> None:
         """Write the history so far."""
+        self.file.parent.mkdir(parents=True, exist_ok=True)  # somebody may have removed it
         trainer.history.to_csv(self.file)
 
 
@@ -168,8 +183,8 @@ class Checkpoints(Callback):
     TypeError, ValueError
         If an argument is out of range.
     OSError
-        At the start of `fit` if the folder cannot be written to; later if a save fails. Earlier
-        saves stay.
+        At the start of `fit` if the folder cannot be written to, or another run is at work in it (a
+        BlockingIOError that names the process); later if a save fails. Earlier saves stay.
 
     Examples
     --------
@@ -204,9 +219,13 @@ class Checkpoints(Callback):
         choice("Checkpoints", "best", best, COLUMNS)
         self.best = best
         self._saved_at = 0.0
+        self._lock = Lock(self.folder)
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """Check that the folder can be written to, now rather than after an epoch."""
+        """Check that the folder can be written to, now rather than after an epoch, and lock it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not any(self._shares(other) for other in trainer.callbacks):
+            self._lock.acquire()
         prepare(self.folder)
         self._saved_at = time.monotonic()
 
@@ -222,7 +241,20 @@ class Checkpoints(Callback):
         """Save before the run ends."""
         self._save(trainer)
 
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """Leave the folder to others."""
+        self._lock.release()
+
+    def _shares(self, other: Callback) -> bool:
+        """Whether another callback of this run has locked the same folder."""
+        return (
+            isinstance(other, Checkpoints)
+            and other._lock.is_held
+            and other.folder.resolve() == self.folder.resolve()
+        )
+
     def _save(self, trainer: Trainer, best: bool = False) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)  # somebody may have removed it
         trainer.save(self.folder, best=best)
         self._saved_at = time.monotonic()
 

@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elunet._types import Array
 from elunet.data import Batches
+from elunet.storage import files
 from elunet.storage.archive import MALFORMED, decode, encode
+from elunet.storage.identity import described
 from elunet.storage.trees import Tree, pack, unpack
 from elunet.train import datasets, setup, state, versions
+from elunet.train.changes import Changes, numbers, put
 from elunet.train.folders import LATEST, PREVIOUS, find
 from elunet.train.history import History
 
 if TYPE_CHECKING:
     from elunet.train import Trainer
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -61,16 +64,33 @@ class SavedRun:
     history: History
 
 
-def content(trainer: Trainer, described: Mapping[str, str]) -> bytes:
-    """Return the content of a run's checkpoint; `described` is the trainer's setup."""
+def content(trainer: Trainer, changes: Tree, resumed: Tree | None) -> bytes:
+    """Return the content of a run's checkpoint.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    changes : dict
+        The state of its `Changes`.
+    resumed : dict or None
+        The checkpoint that it was resumed from, if no `fit` has given it data since: the place in
+        the data is still that one's.
+    """
+    if resumed is not None:
+        place, data = resumed["batches"], resumed["data"]
+    else:
+        batches, place = trainer.batches, None
+        if batches is not None:
+            place = batches.state() | {"augment": described(batches.augment)}
+        data = datasets.fingerprints(trainer)
     tree = {
         "kind": "run",
         "format": FORMAT,
         "versions": versions.current(),
         "settings": trainer.settings,
-        "setup": dict(described),
-        "batches": None if trainer.batches is None else trainer.batches.state(),
-        "data": datasets.fingerprints(trainer),
+        **changes,
+        "batches": place,
+        "data": data,
         **state.capture(trainer),
     }
     arrays: dict[str, Array] = {}
@@ -100,7 +120,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Path, Tree]:
 
 
 def _parse(file: Path) -> Tree:
-    arrays, note = decode("Trainer.resume", file, file.read_bytes())
+    arrays, note = decode("Trainer.resume", file, files.read("Trainer.resume", file))
     if not note:
         raise ValueError(
             f"Trainer.resume: expected {file} as a whole run's checkpoint, got weights only;"
@@ -178,19 +198,41 @@ def check(trainer: Trainer, file: Path, tree: Tree, allow: Collection[str]) -> l
     return others
 
 
-def restore(trainer: Trainer, file: Path, tree: Tree) -> None:
+def restore(trainer: Trainer, file: Path, tree: Tree, allow: Collection[str]) -> Changes:
     """Put a checkpoint's state into a trainer, all of it or nothing.
+
+    Returns
+    -------
+    Changes
+        Of the trainer, from now on.
 
     Raises
     ------
     ValueError
         If it does not fit.
     """
+    before = numbers(trainer)
     try:
         if (tree["data"] is None) != (tree["batches"] is None):
             raise ValueError("data without batches, or batches without data")
         if tree["data"] is not None and tree["data"].keys() != {"train", "validation"}:
             raise ValueError(f"data are of {sorted(tree['data'])}")
+        if not isinstance(tree["batches"], dict | None):
+            raise TypeError(f"batches are {tree['batches']!r}")
+        changes = Changes.read(tree, allow)
+    except Exception as error:
+        raise broken(file, error) from error
+    try:
+        changes.take_up(trainer)
+        _restore(trainer, file, tree)
+    except BaseException:
+        put(trainer, before)
+        raise
+    return changes
+
+
+def _restore(trainer: Trainer, file: Path, tree: Tree) -> None:
+    try:
         state.restore(trainer, tree)
     except Exception as error:
         raise broken(file, error) from error
@@ -208,7 +250,11 @@ def take_up(
     """
     if tree["data"] is None:
         return
-    if found := datasets.differences(trainer, tree["data"], allow):
+    found = datasets.differences(trainer, tree["data"], allow)
+    there, here = tree["batches"].get("augment"), described(batches.augment)
+    if there != here and "augment" not in allow:
+        found.append(f"  augment: expected {there}, got {here}")
+    if found:
         listed = "\n".join(found)
         raise ValueError(f"Trainer.fit: expected the data of {file}, got:\n{listed}")
     try:

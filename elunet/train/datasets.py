@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,21 +15,22 @@ if TYPE_CHECKING:
     from elunet.train import Trainer
 
 Data = tuple[Array, Array]
+Weighted = tuple[Array, Array, Array]
 
 
 class Fingerprints:
     """The SHA-256 of data sets, computed once while the same arrays are asked for."""
 
     def __init__(self) -> None:
-        self._known: list[tuple[Any, Any, str]] = []
+        self._known: list[tuple[tuple[Any, ...], str]] = []
 
-    def of(self, x: Array, y: Array) -> str:
-        """Return the SHA-256 of examples and labels."""
-        for a, b, found in self._known:
-            if a is x and b is y:
+    def of(self, *arrays: Array) -> str:
+        """Return the SHA-256 of examples, labels and weights, if there are some."""
+        for known, found in self._known:
+            if len(known) == len(arrays) and all(map(is_, known, arrays)):
                 return found
-        found = sha256(np.asarray(x), np.asarray(y))
-        self._known = [*self._known[-1:], (x, y, found)]  # training and validation data
+        found = sha256(*map(np.asarray, arrays))
+        self._known = [*self._known[-1:], (arrays, found)]  # training and validation data
         return found
 
 
@@ -37,8 +39,9 @@ def fingerprints(trainer: Trainer) -> dict[str, str | None] | None:
     batches, validation, known = trainer.batches, trainer.validation, trainer.fingerprints
     if batches is None:
         return None
+    train = [batches.x, batches.y, *([] if batches.weights is None else [batches.weights])]
     return {
-        "train": known.of(batches.x, batches.y),
+        "train": known.of(*train),
         "validation": None if validation is None else known.of(*validation),
     }
 

@@ -13,6 +13,9 @@ from elunet.data import Batches
 from elunet.losses import Loss
 from elunet.network import Network
 
+ROUNDING = 1e-3
+"""How far the sum of a row of probabilities may be from 1."""
+
 
 @dataclass
 class Mean:
@@ -56,7 +59,7 @@ def evaluate(
     Raises
     ------
     ValueError
-        If there is no example.
+        If there is no example, or the network has several outputs.
 
     Examples
     --------
@@ -68,6 +71,7 @@ def evaluate(
     >>> round(loss, 3), accuracy
     (1.386, 0.25)
     """
+    net.expect_one_output("evaluate")
     mean = Mean()
     with np.errstate(over="ignore", invalid="ignore"):
         for batch in Batches(x, y, batch_size, shuffle=False):
@@ -85,13 +89,28 @@ def accuracy(prediction: Array, target: Array) -> float:
     ----------
     prediction : array of shape (N, C)
     target : integer labels of shape (N,), or rows of shape (N, C)
+        Rows are classes if they are probabilities (one-hot, for instance), or -1 and one 1. Other
+        numbers have no classes: two quantities that are to be predicted, say.
     """
     if prediction.ndim != 2 or target.shape not in (prediction.shape, prediction.shape[:1]):
         return math.nan
-    if target.ndim == 2:
-        target = target.argmax(axis=1)
-    if target.dtype.kind not in "iu" or prediction.shape[1] < 2:
+    if prediction.shape[1] < 2 or not len(target):
         return math.nan
-    if not len(target):
+    if target.ndim == 2:
+        if not _are_classes(target):
+            return math.nan
+        target = target.argmax(axis=1)
+    if target.dtype.kind not in "iu":
         return math.nan
     return float(np.count_nonzero(prediction.argmax(axis=1) == target) / len(target))
+
+
+def _are_classes(rows: Array) -> bool:
+    """Whether every row has probabilities, or is -1 but for one 1."""
+    if rows.dtype.kind not in "biuf":
+        return False
+    sums = rows.sum(axis=1, dtype=np.float64)
+    if rows.min() >= 0:
+        return bool(np.abs(sums - 1).max() <= ROUNDING)
+    signs = bool((np.abs(rows) == 1).all())
+    return signs and bool((sums == 2 - rows.shape[1]).all())

@@ -21,7 +21,12 @@ def find(path: str | os.PathLike[str]) -> Path:
     place = Path(path)
     file = place / LATEST if place.is_dir() else place
     if not file.is_file():
-        raise FileNotFoundError(f"Trainer.resume: expected a run's checkpoint, got no file {file}")
+        others = [other for name in (PREVIOUS, BEST) if (other := file.with_name(name)).is_file()]
+        there = " or ".join(map(str, others))
+        raise FileNotFoundError(
+            f"Trainer.resume: expected a run's checkpoint, got no file {file}"
+            + (f"; there is {there}, which can be resumed by name" if others else "")
+        )
     return file
 
 

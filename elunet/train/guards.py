@@ -59,7 +59,7 @@ def is_finite(value: Array) -> bool:
 def first_not_finite(arrays: Iterable[tuple[str, Array]]) -> str | None:
     """Return the first name whose array has a NaN or an infinity, None if there is none."""
     for name, value in arrays:
-        if value.dtype.kind == "f" and not is_finite(value):
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f" and not is_finite(value):
             return name
     return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +16,9 @@ _DEFAULTS: tuple[tuple[signal.Signals, Any], ...] = (
     (signal.SIGINT, signal.default_int_handler),
     (signal.SIGTERM, signal.SIG_DFL),
 )
+
+
+NOTE = b"\nelunet: finishing this step, then leaving; again: at once\n"
 
 
 class Interrupted(KeyboardInterrupt):
@@ -62,11 +66,17 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.asked: int | None = None
+        self._told = False
+
+    def tell(self) -> int:
+        """Return the number of the signal that came, to those who will be told of it."""
+        self._told = True
+        return self.asked or 0
 
     @contextmanager
     def noted(self) -> Iterator[None]:
         """Note signals while the block runs, in the main thread, if they have no other handler."""
-        self.asked = None
+        self.asked, self._told = None, False
         before: dict[signal.Signals, Any] = {}
         if threading.current_thread() is threading.main_thread():
             for number, default in _DEFAULTS:
@@ -77,12 +87,16 @@ class Interrupts:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+        if self.asked is not None and not self._told:  # too late for the run
+            signal.raise_signal(self.asked)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.asked is None:
             self.asked = number
-            with suppress(OSError):  # not print: the signal may have come in the middle of one
-                os.write(2, b"\nelunet: finishing this step, then leaving; again: at once\n")
+            # Not print: the signal may have come in the middle of one. Not 2: where standard error
+            # was closed, that may be a file by now.
+            with suppress(OSError, ValueError, AttributeError):
+                os.write(sys.stderr.fileno(), NOTE)
         elif number == signal.SIGINT:
             raise KeyboardInterrupt
         else:

@@ -22,7 +22,9 @@ from elunet.train import versions
 from elunet.train.callbacks import Callback, Checkpoints
 from elunet.train.checkpoint import SavedRun, about
 from elunet.train.datasets import Data
+from elunet.train.folders import LATEST
 from elunet.train.history import Epoch, History
+from elunet.train.progress import say
 from elunet.train.trainer import Trainer
 
 HISTORY, CURVES, WEIGHTS, SUMMARY = (
@@ -42,14 +44,16 @@ class Job:
     Parameters
     ----------
     folder : path
-    log : callable, default print
-        Takes a line of text about what happens to the folder.
+    log : callable, optional
+        Takes a line of text about what happens to the folder; by default it is printed.
 
     Attributes
     ----------
     folder : Path
     saved : SavedRun or None
         The run to go on with, once `resume` has found it.
+    begun : bool
+        Whether `train` has begun, so that the folder can be resumed.
 
     Examples
     --------
@@ -65,12 +69,10 @@ class Job:
     ({'seed': 0}, True)
     """
 
-    def __init__(
-        self, folder: str | os.PathLike[str], log: Callable[[str], object] = print
-    ) -> None:
+    def __init__(self, folder: str | os.PathLike[str], log: Callable[[str], object] = say) -> None:
         self.folder, self.log = Path(folder), log
         self.saved: SavedRun | None = None
-        self._prepared = False
+        self.begun = self._overwrite = False
 
     @property
     def files(self) -> list[Path]:
@@ -116,12 +118,12 @@ class Job:
         return self.saved
 
     def differences(
-        self, settings: Mapping[str, Any], allow: Collection[str] = ()
+        self, settings: Mapping[str, Any], allow: str | Collection[str] = ()
     ) -> dict[str, tuple[Any, Any]]:
         """Return {name: (saved, given)} for all settings that differ from the saved run's."""
         if self.saved is None:
             return {}
-        saved = self.saved.settings
+        allow, saved = [allow] if isinstance(allow, str) else allow, self.saved.settings
         return {
             name: (saved.get(name), given)
             for name, given in settings.items()
@@ -129,45 +131,72 @@ class Job:
         }
 
     def is_finished(self, epochs: int) -> bool:
-        """Return whether the saved run has its epochs, and the folder all that it writes."""
+        """Return whether the folder's own run was found, with its epochs and all that it writes."""
         names = (SUMMARY, HISTORY, WEIGHTS)
-        complete = self.saved is not None and len(self.saved.history) == epochs
+        if self.saved is None or not self._is_here(self.saved.file):
+            return False
+        complete = len(self.saved.history) == epochs
         return complete and all((self.folder / name).exists() for name in names)
 
     def holds_a_run(self) -> bool:
         """Return whether the folder has something of a run in it."""
         checkpoints = self.folder / CHECKPOINTS
         return any(file.is_file() for file in self.files) or (
-            checkpoints.is_dir() and any(checkpoints.iterdir())
+            checkpoints.is_dir() and any(checkpoints.glob("*.safetensors"))
         )
 
     def prepare(self, overwrite: bool = False) -> None:
-        """Make the folder ready, unless it has the run that goes on; `train` does so too.
+        """See that `train` will be able to use the folder; nothing in it is changed yet.
 
         Parameters
         ----------
         overwrite : bool, default False
-            Whether a run that is there may be replaced. All its files are moved aside, into a
-            folder ``earlier-1``, ``earlier-2`` and so on.
+            Whether a run that is there may be replaced. Once all else is in order, `train` moves
+            its files aside, into a folder ``earlier-1``, ``earlier-2`` and so on.
 
         Raises
         ------
         FileExistsError
-            If the folder holds a run, and `overwrite` is False.
+            If the folder holds a run that is not the one to go on with, or a later part of it, and
+            `overwrite` is False.
+        BlockingIOError
+            If another process is at work in it.
+        OSError
+            If it cannot be written to.
         """
-        goes_on = self.saved is not None and self._is_here(self.saved.file)
-        if not self._prepared and not goes_on and self.holds_a_run():
-            if not overwrite:
-                raise FileExistsError(
-                    f"expected {self.folder} without a run, got one in it: resume it, or overwrite"
-                    " it (--overwrite, Job.prepare(overwrite=True)), which moves it aside"
-                )
-            self._move_aside()
-        self._prepared = True
-        (self.folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+        self._overwrite = overwrite
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with held(self.folder):
+            self._is_in_the_way()
+
+    def _is_in_the_way(self) -> bool:
+        """Return whether the folder's run has to be moved aside; raise if it may not."""
+        if self._goes_on() or not self.holds_a_run():
+            return False
+        if not self._overwrite:
+            raise FileExistsError(
+                f"expected {self.folder} without a run, got one in it: resume it, or overwrite"
+                " it (--overwrite, Job.prepare(overwrite=True)), which moves it aside"
+            )
+        return True
+
+    def _goes_on(self) -> bool:
+        """Return whether the run to go on with is the folder's own, at its last step."""
+        if self.saved is None or not self._is_here(self.saved.file):
+            return False
+        latest = self.folder / CHECKPOINTS / LATEST
+        if self.saved.file.name == LATEST or not latest.exists():
+            return True
+        try:
+            return about(latest).step <= self.saved.step
+        except ValueError:  # damaged: this is why an earlier one was taken
+            return True
 
     def _move_aside(self) -> None:
-        """Move all files of a run into a folder of their own; nothing is removed."""
+        """Move all files of a run into a folder of their own; nothing is removed.
+
+        The checkpoints go last: until then, the folder still holds a run that can be resumed.
+        """
         number = 1
         while (aside := self.folder / f"{EARLIER}-{number}").exists():
             number += 1
@@ -219,8 +248,17 @@ class Job:
         """
         files = _Files(self.folder, draw)
         own = [files, Checkpoints(self.folder / CHECKPOINTS, **checkpoints)]
-        self.prepare()
+        self.folder.mkdir(parents=True, exist_ok=True)
         with held(self.folder):
+            replaces = self._is_in_the_way()
+            if self.saved is not None:
+                self._take_up(trainer, self.saved)
+            if replaces:
+                self._move_aside()
+            (self.folder / CHECKPOINTS).mkdir(exist_ok=True)
+            if not (self.folder / CHECKPOINTS / LATEST).exists():
+                trainer.save(self.folder / CHECKPOINTS)  # its settings are known from now on
+            self.begun = True
             return self._train(trainer, (train, test), epochs, own, more or {})
 
     def _is_here(self, file: Path) -> bool:
@@ -235,8 +273,6 @@ class Job:
         more: Mapping[str, Any],
     ) -> dict[str, Any]:
         begin, (train, test) = time.perf_counter(), data
-        if self.saved is not None:
-            self._take_up(trainer, self.saved)
         before, files = trainer.seconds, own[0]
         trainer.callbacks += own
         try:
@@ -266,6 +302,7 @@ class _Files(Callback):
 
     def on_epoch_end(self, trainer: Trainer, row: Epoch) -> None:
         """Write them."""
+        self.folder.mkdir(parents=True, exist_ok=True)  # somebody may have removed it
         save(trainer.net, self.folder / WEIGHTS)
         try:
             trainer.history.to_csv(self.folder / HISTORY)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from elunet.train.evaluation import Mean
+
+GONE = (OSError, ValueError, AttributeError)
+"""What writing raises where the stream is a broken pipe, closed, or None."""
 
 
 def duration(seconds: float) -> str:
@@ -40,32 +44,67 @@ class Progress:
 
     @contextmanager
     def running(self, steps: int) -> Iterator[None]:
-        """Show a bar while the block runs."""
-        if not (sys.stderr.isatty() if self.wanted is None else self.wanted):
+        """Show a bar while the block runs, if there is somewhere to show it."""
+        if not (self.wanted or (self.wanted is None and is_terminal(sys.stderr))):
             yield
             return
         from tqdm import tqdm
 
-        with tqdm(total=steps, unit="step", dynamic_ncols=True) as self._bar:
-            try:
-                yield
-            finally:
-                self._bar = None
+        with suppress(*GONE):
+            self._bar = tqdm(total=steps, unit="step", dynamic_ncols=True)
+        try:
+            yield
+        finally:
+            bar, self._bar = self._bar, None
+            with suppress(*GONE):
+                if bar is not None:
+                    bar.close()
 
     def show(self, title: str, mean: Mean | None = None, speed: float = 0.0) -> None:
         """Set the bar's text, and advance it by a step if `mean` is given."""
         if self._bar is None:
             return
-        self._bar.set_description(title, refresh=mean is None)
-        if mean is not None:
-            loss, hits = mean.values
-            accuracy = "" if math.isnan(hits) else f"accuracy {hits:.3f}, "
-            self._bar.set_postfix_str(f"loss {loss:.3f}, {accuracy}{speed:.0f} images/s", False)
-            self._bar.update()
+        try:
+            self._bar.set_description(title, refresh=mean is None)
+            if mean is not None:
+                loss, hits = mean.values
+                accuracy = "" if math.isnan(hits) else f"accuracy {hits:.3f}, "
+                self._bar.set_postfix_str(f"loss {loss:.3f}, {accuracy}{speed:.0f} images/s", False)
+                self._bar.update()
+        except GONE:
+            self._bar = None
 
     def write(self, text: str) -> None:
         """Print a line, above the bar if there is one."""
         if self._bar is None:
-            print(text, flush=True)
+            say(text)
         else:
-            self._bar.write(text)
+            with suppress(*GONE):
+                self._bar.write(text)
+
+
+def say(text: str, stream: Any = None) -> None:
+    """Print a line at once; where nobody listens any more, it is lost."""
+    with suppress(*GONE):
+        try:
+            print(text, file=stream, flush=True)
+        except UnicodeEncodeError:
+            print(text.encode("ascii", "backslashreplace").decode(), file=stream, flush=True)
+
+
+def leave_quietly() -> None:
+    """See that Python does not complain of a closed pipe when it ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except GONE:
+            with suppress(*GONE):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def is_terminal(stream: Any) -> bool:
+    """Return whether a stream is a terminal; it may be None, closed, or somebody's own."""
+    try:
+        return bool(stream.isatty())
+    except GONE:
+        return False

@@ -8,13 +8,10 @@ by `Trainer.fit`, when there are data.)
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from elunet.network import Network
-from elunet.optim import Optimizer
-from elunet.storage.identity import made_with
 from elunet.storage.trees import Stateful, Tree
 from elunet.storage.weights import fitting, network_arrays
 from elunet.train.callbacks import Callback, stateful
@@ -46,7 +43,6 @@ def _parts(trainer: Trainer) -> dict[str, Stateful]:
     return {
         "layers": Layers(trainer.net),
         "optimizer": trainer.optimizer,
-        "optimizer_settings": OptimizerSettings(trainer.optimizer),
         "router": trainer.router,
         "callbacks": Callbacks(trainer.callbacks),
         "position": trainer.position,
@@ -60,41 +56,6 @@ def _check_fit(trainer: Trainer) -> None:
     missing = weights.keys() - optimizer.buffers.keys()
     if optimizer.buffers and missing:
         raise ValueError(f"expected an optimizer's state of all weights, got none of {missing}")
-
-
-class OptimizerSettings:
-    """The numbers that an optimizer was made with, as they are now: a callback may change them.
-
-    Schedules and other objects stay as the trainer was built.
-    """
-
-    def __init__(self, optimizer: Optimizer) -> None:
-        self.optimizer = optimizer
-
-    def state(self) -> Tree:
-        """Return {"": {"lr": 0.1, ...}}, with a dict for each optimizer within the optimizer."""
-        return {
-            place: {
-                name: value
-                for name, value in made_with(one).items()
-                if isinstance(value, int | float | None)
-            }
-            for place, one in self._all().items()
-        }
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go back to a `state`."""
-        for place, one in self._all().items():
-            kept = self.state()[place]
-            for name, value in state.get(place, {}).items():
-                if name in kept and (value is None or math.isfinite(value)):
-                    setattr(one, name, value)
-
-    def _all(self) -> dict[str, Optimizer]:
-        found = {"": self.optimizer}
-        for name, one in getattr(self.optimizer, "optimizers", {}).items():
-            found[name] = one
-        return found
 
 
 class Layers:

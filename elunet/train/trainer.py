@@ -12,8 +12,11 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
+from copy import copy
 from functools import cache
 from inspect import signature
+from operator import is_
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,8 @@ from elunet.routers import Backprop, Router
 from elunet.storage.trees import Tree
 from elunet.train import checkpoint, folders, setup
 from elunet.train.callbacks import Callback, Checkpoints, together
-from elunet.train.datasets import Data, Fingerprints
+from elunet.train.changes import Changes, incomparable
+from elunet.train.datasets import Data, Fingerprints, Weighted
 from elunet.train.evaluation import Mean, accuracy, evaluate
 from elunet.train.guards import (
     DivergenceError,
@@ -42,7 +46,6 @@ from elunet.train.history import Epoch, History
 from elunet.train.interrupts import Interrupted, Interrupts
 from elunet.train.position import Position
 from elunet.train.progress import Progress
-from elunet.train.state import OptimizerSettings
 
 
 class Trainer:
@@ -58,7 +61,8 @@ class Trainer:
         The learning rule, by default `Backprop`.
     batch_size : int, default 100
     augment : callable, optional
-        ``augment(x, rng) -> x`` for each training batch, such as `elunet.data.pad_crop_flip`.
+        ``augment(x, rng) -> x`` for each training batch, such as `elunet.data.pad_crop_flip`; see
+        `elunet.data.Batches`.
     callbacks : sequence of Callback
     seed : int, SeedSequence, Generator or None, default 0
         Of the order of the batches and of the augmentation.
@@ -108,7 +112,7 @@ class Trainer:
         router: Router | None = None,
         *,
         batch_size: int = 100,
-        augment: Callable[[Array, np.random.Generator], Array] | None = None,
+        augment: Callable[..., Any] | None = None,
         callbacks: Sequence[Callback] = (),
         seed: Seed = 0,
         progress: bool | None = None,
@@ -125,6 +129,8 @@ class Trainer:
                 raise TypeError(f"Trainer: expected {name} of type {wanted}, got {value!r}")
         if not callable(loss) or isinstance(loss, type):
             raise TypeError(f"Trainer: expected loss as a loss object, got {loss!r}")
+        if getattr(loss, "reduction", None) == "none":
+            raise ValueError(f"Trainer: expected a loss that gives one number, got {loss!r}")
         self.net, self.loss, self.optimizer = net, loss, optimizer
         self.router = Backprop() if router is None else router
         self.batch_size = integer("Trainer", "batch_size", batch_size)
@@ -137,12 +143,13 @@ class Trainer:
         self.batches: Batches | None = None
         self.validation: Data | None = None
         self.fingerprints = Fingerprints()
-        self._data: tuple[Any, Any] = (None, None)  # of which `fit` made the batches
+        self._data: tuple[Any, ...] = ()  # of which `fit` made the batches
         self.checkpoint: Path | None = None
-        self._setup: dict[str, str] | None = None  # when `fit` began
+        self._changes = Changes()
         self._resumed: tuple[Path, Tree, Collection[str]] | None = None  # until `fit` has data
         self._between_steps = True
         self._stepped = False  # whether weights have moved in this step
+        self._stopped = False  # whether `fit` shall end before all its epochs
         self._interrupts = Interrupts()
         self._progress = Progress(progress)
 
@@ -152,7 +159,7 @@ class Trainer:
         return self.position.seconds
 
     def fit(
-        self, train: Data | Batches, validation: Data | None = None, epochs: int = 1
+        self, train: Data | Weighted | Batches, validation: Data | None = None, epochs: int = 1
     ) -> History:
         """Train for some epochs and return the history.
 
@@ -170,8 +177,9 @@ class Trainer:
 
         Parameters
         ----------
-        train : (x, y) or Batches
-            `Batches` bring their own batch size, augmentation and seed.
+        train : (x, y), (x, y, weights) or Batches
+            `Batches` bring their own batch size, augmentation and seed. Weights of the examples
+            (N,) go to the loss; accuracies do not count them.
         validation : (x, y), optional
             Evaluated after each epoch.
         epochs : int, default 1
@@ -180,13 +188,14 @@ class Trainer:
         ------
         TypeError, ValueError
             If an argument is of another kind than it should be, or the data are not those of the
-            run that was resumed.
+            run that was resumed, or there are `Checkpoints` and a state that cannot be saved.
         DivergenceError
             If loss, gradients or weights are not finite; `history` holds the epochs before.
         Interrupted
             If a signal ended the run.
         """
         integer("Trainer.fit", "epochs", epochs)
+        self.net.expect_one_output("Trainer.fit")
         batches = self._batches_of(train)
         if validation is not None:
             _check_pair("validation", validation)
@@ -195,32 +204,55 @@ class Trainer:
         position = self.position
         if position.begun is None:
             position.begun = len(self.history)
-        self._setup = setup.describe(self)
+        self._changes.begin(self)
         total = position.begun + epochs
         left = (total - len(self.history)) * len(batches) - batches.position
         with self._progress.running(left), self._interrupts.noted():
-            started = False
             try:
-                for callback in self.callbacks:
-                    callback.on_fit_start(self)
-                started = True
-                while len(self.history) < total:
-                    self._epoch(batches, validation, total)
-                position.last, position.begun = position.begun, None
-            except Interrupted:
-                batches.restore(batches.state())  # the next fit goes on in the middle of the epoch
-                raise
-            except BaseException:
-                if started:  # else nothing has happened yet, and a resumed run can still go on
-                    position.begun = None
-                    position.drop()
-                raise
-            finally:
-                self._between_steps = True
-                for callback in self.callbacks:
-                    callback.on_fit_end(self)
-                self._setup = None  # not before: callbacks may have changed layers until now
+                self._run(batches, validation, total)
+            except Exception as error:
+                if self._interrupts.asked is None:
+                    raise
+                raise self._interrupted() from error  # who catches the error shall not go on
+            if self._interrupts.asked is not None:  # it came at the very end
+                position.begun = position.last  # the same call has nothing left to do
+                raise self._interrupted()
         return self.history
+
+    def _run(self, batches: Batches, validation: Data | None, total: int) -> None:
+        """Train until there are so many epochs."""
+        position, started, self._stopped = self.position, False, False
+        try:
+            for callback in self.callbacks:
+                callback.on_fit_start(self)
+            self._changes.catch_up(self)
+            if self._is_saved:
+                self._content()  # what cannot be saved is told now, not after an epoch
+            started = True
+            while len(self.history) < total and not self._stopped:
+                self._epoch(batches, validation, total)
+            position.last, position.begun = position.begun, None
+        except Interrupted:
+            batches.restore(batches.state())  # the next fit goes on in the middle of the epoch
+            raise
+        except BaseException:
+            if started:  # else nothing has happened yet, and a resumed run can still go on
+                position.begun = None
+                position.drop()
+            raise
+        finally:
+            self._between_steps = True
+            with ExitStack() as ends:  # each is called, in order, whatever the others raise
+                ends.callback(self._changes.end, self)  # last: callbacks put layers back
+                for callback in reversed(self.callbacks):
+                    ends.callback(callback.on_fit_end, self)
+
+    def stop(self) -> None:
+        """End `fit` after the epoch under way, as if it had been asked for so many epochs only.
+
+        For callbacks; from `on_fit_start`, no epoch is begun.
+        """
+        self._stopped = True
 
     def save(self, path: str | os.PathLike[str], best: bool = False) -> Path:
         """Save the whole run, for `resume`: weights, all states, counters, history.
@@ -264,23 +296,30 @@ class Trainer:
         )
         if where is not None:
             raise self._diverged(where)
-        content = checkpoint.content(self, self._setup or setup.describe(self))
-        self.checkpoint = folders.write(path, content, best)
+        self.checkpoint = folders.write(path, self._content(), best)
         return self.checkpoint
 
-    def resume(self, path: str | os.PathLike[str], allow: Collection[str] = ()) -> None:
+    def _content(self) -> bytes:
+        """Return the content of a checkpoint."""
+        resumed = self._resumed and self._resumed[1]
+        return checkpoint.content(self, self._changes.state(self), resumed)
+
+    def resume(self, path: str | os.PathLike[str], allow: str | Collection[str] = ()) -> None:
         """Restore a saved run; the next `fit`, with the same arguments, continues it.
 
         The trainer has to be built as it was. It changes only if everything fits. `fit` checks
-        before its first step whether the data are the same.
+        before its first step whether the data are the same. Numbers that callbacks have changed
+        since, such as the learning rate, are taken up: those of the time when the saved `fit`
+        began now, and later ones when the callbacks of the next `fit` have started.
 
         Parameters
         ----------
         path : path
             A file of `save`, or a folder with one.
-        allow : collection of str
+        allow : str or collection of str
             What may differ from the saved run, by the first word of the difference that would be
-            listed: "optimizer", "settings", "train" (the data), "threads" and so on.
+            listed: "optimizer", "settings", "train" (the data), "threads" and so on. It stays as
+            this trainer was built.
 
         Raises
         ------
@@ -294,13 +333,20 @@ class Trainer:
         -----
         RuntimeWarning
             If Python, NumPy, numba or elunet have other versions, or the number of threads is
-            another: results may then differ in the last bits.
+            another: results may then differ in the last bits. Or if something cannot be compared:
+            an argument of a layer or rule of your own that it keeps under another name.
         """
+        allow = [allow] if isinstance(allow, str) else list(allow)
         file, tree = checkpoint.read(path)
         versions = checkpoint.check(self, file, tree, allow)
-        if "optimizer" in allow:  # this trainer's own rate is meant, not the saved one
-            tree["optimizer_settings"] = OptimizerSettings(self.optimizer).state()
-        checkpoint.restore(self, file, tree)
+        self._changes = checkpoint.restore(self, file, tree, allow)
+        if unknown := incomparable(self):
+            warnings.warn(
+                f"Trainer.resume: whether these are as in {file} cannot be told, as no attribute"
+                f" has their name: {'; '.join(unknown)}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         if versions:
             warnings.warn(
                 f"Trainer.resume: {file} was made with {'; '.join(versions)}. The run goes on, but"
@@ -308,14 +354,17 @@ class Trainer:
                 RuntimeWarning,
                 stacklevel=2,
             )
-        self.checkpoint, self._resumed = file, (file, tree, tuple(allow))
+        self.checkpoint, self._resumed = file, (file, tree, allow)
         self.batches = None
 
     def log(self, text: str) -> None:
-        """Print a line, above the progress bar if there is one."""
+        """Print a line, above the progress bar if there is one.
+
+        Where nobody listens any more (a closed pipe or terminal), it is lost, and the run goes on.
+        """
         self._progress.write(text)
 
-    def _batches_of(self, train: Data | Batches) -> Batches:
+    def _batches_of(self, train: Data | Weighted | Batches) -> Batches:
         """Return the training data as batches, the same ones for the same arrays."""
         if isinstance(train, Batches):
             if self.augment is not None:
@@ -327,12 +376,14 @@ class Trainer:
                 self._change_batches(train)
             return train
         _check_pair("train", train)
-        x, y = train
-        if self.batches is None or self._data[0] is not x or self._data[1] is not y:
+        x, y, *weights = train
+        known = len(self._data) == len(train) and all(map(is_, self._data, train))
+        if self.batches is None or not known:
+            its = weights[0] if weights else None
             self._change_batches(
-                Batches(x, y, self.batch_size, seed=self.seed, augment=self.augment)
+                Batches(x, y, self.batch_size, True, self.seed, self.augment, weights=its)
             )
-            self._data = x, y
+            self._data = tuple(train)
         return self.batches  # type: ignore[return-value]  # just made
 
     def _change_batches(self, batches: Batches) -> None:
@@ -395,8 +446,8 @@ class Trainer:
         """Learn from what is left of an epoch."""
         position = self.position
         begin = time.perf_counter()
-        for x, y in batches:
-            value = self._step(x, y, mean)
+        for x, y, *weights in batches:
+            value = self._step(x, y, mean, *weights)
             for callback in self.callbacks:
                 callback.on_step(self, value)
             seconds = time.perf_counter() - begin
@@ -407,30 +458,34 @@ class Trainer:
             begin = time.perf_counter()  # what saving took is not the pass's time
         position.passed = True
 
-    def _step(self, x: Array, y: Array, mean: Mean) -> float:
+    def _step(self, x: Array, y: Array, mean: Mean, *weights: Array) -> float:
         """Learn from one batch; return its loss.
 
         A batch on which it fails leaves no trace in the layers' state (running averages).
         """
         self._between_steps = False
-        before = [(layer.state, dict(layer.state)) for layer in self.net.layers if layer.state]
-        copies = [{name: value.copy() for name, value in old.items()} for _, old in before]
+        before = [(layer.state, dict(layer.state)) for layer in self.net.layers]
+        copies = [{name: copy(value) for name, value in old.items()} for _, old in before]
         try:
-            return self._learn(x, y, mean)
+            return self._learn(x, y, mean, *weights)
         except BaseException:
             if not self._stepped:
                 for (state, old), copied in zip(before, copies, strict=True):
                     for name, value in old.items():
-                        value[...] = copied[name]
+                        if isinstance(value, np.ndarray):
+                            value[...] = copied[name]
+                        else:
+                            old[name] = copied[name]
+                    state.clear()
                     state.update(old)
             raise
 
-    def _learn(self, x: Array, y: Array, mean: Mean) -> float:
+    def _learn(self, x: Array, y: Array, mean: Mean, *weights: Array) -> float:
         """Run one step: forward, loss, backward, the optimizer."""
         self._stepped = False
         with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges is told below
             prediction = self._forward(x)
-            value, dy = self.loss(prediction, y)
+            value, dy = self.loss(prediction, y, *weights)
             self._check_state()
             if not math.isfinite(value):
                 self._check_weights()
@@ -477,20 +532,31 @@ class Trainer:
         return look
 
     def _settle(self, row: Epoch | None) -> None:
-        """Let callbacks save, and leave if a signal came."""
-        for callback in self.callbacks:
-            callback.on_settled(self, row)
+        """Let callbacks save, those first that do nothing else, and leave if a signal came."""
+        for saves in (True, False):
+            for callback in self.callbacks:
+                if isinstance(callback, Checkpoints) is saves:
+                    callback.on_settled(self, row)
         self._leave_if_asked()
 
     def _leave_if_asked(self) -> None:
         """Leave if a signal came."""
-        number = self._interrupts.asked
-        if number is None:
+        if self._interrupts.asked is None:
             return
         for callback in self.callbacks:
             callback.on_interrupt(self)
-        kept = any(isinstance(callback, Checkpoints) for callback in self.callbacks)
-        raise Interrupted(number, self.optimizer.steps, self.checkpoint if kept else None)
+        raise self._interrupted()
+
+    @property
+    def _is_saved(self) -> bool:
+        return any(isinstance(callback, Checkpoints) for callback in self.callbacks)
+
+    def _interrupted(self) -> Interrupted:
+        """Return the error that tells of the signal that came."""
+        number = self._interrupts.tell()
+        return Interrupted(
+            number, self.optimizer.steps, self.checkpoint if self._is_saved else None
+        )
 
     def _check_weights(self) -> None:
         """Raise a DivergenceError that names the first weight with a NaN or an infinity."""
@@ -502,6 +568,8 @@ class Trainer:
     def _check_state(self) -> None:
         """Raise one that names the first running average with a NaN or an infinity."""
         for node in self.net.nodes:
+            if not node.layer.state:
+                continue
             where = first_not_finite(node.layer.state.items())
             if where is not None:
                 raise self._diverged(f"{node.name}.{where}")
@@ -518,9 +586,10 @@ class Trainer:
 
 
 def _check_pair(name: str, data: object) -> None:
-    """Raise a TypeError unless `data` is (x, y)."""
-    if not isinstance(data, tuple | list) or len(data) != 2:
-        kinds = "(x, y) or Batches" if name == "train" else "(x, y)"
+    """Raise a TypeError unless `data` is (x, y), or with weights to train on."""
+    sizes = (2, 3) if name == "train" else (2,)
+    if not isinstance(data, tuple | list) or len(data) not in sizes:
+        kinds = "(x, y), (x, y, weights) or Batches" if name == "train" else "(x, y)"
         raise TypeError(f"Trainer.fit: expected {name} as {kinds}, got {type(data).__name__}")
 
 

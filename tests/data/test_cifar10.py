@@ -25,7 +25,7 @@ def _small(monkeypatch, tmp_path):
     monkeypatch.setattr(cifar10, "_RECORDS", N)
     monkeypatch.setattr(cifar10, "_LARGEST_PICKLE", N * 3300)
     monkeypatch.setattr(cifar10, "_URL", "http://127.0.0.1:9/")
-    monkeypatch.setattr(cifar10, "_RETRIES", 0)
+    monkeypatch.setattr(cifar10.official, "_RETRIES", 0)
     monkeypatch.setattr("pooch.os_cache", lambda project: tmp_path / "cache" / project)
     monkeypatch.delenv("ELUNET_CIFAR10", raising=False)
 
@@ -243,7 +243,7 @@ def test_a_file_of_another_name(tmp_path):
 def test_a_folder_that_lacks_a_file(tmp_path, data):
     folder = write_folder(tmp_path / "f", binary_files(data))
     (folder / "data_batch_3.bin").unlink()
-    with pytest.raises(FileNotFoundError, match=r"six official files.*without data_batch_3\.bin"):
+    with pytest.raises(FileNotFoundError, match=r"6 official files.*without data_batch_3\.bin"):
         load_cifar10(folder)
     (folder / "data_batch_3.bin").mkdir()
     with pytest.raises(ValueError, match=r"data_batch_3\.bin to be a regular file, got a folder"):

@@ -63,6 +63,40 @@ def test_to_onnx_writes_no_nan_and_no_infinity(tmp_path, bad):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        eln.layers.ELU(1e300),
+        eln.layers.LeakyReLU(1e300),
+        eln.layers.ClippedReLU(1e300),
+        eln.layers.HardTanh(-1e300, 1.0),
+        eln.layers.BatchNorm(3, eps=1e300),
+    ],
+)
+def test_to_onnx_makes_no_infinity_of_a_layers_number(tmp_path, layer):
+    pytest.importorskip("onnx")
+    name = f"{type(layer).__name__.lower()}1"
+    with pytest.raises(ValueError, match=f"within float32's reach, got others in {name}"):
+        eln.exchange.to_onnx(eln.Sequential([layer]), (1, 1, 3), tmp_path / "net.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_from_torch_that_runs_out_of_memory_changes_nothing(monkeypatch):
+    one = net()
+    given = {name: array.astype(float) for name, array in eln.exchange.to_torch(net(1)).items()}
+    before, copies = arrays(one), iter(range(3))
+
+    def full(*arguments, array=np.array, **named):
+        if next(copies) == 2:
+            raise MemoryError
+        return array(*arguments, **named)
+
+    monkeypatch.setattr(np, "array", full)
+    with pytest.raises(MemoryError):
+        eln.exchange.from_torch(one, given)
+    assert same(one, before)
+
+
 def test_rows_with_too_many_or_too_few_cells(tmp_path):
     history = eln.History([eln.Epoch(1, 0.1, 2.0, 0.1, 2.1, 0.2, 0.0, 0.0, 1.0, 100.0)])
     good = history.to_text()
@@ -89,12 +123,30 @@ MASKED = np.ma.masked_array(X, X > 0)
         lambda: eln.losses.SoftmaxCrossEntropy()(MASKED, [0, 1, 2, 0]),
         lambda: eln.losses.SoftmaxCrossEntropy()(X, np.ma.masked_equal([0, 1, 2, 0], 2)),
         lambda: eln.data.Batches(MASKED, np.zeros(4, int), 2),
+        lambda: eln.exchange.from_torch(net(), dict.fromkeys(eln.exchange.to_torch(net()), MASKED)),
+        lambda: eln.exchange.from_keras(net(), [MASKED] * 4),
+        lambda: eln.routers.FeedbackAlignment(B={"linear1": MASKED}),
+        lambda: eln.layers.Linear(4, 3, init=lambda rng, shape: MASKED),
+        lambda: eln.plots.confusion(np.ma.masked_equal([0, 1], 1), [0, 1]),
         lambda: eln.data.split(X, np.ma.masked_equal([0, 1, 2, 0], 2), 0.5),
     ],
 )
 def test_a_mask_is_refused_and_not_lost(call):
     with pytest.raises(TypeError, match="without a mask, which would be lost, got a masked array"):
         call()
+
+
+def test_a_masked_weight_is_refused():
+    layer = eln.layers.Linear(4, 3)
+    layer.forward(X @ X.T, train=True)
+    with pytest.raises(ValueError, match=r"expected weight .*, got float32 of shape .*, masked"):
+        layer.backward_input(X, weight=MASKED)
+    layer.params["W"] = MASKED
+    with pytest.raises(ValueError, match=r'expected params\["W"\] .*, masked'):
+        layer.forward(X @ X.T)
+    layer.grads = {"W": X, "b": X[0]}
+    with pytest.raises(TypeError, match=r"SGD: expected 'linear1.W' without a mask"):
+        eln.optim.SGD(0.1).step(eln.Sequential([layer]))
 
 
 def test_other_subclasses_of_arrays_are_taken(tmp_path):

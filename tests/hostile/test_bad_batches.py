@@ -87,3 +87,33 @@ def test_save_refuses_a_state_that_load_would_refuse(tmp_path):
     with pytest.raises(eln.DivergenceError, match="batchnorm1.running_var"):
         one.save(tmp_path / "run")
     assert (tmp_path / "run" / "latest.safetensors").read_bytes() == content
+
+
+def test_a_running_variance_that_overflows(tmp_path):
+    one = trainer(tmp_path / "run")
+    one.fit((X, Y), epochs=1)
+    before = states(one)
+    with pytest.raises(eln.DivergenceError, match=r"batchnorm1.running_var|batchnorm1"):
+        one.fit((X.astype(np.float64) * 1e200, Y), epochs=1)
+    for name, value in states(one).items():
+        np.testing.assert_array_equal(value, before[name])
+    trainer(tmp_path / "run").resume(tmp_path / "run")
+
+
+def test_save_refuses_a_rules_state_that_resume_would_refuse(tmp_path):
+    def build():
+        one = trainer(tmp_path / "run")
+        one.router = eln.routers.SignSymmetry("batchwise", seed=1)
+        return one
+
+    one = build()
+    one.fit((X, Y), epochs=1)
+    content = (tmp_path / "run" / "latest.safetensors").read_bytes()
+    for name, value in [("epoch", -1), ("epoch", "text")]:
+        before = getattr(one.router, name)
+        setattr(one.router, name, value)
+        with pytest.raises((TypeError, ValueError), match="epoch"):
+            one.save(tmp_path / "run")
+        setattr(one.router, name, before)
+    assert (tmp_path / "run" / "latest.safetensors").read_bytes() == content
+    build().resume(tmp_path / "run")

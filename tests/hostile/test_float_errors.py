@@ -29,7 +29,16 @@ OPTIMIZERS = {
         lambda: optim.SGD(0.1, momentum=1e-30, nesterov=True),
     ],
     "PerLayer": [lambda: optim.PerLayer({"*.W": optim.SGD(0.1), "*": optim.Adam()})],
-    "RMSProp": [lambda: optim.RMSProp(0.01), lambda: optim.RMSProp(1e-30, rho=1e-30)],
+    "RMSProp": [
+        lambda: optim.RMSProp(0.01),
+        lambda: optim.RMSProp(1e-30, rho=1e-30),
+        lambda: optim.RMSProp(0.01, momentum=1e-30),
+        lambda: optim.RMSProp(0.01, centered=True, clip_value=1e-30),
+    ],
+    "AdaGrad": [optim.AdaGrad, lambda: optim.AdaGrad(1e-30, penalized="*", l2=1e-30)],
+    "AdamW": [optim.AdamW, lambda: optim.AdamW(1e-30, l1=1e-30)],
+    "NAdam": [optim.NAdam, lambda: optim.NAdam(decoupled=True, l2=1e-30, beta1=1e-30)],
+    "Lion": [optim.Lion, lambda: optim.Lion(1e-30, l2=1e-30, beta1=1e-30, decoupled=False)],
     "Adam": [optim.Adam, lambda: optim.Adam(decoupled=True, l2=1e-30, beta1=1e-30)],
 }
 ROUTERS = {

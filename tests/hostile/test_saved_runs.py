@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import os
 import shutil
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 import elunet as eln
+from elunet.storage.identity import identity
 
 X = np.random.default_rng(0).standard_normal((20, 4)).astype(np.float32)
 Y = np.arange(20) % 3
@@ -165,3 +171,103 @@ def test_settings_that_a_repr_hides_are_compared(tmp_path, name):
     built(**one).resume(tmp_path / "run")
     with pytest.raises(ValueError, match=r"expected .*, got "):
         built(**other).resume(tmp_path / "run")
+
+
+def test_what_is_allowed_is_a_name_and_no_part_of_one(tmp_path):
+    one = trainer()
+    one.settings = {"e": 1}
+    one.fit((X, Y), epochs=1)
+    one.save(tmp_path / "run")
+    with pytest.raises(ValueError, match="settings e: expected 1, got none"):
+        trainer().resume(tmp_path / "run", allow="seed")
+    trainer().resume(tmp_path / "run", allow="settings")
+    other = trainer()
+    other.loss = eln.losses.CrossEntropy()
+    with pytest.raises(ValueError, match="loss: expected SoftmaxCrossEntropy.*got CrossEntropy"):
+        other.resume(tmp_path / "run", allow="settings loss")
+    job = eln.Job(tmp_path / "run", lambda line: None)
+    job.saved = eln.train.about(tmp_path / "run")
+    assert job.differences({"e": 2}, allow="seed") == {"e": (1, 2)}
+    assert job.differences({"e": 2}, allow="e") == {}
+
+
+FACTOR = 1
+
+
+class Hidden(eln.layers.Layer):
+    """A layer that keeps its argument under another name."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.by = factor
+
+    def forward(self, x, train=False):
+        return x * np.float32(self.by)
+
+    def backward_input(self, dy):
+        return dy * np.float32(self.by)
+
+
+def test_what_cannot_be_compared_is_said(tmp_path):
+    first = built(layer=Hidden(1))
+    first.fit((X, Y), epochs=1)
+    first.save(tmp_path / "run")
+    with pytest.warns(RuntimeWarning, match=r"cannot be told.*factor of layer hidden1 \(Hidden\)"):
+        built(layer=Hidden(2)).resume(tmp_path / "run")
+
+
+def test_the_same_code_has_the_same_identity_in_every_process(tmp_path):
+    code = (
+        "from elunet.storage.identity import identity; import numpy as np;"
+        "print(identity([lambda x: x in {'a', 'b', 'c', 'd'}, np.tanh, {'p', 'q'}]))"
+    )
+    found = set()
+    for seed in "123":
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+        found.add(done.stdout)
+    assert len(found) == 1
+    assert b"tanh" in found.pop()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (np.tanh, np.exp),
+        (lambda x: lambda y: 1, lambda x: lambda y: 2),
+        (lambda x, *, k=1: k, lambda x, *, k=2: k),
+        (functools.partial(scaled, 1), functools.partial(scaled, 2)),
+        (
+            R.NormMatched(R.DirectFeedbackAlignment()),
+            R.NormMatched(R.DirectFeedbackAlignment(distribution=eln.init.He())),
+        ),
+        (
+            R.Mixed({"*": R.FeedbackAlignment(1)}),
+            R.Mixed({"*": R.FeedbackAlignment(2)}),
+        ),
+        (eln.schedules.Constant(0.1), eln.schedules.Constant(0.1000000001)),
+        (0.0, -0.0),
+        (np.float32([1]), np.float64([1])),
+    ],
+)
+def test_identities_differ(one, other):
+    assert identity(one) != identity(other)
+    assert identity(one) == identity(copy.deepcopy(one))
+
+
+def test_a_global_that_a_lambda_looks_up_counts(monkeypatch):
+    function = eval("lambda x, rng: x * FACTOR", globals())
+    before = identity(function)
+    monkeypatch.setitem(globals(), "FACTOR", 2)
+    assert identity(function) != before
+
+
+def test_the_augmentation_of_batches_that_were_given_is_compared(tmp_path):
+    one = built()
+    one.fit(eln.data.Batches(X, Y, 5, augment=scaled(1)), epochs=1)
+    one.save(tmp_path / "run")
+    other = built()
+    other.resume(tmp_path / "run")
+    with pytest.raises(ValueError, match=r"augment: expected .*scaled.*, got .*scaled"):
+        other.fit(eln.data.Batches(X, Y, 5, augment=scaled(2)), epochs=2)
+    other.fit(eln.data.Batches(X, Y, 5, augment=scaled(1)), epochs=2)

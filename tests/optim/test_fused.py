@@ -10,7 +10,7 @@ import copy
 import numpy as np
 import pytest
 
-from elunet.optim import SGD, Adam, Optimizer, PerLayer, RMSProp
+from elunet.optim import SGD, AdaGrad, Adam, AdamW, Lion, NAdam, Optimizer, PerLayer, RMSProp
 
 MAKERS = {
     "sgd": lambda kind: kind(0.1, l2=0.1),
@@ -18,9 +18,26 @@ MAKERS = {
     "nesterov": lambda kind: kind(0.1, momentum=0.9, nesterov=True),
     "adam": lambda kind: kind(0.01, l2=0.1, clip_norm=0.5),
     "adamw": lambda kind: kind(0.01, l2=0.1, l1=0.01, decoupled=True),
+    "all decay": lambda kind: kind(0.01, l2=0.1, l1=0.01, penalized=["*W"]),
+    "nadam": lambda kind: kind(0.01, l2=0.1, clip_value=0.5),
+    "nadamw": lambda kind: kind(0.01, l2=0.1, l1=0.01, decoupled=True),
     "rmsprop": lambda kind: kind(0.01, l1=0.1),
+    "rmsprop with momentum": lambda kind: kind(0.01, l1=0.1, momentum=0.9),
+    "rmsprop, centered": lambda kind: kind(0.01, l2=0.1, eps=1e-2, centered=True),
+    "adagrad": lambda kind: kind(0.01, l2=0.1, penalized=["*.W", "*W"]),
+    "lion": lambda kind: kind(0.01, l2=0.1, l1=0.01, decoupled=False),
+    "lionw": lambda kind: kind(0.01, l2=0.1, l1=0.01, clip_norm=1.0),
 }
-KINDS = {"adam": Adam, "adamw": Adam, "rmsprop": RMSProp}
+KINDS = {
+    "adam": Adam,
+    "adamw": Adam,
+    "all decay": AdamW,
+    "nadam": NAdam,
+    "nadamw": NAdam,
+    "adagrad": AdaGrad,
+    "lion": Lion,
+    "lionw": Lion,
+} | {name: RMSProp for name in MAKERS if name.startswith("rmsprop")}
 EACH = pytest.mark.parametrize("name", MAKERS)
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 

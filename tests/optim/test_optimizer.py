@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elunet.optim import SGD, Adam, Optimizer, PerLayer, RMSProp, global_norm
+from elunet.optim import (
+    SGD,
+    AdaGrad,
+    Adam,
+    AdamW,
+    NAdam,
+    Optimizer,
+    PerLayer,
+    RMSProp,
+    global_norm,
+)
 from elunet.schedules import Constant, InverseTime, PiecewiseConstant
 
 MAKERS = [
@@ -17,7 +27,11 @@ MAKERS = [
     lambda: SGD(0.1, momentum=0.9, nesterov=True),
     lambda: Adam(0.01, l2=0.1),
     lambda: Adam(0.01, l2=0.1, decoupled=True, clip_norm=1.0),
+    lambda: AdamW(0.01),
+    lambda: NAdam(0.01, l2=0.1),
     lambda: RMSProp(0.01),
+    lambda: RMSProp(0.01, eps=0.1, momentum=0.9, centered=True),
+    lambda: AdaGrad(0.01, clip_value=0.5),
     lambda: PerLayer({"conv1.*": SGD(0.1, momentum=0.9), "*": Adam(0.01)}),
 ]
 EACH = pytest.mark.parametrize("make", MAKERS)
@@ -147,6 +161,76 @@ def test_clip_norm(make_net, limit, seed):
         np.testing.assert_allclose(w, expected, rtol=1e-12, atol=1e-12)
 
 
+def test_clip_value(compare):
+    def rule(w, g, memory, t):
+        g = np.clip(g, -0.5, 0.5) + (0.1 * w if memory["weight"] else 0)
+        return w - 0.1 * g
+
+    compare(SGD(0.1, l2=0.1, clip_value=0.5), rule)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "chosen"),
+    [
+        (None, {"conv1.W", "conv10.W"}),
+        ("*", {"conv1.W", "conv1.b", "bn1.gamma", "conv10.W"}),
+        ("conv1.*", {"conv1.W", "conv1.b"}),
+        (["*.b", "*.gamma"], {"conv1.b", "bn1.gamma"}),
+    ],
+)
+@pytest.mark.parametrize("kind", [SGD, lambda lr, **more: AdaGrad(lr, clip_value=1e9, **more)])
+def test_penalized_parameters(make_net, kind, patterns, chosen):
+    """With no gradient, a parameter moves if and only if it carries a penalty."""
+    net, optimizer = make_net(), kind(0.1, l2=0.5, penalized=patterns)
+    net.g = {name: np.zeros_like(g) for name, g in net.g.items()}
+    before = copy.deepcopy(net.w)
+    optimizer.step(net)
+    moved = {name for name, w in net.w.items() if not np.array_equal(w, before[name])}
+    assert moved == chosen
+    penalty = sum((w**2).sum() for name, w in net.w.items() if name in chosen)
+    assert optimizer.penalty(net) == pytest.approx(0.25 * penalty)
+    optimizer.penalized = ("bn1.gamma",)  # and changed later
+    before = copy.deepcopy(net.w)
+    optimizer.step(net)
+    assert not np.array_equal(net.w["bn1.gamma"], before["bn1.gamma"])
+    if kind is SGD:
+        np.testing.assert_array_equal(net.w["conv1.W"], before["conv1.W"])
+
+
+def test_a_pattern_without_a_parameter(make_net):
+    optimizer = SGD(0.1, l2=0.5, penalized=["*.W", "*.c"])
+    unchanged(make_net(), optimizer, ValueError, r"SGD: expected '\*.c' in penalized to match")
+    with pytest.raises(TypeError, match="SGD: expected penalized as patterns of names, got"):
+        SGD(0.1, penalized=[3])
+    with pytest.raises(ValueError, match="SGD: expected clip_norm or clip_value, got both"):
+        SGD(0.1, clip_norm=1.0, clip_value=1.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda value: SGD(0.1, momentum=value), "momentum"),
+        (lambda value: SGD(0.1, momentum=value, nesterov=True), "momentum"),
+        (lambda value: RMSProp(0.1, momentum=value), "momentum"),
+        (lambda value: Adam(0.1, beta1=value), "beta1"),
+    ],
+)
+def test_schedule_of_the_momentum(make_net, make, name):
+    """It is what setting the number before each step is."""
+    one, other = make_net(), make_net()
+    scheduled, by_hand = make(PiecewiseConstant({0: 0.9, 2: 0.5})), make(0.9)
+    for step in range(4):
+        setattr(by_hand, name, 0.9 if step < 2 else 0.5)
+        one.draw()
+        other.draw()
+        scheduled.step(one)
+        by_hand.step(other)
+    for key, w in one.w.items():
+        np.testing.assert_array_equal(w, other.w[key])
+    optimizer = make(lambda step: 1.0)
+    unchanged(make_net(), optimizer, ValueError, rf"expected {name} that .* in \[0, 1\), got 1.0")
+
+
 def test_penalties_come_after_clipping(make_net):
     net = make_net({"conv1.W": (3, 2), "conv1.b": (2,)})
     before = copy.deepcopy(net.w)
@@ -259,7 +343,9 @@ def test_bad_unit_of_a_schedule():
         return 0.1
 
     schedule.per = "batch"
-    with pytest.raises(ValueError, match=r"SGD: expected the schedule's per to be .* got 'batch'"):
+    with pytest.raises(
+        ValueError, match=r"SGD: expected the per of lr's schedule to be .* 'batch'"
+    ):
         SGD(schedule)
 
 
@@ -273,7 +359,7 @@ def test_bad_unit_of_a_schedule():
 )
 def test_bad_value_of_a_schedule(make_net, lr, error, got):
     optimizer = SGD(lr)
-    unchanged(make_net(), optimizer, error, "SGD: expected the learning rate that .*" + got)
+    unchanged(make_net(), optimizer, error, "SGD: expected lr that .*" + got)
 
 
 def test_a_rate_spoiled_later(make_net):
@@ -345,13 +431,20 @@ def test_an_optimizer_of_ones_own(make_net):
     for name, w in net.w.items():
         np.testing.assert_allclose(w, before[name] - 0.1 * np.sign(net.g[name]))
     assert optimizer.buffers["conv1.W"] == {}
-    assert repr(optimizer) == "Signs(lr=0.1, l2=0.0, l1=0.0, clip_norm=None, decoupled=False)"
+    assert repr(optimizer) == "Signs(lr=0.1)"
 
 
 def test_repr():
-    text = "SGD(lr=0.1, momentum=0.9, nesterov=False, l2=0.0, l1=0.0, clip_norm=None)"
-    assert repr(SGD(0.1, momentum=0.9)) == text
-    assert repr(PerLayer({"*": SGD(0.1, momentum=0.9)})) == f"PerLayer(optimizers={{'*': {text}}})"
+    text = "SGD(lr=0.1, momentum=0.9, penalized=('*',))"
+    assert repr(SGD(0.1, momentum=0.9, penalized="*")) == text
+    assert repr(Adam()) == "Adam()"
+    changed = Adam()
+    changed.lr = 0.1
+    assert repr(changed) == "Adam(lr=0.1)"
+    assert (
+        repr(PerLayer({"*": SGD(0.1, momentum=0.9, penalized="*")}))
+        == f"PerLayer(optimizers={{'*': {text}}})"
+    )
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_columns_with_defaults_may_be_missing():
         ("step,name,loss\n", "with columns"),
         ("name,step,loss,more\n", "with columns"),
         ("name,step,loss\na,1.5,2\n", "numbers in line 2 of x, got .*: invalid literal"),
-        ("name,step,loss\na,1\n", "numbers in line 2 of x"),
+        ("name,step,loss\na,1\n", "3 cells in line 2 of x"),
     ],
 )
 def test_another_table_is_refused(text, message):

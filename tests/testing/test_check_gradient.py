@@ -149,7 +149,7 @@ def test_side_effects_and_wrong_calls():
         return np.sum(v)
 
     caught(writes, lambda v: np.ones_like(v), X, match="writes changed values")
-    caught(lambda v: RNG.random(), lambda v: v, X, match="not deterministic")
+    caught(lambda v: np.random.default_rng().random(), lambda v: v, X, match="not deterministic")
     caught(lambda v: v, lambda v: v, X, match=r"expected one number, got shape \(5, 3\)")
     caught(lambda v: np.sum(v), lambda v: None, X, match="dvalues is NoneType")
     with pytest.raises(TypeError, match="expected arrays of real numbers in values, got none"):

@@ -61,6 +61,10 @@ class Adam(Descent):
         (optim.Adam(1e-2, l2=0.1, l1=0.2), updates.adam(1e-2, l2=0.1, l1=0.2)),
         (optim.Adam(l2=0.1, decoupled=True), updates.adam(l2=0.1, decoupled=True)),
         (optim.RMSProp(1e-2, l2=0.1), updates.rmsprop(1e-2, l2=0.1)),
+        (optim.AdaGrad(1e-2, eps=1e-6, l2=0.1), updates.adagrad(1e-2, eps=1e-6, l2=0.1)),
+        (optim.AdamW(1e-2), updates.adamw(1e-2)),
+        (optim.Lion(1e-2, l2=0.1), updates.lion(1e-2, decay=0.1)),
+        (optim.NAdam(1e-2, l2=0.1), updates.nadam(1e-2, l2=0.1, momentum_decay=4e-3)),
     ],
 )
 def test_right_ones(optimizer, update):

@@ -8,7 +8,7 @@ from testing.designs import DESIGNS
 from testing.designs.design import normal
 from testing.designs.names import CONTAINERS, NAMES, Contained, Named
 
-from elunet.testing import GradientCheckError, check_gradient, check_layer
+from elunet.testing import GradientCheckError, check_gradient, check_layer, check_loss
 
 EACH = pytest.mark.parametrize("design", DESIGNS, ids=lambda design: design.name)
 ATTRIBUTES = pytest.mark.parametrize("names", NAMES, ids="-".join)
@@ -63,3 +63,27 @@ def test_a_function_of_pytorch():
     check_gradient(f, gradient, normal(2, 3))
     with pytest.raises(GradientCheckError):
         check_gradient(f, lambda v: 2 * np.exp(v), normal(2, 3))
+
+
+def test_what_a_cache_remembers_is_no_gradient():
+    """An optimizer's cache, or the weight itself, stands under the weight's name there."""
+
+    class Dense(Named):
+        def backward(self, dy):
+            dx = super().backward(dy)
+            self.cache = {"W": self.dW**2, "dW": 0.9 * self.dW}
+            return dx
+
+    assert check_layer(Dense(False, "W", "dW"), normal(5, 4)).arrays == ["dx", "dW"]
+
+
+def test_delta_is_not_checked_where_a_cannot_be_a_sigmoid():
+    class Cost:
+        def fn(self, a, y):
+            return np.sum((a - y) ** 2)
+
+        def delta(self, z, a, y):
+            return 2 * (a - y) * (1 - a**2)
+
+    with pytest.raises(TypeError, match=r"got \(z, a, y\): wrap it"):
+        check_loss(Cost(), np.tanh(normal(3, 2)), np.zeros((3, 2)))

@@ -127,8 +127,9 @@ def test_a_run_that_is_replaced_is_moved_aside(tmp_path):
         job = eln.Job(tmp_path, lines.append)
         job.prepare(overwrite=True)
         aside = tmp_path / f"earlier-{number}"
-        assert lines == [f"the run that was in {tmp_path} is in {aside} now"]
+        assert not aside.exists()
         job.train(build(settings=SETTINGS), (X, Y), TEST, 1)
+        assert lines == [f"the run that was in {tmp_path} is in {aside} now"]
         assert len(eln.History.from_csv(tmp_path / "history.csv")) == 1
     first = tmp_path / "earlier-1"
     assert (first / "history.csv").read_bytes() == kept["history.csv"]

@@ -14,3 +14,4 @@ def test_kills_lose_nothing():
     assert report.lost == 0, report.text
     assert report.kills == 3, report.text
     assert report.same
+    assert report.end.startswith("stopped early, after epoch 6 at learning rate 0.00")

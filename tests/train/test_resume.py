@@ -67,8 +67,14 @@ OPTIMIZERS = {
         eln.schedules.OneCycle(0.05, EPOCHS * STEPS), 0.9, nesterov=True, clip_norm=1.0
     ),
     "adam": lambda: O.Adam(eln.schedules.Cosine(0.01, EPOCHS, per="epoch"), l2=0.01),
-    "adamw": lambda: O.Adam(0.01, l1=0.01, decoupled=True),
+    "adamw": lambda: O.AdamW(0.01, l1=0.01),
+    "nadam": lambda: O.NAdam(0.01, momentum_decay=0.5),
     "rmsprop": lambda: O.RMSProp(0.003),
+    "centered": lambda: O.RMSProp(
+        0.003, momentum=eln.schedules.Cosine(0.9, EPOCHS * STEPS), centered=True
+    ),
+    "adagrad": lambda: O.AdaGrad(0.01, clip_value=0.01),
+    "lion": lambda: O.Lion(0.001, l2=0.1, penalized="*"),
     "per layer": lambda: O.PerLayer({"conv*": O.SGD(0.05, 0.9), "*": O.Adam(0.01)}),
 }
 
@@ -511,7 +517,7 @@ def test_a_checkpoint_that_makes_no_sense(tmp_path, change):
 def test_another_format_is_told_apart(tmp_path):
     file = saved(tmp_path)
     edited(file, lambda tree, arrays: tree.pop("format"))
-    refused(file, "of format 2, got 1: another version of elunet wrote it; elunet.load can read")
+    refused(file, "of format 3, got 1: another version of elunet wrote it; elunet.load can read")
 
 
 def test_deep_json_is_refused(tmp_path):

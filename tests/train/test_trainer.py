@@ -134,7 +134,9 @@ def test_arguments_of_another_kind_are_named(blobs):
             eln.Trainer(*arguments)
     with pytest.raises(ValueError, match="Trainer: expected batch_size of at least 1, got 0"):
         eln.Trainer(net, loss, sgd, batch_size=0)
-    with pytest.raises(TypeError, match=r"expected train as \(x, y\) or Batches, got ndarray"):
+    with pytest.raises(
+        TypeError, match=r"expected train as \(x, y\), \(x, y, weights\) or Batches, got ndarray"
+    ):
         make().fit(x, y)
     with pytest.raises(TypeError, match=r"expected validation as \(x, y\), got ndarray"):
         make().fit((x, y), x)
@@ -353,7 +355,7 @@ def test_a_cut_csv_is_refused(blobs, tmp_path):
     file = tmp_path / "history.csv"
     make().fit(blobs, epochs=2).to_csv(file)
     file.write_text(file.read_text()[:-60])
-    with pytest.raises(ValueError, match="expected numbers in line 3"):
+    with pytest.raises(ValueError, match="expected 11 cells in line 3"):
         eln.History.from_csv(file)
 
 

@@ -156,6 +156,58 @@ def add(layer: Any, x: tuple[Array, ...], train: bool) -> Array:
     return np.asarray(sum(x))
 
 
+def concat(layer: Any, x: tuple[Array, ...], train: bool) -> Array:
+    """Return each row's numbers, one input's after the other's."""
+    return np.array([[v for array in x for v in array[n]] for n in range(len(x[0]))])
+
+
+def multiply(layer: Any, x: tuple[Array, ...], train: bool) -> Array:
+    """Return the product."""
+    return np.asarray(math.prod(x))
+
+
+def pad(layer: Any, x: Array, train: bool) -> Array:
+    """Return the images with their mirrored border around them."""
+    (top, bottom), (left, right) = layer.padding
+    rows = [abs(row) for row in range(-top, x.shape[1] + bottom)]
+    columns = [abs(column) for column in range(-left, x.shape[2] + right)]
+    last_row, last_column = x.shape[1] - 1, x.shape[2] - 1
+    rows = [last_row - abs(last_row - row) for row in rows]
+    columns = [last_column - abs(last_column - column) for column in columns]
+    return np.asarray(x[:, rows][:, :, columns])
+
+
+def layer_norm(layer: Any, x: Array, train: bool) -> Array:
+    """Return each row less its mean, over its standard deviation."""
+    mean, var = x.mean(axis=-1, keepdims=True), x.var(axis=-1, keepdims=True)
+    return np.asarray((x - mean) / np.sqrt(var + layer.eps))
+
+
+def group_norm(layer: Any, x: Array, train: bool) -> Array:
+    """Return the groups of neighboring channels, normalized one by one."""
+    size = layer.channels // layer.groups
+    parts = [x[..., first : first + size] for first in range(0, layer.channels, size)]
+    axes = tuple(range(1, x.ndim))
+    normalized = [
+        (part - part.mean(axis=axes, keepdims=True))
+        / np.sqrt(part.var(axis=axes, keepdims=True) + layer.eps)
+        for part in parts
+    ]
+    return np.concatenate(normalized, axis=-1)
+
+
+def instance_norm(layer: Any, x: Array, train: bool) -> Array:
+    """Return each image's channels, normalized one by one."""
+    axes = tuple(range(1, x.ndim - 1))
+    mean, var = x.mean(axis=axes, keepdims=True), x.var(axis=axes, keepdims=True)
+    return np.asarray((x - mean) / np.sqrt(var + layer.eps))
+
+
+def prelu(layer: Any, x: Array, train: bool) -> Array:
+    """Return x above 0 and alpha x below."""
+    return np.where(x > 0, x, layer.params["alpha"] * x)
+
+
 def softmax_cross_entropy(prediction: Array, target: Array) -> float:
     """Return the mean of -log p at the labels."""
     p = softmax(None, prediction, False)

@@ -246,7 +246,12 @@ class SpreadTarget(MeanSquaredError):
 
     example = VALUES
 
-    def __call__(self, prediction: npt.ArrayLike, target: npt.ArrayLike) -> tuple[float, Array]:
+    def __call__(
+        self,
+        prediction: npt.ArrayLike,
+        target: npt.ArrayLike,
+        weights: npt.ArrayLike | None = None,
+    ) -> tuple[float, Array]:
         prediction = np.asarray(prediction)
         gap = prediction - np.asarray(target)
         dy = np.broadcast_to(2 * gap / gap.size, gap.shape)
@@ -282,8 +287,13 @@ class GradientInFloat64(MeanAbsoluteError):
 
     example = DISTANCES
 
-    def __call__(self, prediction: npt.ArrayLike, target: npt.ArrayLike) -> tuple[float, Array]:
-        value, dy = super().__call__(prediction, target)
+    def __call__(
+        self,
+        prediction: npt.ArrayLike,
+        target: npt.ArrayLike,
+        weights: npt.ArrayLike | None = None,
+    ) -> tuple[float, Array]:
+        value, dy = super().__call__(prediction, target, weights)
         return value, dy.astype(np.float64)
 
 
@@ -298,10 +308,15 @@ class DifferenceInPlace(MeanAbsoluteError):
 
     example = DISTANCES
 
-    def __call__(self, prediction: npt.ArrayLike, target: npt.ArrayLike) -> tuple[float, Array]:
+    def __call__(
+        self,
+        prediction: npt.ArrayLike,
+        target: npt.ArrayLike,
+        weights: npt.ArrayLike | None = None,
+    ) -> tuple[float, Array]:
         prediction = np.asarray(prediction)
         prediction -= np.asarray(target).astype(prediction.dtype)
-        return super().__call__(prediction, np.zeros_like(prediction))
+        return super().__call__(prediction, np.zeros_like(prediction), weights)
 
 
 class ProbabilityFirst(BinaryCrossEntropy):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from elunet._types import Array
-from elunet.optim import SGD, Adam, Parametrized, PerLayer, RMSProp
+from elunet.optim import SGD, AdaGrad, Adam, AdamW, Lion, NAdam, Parametrized, PerLayer, RMSProp
 from elunet.teaching.mutants._mutant import Example
 from elunet.testing import updates
 
@@ -303,8 +303,8 @@ class CorrectedInPlace(Adam):
     example = ADAM
 
     def update(self, w: Array, g: Array, state: dict[str, Array], lr: float) -> None:
-        m, v, t = state["m"], state["v"], self.steps + 1
-        m[...] = (self.beta1 * m + (1 - self.beta1) * g) / (1 - self.beta1**t)
+        m, v, t, beta1 = state["m"], state["v"], self.steps + 1, self.now("beta1")
+        m[...] = (beta1 * m + (1 - beta1) * g) / (1 - beta1**t)
         v[...] = (self.beta2 * v + (1 - self.beta2) * g**2) / (1 - self.beta2**t)
         w -= lr * m / (np.sqrt(v) + self.eps)
 
@@ -321,11 +321,11 @@ class EpsInsideRoot(Adam):
     example = ADAM
 
     def update(self, w: Array, g: Array, state: dict[str, Array], lr: float) -> None:
-        m, v, t = state["m"], state["v"], self.steps + 1
-        m[...] = self.beta1 * m + (1 - self.beta1) * g
+        m, v, t, beta1 = state["m"], state["v"], self.steps + 1, self.now("beta1")
+        m[...] = beta1 * m + (1 - beta1) * g
         v[...] = self.beta2 * v + (1 - self.beta2) * g**2
         root = np.sqrt(v / (1 - self.beta2**t) + self.eps)
-        w -= lr * m / (1 - self.beta1**t) / root
+        w -= lr * m / (1 - beta1**t) / root
 
 
 class DecayThroughMoments(Adam):
@@ -365,6 +365,69 @@ class SquareOfMean(RMSProp):
         mean *= self.rho
         mean += (1 - self.rho) * g
         w -= lr * g / (np.sqrt(mean**2) + self.eps)
+
+
+class ForgetsOldSquares(AdaGrad):
+    """Only the last gradient's square is kept, instead of the sum of all.
+
+    In training: Every step has the size of the learning rate, which never falls: the loss jumps
+    about near its minimum.
+
+    Caught by check_optimizer: step 1 is right, step 2 is not.
+    """
+
+    example = _example(updates.adagrad(1e-2, eps=1e-10), 1e-2)
+
+    def update(self, w: Array, g: Array, state: dict[str, Array], lr: float) -> None:
+        state["square"][...] = g**2
+        w -= lr * g / (np.sqrt(state["square"]) + self.eps)
+
+
+class DecayWithoutRate(AdamW):
+    """The decay is not multiplied by the learning rate.
+
+    In training: Weights shrink a thousand times too fast, to nothing within an epoch.
+
+    Caught by check_optimizer: step 1 is wrong, by a multiple of the weights.
+    """
+
+    example = _example(updates.adamw(1e-2), 1e-2)
+
+    def _penalize(self, w: Array, g: Array, lr: float) -> None:
+        w -= self.l2 * w
+
+
+class NoLookAhead(NAdam):
+    """The average of the gradients counts with this step's momentum instead of the next one's.
+
+    In training: Hard to see; steps are a little too short at first.
+
+    Caught by check_optimizer: step 1 is too short.
+    """
+
+    example = _example(updates.nadam(1e-2, momentum_decay=4e-3), 1e-2)
+
+    def _shares(self) -> tuple[float, float]:
+        t = self.steps + 1
+        product, mu = self._product_until(t), self._mu(t)
+        return (1 - mu) / (1 - product), mu / (1 - product)
+
+
+class SignOfTheAverage(Lion):
+    """The step follows the new average instead of a mix of the old one and the gradient.
+
+    In training: It reacts to a change of the gradient ten times later, and overshoots.
+
+    Caught by check_optimizer: step 1 is right, a later one is not.
+    """
+
+    example = _example(updates.lion(1e-2), 1e-2)
+
+    def update(self, w: Array, g: Array, state: dict[str, Array], lr: float) -> None:
+        m = state["m"]
+        m *= self.beta2
+        m += (1 - self.beta2) * g
+        w -= lr * np.sign(m)
 
 
 class ForgetsTheStep(PerLayer):

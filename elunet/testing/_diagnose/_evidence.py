@@ -139,3 +139,20 @@ class Evidence:
     def is_right(self, candidate: Array) -> bool:
         """Whether a formula, of value's shape, gives the numeric gradient."""
         return self.same(self.pick(candidate), self.numeric)
+
+
+@dataclass(frozen=True)
+class Misshapen:
+    """A gradient that has not its value's shape."""
+
+    array: str
+    symbol: str
+    shape: tuple[int, ...]
+    analytic: Array
+    dy: Array
+    dy_name: str
+    numeric: Callable[[Array], Array]
+    """Compute the numeric gradient at flat indices."""
+    inputs: Mapping[str, Array]
+    others: Mapping[str, Other]
+    close: float = FITS

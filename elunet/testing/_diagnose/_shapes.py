@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from itertools import combinations
 
 import numpy as np
 
 from elunet._types import Array
-from elunet.testing._diagnose._evidence import FITS, Other
+from elunet.testing._diagnose._evidence import Misshapen
 from elunet.testing._diagnose._numbers import numbers_of
 from elunet.testing._diagnose._sums import reductions
 
 FEW = 40
 """Entries that are compared."""
-
-
-@dataclass(frozen=True)
-class Misshapen:
-    """A gradient that has not its value's shape."""
-
-    array: str
-    symbol: str
-    shape: tuple[int, ...]
-    analytic: Array
-    dy: Array
-    dy_name: str
-    numeric: Callable[[Array], Array]
-    """Compute the numeric gradient at flat indices."""
-    inputs: Mapping[str, Array]
-    others: Mapping[str, Other]
-    close: float = FITS
 
 
 def explain_shape(m: Misshapen) -> str:

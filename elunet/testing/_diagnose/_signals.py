@@ -34,18 +34,20 @@ def signal(e: Evidence) -> str:
             for other, text in family(e, e.dy, e.y):
                 candidate = rows @ np.broadcast_to(other, e.y.shape).reshape(-1)
                 if e.is_analytic(candidate, jacobian.chosen) and (
-                    family is not _parts or _tells(e, jacobian.chosen)
+                    family is not _parts or _tells(e, jacobian.chosen, rows)
                 ):
                     texts.append(text)
     return either(list(dict.fromkeys(texts)))
 
 
-def _tells(e: Evidence, chosen: Array) -> bool:
+def _tells(e: Evidence, chosen: Array, rows: Array) -> bool:
     """Whether a part of dy that is left out shows otherwise than as 0 at a few entries."""
-    zero = e.a[chosen] == 0
-    if np.all(zero | ~e.wrong[chosen]):
-        return bool(np.sum(zero & e.wrong[chosen]) >= 8)
-    return True
+    lost = (e.a[chosen] == 0) & e.wrong[chosen]
+    if np.any(e.wrong[chosen] & ~lost):
+        return True
+    # Entries that change the same outputs are lost together: they count once.
+    rows = np.abs(rows[lost]) > e.close * np.max(np.abs(rows), initial=0.0)
+    return len(np.unique(rows, axis=0)) >= 8
 
 
 def _replaced(e: Evidence, dy: Array, y: Array) -> Iterator[Signal]:

@@ -93,21 +93,25 @@ def with_layers(method: str, optimizer: Any, kinds: tuple[str, str]) -> Design:
         layers: dict[str, Any] = {}
         for name, array in arrays.items():
             owner, _, kind = name.rpartition(".")
-            setattr(layers.setdefault(owner, SimpleNamespace()), kind, array)
+            layer = layers.setdefault(owner, SimpleNamespace(params={}, grads={}))
+            setattr(layer, kind, array)
+            layer.params[kind] = array
         call, runner = _bound_to(optimizer, method)
+        live = dict(arrays)
 
         def step(gradients: Arrays, t: int) -> tuple[Arrays, Arrays]:
             for name, g in gradients.items():
                 owner, _, kind = name.rpartition(".")
                 setattr(layers[owner], f"d{kind}", g)
+                layers[owner].grads[kind] = g
             getattr(runner, "pre_update_params", _nothing)()
             for layer in layers.values():
                 call(layer)
             getattr(runner, "post_update_params", _nothing)()
-            now = {
-                name: getattr(layers[name.rpartition(".")[0]], name.rpartition(".")[2])
-                for name in arrays
-            }
+            now = {}
+            for name in arrays:
+                owner, _, kind = name.rpartition(".")
+                now[name] = live[name] = _replaced(layers[owner], kind, live[name])
             return now, gradients
 
         return step
@@ -115,6 +119,16 @@ def with_layers(method: str, optimizer: Any, kinds: tuple[str, str]) -> Design:
     names = tuple(f"layer{place}.{kind}" for place in (1, 2) for kind in kinds)
     said = f"{method}(layer) with layer.{kinds[0]} and layer.d{kinds[0]}"
     return Design(said, names, start, returns=False)
+
+
+def _replaced(layer: Any, kind: str, before: Array) -> Array:
+    """Return a layer's parameter, also where an optimizer replaced it in `params`."""
+    now: Array = getattr(layer, kind)
+    if now is before:
+        now = layer.params[kind]
+    setattr(layer, kind, now)
+    layer.params[kind] = now
+    return now
 
 
 class Gradients(dict[str, Array]):

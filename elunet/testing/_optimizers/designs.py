@@ -15,7 +15,7 @@ from elunet.testing._optimizers import calls
 from elunet.testing._optimizers.calls import Design
 from elunet.testing._optimizers.params import with_own_params, with_params
 
-METHODS = ("step", "update", "update_params", "apply_gradients", "__call__")
+METHODS = ("step", "update", "update_params", "update_layer", "apply_gradients", "__call__")
 ROLES = {
     "net": "net network model nn",
     "layer": "layer",
@@ -33,10 +33,11 @@ BY_NAME = {name: role for role, names in ROLES.items() for name in names.split()
 KINDS = {"params": "dicts lists arrays", "w": "arrays dicts lists", "": "dicts lists arrays"}
 HELP = (
     "expected an optimizer with step(net), step(params, grads), update(params, grads),"
-    " update(w, g), update_params(layer) or apply_gradients(pairs); or a function of (w, g),"
-    " (w, dw, config), (params, grads) or (parameters, grads, learning_rate); or for step() without"
-    " arguments, a function that makes it, lambda params: MyOptimizer(params). What takes more can"
-    " be wrapped in a function of (w, g) or (params, grads)"
+    " update(w, g), update_params(layer), update_layer(layer) or apply_gradients(pairs); or a"
+    " function of (w, g), (w, dw, config), (params, grads) or (parameters, grads,"
+    " learning_rate); or for step() without arguments, a function that makes it, lambda params:"
+    " MyOptimizer(params). What takes more can be wrapped in a function of (w, g) or (params,"
+    " grads)"
 )
 
 
@@ -115,7 +116,7 @@ def _of_call(
 
 def _of_one(name: str, method: str, optimizer: Any, its: tuple[str, str]) -> Iterator[Design]:
     _, role = its
-    if role == "layer" or method == "update_params":
+    if role == "layer" or method in ("update_params", "update_layer"):
         for kinds in (("weights", "biases"), ("W", "b")):
             yield calls.with_layers(name, optimizer, kinds)
     elif method or role == "net":

@@ -9,6 +9,7 @@ from elunet.testing.updates._adam import adam, adamw
 from elunet.testing.updates._adaptive import adagrad, rmsprop
 from elunet.testing.updates._momentum import averaged_momentum, sgd
 from elunet.testing.updates._rule import Update as Update
+from elunet.testing.updates._sign import lion
 from elunet.testing.updates._variants import adamax, amsgrad, nadam
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "adamw",
     "amsgrad",
     "averaged_momentum",
+    "lion",
     "nadam",
     "rmsprop",
     "sgd",

@@ -114,6 +114,44 @@ class SquareLoss:
         return off(self.wrong, y_pred - y)
 
 
+class CrossEntropyCost:
+    """Nielsen's cost class: delta is the gradient by z, with a = sigmoid(z)."""
+
+    wrong = False
+
+    @staticmethod
+    def fn(a, y):
+        return np.sum(-y * np.log(a) - (1 - y) * np.log(1 - a))
+
+    @classmethod
+    def delta(cls, z, a, y):
+        return off(cls.wrong, a - y)
+
+
+class WrongCrossEntropyCost(CrossEntropyCost):
+    wrong = True
+
+
+class QuadraticCost:
+    @staticmethod
+    def fn(a, y):
+        return 0.5 * np.linalg.norm(a - y) ** 2
+
+    @staticmethod
+    def delta(z, a, y):
+        return (a - y) * np.exp(-z) / (1 + np.exp(-z)) ** 2
+
+
+class WrongQuadraticCost(QuadraticCost):
+    @staticmethod
+    def delta(z, a, y):
+        return a - y
+
+
+A = 1 / (1 + np.exp(-normal(5, 1)))
+Y = np.array([[1.0], [0.0], [1.0], [1.0], [0.0]])
+
+
 def mse(y_true, y_pred):
     return np.mean((y_true - y_pred) ** 2)
 
@@ -145,6 +183,14 @@ FUNCTIONS = [
         lambda wrong: check_functions(*dicts(wrong), normal(5, 4), PARAMETERS),
     ),
     Design("nabla_b and nabla_w", check_nielsen),
+    Design(
+        "delta(z, a, y) of a cross-entropy",
+        lambda wrong: check_loss(WrongCrossEntropyCost if wrong else CrossEntropyCost, A, Y),
+    ),
+    Design(
+        "delta(z, a, y) with the sigmoid's slope",
+        lambda wrong: check_loss(WrongQuadraticCost if wrong else QuadraticCost(), A, Y),
+    ),
     Design(
         "a number and its gradient",
         lambda wrong: check_gradient(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from testing.designs.design import Design, normal, off
 
@@ -176,6 +178,46 @@ class Decayed(Attributes):
         return dx
 
 
+class InDictG(Linear):
+    """Gradients in a dict g."""
+
+    def forward(self, x):
+        self.x = x
+        return self.output_of(x)
+
+    def backward(self, dout):
+        self.g = {}
+        self.g["W"], self.g["b"], dx = self.gradients_of(self.x, dout)
+        return dx
+
+
+class InCache(Linear):
+    """Gradients in the cache, beside what backward needs."""
+
+    def forward(self, x):
+        self.cache = {"x": x, "W": self.W}
+        return self.output_of(x)
+
+    def backward(self, dout):
+        cache = self.cache
+        cache["dW"], cache["db"], dx = self.gradients_of(cache["x"], dout)
+        return dx
+
+
+@dataclass
+class Gradients:
+    """What a backward pass may return."""
+
+    grad_w: np.ndarray
+    grad_b: np.ndarray
+    grad_x: np.ndarray
+
+
+class DataclassReturned(Attributes):
+    def backward(self, dout):
+        return Gradients(*self.gradients_of(self.x, dout))
+
+
 class IntegerWeights(Attributes):
     def __init__(self, wrong):
         super().__init__(wrong)
@@ -200,5 +242,8 @@ LAYERS = [
         lambda wrong: check_layer(Columns(wrong), normal(4, 5), batch_axis=1, averaged=True),
     ),
     Design("weight decay in the layer", lambda wrong: check_layer(Decayed(wrong), X, l2=0.1)),
+    Design("gradients in a dict g", lambda wrong: check_layer(InDictG(wrong), X)),
+    Design("gradients in the cache", lambda wrong: check_layer(InCache(wrong), X)),
+    Design("a dataclass returned", lambda wrong: check_layer(DataclassReturned(wrong), X)),
     Design("integer weights", lambda wrong: check_layer(IntegerWeights(wrong), X)),
 ]

@@ -63,6 +63,28 @@ class OfLayers:
         layer.biases += layer.bias_momentums
 
 
+class OfLayersWithDicts:
+    """update_layer(layer) of a layer with params and grads, which replaces the arrays."""
+
+    def __init__(self, wrong, lr=0.1):
+        self.wrong, self.lr = wrong, lr
+
+    def update_layer(self, layer):
+        for key in layer.params:
+            layer.params[key] = layer.params[key] - self.lr * off(self.wrong, layer.grads[key])
+
+
+class OfLayersInPlace:
+    """update_layer(layer) of a layer with W, b, dW and db."""
+
+    def __init__(self, wrong, lr=0.1):
+        self.wrong, self.lr = wrong, lr
+
+    def update_layer(self, layer):
+        layer.W -= self.lr * off(self.wrong, layer.dW)
+        layer.b -= self.lr * layer.db
+
+
 class Steps:
     """step() over the list that it was made with."""
 
@@ -108,6 +130,14 @@ OPTIMIZERS = [
     Design(
         "update(params, grads), lists",
         lambda wrong: check_optimizer(Lists(wrong), updates.sgd(0.1)),
+    ),
+    Design(
+        "update_layer(layer) with params and grads",
+        lambda wrong: check_optimizer(OfLayersWithDicts(wrong), updates.sgd(0.1)),
+    ),
+    Design(
+        "update_layer(layer) with W and dW",
+        lambda wrong: check_optimizer(OfLayersInPlace(wrong), updates.sgd(0.1)),
     ),
     Design("update_params(layer)", lambda wrong: check_optimizer(OfLayers(wrong), MOMENTUM)),
     Design(

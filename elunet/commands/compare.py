@@ -1,0 +1,134 @@
+"""Compare learning rules on a small network, with a fair choice of each one's learning rate.
+
+    elunet compare
+    elunet compare --net mlp --data path/to/cifar10 --limit 6000 --seeds 5
+    elunet compare --net elu11 --rules backprop,fa,dfa --out runs/rules-elu11
+
+Each rule trains once with each learning rate of a grid; the best on a validation split then trains
+with several seeds. It ends with a table, and plots of accuracies, sweeps, curves and angles. If it
+is interrupted, the same command continues it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import elunet as eln
+from elunet import routers
+from elunet.commands._parser import make_parser
+from elunet.storage.files import write_atomically
+from elunet.train import Data
+
+NETWORKS: dict[str, Callable[[int], eln.Network]] = {
+    "cnn": lambda seed: eln.models.small_cnn(seed=seed),
+    "mlp": lambda seed: eln.models.mlp(seed=seed),
+    "elu11": lambda seed: eln.models.elu11(seed=seed, init=eln.init.LeCun()),
+}
+RULES: dict[str, Callable[[int], routers.Router]] = {
+    "backprop": lambda seed: routers.Backprop(),
+    "fa": routers.FeedbackAlignment,
+    "dfa": routers.DirectFeedbackAlignment,
+    "drtp": routers.DirectRandomTargetProjection,
+    "usf": lambda seed: routers.SignSymmetry("uniform", seed),
+    "brsf": lambda seed: routers.SignSymmetry("batchwise", seed),
+    "frsf": lambda seed: routers.SignSymmetry("fixed", seed),
+    "kp": routers.KolenPollack,
+    "dilated": lambda seed: routers.DilatedBackprop(1, 1.0, 5.0, "random", seed),
+    "dfa-norms": lambda seed: routers.NormMatched(routers.DirectFeedbackAlignment(seed)),
+}
+RATES = (0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+BATCH_SIZE, COMMAND = 50, ("elunet", "compare")
+
+
+def main(arguments: Sequence[str] | None = None, command: Sequence[str] = COMMAND) -> int:
+    """Run the comparison that the command line asks for; return the exit code."""
+    options = parse(sys.argv[1:] if arguments is None else arguments, command)
+    if options.threads:
+        eln.set_num_threads(options.threads)
+    warnings.filterwarnings("ignore", "compare:")  # the table says it
+    begin = time.perf_counter()
+    train, validation, test = splits(options.data, options.limit)
+    print(f"{len(train[0])} images to train on, {len(validation[0])} to choose the rate, ", end="")
+    print(f"{len(test[0])} to test on; {len(options.rules)} rules and 3 baselines")
+    result = eln.compare(
+        NETWORKS[options.net],
+        {name: RULES[name] for name in options.rules},
+        train,
+        validation,
+        test,
+        rates=options.rates,
+        epochs=options.epochs,
+        seeds=options.seeds,
+        batch_size=BATCH_SIZE,
+        folder=options.out,
+        angles_every=max(1, options.epochs * len(train[0]) // BATCH_SIZE // 10),
+        null=options.null,
+        log=lambda text: print(text, flush=True),
+    )
+    plot(result, options.out)
+    write_atomically(options.out / "table.md", (result.table() + "\n").encode())
+    print(result.table())
+    print(f"{time.perf_counter() - begin:.0f} s; tables and plots are in {options.out}")
+    return 0
+
+
+def parse(arguments: Sequence[str], command: Sequence[str] = COMMAND) -> argparse.Namespace:
+    """Read the command line."""
+    parser = make_parser(__doc__, COMMAND, command)
+    parser.add_argument("--net", choices=NETWORKS, default="cnn")
+    parser.add_argument("--data", default="synthetic", help="synthetic, or CIFAR-10's folder")
+    parser.add_argument("--limit", type=int, default=2000, help="images to train on")
+    parser.add_argument("--rules", default=",".join(list(RULES)[:7]), help="names, with commas")
+    parser.add_argument("--rates", type=floats, default=RATES, help="numbers, with commas")
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--null", type=int, default=20, help="draws for the angles' null band")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("runs/rules"))
+    options = parser.parse_args(arguments)
+    options.rules = list(RULES) if options.rules == "all" else names(options.rules, parser)
+    return options
+
+
+def names(text: str, parser: argparse.ArgumentParser) -> list[str]:
+    """Return the rules of a list with commas."""
+    found = text.split(",")
+    if not set(found) <= set(RULES):
+        parser.error(f"expected --rules among {', '.join(RULES)}, got {text}")
+    return found
+
+
+def floats(text: str) -> tuple[float, ...]:
+    """Return the numbers of a list with commas."""
+    return tuple(float(part) for part in text.split(","))
+
+
+def splits(data: str, limit: int) -> tuple[Data, Data, Data]:
+    """Return standardized splits for training, validation (a fifth as many images) and test."""
+    held_out = limit // 5
+    if data == "synthetic":
+        images, labels = eln.data.make_shapes(limit + held_out, seed=0)
+        test = eln.data.make_shapes(2000, seed=1)
+    else:
+        (images, labels), test = eln.data.load_cifar10(data)
+        images, labels = images[: limit + held_out], labels[: limit + held_out]
+    train, validation = (images[:limit], labels[:limit]), (images[limit:], labels[limit:])
+    x = eln.data.standardize(train[0], validation[0], test[0])
+    return (x[0], train[1]), (x[1], validation[1]), (x[2], test[1])
+
+
+def plot(result: eln.Comparison, folder: Path) -> None:
+    """Draw the accuracies, the sweeps, the learning curves, and each rule's angles."""
+    eln.plots.accuracies(result, folder / "accuracies.png")
+    eln.plots.sweeps(result, folder / "sweeps.png")
+    curves = {rule: result.histories(rule) for rule in result.rules if result.histories(rule)}
+    eln.plots.compare_curves(curves, file=folder / "curves.png")
+    for rule in result.rules:
+        rows = [row for row in result.angles(rule) if row.quantity == "gradient"]
+        if rows and rule != "backprop":
+            eln.plots.angles(rows, file=folder / f"angles-{rule}.png")

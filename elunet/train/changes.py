@@ -1,0 +1,218 @@
+"""What changes of a trainer's settings while it trains: a callback may lower the learning rate.
+
+A run is compared by how its trainer was built. What was changed since comes in two parts: until
+the current `fit` began, and after its callbacks had started. A resumed run gets the first at once,
+and the second when its own callbacks have started, as a callback may take what it finds then for
+the setting that it has to come back to.
+
+Numbers and texts are taken up wherever they are: in layers, loss, optimizer, rule, augmentation,
+and in what these hold. Of other changes (a schedule in the place of a number) a resumed run must
+have made the same itself, or it is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from elunet.storage.identity import made_with, untold, within
+from elunet.storage.trees import Tree
+from elunet.train import setup
+
+if TYPE_CHECKING:
+    from elunet.train import Trainer
+
+Numbers = dict[str, dict[str, Any]]
+"""Settings by object and name: {"optimizer": {"lr": 0.1}}."""
+Texts = dict[str, str]
+PLAIN = bool | int | float | str | None
+
+
+class Changes:
+    """Keeps how a trainer was built, and tells what has changed since.
+
+    Attributes
+    ----------
+    built : dict of {str: str} or None
+        The setup of the run, as texts; None before its first `fit`.
+    """
+
+    def __init__(self) -> None:
+        self.built: Texts | None = None
+        self._built: Numbers = {}
+        self._left: Texts | None = None  # as the last `fit` or `resume` left it
+        self._begun: tuple[Texts, Numbers] | None = None  # as the current `fit` found it
+        self._awaited: tuple[Texts, Numbers] | None = None  # what a resumed run has to become
+        self._allow: Collection[str] = ()
+
+    def begin(self, trainer: Trainer) -> None:
+        """Note what `fit` finds. What differs from what was left counts as built like that."""
+        texts, found = setup.describe(trainer), numbers(trainer)
+        if self.built is None or texts != self._left:
+            self.built, self._built = texts, found
+        self._begun = texts, found
+
+    def end(self, trainer: Trainer) -> None:
+        """Note what `fit` leaves."""
+        self._left, self._begun = setup.describe(trainer), None
+
+    def state(self, trainer: Trainer) -> Tree:
+        """Return what a checkpoint keeps: what was built, and both parts of the changes."""
+        texts, found = setup.describe(trainer), numbers(trainer)
+        built = texts if self.built is None else self.built
+        begun_texts, begun = self._begun or (texts, found)
+        if self._awaited is not None:  # saved before its callbacks have started
+            texts, found = begun_texts | self._awaited[0], merged(begun, self._awaited[1])
+        return {
+            "setup": built,
+            "changes": {
+                "before": [_new(built, begun_texts), changed(self._built or begun, begun)],
+                "since": [_new(begun_texts, texts), changed(begun, found)],
+            },
+        }
+
+    @classmethod
+    def read(cls, saved: Tree, allow: Collection[str]) -> Changes:
+        """Return what a checkpoint kept, without what is in `allow`: that stays as it is."""
+        found = cls()
+        found.built = _texts(saved["setup"])
+        before, since = saved["changes"]["before"], saved["changes"]["since"]
+        found._begun = _allowed(_texts(before[0]), allow), _allowed(_numbers(before[1]), allow)
+        found._awaited = _allowed(_texts(since[0]), allow), _allowed(_numbers(since[1]), allow)
+        found._allow = allow
+        return found
+
+    def take_up(self, trainer: Trainer) -> None:
+        """Give a trainer what had changed when the saved run's `fit` began.
+
+        Raises
+        ------
+        ValueError
+            If it cannot be taken up.
+        """
+        self._built, (texts, before) = numbers(trainer), self._begun or ({}, {})
+        there = {n: t for n, t in setup.describe(trainer).items() if first(n) in self._allow}
+        self.built = {**(self.built or {}), **there}
+        put(trainer, before)
+        _check("Trainer.resume", trainer, texts)
+        self.end(trainer)
+
+    def catch_up(self, trainer: Trainer) -> None:
+        """Take up what had changed in a saved run since its `fit` began.
+
+        Raises
+        ------
+        ValueError
+            If it cannot be taken up.
+        """
+        if self._awaited is None:
+            return
+        texts, later = self._awaited
+        put(trainer, later)
+        _check("Trainer.fit", trainer, texts)
+        self._awaited = None
+
+
+def numbers(trainer: Trainer) -> Numbers:
+    """Return all numbers and texts that the parts of a trainer were made with, as they are now."""
+    return {
+        path: {
+            name: {"dtype": value.dtype.name, "value": value.item()}
+            if isinstance(value, np.generic)
+            else value
+            for name, value in made_with(part).items()
+            if isinstance(value, PLAIN | np.number | np.bool_)
+        }
+        for path, part in _parts(trainer)
+    }
+
+
+def put(trainer: Trainer, values: Numbers) -> None:
+    """Set attributes, where they are numbers or texts still, or something else has gone."""
+    for path, part in _parts(trainer):
+        for name, value in values.get(path, {}).items():
+            if name in getattr(part, "__dict__", {}):
+                if isinstance(value, dict):
+                    value = np.dtype(value["dtype"]).type(value["value"])
+                with suppress(AttributeError):  # frozen: the texts will tell
+                    setattr(part, name, value)
+
+
+def incomparable(trainer: Trainer) -> list[str]:
+    """Return a text for each part of a trainer of which something cannot be compared."""
+    found = ((path, part, untold(part, setup.DRAWN)) for path, part in _parts(trainer))
+    return [
+        f"{', '.join(names)} of {path} ({type(p).__name__})" for path, p, names in found if names
+    ]
+
+
+def changed(before: Numbers, after: Numbers) -> Numbers:
+    """Return the values of `after` that are not those of `before`."""
+    found = {path: _new(before.get(path, {}), values) for path, values in after.items()}
+    return {path: values for path, values in found.items() if values}
+
+
+def merged(one: Numbers, other: Numbers) -> Numbers:
+    """Return the values of both; the other's count where both have one."""
+    return {path: {**one.get(path, {}), **other.get(path, {})} for path in {**one, **other}}
+
+
+def first(name: str) -> str:
+    """Return the first word of a part's name, by which a difference is allowed."""
+    return re.split(r"[ .]", name, maxsplit=1)[0]
+
+
+def _parts(trainer: Trainer) -> Iterator[tuple[str, Any]]:
+    """Give all objects that a run is made of, with their paths: a layer, an optimizer's part."""
+    tops = {f"layer {node.name}": node.layer for node in trainer.net.nodes}
+    tops |= {name: getattr(trainer, name) for name in ("loss", "optimizer", "router", "augment")}
+    seen: set[int] = set()
+    for path, part in tops.items():
+        yield from within(path, part, seen)
+
+
+def _check(owner: str, trainer: Trainer, wanted: Texts) -> None:
+    there = setup.describe(trainer)
+    lines = [
+        f"  {name}: expected {text}, got {there.get(name)}"
+        for name, text in wanted.items()
+        if there.get(name) != text
+    ]
+    if lines:
+        listed = "\n".join(lines)
+        raise ValueError(
+            f"{owner}: expected what the saved run had changed as numbers, or changed again when"
+            f" fit begins, got differences:\n{listed}"
+        )
+
+
+def _new(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    nothing = object()
+    return {
+        name: value
+        for name, value in after.items()
+        if type(before.get(name, nothing)) is not type(value) or before[name] != value
+    }
+
+
+def _allowed(parts: dict[str, Any], allow: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in parts.items() if first(name) not in allow}
+
+
+def _texts(value: Any) -> Texts:
+    if not all(isinstance(text, str) for text in value.values()):
+        raise TypeError(f"expected texts, got {value!r}")
+    return dict(value)
+
+
+def _numbers(value: Any) -> Numbers:
+    for path, values in value.items():
+        for name, item in values.items():
+            number = np.dtype(item["dtype"]).type(item["value"]) if isinstance(item, dict) else item
+            if not isinstance(number, PLAIN | np.number | np.bool_):
+                raise TypeError(f"expected {path}.{name} as a number or a text, got {item!r}")
+    return {path: dict(values) for path, values in value.items()}

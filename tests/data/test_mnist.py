@@ -1,0 +1,121 @@
+"""MNIST and Fashion-MNIST from small copies of their files, and from files made to harm."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import struct
+
+import numpy as np
+import pytest
+
+from elunet.data import load_fashion_mnist, load_mnist, mnist
+
+SPLITS = (("train", 30), ("t10k", 10))
+LOADERS = {"mnist": load_mnist, "fashion_mnist": load_fashion_mnist}
+EACH = pytest.mark.parametrize("name", LOADERS)
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch, tmp_path):
+    monkeypatch.setattr(mnist, "_SPLITS", SPLITS)
+    monkeypatch.setattr(mnist.official, "_RETRIES", 0)
+    monkeypatch.setattr(mnist, "_MNIST_URL", "http://127.0.0.1:9/")
+    monkeypatch.setattr(mnist, "_FASHION_URL", "http://127.0.0.1:9/")
+    monkeypatch.setattr("pooch.os_cache", lambda project: tmp_path / "cache" / project)
+    for name in LOADERS:
+        monkeypatch.delenv(f"ELUNET_{name.upper()}", raising=False)
+
+
+def files(seed=0):
+    """Return the four files' contents, and the arrays in them."""
+    rng, found, arrays = np.random.default_rng(seed), {}, []
+    for split, n in SPLITS:
+        x, y = rng.integers(0, 256, (n, 28, 28), np.uint8), rng.integers(0, 10, n, np.uint8)
+        found[f"{split}-images-idx3-ubyte"] = struct.pack(">4I", 2051, n, 28, 28) + x.tobytes()
+        found[f"{split}-labels-idx1-ubyte"] = struct.pack(">2I", 2049, n) + y.tobytes()
+        arrays.append((x, y))
+    return found, arrays
+
+
+def write(folder, contents, packed=False):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        if packed:
+            (folder / f"{name}.gz").write_bytes(gzip.compress(content, mtime=0))
+        else:
+            (folder / name).write_bytes(content)
+    return folder
+
+
+def make_official(monkeypatch, contents):
+    hashes = {n: hashlib.sha256(gzip.compress(c, mtime=0)).hexdigest() for n, c in contents.items()}
+    monkeypatch.setattr(mnist, "_MNIST", hashes)
+    monkeypatch.setattr(mnist, "_FASHION", hashes)
+
+
+@EACH
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("where", ["path", "environment", "cache"])
+def test_what_is_read(tmp_path, monkeypatch, name, packed, where):
+    contents, arrays = files()
+    make_official(monkeypatch, contents)
+    folder = tmp_path / "cache" / "elunet" / name if where == "cache" else tmp_path / "data"
+    write(folder, contents, packed)
+    if where == "environment":
+        monkeypatch.setenv(f"ELUNET_{name.upper()}", str(folder))
+    loaded = LOADERS[name](folder if where == "path" else None)
+    for (x, y), (images, labels) in zip(loaded, arrays, strict=True):
+        assert x.shape == (len(images), 28, 28, 1)
+        assert x.dtype == np.uint8
+        assert x.flags.writeable
+        assert y.dtype == np.int64
+        np.testing.assert_array_equal(x[..., 0], images)
+        np.testing.assert_array_equal(y, labels)
+
+
+@EACH
+def test_nothing_there(tmp_path, name):
+    with pytest.raises(
+        FileNotFoundError, match=f"load_{name}: expected train-images.* got neither"
+    ):
+        LOADERS[name](tmp_path)
+    with pytest.raises(RuntimeError, match=f"load_{name}: expected to download .*call load_{name}"):
+        LOADERS[name](tmp_path, download=True)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "text"),
+    [
+        (lambda c: c[:-1], r"of 23536 bytes, got 23535"),
+        (lambda c: c + b"1", r"of 23536 bytes, got 23537"),
+        (lambda c: b"<html>" + c, "to be an IDX file of uint8 .* begins with 3c68"),
+        (lambda c: b"", "to be an IDX file of uint8"),
+        (lambda c: b"\0\0\x0d" + c[3:], "to be an IDX file of uint8"),
+        (lambda c: c * 5000, "of at most 47040016 bytes, got 117680000"),
+    ],
+)
+def test_files_that_are_something_else(tmp_path, spoil, text):
+    contents, _ = files()
+    name = "train-images-idx3-ubyte"
+    folder = write(tmp_path, contents | {name: spoil(contents[name])})
+    with pytest.raises(ValueError, match=text):
+        load_mnist(folder)
+
+
+def test_an_archive_that_is_not_the_official_one(tmp_path):
+    folder = write(tmp_path, files()[0], packed=True)
+    with pytest.raises(ValueError, match="with sha256 440fcabf.* Fetch it again, or unpack it"):
+        load_mnist(folder)
+
+
+def test_labels_beyond_nine_and_special_files(tmp_path):
+    contents, _ = files()
+    name = "train-labels-idx1-ubyte"
+    folder = write(tmp_path, contents | {name: contents[name][:-1] + b"\x0a"})
+    with pytest.raises(ValueError, match="expected labels 0 to 9 in .*, got 10"):
+        load_mnist(folder)
+    (folder / name).unlink()
+    (folder / name).mkdir()
+    with pytest.raises(ValueError, match="to be a regular file, got a folder"):
+        load_mnist(folder)

@@ -1,0 +1,193 @@
+"""The command ``elunet``, as it is called."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import elunet as eln
+from elunet import commands
+from elunet.commands import check, compare, export, grade, info
+
+ROOT = Path(__file__).parent.parent
+
+
+def elunet(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, "-m", "elunet", *map(str, arguments)],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+
+
+def test_help_lists_the_commands(capsys):
+    for arguments in ([], ["--help"], ["help"]):
+        assert commands.main(arguments) == 0
+        text = capsys.readouterr().out
+        assert text.startswith("usage: elunet COMMAND")
+        for name in commands.COMMANDS:
+            assert f"  {name} " in text
+    assert commands.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"elunet {eln.__version__}\n"
+    assert commands.main(["tain"]) == 2
+    assert "expected a command among train, compare, check" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", commands.COMMANDS)
+def test_each_command_has_help_that_shows_how_it_is_called(name, capsys):
+    with pytest.raises(SystemExit) as ended:
+        commands.main([name, "--help"], ("python", "-m", "elunet"))
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert f"usage: python -m elunet {name}" in text
+    assert name == "info" or f"    python -m elunet {name}" in text
+
+
+def test_train_goes_on_and_is_exported(tmp_path):
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    done = elunet("train", "--limit", 100, "--epochs", 1, "--out", "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["command"].startswith("python -m elunet train --limit 100")
+    again = elunet("train", "--resume", "run", cwd=tmp_path)
+    assert "this run is finished: 1 epochs" in again.stdout
+    done = elunet("export", "run", "net.onnx", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "net.onnx: case quick after step 1" in done.stdout
+    net = eln.recipes.RECIPES["quick"].network(0)
+    eln.load(net, tmp_path / "run" / "weights.safetensors")
+    x = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype(np.float32)
+    session = runtime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
+    (got,) = session.run(None, {"input": x})
+    np.testing.assert_allclose(got, net(x), rtol=1e-3, atol=1e-4)
+
+
+def test_what_cannot_be_exported(tmp_path, capsys):
+    assert export.main([str(tmp_path), "net.onnx"]) == 2
+    assert "elunet export: expected a folder of elunet train, got" in capsys.readouterr().err
+    net = eln.Sequential([eln.layers.Linear(2, 2)], seed=0)
+    x, y = np.eye(2, dtype=np.float32), np.arange(2)
+    trainer = eln.Trainer(net, eln.losses.SoftmaxCrossEntropy(), eln.optim.SGD(0.1))
+    eln.Job(tmp_path / "other", log=lambda text: None).train(trainer, (x, y), (x, y), 1)
+    assert export.main([str(tmp_path / "other"), "net.onnx"]) == 2
+    assert "expected a run of elunet train in" in capsys.readouterr().err
+
+
+def test_compare(tmp_path, capsys):
+    arguments = ["--limit", "100", "--epochs", "1", "--seeds", "1", "--null", "2"]
+    arguments += ["--net", "mlp", "--rules", "backprop,fa", "--rates", "0.01,0.03"]
+    assert compare.main([*arguments, "--out", str(tmp_path / "rules")]) == 0
+    assert "| fa " in (tmp_path / "rules" / "table.md").read_text()
+    with pytest.raises(SystemExit):
+        compare.main(["--rules", "backprop,none"])
+    assert "expected --rules among backprop" in capsys.readouterr().err
+
+
+LAYERS = """
+import numpy as np
+from helper import SLOPE
+
+class Right:
+    def forward(self, x):
+        self.x = x
+        return SLOPE * x**2
+    def backward(self, dy):
+        return 2 * SLOPE * self.x * dy
+
+class Wrong(Right):
+    def backward(self, dy):
+        return SLOPE * self.x * dy
+
+class Dense:
+    def __init__(self, n, m, scale=1.0):
+        self.W = scale * np.random.default_rng(0).normal(size=(n, m))
+    def forward(self, x):
+        self.x = x
+        return x @ self.W
+    def backward(self, dy):
+        self.dW = self.x.T @ dy
+        return dy @ self.W.T
+
+class Images(Right):
+    def forward(self, x):
+        n, h, w, c = x.shape
+        return super().forward(x)
+"""
+
+
+@pytest.fixture(name="file")
+def _file(tmp_path):
+    (tmp_path / "helper.py").write_text("SLOPE = 3.0\n")
+    (tmp_path / "mine.py").write_text(LAYERS)
+    yield tmp_path / "mine.py"
+    sys.modules.pop("helper", None)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["Right"], ["Dense(4, 2)"], ["Dense(5, 2, scale=2.0)", "--input", "3,5"], ["Images"]],
+)
+def test_check_of_right_layers(file, arguments, capsys):
+    assert check.main([f"{file}:{arguments[0]}", *arguments[1:]]) == 0
+    assert "ok" in capsys.readouterr().out
+
+
+def test_check_of_a_wrong_layer(file, capsys):
+    assert check.main([f"{file}:Wrong"]) == 1
+    assert "Wrong: dx is wrong" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("layer", "text"),
+    [
+        ("Missing", "expected 'Missing' to make a layer in"),
+        ("Dense", "expected 'Dense' to make a layer in"),
+        ("Dense(3,", "expected 'Dense(3,' to make a layer in"),
+        ("Dense(7, 2)", "expected a layer that takes x of shape (3, 4): "),
+    ],
+)
+def test_what_cannot_be_checked(file, layer, text, capsys):
+    assert check.main([f"{file}:{layer}"]) == 2
+    assert text in capsys.readouterr().err
+
+
+def test_check_of_no_file(tmp_path, capsys):
+    assert check.main(["layer"]) == 2
+    assert "expected FILE.py:Layer or" in capsys.readouterr().err
+    assert check.main([f"{tmp_path}/none.py:Layer"]) == 2
+    with pytest.raises(SystemExit):
+        check.main(["a.py:B", "--input", "3,x"])
+    assert "expected integers with commas, got '3,x'" in capsys.readouterr().err
+
+
+def test_grade(tmp_path, capsys):
+    file = tmp_path / "mine.py"
+    file.write_text("from elunet.testing import check_layer as check\n")
+    arguments = [f"{file}:check", "--of", "ELU", "--json", str(tmp_path / "points.json")]
+    assert grade.main(arguments) == 0
+    assert "DoubleSlope" in capsys.readouterr().out
+    assert json.loads((tmp_path / "points.json").read_text())
+    for checker, text in (
+        (f"{file}:other", "expected 'other' in"),
+        (f"{tmp_path}/none.py:check", "none.py"),
+        (f"{file}:check", "expected of among"),
+    ):
+        assert grade.main([checker, "--of", "Nothing" if "among" in text else "ELU"]) == 2
+        assert text in capsys.readouterr().err
+
+
+def test_info(capsys):
+    assert info.main([]) == 0
+    text = capsys.readouterr().out
+    for word in (eln.__version__, np.__version__, "kernels", "threads", "ELUNET_CIFAR10"):
+        assert word in text
