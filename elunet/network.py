@@ -463,12 +463,14 @@ class Network:
         """
         return Alone(self._turn, type(self).__name__)
 
-    def stepping(self) -> Alone:
-        """Keep other threads out while an optimizer uses the gradients: ``with net.stepping():``.
+    def stepping(self, step: Callable[[], None]) -> None:
+        """Keep other threads out while an optimizer's step uses the gradients.
 
         After it, parameters are others: what another thread's forward pass kept is not valid.
         """
-        return Alone(self._turn, type(self).__name__, steps=True)
+        with self.alone():
+            step()
+            self._turn.stepped()
 
     def _run(self, body: Callable[..., Result], *arguments: Any) -> Result:
         """Run a pass: in one thread at a time, in the network's memory, BLAS on one thread.
