@@ -677,6 +677,7 @@ LAYERS = {
     "pad": (eln.layers.Pad(((1, 2), (0, 3))), (4, 5, 3)),
     "pad-reflect": (eln.layers.Pad(((1, 2), (0, 3)), "reflect"), (4, 5, 3)),
     "pad-replicate": (eln.layers.Pad(2, "replicate"), (4, 5, 3)),
+    "pad-channels": (eln.layers.Pad(1, channels=(2, 1)), (4, 5, 3)),
     "flatten": (Flatten(), (4, 5, 3)),
     "flatten-rows": (Flatten(), (4,)),
 }

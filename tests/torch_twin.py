@@ -149,9 +149,10 @@ class Pad(torch.nn.Module):
         (top, bottom), (left, right) = layer.padding
         self.sides = left, right, top, bottom
         self.mode = "constant" if layer.mode == "zeros" else layer.mode
+        self.channels = layer.channels
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.pad(x, self.sides, self.mode)
+        return F.pad(F.pad(x, self.sides, self.mode), (0, 0, 0, 0, *self.channels))
 
 
 class Flatten(torch.nn.Module):

@@ -411,7 +411,12 @@ def _prelu(graph: OnnxGraph, layer: PReLU, x: str) -> str:
 def _pad(graph: OnnxGraph, layer: Pad, x: str) -> str:
     (top, bottom), (left, right) = layer.padding
     pads = graph.constant(np.array([0, 0, top, left, 0, 0, bottom, right]), "pads")
-    return graph.node("Pad", x, pads, mode=NUMPY_MODES[layer.mode].encode())
+    y = graph.node("Pad", x, pads, mode=NUMPY_MODES[layer.mode].encode())
+    if not any(layer.channels):
+        return y
+    before, after = layer.channels
+    channels = graph.constant(np.array([0, before, 0, 0, 0, after, 0, 0]), "channels")
+    return graph.node("Pad", y, channels)
 
 
 def _aligned(graph: OnnxGraph, values: Sequence[str]) -> list[str]:

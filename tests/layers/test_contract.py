@@ -118,6 +118,12 @@ CASES = [
         (3, 3, 2),
         "MeanPool2D(3x3, stride 2, padding same)",
     ),
+    Case(
+        lambda: L.Pad(((1, 0), (0, 2)), "replicate", channels=(1, 2)),
+        (3, 2, 2),
+        (4, 4, 5),
+        "Pad(((1, 0), (0, 2)), 'replicate', channels=(1, 2))",
+    ),
     Case(lambda: L.GlobalMaxPool2D(), (4, 3, 2), (2,), "GlobalMaxPool2D()"),
     Case(lambda: L.AdaptiveMeanPool2D((3, 2)), (4, 5, 2), (3, 2, 2), "AdaptiveMeanPool2D(3x2)"),
     Case(lambda: L.MaxPool2D(3, 2), (6, 5, 2), (2, 2, 2), "MaxPool2D(3x3, stride 2)"),
