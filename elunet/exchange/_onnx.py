@@ -63,7 +63,7 @@ from elunet.network import INPUT, Network
 from elunet.storage.files import write_atomically
 from elunet.storage.weights import network_arrays
 
-OPSET = 17
+OPSET, PRODUCER = 17, "elunet"
 OUTPUT = "output"
 
 FIRST, LAST = "channels first", "channels last"
@@ -299,7 +299,7 @@ def _model(graph: OnnxGraph, input_shape: Shape, outputs: Mapping[str, Shape]) -
     made = helper.make_graph(graph._nodes, "elunet", [x], ys, graph._constants)
     opset = [helper.make_opsetid("", OPSET)]
     version = helper.find_min_ir_version_for(opset)  # the oldest, so that older programs read it
-    return helper.make_model(made, opset_imports=opset, ir_version=version, producer_name="elunet")
+    return helper.make_model(made, opset_imports=opset, ir_version=version, producer_name=PRODUCER)
 
 
 def _import_onnx() -> Any:
