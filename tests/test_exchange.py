@@ -606,7 +606,7 @@ MODELS = {
 def test_no_model_is_left_out():
     tested = {"elu11", "elu18", "article_case", "small_cnn", "mlp"}
     tested |= {"resnet", "lenet5", "vgg", "all_cnn"}
-    none = {"ARTICLE_WIDTHS", "locally_connected"}  # the latter's layer has no operator in ONNX
+    none = {"locally_connected"}  # its layer has no operator in ONNX
     assert set(eln.models.__all__) == tested | none
 
 

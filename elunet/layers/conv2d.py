@@ -109,8 +109,9 @@ class Conv2D(Weighted, spans=True):
             )
         self.kernel_size = _pair("kernel_size", kernel_size, 1)
         self.strides = _pair("stride", stride, 1)
-        self.stride = self.strides[0] if len({*self.strides}) == 1 else self.strides
-        self.dilation = _pair("dilation", dilation, 1)
+        self.stride = _shortest_pair(self.strides)
+        self.dilations = _pair("dilation", dilation, 1)
+        self.dilation = _shortest_pair(self.dilations)
         self.padding_mode = checked_mode("Conv2D", "padding_mode", padding_mode)
         same = isinstance(padding, str) and padding == "same"  # an array has no one answer to ==
         self._around = None if same else _sides(padding)
@@ -130,12 +131,12 @@ class Conv2D(Weighted, spans=True):
     @property
     def _is_plain(self) -> bool:
         """Whether there is nothing that takes the general way."""
-        equal, dense = isinstance(self.stride, int), self.dilation == (1, 1)
+        equal, dense = isinstance(self.stride, int), self.dilation == 1
         return equal and dense and self.groups == 1 and self.padding_mode == "zeros"
 
     def settings(self) -> tuple[Any, ...]:
         """Return what the windows and the way of computing depend on."""
-        more = self.groups, self.dilation, self.padding_mode
+        more = self.groups, self.dilations, self.padding_mode
         return self.kernel_size, self.strides, self._around, self.algorithm, more
 
     def check(self, x: Array) -> Array:
@@ -234,7 +235,7 @@ class Conv2D(Weighted, spans=True):
         return Strided(
             **given,
             strides=self.strides,
-            dilation=self.dilation,
+            dilation=self.dilations,
             groups=self.groups,
             around=(around[0], around[1]),
             mode=self.padding_mode,
@@ -242,7 +243,7 @@ class Conv2D(Weighted, spans=True):
 
     def _reach(self, axis: int) -> int:
         """Return how many pixels a window covers along an axis, from its first to its last."""
-        return (self.kernel_size[axis] - 1) * self.dilation[axis] + 1
+        return (self.kernel_size[axis] - 1) * self.dilations[axis] + 1
 
     def _zeros(self, size: int, axis: int) -> tuple[int, int]:
         """Return how many zeros come before and after an image of this size, along one axis."""
@@ -257,7 +258,7 @@ class Conv2D(Weighted, spans=True):
         extras = f", stride {self.stride}" if self.stride != 1 else ""
         extras += "" if self.padding == "same" else f", padding {self.padding}"
         extras += f", groups {self.groups}" if self.groups > 1 else ""
-        extras += f", dilation {_shortest_pair(self.dilation)}" if self.dilation != (1, 1) else ""
+        extras += f", dilation {self.dilation}" if self.dilation != 1 else ""
         extras += f", {self.padding_mode}" if self.padding_mode != "zeros" else ""
         return f"Conv2D({self.in_channels}->{self.out_channels}, {height}x{width}{extras})"
 

@@ -73,10 +73,14 @@ class LocallyConnected2D(Weighted):
             )
         height, width = (integer(name, "image_size", side) for side in pair)
         self.image_size = height, width
-        like = Conv2D(in_channels, out_channels, kernel_size, stride, padding, False, None, 0)
+        try:
+            like = Conv2D(in_channels, out_channels, kernel_size, stride, padding, False, None, 0)
+            windows = like._windows((1, height, width, like.in_channels))
+        except (TypeError, ValueError) as error:
+            _, _, text = str(error).partition(": ")
+            raise type(error)(f"{name}: {text}") from error
         self.in_channels, self.out_channels = like.in_channels, like.out_channels
         self.kernel_size, self.stride, self.padding = like.kernel_size, like.stride, like.padding
-        windows = like._windows((1, height, width, like.in_channels))
         self.out_size = windows.out
         self._where = like.strides, (1, 1), windows.top, windows.left
         units = windows.out[0] * windows.out[1] * like.out_channels

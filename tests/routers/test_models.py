@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import inspect
 from functools import cache
 
 import numpy as np
 import pytest
-from routers.cases import MAKERS, RULES, blocks, copied, forward, residual
+from routers.cases import MAKERS, RULES, copied, forward
 
 import elunet as eln
 from elunet import routers as R
 
-FUNCTIONS = {
-    name: value
-    for name, value in vars(eln.models).items()
-    if inspect.isfunction(value) and value.__module__ == eln.models.__name__ and name[0] != "_"
-}
 CASES = {f"case {case}": lambda case=case: eln.models.article_case(case) for case in "abcde"}
-MODELS = FUNCTIONS | CASES | {"residual": residual, "blocks": blocks}
-del MODELS["elu18"], MODELS["article_case"]  # a test of its own, and its five cases
+MODELS = {
+    "elu11": eln.models.elu11,
+    "small_cnn": eln.models.small_cnn,
+    "mlp": eln.models.mlp,
+    "resnet": lambda: eln.models.resnet(8, widths=(4, 8, 16)),
+    "all_cnn": lambda: eln.models.all_cnn(width=4),
+    **CASES,
+    "residual": residual,
+    "blocks": blocks,
+}
 
 
 class Model:
@@ -74,6 +76,13 @@ def test_every_rule_on_every_model(name, rule):
 
 
 @pytest.mark.slow
+def test_every_rule_without_shared_weights():
+    model = Model(eln.models.locally_connected(widths=(4, 8)))
+    for rule in MAKERS:
+        if not rule.startswith("mixed"):  # its patterns are of convolutions
+            model.check(rule)
+
+
 def test_every_rule_on_elu18():
     """Every router, though not with every option, at 39 million parameters."""
     again = {"plain", "FA article", "DFA shared", "DRTP shared", "dilated 2", "both"}
