@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from routers.cases import MAKERS, RULES, copied, forward
+from routers.cases import MAKERS, RULES, blocks, copied, forward, residual
 
 import elunet as eln
 from elunet import routers as R
@@ -75,7 +75,6 @@ def test_every_rule_on_every_model(name, rule):
     model(name).check(rule)
 
 
-@pytest.mark.slow
 def test_every_rule_without_shared_weights():
     model = Model(eln.models.locally_connected(widths=(4, 8)))
     for rule in MAKERS:
@@ -83,6 +82,7 @@ def test_every_rule_without_shared_weights():
             model.check(rule)
 
 
+@pytest.mark.slow
 def test_every_rule_on_elu18():
     """Every router, though not with every option, at 39 million parameters."""
     again = {"plain", "FA article", "DFA shared", "DRTP shared", "dilated 2", "both"}
