@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from elunet.testing._calls import BACKWARD, FORWARD, method_of
-from elunet.testing._differences import Settings, real
-from elunet.testing._gradients import check_elsewhere, rows_of
+from elunet.testing._call.passes import BACKWARD, FORWARD, method_of
+from elunet.testing._compare.gradients import check_elsewhere, rows_of
+from elunet.testing._compare.settings import Settings
+from elunet.testing._compare.unseen import check_unseen
+from elunet.testing._find.values import Given
+from elunet.testing._perturb.layer_run import Options, Runner
+from elunet.testing._perturb.moves import real
+from elunet.testing._perturb.side_effects import check_backward, check_forward, check_halves
+from elunet.testing._perturb.snapshot import Snapshot
 from elunet.testing._report import CheckResult, conclude
-from elunet.testing._runner import Options, Runner
-from elunet.testing._side_effects import check_backward, check_forward, check_halves
-from elunet.testing._snapshot import Snapshot
-from elunet.testing._unseen import check_unseen
-from elunet.testing._values import Given
 
 
 def check_layer(

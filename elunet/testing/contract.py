@@ -21,15 +21,17 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.losses import one_hot
-from elunet.testing._calls import flags, name_of
-from elunet.testing._differences import Probe, Settings, first_index, stream
-from elunet.testing._find import lookup, numeric_places
-from elunet.testing._gradients import targets_of
+from elunet.testing._call.passes import flags, name_of
+from elunet.testing._compare.gradients import targets_of
+from elunet.testing._compare.probe import Probe
+from elunet.testing._compare.settings import Settings
+from elunet.testing._find.pairs import pair
+from elunet.testing._find.places import lookup, numeric_places
 from elunet.testing._layer import check_layer
 from elunet.testing._loss import check_loss
-from elunet.testing._pairs import pair
-from elunet.testing._runner import Runner, Sample
-from elunet.testing._side_effects import same
+from elunet.testing._perturb.layer_run import Runner, Sample
+from elunet.testing._perturb.moves import first_index, stream
+from elunet.testing._perturb.side_effects import same
 
 __all__ = ["LayerContract", "LossContract"]
 
