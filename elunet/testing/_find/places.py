@@ -218,15 +218,17 @@ def walk(root: Any, path: str = "", shared: bool = True) -> Iterator[Place]:
     """
     queue: deque[tuple[Any, str, Place | None]] = deque([(root, path, None)])
     entered = {id(root)}
-    variables: set[str] = set()
+    variables: set[tuple[int, Any]] = set()
     count = 0
     while queue:
         holder, where, above = queue.popleft()
         for place in _entries(holder, where, above, shared):
             if isinstance(place.holder, Variable):
-                if place.path in variables:
+                if place.holder.place in variables:
                     continue
-                variables.add(place.path)
+                variables.add(place.holder.place)
+            elif isinstance(place.holder, type):
+                variables.add((id(place.holder), place.key))
             count += 1
             if count > MOST:
                 return

@@ -8,6 +8,7 @@ weights of the user's; the helpers in the user's own modules are followed.
 from __future__ import annotations
 
 import dis
+import enum
 import functools
 import sys
 import sysconfig
@@ -24,6 +25,8 @@ FOREIGN = ("builtins", "numpy", "numba", "threading", "weakref", "logging", "ran
 ENGINE = "elunet.engine."
 """Where a network's memory is, and whose turn it is: no numbers, and not to be restored."""
 
+ATTRIBUTE = ("LOAD_ATTR", "LOAD_METHOD", "STORE_ATTR")
+"""Steps of compiled code that read or write an attribute of what was loaded before."""
 MAKING = ("__init__", "__new__", "__post_init__", "__init_subclass__")
 """Methods that run before any pass: what they read is in the object, or is not used."""
 
@@ -34,19 +37,42 @@ def is_foreign(module: str) -> bool:
 
 
 class Variable:
-    """A variable of a module, as a cell: so that it can be read and replaced."""
+    """A variable of a module, or of a class in it, as a cell: it can be read, replaced, removed."""
 
-    def __init__(self, module: dict[str, Any], name: str) -> None:
-        self._module, self._name = module, name
+    def __init__(self, owner: dict[str, Any] | type, name: str) -> None:
+        self._owner, self._name = owner, name
 
     @property
     def cell_contents(self) -> Any:
-        """What the variable holds."""
-        return self._module[self._name]
+        """What the variable holds; None if there is no such variable yet."""
+        owner = self._owner
+        return owner.get(self._name) if isinstance(owner, dict) else vars(owner).get(self._name)
 
     @cell_contents.setter
     def cell_contents(self, value: Any) -> None:
-        self._module[self._name] = value
+        if isinstance(self._owner, dict):
+            self._owner[self._name] = value
+        else:
+            setattr(self._owner, self._name, value)
+
+    @cell_contents.deleter
+    def cell_contents(self) -> None:
+        if isinstance(self._owner, dict):
+            del self._owner[self._name]
+        else:
+            delattr(self._owner, self._name)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no such variable yet."""
+        return self._name not in (
+            self._owner if isinstance(self._owner, dict) else vars(self._owner)
+        )
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """Tell variables apart: one may be read under several names."""
+        return id(self._owner), self._name
 
 
 Cell = types.CellType | Variable
@@ -54,9 +80,11 @@ Cell = types.CellType | Variable
 
 def is_empty(cell: Cell) -> bool:
     """Whether a variable has no value yet."""
+    if isinstance(cell, Variable):
+        return cell.is_empty
     try:
         cell.cell_contents  # noqa: B018 (an empty cell raises)
-    except (ValueError, KeyError):
+    except ValueError:
         return True
     return False
 
@@ -85,34 +113,48 @@ def functions_of(kind: type) -> dict[str, types.FunctionType]:
 
 
 def global_variables(function: types.FunctionType) -> dict[str, Variable]:
-    """Return the variables of modules that a function reads or writes, by their printed name.
+    """Return the variables of modules and classes that a function reads or writes, by their name.
 
-    Only those that may hold something learned: arrays, numbers but whole ones, containers, objects
-    of the user's own classes, and functions of the user's own modules.
+    Of those that it reads only what may hold something learned: arrays, numbers but whole ones,
+    containers, objects of the user's own classes, and functions of the user's own modules. What it
+    writes is returned also if it is not there yet.
     """
-    module, found = function.__globals__, {}
-    for name, attribute in _names_in(function.__code__):
-        owner, key, printed = module, name, name
-        item = module.get(name)
-        if isinstance(item, types.ModuleType):
-            if not attribute or not _is_own(item.__name__, function.__module__):
+    module, reader, found = function.__globals__, function.__module__, {}
+    for name, attribute, is_written in _names_in(function.__code__):
+        printed, variable = name, Variable(module, name)
+        item = variable.cell_contents
+        if isinstance(item, types.ModuleType | type):
+            within = item.__name__ if isinstance(item, types.ModuleType) else item.__module__
+            if not attribute or not _is_own(within, reader) or _is_enum(item):
                 continue
-            owner, key, printed = vars(item), attribute, f"{name}.{attribute}"
-            item = owner.get(key)
-        if _may_hold(item, function.__module__):
-            found[printed] = Variable(owner, key)
+            owner = _owner(item, attribute) if isinstance(item, type) else vars(item)
+            printed, variable = f"{name}.{attribute}", Variable(owner, attribute)
+            item = variable.cell_contents
+        if is_written or _may_hold(item, reader):
+            found[printed] = variable
     return found
 
 
+def _is_enum(item: Any) -> bool:
+    return isinstance(item, enum.EnumMeta)
+
+
+def _owner(kind: type, name: str) -> type:
+    """Return the class that a class has an attribute from."""
+    return next((one for one in kind.__mro__ if name in vars(one)), kind)
+
+
 @functools.lru_cache(maxsize=4096)
-def _names_in(code: types.CodeType) -> tuple[tuple[str, str], ...]:
-    """Return the global names in some code, each with the attribute that is read from it."""
-    found: dict[tuple[str, str], None] = {}
-    steps = list(dis.get_instructions(code))
-    for step, after in zip(steps, [*steps[1:], None], strict=True):
-        if step.opname in ("LOAD_GLOBAL", "STORE_GLOBAL"):
-            reads = after is not None and after.opname in ("LOAD_ATTR", "LOAD_METHOD")
-            found[step.argval, after.argval if reads and after is not None else ""] = None
+def _names_in(code: types.CodeType) -> tuple[tuple[str, str, bool], ...]:
+    """Return the global names in some code, each with an attribute of it, and if it is written."""
+    found: dict[tuple[str, str, bool], None] = {}
+    steps = [s for s in dis.get_instructions(code) if s.opname not in ("COPY", "DUP_TOP")]
+    for step, after in zip(steps, [*steps[1:], steps[-1]], strict=True):
+        if step.opname == "STORE_GLOBAL":
+            found[step.argval, "", True] = None
+        elif step.opname == "LOAD_GLOBAL":
+            attribute = after.argval if after.opname in ATTRIBUTE else ""
+            found[step.argval, attribute, after.opname == "STORE_ATTR"] = None
     for inner in code.co_consts:
         if isinstance(inner, types.CodeType):
             found.update(dict.fromkeys(_names_in(inner)))
