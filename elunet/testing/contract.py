@@ -22,14 +22,16 @@ import numpy as np
 from elunet._types import Array
 from elunet.losses import one_hot
 from elunet.testing._call.passes import flags, name_of
-from elunet.testing._compare.gradients import targets_of
+from elunet.testing._compare.claims import targets_of
 from elunet.testing._compare.probe import Probe
 from elunet.testing._compare.settings import Settings
 from elunet.testing._find.pairs import pair
 from elunet.testing._find.places import lookup, numeric_places
+from elunet.testing._find.returned import Claim
 from elunet.testing._layer import check_layer
 from elunet.testing._loss import check_loss
-from elunet.testing._perturb.layer_run import Runner, Sample
+from elunet.testing._perturb.layer_problem import problem_of
+from elunet.testing._perturb.layer_run import Runner
 from elunet.testing._perturb.moves import first_index, stream
 from elunet.testing._perturb.side_effects import same
 
@@ -326,7 +328,8 @@ class LayerContract:
             y = run.forward(run.copies()).copy()
             dy = _like(y)
             dxs = [np.array(dx, dtype=np.float64) for dx in run.backward(dy.copy())]
-            for target in targets_of(run, Sample(y, dy, dxs, [], []), inputs):
+            claims = {label: Claim(f"d{label}", dx) for label, dx in zip(labels, dxs, strict=True)}
+            for target in targets_of(problem_of(run), claims, {}, y):
                 along = np.ones(target.value.size)
                 if target.analytic.shape == target.value.shape and Probe(
                     target, dy, Settings()

@@ -113,11 +113,15 @@ def _taken(method: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     }
 
 
-def _pass(call: Callable[..., Any], given: dict[str, Any], more: dict[str, Any]) -> Any:
+def _keyword_only(method: Callable[..., Any]) -> set[str]:
+    return {name for name, p in _parameters(method).items() if p.kind is p.KEYWORD_ONLY}
+
+
+def _pass(
+    call: Callable[..., Any], given: dict[str, Any], more: dict[str, Any], only: set[str]
+) -> Any:
     """Call with arguments by their names: by keyword those that are keyword-only."""
-    taken = _parameters(call)
-    only = inspect.Parameter.KEYWORD_ONLY
-    keywords = {name: item for name, item in given.items() if taken[name].kind is only}
+    keywords = {name: item for name, item in given.items() if name in only}
     places = [item for name, item in given.items() if name not in keywords]
     return call(*places, **keywords, **more)
 
@@ -169,6 +173,7 @@ class Design:
         forward = getattr(self.layer, self.forward_name)
         backward = getattr(self.layer, self.backward_name)
         self.flags = flags(forward, self.train)
+        self.only = {"forward": _keyword_only(forward), "backward": _keyword_only(backward)}
         taken = _parameters(forward).values()
         variable = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in taken)
         names = [
@@ -222,7 +227,7 @@ class Design:
         given = inputs if self.apart else [tuple(inputs) if self.many else inputs[0]]
         if len(given) == len(self.input_names):
             named = dict(zip(self.input_names, given, strict=True))
-            result = _pass(call, named, self.flags)
+            result = _pass(call, named, self.flags, self.only["forward"])
         else:
             result = call(*given, **self.flags)
         if result is None:
@@ -265,7 +270,7 @@ class Design:
                 given[name] = passed.cache
             else:
                 given[name] = self.rate
-        return _pass(call, given, {}) if self.roles else call(dys[0])
+        return _pass(call, given, {}, self.only["backward"]) if self.roles else call(dys[0])
 
     def _attribute(self, names: Sequence[str]) -> Any:
         """Return the first array among the layer's attributes with one of these names."""

@@ -7,6 +7,7 @@ looked at again at other values, because zeros, ones and equal values hide fault
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,14 @@ import numpy as np
 from elunet._types import Array
 from elunet.testing._compare.claims import rows_of, targets_of
 from elunet.testing._compare.differences import compare_gradients
+from elunet.testing._compare.lists import with_lists_as_arrays
 from elunet.testing._compare.probe import Probe, Target
 from elunet.testing._compare.settings import Settings
 from elunet.testing._compare.unclaimed import check_unclaimed
 from elunet.testing._find.places import is_number
 from elunet.testing._find.returned import Claim
 from elunet.testing._perturb.moves import only_while
-from elunet.testing._perturb.problem import Changed, Problem
+from elunet.testing._perturb.problem import Changed, Problem, Stage
 from elunet.testing._report import CheckResult, Row, conclude
 
 
@@ -34,61 +36,78 @@ def check(problem: Problem, settings: Settings) -> CheckResult:
     """
     y = problem.output({})
     dy = problem.draw(settings.rng(0), y)
+    problem = with_lists_as_arrays(problem, problem.claims({}, dy))
     claims = problem.claims({}, dy)
-    rows = rows_of(problem, claims, {}, dy, settings)
-    conclude(problem.name, rows, problem.notes)
+    rows = rows_of(problem, claims, dy, settings)
+    conclude(problem.name, rows, problem.notes, problem.hint(rows))
     check_unclaimed(problem, claims, {}, y)
-    _check_moved(problem, claims, settings)
+    rng = settings.rng(5)
+    last: Changed | None = None
+    for stage in (problem.stages or _moved(problem, claims))(rng):
+        last = _check_stage(problem, stage, settings, rng)
+    if last is None:
+        problem.note("only checked at the given values: at others the output is not finite")
+    else:
+        y = problem.output(last)
+        there = problem.claims(last, problem.draw(settings.rng(6), y))
+        check_unclaimed(problem, there, last, y)
     if not rows:
         raise problem.error("no gradient was compared: none was returned")
     return conclude(problem.name, rows, problem.notes)
 
 
-def _check_moved(problem: Problem, claims: dict[str, Claim], settings: Settings) -> None:
-    """Check along random directions at other values.
+def _moved(problem: Problem, claims: dict[str, Claim]) -> Any:
+    """Return the usual stages: one, in which all real numbers are moved."""
+
+    def stages(rng: np.random.Generator) -> Iterator[Stage]:
+        arrays: dict[str, Array] = {}
+        for path, value in problem.values.items():
+            if path in problem.constants | problem.left_alone:
+                continue
+            real = np.asarray(value).dtype.kind == "f" and not is_number(value)
+            if path in claims or (real and path not in problem.integers):
+                arrays[path] = np.array(value, dtype=problem.dtype)
+        others = {path: problem.move(value, rng) for path, value in arrays.items()}
+        yield Stage("at other values (noise added)", others, hiding=list(others))
+
+    return stages
+
+
+def _check_stage(
+    problem: Problem, stage: Stage, settings: Settings, rng: np.random.Generator
+) -> Changed | None:
+    """Check along random directions at other values; return these, None if there are none.
 
     Raises
     ------
     GradientCheckError
         If a gradient is wrong there; it says which given value hides that.
     """
-    rng = settings.rng(5)
-    changed = _elsewhere(problem, claims, rng)
-    if changed is None:
-        problem.note("only checked at the given values: at others the output is not finite")
-        return
-    found = _wrong(problem, changed, settings, rng)
-    if found is None:
-        y = problem.output(changed)
-        there = problem.claims(changed, problem.draw(settings.rng(6), y))
-        check_unclaimed(problem, there, changed, y)
-        return
+    changed = _finite(problem, stage.changed)
+    found = None if changed is None else _wrong(problem, changed, settings, rng)
+    if changed is None or found is None:
+        return changed
     target, index, row = found
     cause = f": {row.cause}" if row.cause else ""
-    special = _special(problem, changed, target.array, settings, rng)
-    if special:
-        raise problem.error(f"{target.array} is right only while {special}{cause}", target.array)
+    for path in stage.hiding:
+        words = only_while(path, np.asarray(problem.values[path]))
+        if words and _hides(problem, path, changed, target.array, settings, rng):
+            raise problem.error(f"{target.array} is right only while {words}{cause}", target.array)
+    reason = f": {stage.reason}" if stage.reason else cause
     raise problem.error(
-        f"{target.array} is right at the given values, but wrong at others (noise added), as at "
-        f"{index}{cause}",
+        f"{target.array} is right at first, but wrong {stage.where}, as at {index}{reason}",
         target.array,
     )
 
 
-def _elsewhere(
-    problem: Problem, claims: dict[str, Claim], rng: np.random.Generator
-) -> dict[str, Any] | None:
-    """Return moved values at which the output is finite, None if there are none."""
-    arrays: dict[str, Array] = {}
-    for path, value in problem.values.items():
-        if path in problem.constants | problem.left_alone:
-            continue
-        real = np.asarray(value).dtype.kind == "f" and not is_number(value)
-        if path in claims or (real and path not in problem.integers):
-            arrays[path] = np.array(value, dtype=problem.dtype)
-    others = {path: problem.move(value, rng) for path, value in arrays.items()}
+def _finite(problem: Problem, others: dict[str, Any]) -> dict[str, Any] | None:
+    """Return these values, or some nearer to the given ones, at which the output is finite."""
     for part in (1.0, 0.1, 0.01):
-        near = {path: value + part * (others[path] - value) for path, value in arrays.items()}
+        near = {}
+        for path, other in others.items():
+            given = problem.values[path]
+            whole = part == 1.0 or np.asarray(other).dtype.kind != "f"
+            near[path] = other if whole else given + part * (other - given)
         try:
             with np.errstate(all="ignore"):
                 y = problem.output(near)
@@ -123,15 +142,14 @@ def _wrong(
     return None
 
 
-def _special(
-    problem: Problem, changed: Changed, array: str, settings: Settings, rng: np.random.Generator
-) -> str:
-    """Say which given value hides the fault of this gradient, "" if none does alone."""
-    for path in changed:
-        words = only_while(path, np.asarray(problem.values[path]))
-        if not words:
-            continue
-        found = _wrong(problem, {k: v for k, v in changed.items() if k != path}, settings, rng)
-        if found is None or found[0].array != array:
-            return words
-    return ""
+def _hides(
+    problem: Problem,
+    path: str,
+    changed: Changed,
+    array: str,
+    settings: Settings,
+    rng: np.random.Generator,
+) -> bool:
+    """Whether the gradient is right here if this one value is as it was given."""
+    found = _wrong(problem, {k: v for k, v in changed.items() if k != path}, settings, rng)
+    return found is None or found[0].array != array

@@ -19,14 +19,20 @@ from elunet.testing._find.returned import Claim
 from elunet.testing._perturb.problem import Changed, Problem
 from elunet.testing._report import Row
 
+ROUNDED = (
+    "forward rounds to float32 inside, too coarse for differences: compute in x's dtype, or check "
+    "with dtype=np.float32"
+)
+
 
 def targets_of(
     problem: Problem, claims: dict[str, Claim], changed: Changed, y: Array
 ) -> list[Target]:
     """Return what is to be compared, in the values' order."""
     targets = []
-    first = next(iter(problem.values))
-    now = {path: np.asarray(changed.get(path, v)) for path, v in problem.values.items()}
+    inputs = problem.inputs or [next(iter(problem.values))]
+    now = {path: changed.get(path, v) for path, v in problem.values.items()}
+    known = {path: np.asarray(v) for path, v in now.items() if path not in problem.unnamed}
     numbers = {path: float(now[path]) for path, v in problem.values.items() if is_number(v)}
     for path, given in problem.values.items():
         if path not in claims:
@@ -45,10 +51,10 @@ def targets_of(
                 _gradient(problem, path, claim),
                 output,
                 problem.factors(path, y),
-                is_input=path == first,
+                is_input=path in inputs,
                 advice=problem.advice,
                 dy_name=problem.dy_name,
-                inputs=now,
+                inputs=known,
                 numbers=numbers,
             )
         )
@@ -67,35 +73,53 @@ def _gradient(problem: Problem, path: str, claim: Claim) -> Array:
         ) from None
 
 
-def rows_of(
-    problem: Problem, claims: dict[str, Claim], changed: Changed, dy: Array, settings: Settings
-) -> list[Row]:
-    """Compare the claims with differences; one row for each."""
-    y = problem.output(changed)
-    targets = targets_of(problem, claims, changed, y)
+def rows_of(problem: Problem, claims: dict[str, Claim], dy: Array, settings: Settings) -> list[Row]:
+    """Compare the claims with differences, at the given values; one row for each."""
+    y = problem.output({})
+    targets = targets_of(problem, claims, {}, y)
     rows = compare_gradients(problem.name, targets, dy, settings)
-    if all(row.ok for row in rows) or problem.is_scored:
+    if all(row.ok for row in rows):
         return rows
-    other = problem.draw(settings.rng(3), y)
-    names = [target.symbol for target in targets]
-    again = problem.claims(changed, other)
-    twice = problem.claims(changed, 2 * dy)
+    rng = settings.rng(3)
+    for place, (row, target) in enumerate(zip(rows, targets, strict=True)):
+        if not row.ok and _is_rounded(target, y, rng):
+            rows[place] = dataclasses.replace(row, cause=ROUNDED)
+    if not problem.is_scored:
+        rows = _by_dy(problem, targets, rows, dy, settings)
+    return rows if problem.look_closer is None else problem.look_closer(targets, rows, dy, settings)
+
+
+def _is_rounded(target: Target, y: Array, rng: np.random.Generator) -> bool:
+    """Whether forward computes in float32 for float64, so that the output moves in steps."""
+    if y.dtype != np.float64:
+        return False
+    noise = rng.standard_normal(target.value.shape)
+    near, nearest = (target.output(target.value * (1 + h * noise)) for h in (1e-3, 1e-12))
+    if near.shape != y.shape or nearest.shape != y.shape or np.mean(near != y) < 0.5:
+        return False
+    return bool(np.array_equal(near, near.astype(np.float32)) or np.mean(nearest != y) < 0.1)
+
+
+def _by_dy(
+    problem: Problem, targets: list[Target], rows: list[Row], dy: Array, settings: Settings
+) -> list[Row]:
+    """Look at how wrong gradients depend on dy."""
+    other = problem.draw(settings.rng(3), problem.output({}))
+    again, twice = problem.claims({}, other), problem.claims({}, 2 * dy)
     closer = []
-    for row, path, target in zip(rows, names, targets, strict=True):
-        cause = row.cause
+    for row, target in zip(rows, targets, strict=True):
+        cause, path = row.cause, target.symbol
         if not row.ok and path in again and path in twice:
             cause = _linearity(row, target.analytic, again[path], twice[path]) or cause
-            cause = _ignored(problem, target, changed, dy, settings) or cause
+            cause = _ignored(problem, target, dy, settings) or cause
         closer.append(dataclasses.replace(row, cause=cause))
     return closer
 
 
-def _ignored(
-    problem: Problem, target: Target, changed: Changed, dy: Array, settings: Settings
-) -> str:
+def _ignored(problem: Problem, target: Target, dy: Array, settings: Settings) -> str:
     """Say which output's gradient is ignored, if the gradient is right for the others'."""
     for name, without in problem.parts(dy).items():
-        claim = problem.claims(changed, without).get(target.symbol)
+        claim = problem.claims({}, without).get(target.symbol)
         if claim is None or not _same(np.asarray(claim.gradient), target.analytic):
             continue
         few = dataclasses.replace(settings, entries=min(settings.entries, 20))

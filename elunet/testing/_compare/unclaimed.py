@@ -8,6 +8,8 @@ it is a setting (alpha, eps), which a note names. Integers with which the output
 from __future__ import annotations
 
 import re
+from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from elunet._types import Array
 from elunet.testing._find.names import steps_of
 from elunet.testing._find.places import is_number
 from elunet.testing._find.returned import Claim
-from elunet.testing._find.values import STATISTIC, WEIGHT
+from elunet.testing._find.values import STATISTIC, WEIGHT, long_lists
 from elunet.testing._perturb.moves import stream
 from elunet.testing._perturb.problem import Changed, Problem
 
@@ -31,34 +33,57 @@ def check_unclaimed(problem: Problem, claims: dict[str, Claim], changed: Changed
     GradientCheckError
         It names the value, and says how to give its gradient.
     """
-    whole = []
-    for path, value in problem.values.items():
-        if path in claims or path in problem.left_alone:
-            continue
-        if isinstance(value, int | np.integer) and not is_weight(path):
-            whole.append(path)  # a stride, a number of rounds: not to be tried as a float
-            continue
-        if path in problem.constants:
-            problem.note(f"{path}: a constant, as you said, and not checked")
-            continue
-        number = is_number(value)
-        smooth = number or path in problem.integers
-        there = changed.get(path, value)
-        how = _change(problem, path, there, changed, y, smooth)
-        if how == "none" or (how == "jump" and number):
-            continue
-        if how == "jump":
-            problem.note(f"{path} holds integers with which the output jumps, so it was left as is")
-        elif number and not problem.all_learned and not is_weight(path):
-            problem.note(f"{path} moves the output; taken as a setting, not checked")
-        elif STATISTIC.search(path):
-            problem.note(f"{path}: a running statistic, not checked")
-        elif problem.is_scored and TARGET.fullmatch(path):
-            problem.note(f"{path} moves the output; taken as the target, not checked")
-        else:
-            raise _unclaimed(problem, path)
-    if whole:
-        problem.note(f"{', '.join(whole)}: whole numbers, taken as settings, not checked")
+    notes: dict[str, list[str]] = defaultdict(list)
+    open_paths = [p for p in problem.values if p not in claims and p not in problem.left_alone]
+    still: set[str] = set()
+    for items in long_lists([p for p in open_paths if is_number(problem.values[p])]).values():
+        together = {path: changed.get(path, problem.values[path]) for path in items}
+        if _answer(problem, together, changed, y, True) == "none":
+            still.update(items)
+    for path in open_paths:
+        if path not in still:
+            notes[_what(problem, path, changed, y)].append(path)
+    for what, found in notes.items():
+        if what:
+            problem.note(f"{', '.join(found)}: {what}")
+
+
+def _what(problem: Problem, path: str, changed: Changed, y: Array) -> str:
+    """Return what a value without a gradient is, "" if the output does not depend on it.
+
+    Raises
+    ------
+    GradientCheckError
+        If it needs a gradient.
+    """
+    value = problem.values[path]
+    if path in problem.constants:
+        return "a constant, as you said, and not checked"
+    number = is_number(value)
+    whole = isinstance(value, int | np.integer) and not is_weight(path)
+    if whole and problem.whole_are_settings:  # a stride, a number of rounds
+        return "whole numbers, taken as settings, not checked"
+    now = {path: changed.get(path, value)}
+    how = _answer(problem, now, changed, y, number or path in problem.integers)
+    if how == "none" or (how == "jump" and number):
+        return ""
+    if how == "jump":
+        return "integers with which the output jumps, left as they are"
+    if STATISTIC.search(path) or path in problem.statistics:
+        return "a running statistic, not checked"
+    if number and not problem.all_learned and not is_weight(path):
+        return "a setting, not checked"
+    if problem.is_scored and TARGET.fullmatch(path):
+        return "taken as the target, not checked"
+    raise problem.error(
+        f"{path} moves the output, but no gradient of it was found, so it was not checked"
+        + problem.how(path),
+        path,
+    )
+
+
+def _size(array: Array) -> float:
+    return float(np.max(np.abs(array), initial=0.0)) or 1.0
 
 
 def is_weight(path: str) -> bool:
@@ -67,19 +92,22 @@ def is_weight(path: str) -> bool:
     return bool(names) and WEIGHT.fullmatch(names[-1]) is not None
 
 
-def _change(
-    problem: Problem, path: str, value: Any, changed: Changed, y: Array, smooth: bool
+def _answer(
+    problem: Problem, values: Mapping[str, Any], changed: Changed, y: Array, smooth: bool
 ) -> str:
-    """Return how the output answers to a change: "none", "jump" or "moves"."""
-    array = np.array(value, dtype=problem.dtype)
-    scale = float(np.max(np.abs(array), initial=0.0)) or 1.0
-    noise = scale * stream(0, 8).uniform(0.5, 1.0, array.shape)
+    """Return how the output answers to a change of these values: "none", "jump" or "moves"."""
+    rng = stream(0, 8)
+    arrays = {path: np.array(value, dtype=problem.dtype) for path, value in values.items()}
+    noise = {
+        path: _size(array) * rng.uniform(0.5, 1, array.shape) for path, array in arrays.items()
+    }
 
     def size(step: float) -> float:
+        others = {path: array + step * noise[path] for path, array in arrays.items()}
         try:
             with np.errstate(all="ignore"):
-                other = problem.output({**changed, path: array + step * noise})
-        except Exception:
+                other = problem.output({**changed, **others})
+        except Exception:  # whatever another value makes of the code
             return 0.0
         if other.shape != y.shape:
             return 0.0
@@ -91,12 +119,3 @@ def _change(
     if once == half == 0.0:
         return "none"
     return "moves" if half > 0.0 and 1.4 < once / half < 2.8 else "jump"
-
-
-def _unclaimed(problem: Problem, path: str) -> Exception:
-    name = f"d{path}" if path.isidentifier() else f"the gradient of {path}"
-    return problem.error(
-        f"{path} moves the output, but no gradient of it was found, so it was not checked"
-        + problem.how(path),
-        name,
-    )

@@ -1,7 +1,7 @@
 """Which gradient belongs to which value, by their names.
 
 Both names are printed paths: ``params['W']``, ``layers[0].W``, ``grads['dW1']``, ``weights.grad``.
-`_names` reads them and takes the markers of gradients off. The comparison starts strictly and
+`names` reads them and takes the markers of gradients off. The comparison starts strictly and
 becomes looser: same letters, same letters in any case, containers left out, synonyms (kernel for
 W), other owners. What is ambiguous is left out, never guessed.
 """

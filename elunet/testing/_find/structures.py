@@ -45,7 +45,8 @@ class Structure:
         places = sorted(
             numeric_places(self.named, shared=False), key=lambda place: order[_top(place)]
         )
-        self.leaves = {printed(place): place.get() for place in places}
+        self._places = {printed(place): place for place in places}
+        self.leaves = {path: place.get() for path, place in self._places.items()}
 
     @property
     def unlooked(self) -> list[str]:
@@ -55,11 +56,11 @@ class Structure:
     def copy(self, replaced: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return deep copies of the things; the leaves are copies too, or what replaces them."""
         made = {name: copied(thing) for name, thing in self.named.items()}
-        wanted = {**self.leaves, **(replaced or {})}
-        for place in numeric_places(made, shared=False):
-            path = printed(place)
-            if path in wanted:
-                place.set(_like(self.leaves[path], wanted[path]))
+        wanted = dict(replaced or {})
+        if any(made[name] is thing for name, thing in self.named.items()):  # it was not copied
+            wanted = {**self.leaves, **wanted}
+        for path in wanted.keys() & self._places.keys():
+            _place_in(made, self._places[path]).set(_like(self.leaves[path], wanted[path]))
         return made
 
     def with_leaves(self, change: Callable[[str, Any], Any]) -> Structure:
@@ -83,6 +84,13 @@ def printed(place: Place) -> str:
     return name + place.path[len(f"[{name!r}]") :]
 
 
+def _place_in(root: dict[str, Any], place: Place) -> Place:
+    """Return the same place in a copy of the whole."""
+    above = None if place.above is None else _place_in(root, place.above)
+    holder = root if above is None else above.get()
+    return Place(place.path, holder, place.key, place.is_attribute, above)
+
+
 def _top(place: Place) -> str:
     """Return the name of the thing that the place is in."""
     while place.above is not None:
@@ -101,6 +109,8 @@ def _like(old: Any, new: Any) -> Any:
 
 def copied(thing: Any) -> Any:
     """Return a deep copy; the thing itself if it cannot be copied (a lock, a file)."""
+    if isinstance(thing, list) and set(map(type, thing)) <= {int, float}:
+        return thing.copy()
     try:
         return copy.deepcopy(thing)
     except Exception:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -32,6 +33,9 @@ Given = Mapping[str, "str | Callable[[Any], Any] | None"]
 
 WEIGHT = re.compile(r"_*(w|b|weights?|bias(es)?|gamma)\d*_*", re.IGNORECASE)
 """Names of numbers that are learned; other numbers without a gradient are settings."""
+LONG = 100
+"""From here on the numbers in a list are taken together; before, each is a value of its own."""
+ITEM = re.compile(r"(.+)\[\d+\]")
 STATISTIC = re.compile(r"(^|\.)(state|buffers)\[|(^|\W)(running|moving|ema)_")
 """Paths of what forward averages over batches: it moves the output, and is not learned."""
 
@@ -49,8 +53,6 @@ class Value:
     places: list[Place]
     gradient: Callable[[], Any] = field(repr=False)
     """Return the gradient of the last backward pass, None if there is none."""
-    listed: bool = False
-    """Whether it is in `params`, so that a gradient has to be there."""
     adds_up: bool = False
     """Whether the gradient is kept in an object beside the value, which adds up."""
 
@@ -58,6 +60,11 @@ class Value:
     def content(self) -> Array:
         """A copy of what the layer holds now."""
         return np.array(self.places[0].get(), dtype=self.work.dtype)
+
+    @property
+    def given(self) -> Any:
+        """A copy of the array; of a number the number."""
+        return self.work.copy() if self.work.shape else float(self.work)
 
     def is_seen_through(self, others: Iterable[Any]) -> bool:
         """Whether another array is a view of this one, so that no other array can replace it."""
@@ -123,6 +130,15 @@ class Held:
         return held
 
 
+def long_lists(numbers: Collection[str]) -> dict[str, list[str]]:
+    """Return the paths of numbers in long lists, by the list's path."""
+    found = defaultdict(list)
+    for path in numbers:
+        if match := ITEM.fullmatch(path):
+            found[match[1]].append(path)
+    return {name: items for name, items in found.items() if len(items) > LONG}
+
+
 def contents(root: Any) -> dict[str, Any]:
     """Return copies of all numbers and arrays that an object holds, by path."""
     return {place.path: copy.copy(place.get()) for place in numeric_places(root)}
@@ -185,6 +201,22 @@ def _asked(source: Callable[[Any], Any], root: Any) -> Any:
         return None
 
 
+def _pairs(values: Mapping[str, Array], arrays: Mapping[str, Array]) -> dict[str, str]:
+    """Pair by name; of a long list of numbers only the first, which stands for all."""
+    lists = long_lists({path for path, value in {**arrays, **values}.items() if not value.shape})
+    later = {path for items in lists.values() for path in items if not path.endswith("[0]")}
+    found = pair(
+        {path: value for path, value in values.items() if path not in later},
+        {path: array for path, array in arrays.items() if path not in later},
+    )
+    for path, name in list(found.items()):
+        for item in lists.get(path.removesuffix("[0]"), ()):
+            other = f"{name.removesuffix('[0]')}[{item.rpartition('[')[2]}"
+            if item in values and other in arrays:
+                found[item] = other
+    return found
+
+
 def pair_up(
     held: Held, returned: Mapping[str, Any], given: Given, who: str
 ) -> tuple[list[Value], dict[str, Any]]:
@@ -215,7 +247,7 @@ def pair_up(
             )
     now = {place.path: np.asarray(place.get()) for place in numeric_places(held.root)}
     open_values = {p: v for p, v in values.items() if p not in given and p not in returned}
-    pairs = pair(open_values, now)
+    pairs = _pairs(open_values, now)
     found = []
     for path, value in values.items():
         source = given.get(path) if path in given else pairs.get(path)
@@ -232,8 +264,7 @@ def pair_up(
             continue
         places = held.places[path]
         work = value if value.dtype == held.dtype and value.shape else value.astype(held.dtype)
-        listed = re.search(r"(^|\.)params\[", path) is not None
         beside = name.rpartition(".")[2] in ("grad", "gradient") and "." in name
-        found.append(Value(path, name, work, places, getter, listed, beside))
+        found.append(Value(path, name, work, places, getter, beside))
     taken = {*pairs.values(), *(value.symbol for value in found), *given}
     return found, {path: value for path, value in held.original.items() if path not in taken}

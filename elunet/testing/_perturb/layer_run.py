@@ -1,7 +1,7 @@
 """Run a layer's passes for a check: in float64, from the same random state each time.
 
 This half of a check only collects numbers; it draws none and checks only the form of what the layer
-returns. `_side_effects` and `_gradients` check the values.
+returns. `side_effects` and the comparing check the values.
 """
 
 from __future__ import annotations
@@ -96,10 +96,6 @@ class Runner:
     def copies(self) -> list[Array]:
         """Return copies of the inputs, to pass to the layer."""
         return [value.copy() for value in self.inputs]
-
-    def differentiated(self, dxs: list[Array]) -> list[Array]:
-        """Return the gradients of those inputs that are differentiated."""
-        return [dx for place, dx in enumerate(dxs) if place not in self.left_alone]
 
     def draw_dy(self, rng: np.random.Generator, y: Array) -> Array:
         """Draw a gradient for the output."""
@@ -330,7 +326,7 @@ class Runner:
                 raise self.error(f"backward left no gradient of {name}", name)
             getter = partial(self._named_gradient, name)
             places = self.held.places[path]
-            self.values.append(Value(name, name, array, places, getter, listed=True))
+            self.values.append(Value(name, name, array, places, getter))
         taken = {id(array) for array in (*parameters.values(), *gradients.values())}
         held = self.held.original.items()
         self.unpaired = {path: value for path, value in held if id(value) not in taken}

@@ -6,7 +6,7 @@ as a function of named values, and what the code claims about its gradients.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,14 +16,25 @@ from elunet._types import Array
 from elunet.testing._diagnose import Factor
 from elunet.testing._find.returned import Claim
 from elunet.testing._perturb.moves import moved
-from elunet.testing._report import GradientCheckError
+from elunet.testing._report import GradientCheckError, Row
 
 Changed = Mapping[str, Any]
 """Values that replace the given ones, by path."""
-
-
 ADVICE = "move the inputs away from it, e.g. with elunet.testing.strategies.inputs"
 """What to do about a value on a kink."""
+
+
+@dataclass
+class Stage:
+    """Other values, at which everything is checked again."""
+
+    where: str
+    """Words for an error: "at another x"."""
+    changed: dict[str, Any]
+    reason: str = ""
+    """Why a gradient is wrong here and nowhere before."""
+    hiding: Sequence[str] = ()
+    """Values whose given content may hide a fault."""
 
 
 @dataclass
@@ -50,12 +61,20 @@ class Problem:
     claims: Callable[[Changed, Array], dict[str, Claim]]
     draw: Callable[[np.random.Generator, Array], Array]
     factors: Callable[[str, Array], list[Factor]] = lambda path, y: []
+    inputs: Sequence[str] = ()
+    """Values that are inputs, not parameters; the first if none is named."""
     constants: set[str] = field(default_factory=set)
     """Values that have no gradient because the user says so."""
+    statistics: set[str] = field(default_factory=set)
+    """Values that forward averages over batches."""
     left_alone: set[str] = field(default_factory=set)
     """Integers that cannot be floats."""
     integers: set[str] = field(default_factory=set)
     """Integers that were given as floats."""
+    unnamed: set[str] = field(default_factory=set)
+    """Arrays that no cause names: backward alone may read them."""
+    whole_are_settings: bool = True
+    """Whether whole numbers are sizes and strides, not to be tried as floats."""
     notes: list[str] = field(default_factory=list)
     is_scored: bool = False
     """Whether the output is one number, so that dy is 1."""
@@ -65,6 +84,12 @@ class Problem:
     """Say how to name the gradient of a value for which none was found."""
     move: Callable[[Array, np.random.Generator], Array] = moved
     """Return another value nearby, at which the gradient is checked too."""
+    stages: Callable[[np.random.Generator], Iterable[Stage]] | None = None
+    """Where to check again; by default all values are moved once."""
+    look_closer: Callable[[list[Any], list[Row], Array, Any], list[Row]] | None = None
+    """``look_closer(targets, rows, dy, settings) -> rows`` with more causes."""
+    hint: Callable[[list[Row]], str] = lambda rows: ""
+    """Say where to look, if rows are wrong."""
     advice: str = ADVICE
     dy_name: str = "dy"
     parts: Callable[[Array], dict[str, Array]] = lambda dy: {}
