@@ -110,7 +110,8 @@ class Network:
         self._plans: dict[Any, Any] = {}
         self._places: dict[int, int] = {}  # of layers, by id
         self._kinds = Counter[type]()  # how many layers there are of each class
-        self._output: tuple[Shape, np.dtype[Any]] | None = None
+        self._outputs: tuple[str, ...] = ()  # as they were set; () for the last layer
+        self._output: tuple[tuple[Shape, np.dtype[Any]], ...] | None = None
         self._passed: Passed | None = None  # whose output it is
         self.shapes: dict[str, Shape] = {}
 
@@ -186,6 +187,35 @@ class Network:
         """The layers' names in forward order."""
         return [node.name for node in self.nodes]
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of the layers whose outputs are the network's: by default the last one.
+
+        ``net.outputs = ["class", "box"]`` sets others, once these layers are there. With several,
+        `forward` returns a tuple and `backward` takes a tuple of gradients, in this order. An
+        output may also be taken by other layers; its gradient is then added to theirs.
+
+        Raises
+        ------
+        TypeError, ValueError
+            On setting, if it is not a sequence of different names of layers.
+        """
+        return self._outputs or ((self.nodes[-1].name,) if self.nodes else ())
+
+    @outputs.setter
+    def outputs(self, names: Sequence[str]) -> None:
+        if isinstance(names, str) or not isinstance(names, Iterable):
+            raise TypeError(f"Network: expected outputs as a list of layers' names, got {names!r}")
+        chosen = tuple(names)
+        unknown = [name for name in chosen if name not in self._by_name]
+        if unknown or not chosen or len(set(chosen)) < len(chosen):
+            raise ValueError(
+                f"Network: expected outputs as different names among {self.names}, got {chosen}"
+            )
+        self._outputs = chosen
+        self._output = None  # a forward pass before had others
+        self._plans = {}
+
     def __getitem__(self, name: str) -> Layer:
         """Return the layer of this name."""
         if name not in self._by_name:
@@ -204,7 +234,7 @@ class Network:
         return any(item == node.name or item is node.layer for node in self.nodes)
 
     def forward(self, x: Array, train: bool = False, tap: Tap | None = None) -> Array:
-        """Return the last layer's output.
+        """Return the last layer's output; a tuple if there are several `outputs`.
 
         Parameters
         ----------
@@ -237,7 +267,7 @@ class Network:
         self.release()  # so that the last pass's memory can be lent again
         its.passed = passed = Passed()
         try:
-            for turn in self._turns(plan.forward, tap is not None):
+            for turn in self._turns(plan.forward, tap is not None, self.outputs):
                 node = self.nodes[turn.stage]
                 its.at(node)
                 name, layer, inputs, _ = node
@@ -269,9 +299,10 @@ class Network:
         finally:
             passed.running = False
         self.shapes = shapes
+        ys = tuple([values[name] for name in self.outputs])
         if train:
-            self._output, self._passed = (y.shape, y.dtype), passed
-        return y  # type: ignore[no-any-return]
+            self._output, self._passed = tuple([(y.shape, y.dtype) for y in ys]), passed
+        return ys if len(ys) > 1 else ys[0]  # type: ignore[return-value]  # if outputs are set
 
     def __call__(self, x: Array) -> Array:
         """Return ``forward(x)``."""
@@ -283,10 +314,16 @@ class Network:
         if len(x) <= batch_size:
             return self.forward(x)
         starts = range(0, len(x), batch_size)
-        return np.concatenate([self.forward(x[i : i + batch_size]) for i in starts])
+        batches = [self.forward(x[i : i + batch_size]) for i in starts]
+        if len(self.outputs) > 1:
+            return tuple(map(np.concatenate, zip(*batches, strict=True)))  # type: ignore[return-value]
+        return np.concatenate(batches)
 
-    def backward(self, dy: Array) -> Array:
+    def backward(self, dy: Array | tuple[Array, ...]) -> Array:
         """Backpropagate: fill every layer's grads from dL/dy and return dL/dx.
+
+        With several `outputs` dy is a tuple: the loss is a sum of terms, each with the gradient at
+        one output, and a term's factor is a factor of its gradient.
 
         Raises
         ------
@@ -298,7 +335,7 @@ class Network:
 
     def walk(
         self,
-        dy: Array,
+        dy: Array | tuple[Array, ...],
         arrive: Arrive | None = None,
         send: Send | None = None,
         weight: Weight | None = None,
@@ -314,7 +351,7 @@ class Network:
         Parameters
         ----------
         dy : array
-            dL/dy at the network's output.
+            dL/dy at the network's output; a tuple of them if there are several `outputs`.
         arrive : callable, optional
             ``arrive(layer, dy)`` returns what reaches the layer's output, given what came down; by
             default just that.
@@ -350,7 +387,7 @@ class Network:
     def _walk(
         self,
         its: _Running,
-        dy: Array,
+        dy: Array | tuple[Array, ...],
         arrive: Arrive | None,
         send: Send | None,
         weight: Weight | None,
@@ -359,7 +396,8 @@ class Network:
         release: bool,
     ) -> Array | None:
         """Go back through the layers."""
-        dy = self._check_gradient(dy)
+        dys = self._check_gradient(dy)
+        del dy
         turns = self._turns(plan.backward, to_input)
         for turn in turns:  # before anything is computed
             if self.nodes[turn.stage].layer._passed is not self._passed:
@@ -367,10 +405,10 @@ class Network:
         if self._turn.backward_begins():
             for layer in self:
                 layer.grads = {}  # another thread may still have the arrays
-        signals = {self.nodes[-1].name: dy}
+        signals = dict(zip(self.outputs, dys, strict=True))
         owned = set[str]()  # at whose outputs nobody else will look at the signal
         unseen = tap is None and arrive is None
-        del dy
+        del dys
         for turn in turns:
             node = self.nodes[turn.stage]
             its.at(node)
@@ -425,12 +463,14 @@ class Network:
         """
         return Alone(self._turn, type(self).__name__)
 
-    def stepping(self) -> Alone:
-        """Keep other threads out while an optimizer uses the gradients: ``with net.stepping():``.
+    def stepping(self, step: Callable[[], None]) -> None:
+        """Keep other threads out while an optimizer's step uses the gradients.
 
         After it, parameters are others: what another thread's forward pass kept is not valid.
         """
-        return Alone(self._turn, type(self).__name__, steps=True)
+        with self.alone():
+            step()
+            self._turn.stepped()
 
     def _run(self, body: Callable[..., Result], *arguments: Any) -> Result:
         """Run a pass: in one thread at a time, in the network's memory, BLAS on one thread.
@@ -486,6 +526,13 @@ class Network:
             " another network); run forward(x, train=True) again"
         )
 
+    def expect_one_output(self, owner: str) -> None:
+        """Raise a ValueError, which begins with `owner`, if there are several outputs."""
+        if len(self.outputs) > 1:
+            raise ValueError(
+                f"{owner}: expected a network with one output, got {', '.join(self.outputs)}"
+            )
+
     def _twin(self) -> Network:
         """Return a network of copies of the layers, with the same parameters, to run them apart."""
         twin = copy.copy(self)
@@ -518,10 +565,10 @@ class Network:
                 share = _sum(signals[source], share)
             signals[source] = share
 
-    def _turns(self, make: Callable[..., Any], flag: bool) -> Any:
+    def _turns(self, make: Callable[..., Any], *how: Any) -> Any:
         """Return who has a turn in a pass, worked out once for each kind of pass."""
         started = starts(node.layer for node in self.nodes)
-        turns = self._plans.get((make, flag, started))
+        turns = self._plans.get((make, how, started))
         if turns is None:
             if not self.nodes:
                 raise RuntimeError("Network: expected at least one layer, got none; use add(layer)")
@@ -529,7 +576,7 @@ class Network:
                 Stage(node.name, node.inputs, its, node.learns, carries(node.layer, its))
                 for node, its in zip(self.nodes, started, strict=True)
             ]
-            turns = self._plans[make, flag, started] = make(stages, flag)
+            turns = self._plans[make, how, started] = make(stages, *how)
         return turns
 
     def release(self) -> None:
@@ -593,24 +640,40 @@ class Network:
         lines = [
             f"  {node.name}: {node.layer!r} of {', '.join(node.inputs)}" for node in self.nodes
         ]
+        if self._outputs:
+            lines.append(f"  outputs: {', '.join(self._outputs)}")
         return "\n".join([f"{type(self).__name__}(", *lines, ")"])
 
     def _repr_html_(self) -> str:
         return _display.network(self)
 
-    def _check_gradient(self, dy: Array) -> Array:
-        """Return dy in the output's dtype, if it fits the last forward pass."""
+    def _check_gradient(self, dy: Any) -> list[Array]:
+        """Return dy at each output, in the output's dtype, if it fits the last forward pass."""
         if self._output is None:
             raise RuntimeError(
                 "Network: backward before forward: expected forward(x, train=True) to have come"
                 " first (train=False keeps nothing for a backward pass, and one with release=True"
                 " leaves nothing)"
             )
-        shape, dtype = self._output
-        check_float(dy, "Network: expected dy")
-        if dy.shape != shape:
-            raise ValueError(f"Network: expected dy of the output's shape {shape}, got {dy.shape}")
-        return dy if dy.dtype == dtype else as_dtype(dy, dtype)
+        several = len(self._output) > 1
+        if several and (not isinstance(dy, tuple) or len(dy) != len(self._output)):
+            got = f"{len(dy)}" if isinstance(dy, tuple) else type(dy).__name__
+            raise TypeError(
+                f"Network: expected dy as a tuple of {len(self._output)} gradients, at the outputs"
+                f" {', '.join(self.outputs)}, got {got}"
+            )
+        dys = []
+        for place, ((shape, dtype), one) in enumerate(
+            zip(self._output, dy if several else (dy,), strict=True)
+        ):
+            name, owner = (f"dy[{place}]", self.outputs[place]) if several else ("dy", "the output")
+            check_float(one, f"Network: expected {name}")
+            if one.shape != shape:
+                raise ValueError(
+                    f"Network: expected {name} of {owner}'s shape {shape}, got {one.shape}"
+                )
+            dys.append(one if one.dtype == dtype else as_dtype(one, dtype))
+        return dys
 
     def _default_name(self, layer: Layer) -> str:
         kind = type(layer).__name__.lower().removesuffix("2d")
@@ -679,10 +742,11 @@ class Sequential(Network):
 
 
 def multiply_adds(layer: Layer, output_shape: Shape) -> int:
-    """Return a weighted layer's multiply-adds per image: W is used once at each position."""
+    """Return a weighted layer's multiply-adds per image: each output takes a column of W."""
     if not layer.weighted:
         return 0
-    return int(layer.params["W"].size * math.prod(output_shape[1:-1]))
+    W = layer.params["W"]
+    return int(W.size // W.shape[-1] * math.prod(output_shape[1:]))
 
 
 @quiet

@@ -388,6 +388,66 @@ def test_a_part_of_a_network():
     assert np.array_equal(net["linear2"].params["W"], head)
 
 
+def norms_of_both(torch):
+    """Return normalizations and a PReLU twice, some behind a Flatten whose order differs."""
+    nn = torch.nn
+    ours = [
+        BatchNorm(4, momentum=None),
+        eln.layers.GroupNorm(2, 4),
+        eln.layers.PReLU(4),
+        eln.layers.InstanceNorm(4, affine=True),
+        BatchNorm(4, affine=False),
+        Flatten(),
+        eln.layers.LayerNorm(24),
+        eln.layers.PReLU(24),
+        eln.layers.PReLU(),
+        Linear(24, 3),
+    ]
+    theirs = [
+        nn.BatchNorm2d(4, momentum=None),
+        nn.GroupNorm(2, 4),
+        nn.PReLU(4),
+        nn.InstanceNorm2d(4, affine=True),
+        nn.BatchNorm2d(4, affine=False),
+        nn.Flatten(),
+        nn.LayerNorm(24),
+        nn.PReLU(24),
+        nn.PReLU(),
+        nn.Linear(24, 3),
+    ]
+    with torch.no_grad():
+        for module in theirs:
+            for array in module.parameters():
+                array.uniform_(0.5, 1.5)
+    return eln.Sequential(ours, seed=0), nn.Sequential(*theirs)
+
+
+def test_normalizations_and_slopes_from_pytorch(torch):
+    net, module = norms_of_both(torch)
+    x = images((5, 2, 3, 4))
+    tensor = torch.from_numpy(x).permute(0, 3, 1, 2)
+    for _ in range(3):
+        module(tensor)  # moves the averages, and counts the batches
+    names = torch_names(net, module.state_dict())
+    from_torch(net, module.state_dict(), names, (2, 3, 4))
+    assert net["batchnorm1"].state["batches"] == 3
+    agree(net(x), module.eval()(tensor).detach().numpy(), 1e-5)
+    net.forward(x, train=True)
+    module.train()(tensor)
+    agree(net(x), module.eval()(tensor).detach().numpy(), 1e-5)
+    back = {name: torch.as_tensor(a) for name, a in to_torch(net, names, (2, 3, 4)).items()}
+    assert back["0.num_batches_tracked"] == 4
+    module.load_state_dict(back)
+    agree(net(x), module.eval()(tensor).detach().numpy(), 1e-5)
+
+
+def test_groups_of_flattened_features_are_refused():
+    net = eln.Sequential([Flatten(), eln.layers.GroupNorm(2, 24)])
+    with pytest.raises(ValueError, match=r"no groups of features after Flatten, got GroupNorm\(2"):
+        to_torch(net, input_shape=(2, 3, 4))
+    to_torch(net, input_shape=(1, 1, 24))  # whose order is PyTorch's
+
+
 # Keras
 
 
@@ -499,10 +559,10 @@ def test_a_residual_model_of_keras_itself():
     names = {"conv1": "first", "conv2": "a", "batchnorm1": "norm", "side": "b", "linear1": "last"}
     from_keras(net, arrays, names)
     images = rng.normal(size=(5, 6, 6, 2)).astype(np.float32)
-    agree(net(images), np.asarray(model(images)), 1e-4)
+    agree(net(images), np.asarray(model.predict(images, verbose=0)), 1e-4)
     for layer, given in to_keras(net, names).items():
         model.get_layer(layer).set_weights(given)
-    agree(net(images), np.asarray(model(images)), 1e-4)
+    agree(net(images), np.asarray(model.predict(images, verbose=0)), 1e-4)
 
 
 # ONNX
@@ -585,20 +645,50 @@ LAYERS = {
     "max-overlap": (MaxPool2D(3, 2), (8, 9, 3)),
     "mean": (MeanPool2D(2), (7, 9, 3)),
     "mean-apart": (MeanPool2D(2, 3), (9, 10, 3)),
+    "conv-groups": (Conv2D(4, 6, 3, groups=2), (5, 6, 4)),
+    "conv-depthwise": (Conv2D(4, 8, 3, (2, 1), groups=4, dilation=(1, 2)), (7, 6, 4)),
+    "conv-sides": (Conv2D(3, 4, 2, padding=((1, 0), (0, 2))), (5, 6, 3)),
+    "conv-reflect": (Conv2D(3, 4, 3, padding_mode="reflect"), (5, 6, 3)),
+    "conv-replicate": (Conv2D(3, 4, 4, padding=(1, 2), padding_mode="replicate"), (5, 6, 3)),
+    "max-sides": (MaxPool2D((3, 2), (2, 1), ((1, 0), (0, 1))), (7, 9, 3)),
+    "max-same": (MaxPool2D(3, 2, "same"), (6, 9, 3)),
+    "max-ceil": (MaxPool2D(3, 2, 1, ceil_mode=True), (7, 8, 3)),
+    "mean-pad": (MeanPool2D(3, 2, 1), (7, 8, 3)),
+    "mean-inside": (MeanPool2D(3, 2, "same", count_include_pad=False), (7, 8, 3)),
+    "mean-adaptive": (eln.layers.AdaptiveMeanPool2D((2, 3)), (8, 9, 3)),
     "global": (GlobalMeanPool2D(), (5, 4, 3)),
+    "global-max": (eln.layers.GlobalMaxPool2D(), (5, 4, 3)),
     "dropout": (Dropout(0.5), (4, 5, 3)),
     "batchnorm-rows": (BatchNorm(6), (6,)),
     "batchnorm-sequences": (BatchNorm(3), (5, 3)),
     "batchnorm-images": (BatchNorm(3), (4, 5, 3)),
+    "batchnorm-plain": (BatchNorm(3, affine=False), (4, 5, 3)),
+    "layernorm-rows": (eln.layers.LayerNorm(6), (6,)),
+    "layernorm-images": (eln.layers.LayerNorm(3, affine=False), (4, 5, 3)),
+    "groupnorm-rows": (eln.layers.GroupNorm(2, 6), (6,)),
+    "groupnorm-images": (eln.layers.GroupNorm(2, 6), (4, 5, 6)),
+    "groupnorm-plain": (eln.layers.GroupNorm(1, 3, affine=False), (4, 5, 3)),
+    "instancenorm": (eln.layers.InstanceNorm(3), (4, 5, 3)),
+    "instancenorm-affine": (eln.layers.InstanceNorm(3, affine=True), (5, 3)),
+    "prelu": (eln.layers.PReLU(), (4, 5, 3)),
+    "prelu-channels": (eln.layers.PReLU(3), (4, 5, 3)),
+    "prelu-rows": (eln.layers.PReLU(6), (6,)),
+    "alphadropout": (eln.layers.AlphaDropout(0.5), (4, 5, 3)),
+    "pad": (eln.layers.Pad(((1, 2), (0, 3))), (4, 5, 3)),
+    "pad-reflect": (eln.layers.Pad(((1, 2), (0, 3)), "reflect"), (4, 5, 3)),
+    "pad-replicate": (eln.layers.Pad(2, "replicate"), (4, 5, 3)),
+    "pad-channels": (eln.layers.Pad(1, channels=(2, 1)), (4, 5, 3)),
     "flatten": (Flatten(), (4, 5, 3)),
     "flatten-rows": (Flatten(), (4,)),
 }
 
 
 def test_no_layer_is_left_out():
-    bases = {"Layer", "SpanLayer", "Elementwise", "Weighted", "Add"}  # Add has its own tests
+    bases = {"Layer", "SpanLayer", "Elementwise", "Weighted"}
+    meeting = {"Add", "Multiply", "Concat"}  # which have their own tests
     tested = {type(layer).__name__ for layer, _ in LAYERS.values()}
-    assert tested == set(eln.layers.__all__) - bases
+    none = {"LocallyConnected2D"}  # ONNX has no such operator
+    assert tested == set(eln.layers.__all__) - bases - meeting - none
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -639,6 +729,30 @@ def test_a_graph_whose_paths_have_both_layouts(tmp_path):
     model = check_onnx(scrambled(net), (6, 5, 3), tmp_path, 1e-5)
     # In, out for the first sum, back behind it, and out for Flatten: none twice.
     assert [node.op_type for node in model.graph.node].count("Transpose") <= 4
+
+
+@pytest.mark.parametrize("gate_first", [False, True])
+@pytest.mark.parametrize("kind", [Add, eln.layers.Multiply])
+def test_gates_meet_images_in_either_layout(kind, gate_first, tmp_path):
+    net = eln.Network(seed=0)
+    net.add(Conv2D(3, 4, 3), name="images")
+    net.add(GlobalMeanPool2D())
+    net.add(Linear(4, 4), name="gate")
+    taken = ["gate", "images"] if gate_first else ["images", "gate"]
+    net.add(kind(), name="gated", inputs=taken)
+    net.add(Softmax(), name="last")
+    net.add(kind(), inputs=["last", "gate", "gated"])
+    check_onnx(scrambled(net), (6, 5, 3), tmp_path, 1e-5)
+
+
+@pytest.mark.parametrize("axis", [-1, 1, 2])
+def test_concat(axis, tmp_path):
+    net = eln.Network(seed=0)
+    net.add(Conv2D(3, 3, 3), name="images")
+    net.add(ELU(), inputs="input")
+    net.add(eln.layers.Concat(axis), inputs=["images", "elu1", "input"])
+    net.add(MaxPool2D(2))
+    check_onnx(scrambled(net), (6, 5, 3), tmp_path, 1e-5)
 
 
 def test_a_network_that_gives_images(tmp_path):

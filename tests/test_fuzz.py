@@ -80,6 +80,7 @@ SEED = good_or_any(st.integers(0, 9), ANY_SEED)
 RATE = good_or_any(st.floats(0, 0.99), NUMBERS)
 POSITIVE = good_or_any(st.floats(0.001, 10), NUMBERS)
 BOOL = st.booleans()
+EPS = good_or_any(st.floats(1e-6, 1), NUMBERS)
 
 ARGUMENTS: dict[type[L.Layer], dict[str, Any]] = {
     L.Conv2D: {
@@ -90,7 +91,20 @@ ARGUMENTS: dict[type[L.Layer], dict[str, Any]] = {
         "padding": PADDING,
         "bias": BOOL,
         "seed": SEED,
-        "algorithm": st.sampled_from(["auto", "im2col", "winograd"]),
+        "algorithm": st.sampled_from(["auto", "auto", "im2col", "winograd"]),
+        "groups": good_or_any(st.sampled_from([1, 1, 1, 2]), SIZES),
+        "dilation": good_or_any(st.sampled_from([1, 1, 2, (1, 2)]), SIZES),
+        "padding_mode": st.sampled_from(["zeros", "zeros", "reflect", "replicate", "wrap"]),
+    },
+    L.LocallyConnected2D: {
+        "image_size": good_or_any(st.integers(1, 4) | st.tuples(st.integers(1, 4), SMALL), SIZES),
+        "in_channels": SMALL,
+        "out_channels": SMALL,
+        "kernel_size": SMALL,
+        "stride": SMALL,
+        "padding": PADDING,
+        "bias": BOOL,
+        "seed": SEED,
     },
     L.Linear: {"in_features": SIZE, "out_features": SIZE, "bias": BOOL, "seed": SEED},
     L.ELU: {"alpha": POSITIVE},
@@ -111,20 +125,60 @@ ARGUMENTS: dict[type[L.Layer], dict[str, Any]] = {
     },
     L.LogSoftmax: {},
     L.Softmax: {},
-    L.MaxPool2D: {"size": SMALL, "stride": st.none() | SMALL},
-    L.MeanPool2D: {"size": SMALL, "stride": st.none() | SMALL},
+    L.MaxPool2D: {
+        "size": SMALL,
+        "stride": st.none() | SMALL,
+        "padding": good_or_any(st.sampled_from([0, 0, 1, "same", (0, 1)]), PADDINGS),
+        "ceil_mode": BOOL,
+    },
+    L.MeanPool2D: {
+        "size": SMALL,
+        "stride": st.none() | SMALL,
+        "padding": good_or_any(st.sampled_from([0, 0, 1, "same", (0, 1)]), PADDINGS),
+        "ceil_mode": BOOL,
+        "count_include_pad": BOOL,
+    },
     L.GlobalMeanPool2D: {},
+    L.GlobalMaxPool2D: {},
+    L.AdaptiveMeanPool2D: {"size": SMALL},
     L.Dropout: {"rate": RATE, "seed": SEED},
     L.BatchNorm: {
         "channels": SIZE,
         "momentum": good_or_any(st.floats(0.01, 1), NUMBERS),
-        "eps": good_or_any(st.floats(1e-6, 1), NUMBERS),
+        "eps": EPS,
+        "affine": BOOL,
+    },
+    L.LayerNorm: {"channels": SIZE, "affine": BOOL, "eps": EPS},
+    L.GroupNorm: {"groups": SMALL, "channels": SIZE, "affine": BOOL, "eps": EPS},
+    L.InstanceNorm: {"channels": SIZE, "affine": BOOL, "eps": EPS},
+    L.PReLU: {"channels": SIZE, "alpha": good_or_any(st.floats(-2, 2), NUMBERS)},
+    L.AlphaDropout: {"rate": RATE, "seed": SEED},
+    L.Pad: {
+        "padding": good_or_any(
+            st.sampled_from([0, 1, (0, 1), (2, 1), ((0, 1), (2, 0)), ((3, 1), (1, 1))]), PADDINGS
+        ),
+        "mode": good_or_any(
+            st.sampled_from(["zeros", "reflect", "replicate"]), st.sampled_from(["edge", None, 1])
+        ),
     },
     L.Flatten: {},
     L.Add: {},
+    L.Multiply: {},
+    L.Concat: {"axis": good_or_any(st.sampled_from([-1, -2, 1, 2]), SIZES)},
 }
 
-SPATIAL = (L.Conv2D, L.MaxPool2D, L.MeanPool2D, L.GlobalMeanPool2D)
+SPATIAL = (
+    L.Conv2D,
+    L.LocallyConnected2D,
+    L.MaxPool2D,
+    L.MeanPool2D,
+    L.AdaptiveMeanPool2D,
+    L.GlobalMeanPool2D,
+    L.GlobalMaxPool2D,
+    L.Pad,
+)
+MEETING = (L.Add, L.Multiply, L.Concat)
+GROUPED = L.LayerNorm | L.GroupNorm | L.InstanceNorm
 ODD_DTYPES = ["f2", "g", "i1", "i8", "u1", "?", "c8", "c16", "O", "U3", "S2", "M8[s]", ">f4", ">f8"]
 FILLS = ("small", "small", "ties", "nan", "infinite", "huge", "tiny", "zero")
 
@@ -219,9 +273,11 @@ def layer_and_input(draw: st.DrawFn) -> tuple[type[L.Layer], dict[str, Any], Any
         ),
         None,
     )
-    if kind is L.Add:
+    if kind in MEETING:
         first = draw(arrays())
-        others = draw(st.lists(st.just(first) | arrays(), max_size=2))
+        alike = [first, first[..., :1]] if first.ndim > 1 else [first]
+        alike += [first[:, 0, 0]] if first.ndim == 4 and first.shape[1] * first.shape[2] else []
+        others = draw(st.lists(st.sampled_from(alike) | arrays(), max_size=2))
         return kind, arguments, draw(st.sampled_from([(first, *others), (first,), first, [first]]))
     x = draw(arrays(dims, last)) if draw(st.integers(0, 15)) else draw(st.sampled_from(NO_ARRAYS))
     return kind, arguments, x
@@ -234,7 +290,19 @@ def expected(layer: L.Layer, x: Any, train: bool) -> tuple[np.ndarray, np.ndarra
     """Return a layer's output by the plain formula, in float64, and how large its terms are."""
     if isinstance(x, tuple):
         wide = [one.astype(np.float64) for one in x]
-        return sum(wide[1:], wide[0]), sum(map(np.abs, wide[1:]), np.abs(wide[0]))
+        if isinstance(layer, L.Concat):
+            y = np.concatenate(wide, axis=layer.axis)
+            return y, np.abs(y)
+        axes = max(one.ndim for one in wide)
+        wide = [
+            np.expand_dims(one, tuple(range(1, axes - 1))) if one.ndim == 2 else one for one in wide
+        ]
+        sizes = [np.abs(one) for one in wide]
+        if isinstance(layer, L.Multiply):  # in the order in which overflow may come
+            return math.prod(wide[1:], start=wide[0]), math.prod(
+                [np.maximum(size, 1) for size in sizes]
+            )
+        return sum(wide[1:], wide[0]), sum(sizes[1:], sizes[0])
     x = x.astype(np.float64)
     size = np.abs(x)
     params = {name: value.astype(np.float64) for name, value in layer.params.items()}
@@ -281,10 +349,19 @@ def expected(layer: L.Layer, x: Any, train: bool) -> tuple[np.ndarray, np.ndarra
         case L.Softmax():
             z = np.exp(x - x.max(axis=-1, keepdims=True))
             return z / z.sum(axis=-1, keepdims=True), np.ones(x.shape)
+        case L.LocallyConnected2D():
+            W = params["W"]
+            y, bound = unshared(layer, x, W), unshared(layer, size, np.abs(W))
+            return y + params.get("b", np.zeros(W.shape[-1])).reshape(y.shape[1:]), bound
         case L.MaxPool2D():
-            return windows(layer, x).max(axis=(-2, -1)), windows(layer, size).max(axis=(-2, -1))
+            return pooled(layer, x, np.max), pooled(layer, size, np.max)
         case L.MeanPool2D():
-            return windows(layer, x).mean(axis=(-2, -1)), windows(layer, size).sum(axis=(-2, -1))
+            counted = layer.count_include_pad
+            return pooled(layer, x, np.mean, counted), pooled(layer, size, np.sum)
+        case L.AdaptiveMeanPool2D():
+            return spread_over(layer, x, np.mean), spread_over(layer, size, np.sum)
+        case L.GlobalMaxPool2D():
+            return x.max(axis=(1, 2)), size.max(axis=(1, 2))
         case L.GlobalMeanPool2D():
             return x.mean(axis=(1, 2)), size.sum(axis=(1, 2))
         case L.BatchNorm():
@@ -294,36 +371,118 @@ def expected(layer: L.Layer, x: Any, train: bool) -> tuple[np.ndarray, np.ndarra
                 mean, var = x.mean(axis=axes), x.var(axis=axes)
             y = (x - mean) / np.sqrt(var + layer.eps)
             bound = (size + np.abs(mean)) / np.sqrt(var + layer.eps)
-            return params["gamma"] * y + params["beta"], bound + 1
+            return params.get("gamma", 1.0) * y + params.get("beta", 0.0), bound + 1
+        case L.LayerNorm() | L.GroupNorm() | L.InstanceNorm() if x.size:
+            groups = {L.LayerNorm: 1, L.InstanceNorm: layer.channels}.get(type(layer))
+            split = (*x.shape[:-1], groups or layer.groups, -1)
+            parts = x.reshape(split)
+            axes = () if isinstance(layer, L.LayerNorm) else tuple(range(1, x.ndim - 1))
+            axes = (*axes, parts.ndim - 1)
+            mean, var = parts.mean(axis=axes, keepdims=True), parts.var(axis=axes, keepdims=True)
+            y = ((parts - mean) / np.sqrt(var + layer.eps)).reshape(x.shape)
+            bound = np.abs(parts).max(axis=axes, keepdims=True, initial=0) / np.sqrt(
+                var + layer.eps
+            )
+            bound = np.broadcast_to(bound, parts.shape).reshape(x.shape)
+            gamma, beta = params.get("gamma", 1.0), params.get("beta", 0.0)
+            return gamma * y + beta, bound + 1
+        case L.PReLU():
+            slopes = params["alpha"]
+            return np.where(x > 0, x, slopes * x), size * np.maximum(1, np.abs(slopes))
+        case L.Pad():
+            mode = {"zeros": "constant", "reflect": "reflect", "replicate": "edge"}[layer.mode]
+            around = ((0, 0), *layer.padding, (0, 0))
+            return np.pad(x, around, mode), np.pad(size, around, mode)
         case L.Flatten():
             flat = len(x), math.prod(x.shape[1:])
             return x.reshape(flat), size.reshape(flat)
     return x, size
 
 
-def convolved(layer: L.Conv2D, x: np.ndarray, W: np.ndarray) -> np.ndarray:
-    """Return every window's product with the kernel."""
-    around = []
+def around(layer: Any, shape: tuple[int, ...], kernel: tuple[int, int]) -> list[tuple[int, int]]:
+    """Return the padding before and after, in height and in width."""
+    found, strides = [], pair(layer.stride)
     for axis in (0, 1):
-        size, kernel = x.shape[1 + axis], W.shape[axis]
-        needed = max((math.ceil(size / layer.stride) - 1) * layer.stride + kernel - size, 0)
+        size = shape[1 + axis]
+        needed = (math.ceil(size / strides[axis]) - 1) * strides[axis] + kernel[axis] - size
+        needed = max(needed, 0)
         match layer.padding:
             case "same":
-                around.append((needed // 2, needed - needed // 2))
+                found.append((needed // 2, needed - needed // 2))
             case "valid":
-                around.append((0, 0))
+                found.append((0, 0))
             case sides:
-                around.append((sides[axis], sides[axis]))
-    padded = np.pad(x, [(0, 0), *around, (0, 0)])
-    seen = sliding_window_view(padded, W.shape[:2], axis=(1, 2))[
-        :, :: layer.stride, :: layer.stride
-    ]
-    return np.einsum("nhwcij,ijco->nhwo", seen, W)
+                found.append(pair(pair(sides)[axis]))
+    return found
 
 
-def windows(layer: Any, x: np.ndarray) -> np.ndarray:
-    seen = sliding_window_view(x, (layer.size, layer.size), axis=(1, 2))
-    return seen[:, :: layer.stride, :: layer.stride]
+def pair(value: Any) -> Any:
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def convolved(layer: L.Conv2D, x: np.ndarray, W: np.ndarray) -> np.ndarray:
+    """Return every window's product with the kernel."""
+    high, wide = layer.dilation
+    reach = (W.shape[0] - 1) * high + 1, (W.shape[1] - 1) * wide + 1
+    mode = {"zeros": "constant", "reflect": "reflect", "replicate": "edge"}[layer.padding_mode]
+    padded = np.pad(x, [(0, 0), *around(layer, x.shape, reach), (0, 0)], mode)
+    down, right = layer.strides
+    seen = sliding_window_view(padded, reach, axis=(1, 2))[:, ::down, ::right, :, ::high, ::wide]
+    parts, units = layer.groups, W.shape[-1] // layer.groups
+    seen = seen.reshape(*seen.shape[:3], parts, -1, *seen.shape[4:])
+    y = np.einsum("nhwgcij,ijcgo->nhwgo", seen, W.reshape(*W.shape[:3], parts, units))
+    return y.reshape(*y.shape[:3], -1)
+
+
+def unshared(layer: L.LocallyConnected2D, x: np.ndarray, W: np.ndarray) -> np.ndarray:
+    """Return every window's product with the kernel of its place."""
+    padded = np.pad(x, [(0, 0), *around(layer, x.shape, layer.kernel_size), (0, 0)])
+    down, right = pair(layer.stride)
+    seen = sliding_window_view(padded, layer.kernel_size, axis=(1, 2))[:, ::down, ::right]
+    W = W.reshape(*W.shape[:3], *seen.shape[1:3], -1)
+    return np.einsum("nhwcij,ijchwo->nhwo", seen, W)
+
+
+def pooled(layer: Any, x: np.ndarray, of: Any, counted: bool = False) -> np.ndarray:
+    """Return a function of each window, one after the other, as PyTorch lays them."""
+    sizes, strides, sides = (
+        pair(layer.size),
+        pair(layer.stride),
+        around(layer, x.shape, pair(layer.size)),
+    )
+    spans = []
+    for axis in (0, 1):
+        n, size, stride, (before, after) = (
+            x.shape[1 + axis],
+            sizes[axis],
+            strides[axis],
+            sides[axis],
+        )
+        steps = (n + before + after - size) / stride
+        last = math.ceil(steps) if layer.ceil_mode else math.floor(steps)
+        if layer.ceil_mode and last * stride >= n + before:
+            last -= 1
+        starts = [i * stride - before for i in range(last + 1)]
+        spans.append([(start, min(start + size, n + after), n) for start in starts])
+    y = np.empty((len(x), len(spans[0]), len(spans[1]), x.shape[3]))
+    for i, (top, bottom, height) in enumerate(spans[0]):
+        for j, (left, right, width) in enumerate(spans[1]):
+            window = x[:, max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]
+            y[:, i, j] = of(window, axis=(1, 2))
+            if counted:
+                y[:, i, j] = window.sum(axis=(1, 2)) / ((bottom - top) * (right - left))
+    return y
+
+
+def spread_over(layer: L.AdaptiveMeanPool2D, x: np.ndarray, of: Any) -> np.ndarray:
+    """Return a function of windows that cover the image."""
+    (high, wide), (height, width) = pair(layer.size), x.shape[1:3]
+    y = np.empty((len(x), high, wide, x.shape[3]))
+    for i, j in np.ndindex(high, wide):
+        rows = slice(math.floor(i * height / high), math.ceil((i + 1) * height / high))
+        columns = slice(math.floor(j * width / wide), math.ceil((j + 1) * width / wide))
+        y[:, i, j] = of(x[:, rows, columns], axis=(1, 2))
+    return y
 
 
 def check_values(layer: L.Layer, x: Any, y: np.ndarray, train: bool) -> None:
@@ -337,13 +496,23 @@ def check_values(layer: L.Layer, x: Any, y: np.ndarray, train: bool) -> None:
         sure = ~(bound > limits.max / 64)
         constant = getattr(layer, "alpha", getattr(layer, "slope", 0.0))
         sure &= abs(constant) < limits.max / 64  # x's dtype has to hold it
-        if isinstance(layer, L.BatchNorm) and train:  # the squares must not overflow either
+        if isinstance(layer, GROUPED) or (
+            isinstance(layer, L.BatchNorm) and train
+        ):  # the squares must not overflow either
             sure &= not (np.abs(first) > 1e15).any()
         if isinstance(layer, L.Conv2D) and layer.algorithm == "winograd":
             # Its sums mix a whole tile: a NaN spreads over it, and so does the rounding error.
             sure &= bool(np.isfinite(bound).all()) and bool(sure.all())
             bound = np.full(bound.shape, 64 * np.max(bound, initial=0))
-        if isinstance(layer, L.Dropout) and train:
+        if isinstance(layer, L.AlphaDropout) and train and layer._dropped():
+            share, scale = layer._dropped() / 65536, 1.7580993408473766
+            factor = 1 / math.sqrt((1 - share) * (1 + share * scale**2))
+            low = (-scale + scale * share) * factor
+            dropped = np.abs(y - low) <= 1e-5 * abs(low)
+            wanted = np.where(dropped, y, (wanted + scale * share) * factor)
+            bound = (bound + 2) * factor
+            sure = np.isfinite(wanted) & (np.abs(wanted) < limits.max / 64)
+        elif isinstance(layer, L.Dropout) and train:
             kept = y != 0
             dropped = min(round(layer.rate * 65536), 65535)
             wanted = np.where(kept | np.isnan(wanted), wanted * 65536 / (65536 - dropped), 0)

@@ -234,3 +234,89 @@ class TestArticle:
         message = f"article_case: expected case as one of a, b, c, d, e, got {case!r}"
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             article_case(case)
+
+
+@pytest.mark.parametrize(
+    ("net", "parameters", "shape"),
+    [
+        (eln.models.resnet(20), 0.27e6, (32, 32, 3)),  # the paper's table 6
+        (eln.models.resnet(32), 0.46e6, (32, 32, 3)),
+        (eln.models.resnet(56), 0.85e6, (32, 32, 3)),
+        (eln.models.lenet5(), 61_706, (28, 28, 1)),
+        (eln.models.lenet5(size=32, channels=3), 62_006, (32, 32, 3)),
+        (eln.models.vgg(), 9.23e6, (32, 32, 3)),
+        (eln.models.all_cnn(), 1.37e6, (32, 32, 3)),
+        (eln.models.locally_connected(size=16, widths=(4, 8)), 25_482, (16, 16, 3)),
+        (eln.models.elu11(classes=100), 1_669_028, (32, 32, 3)),
+    ],
+)
+def test_sizes_of_others_networks(net, parameters, shape):
+    digits = 2 if parameters >= 1e5 else 5
+    assert float(f"{count(net):.{digits}g}") == float(f"{parameters:.{digits}g}")
+    x = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
+    logits = net.forward(x, train=True)
+    assert logits.shape == (2, 100 if parameters == 1_669_028 else 10)
+    assert np.isfinite(logits).all()
+    dx = net.backward(np.ones_like(logits))
+    assert dx.shape == x.shape
+    assert all(g.any() for name, g in net.gradients().items() if name.endswith(".W"))
+
+
+@pytest.mark.parametrize("make", [eln.models.resnet, eln.models.vgg, eln.models.all_cnn])
+def test_seeds_decide(make):
+    one, two, other = make(seed=1), make(seed=1), make(seed=2)
+    for name, w in one.parameters().items():
+        np.testing.assert_array_equal(w, two.parameters()[name])
+    assert not np.array_equal(one["conv2"].params["W"], other["conv2"].params["W"])
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: eln.models.resnet(21), "resnet: expected depth of 6 n [+] 2"),
+        (lambda: eln.models.resnet(widths=(16, 8, 64)), "expected three widths that do not fall"),
+        (lambda: eln.models.lenet5(size=30), "lenet5: expected size 28 or 32, got 30"),
+    ],
+)
+def test_models_that_cannot_be(make, text):
+    with pytest.raises(ValueError, match=text):
+        make()
+
+
+def test_resnet_agrees_with_pytorch():
+    """Its own modules, written out with the paper's option A, and elunet's weights in them."""
+    torch = pytest.importorskip("torch")
+    nn, functional = torch.nn, torch.nn.functional
+    net = eln.models.resnet(8, widths=(4, 8, 16), seed=0)
+    rng = np.random.default_rng(0)
+    for layer in net.layers:
+        for values in (layer.params, layer.state):
+            for key, value in values.items():
+                if not key.startswith("W"):
+                    values[key] = rng.uniform(0.5, 1.5, value.shape).astype(value.dtype)
+
+    class Block(nn.Module):
+        def __init__(self, before, after):
+            super().__init__()
+            self.stride, self.more = 2 if after > before else 1, (after - before) // 2
+            self.conv1 = nn.Conv2d(before, after, 3, self.stride, 1, bias=False)
+            self.bn1 = nn.BatchNorm2d(after)
+            self.conv2 = nn.Conv2d(after, after, 3, 1, 1, bias=False)
+            self.bn2 = nn.BatchNorm2d(after)
+
+        def forward(self, x):
+            y = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
+            side = x[:, :, :: self.stride, :: self.stride]
+            return torch.relu(y + functional.pad(side, (0, 0, 0, 0, self.more, self.more)))
+
+    module = nn.Sequential(
+        nn.Conv2d(3, 4, 3, 1, 1, bias=False), nn.BatchNorm2d(4), nn.ReLU(),
+        Block(4, 4), Block(4, 8), Block(8, 16), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(16, 10),
+    ).eval()  # fmt: skip
+    names = eln.exchange.torch_names(net, module.state_dict())
+    arrays = eln.exchange.to_torch(net, names)
+    module.load_state_dict({name: torch.as_tensor(a) for name, a in arrays.items()})
+    x = rng.normal(size=(2, 32, 32, 3)).astype(np.float32)
+    expected = module(torch.tensor(x.transpose(0, 3, 1, 2))).detach().numpy()
+    np.testing.assert_allclose(net(x), expected, rtol=1e-4, atol=1e-4)

@@ -23,20 +23,31 @@ from elunet.layers import (
     ELU,
     GELU,
     SELU,
+    AdaptiveMeanPool2D,
     Add,
+    AlphaDropout,
     BatchNorm,
     ClippedReLU,
+    Concat,
     Conv2D,
     Dropout,
     Flatten,
+    GlobalMaxPool2D,
     GlobalMeanPool2D,
+    GroupNorm,
     HardTanh,
+    InstanceNorm,
     Layer,
+    LayerNorm,
     LeakyReLU,
     Linear,
+    LocallyConnected2D,
     LogSoftmax,
     MaxPool2D,
     MeanPool2D,
+    Multiply,
+    Pad,
+    PReLU,
     ReLU,
     Sigmoid,
     SiLU,
@@ -84,6 +95,12 @@ FEATURES = [
     "BatchNorm in training",
     "BatchNorm with running averages",
     "Dropout with a mask",
+    "BatchNorm without parameters",
+    "BatchNorm without momentum",
+    "PReLU of channels",
+    "reflect",
+    "replicate",
+    "gate",
     "Add of three",
     "Add with the network's input",
     "even kernel",
@@ -142,13 +159,15 @@ class Author:
         self.net = eln.Network(seed=seed)
         self.shape = tuple(int(n) for n in self.rng.integers([6, 6, 1], [13, 13, 5]))
         self.tip = "input"
+        self.shapes = {"input": self.shape}  # of all outputs
 
     def write(self) -> None:
         parts = [self.convolution, self.activation, self.pooling, self.block, self.norm, self.drop]
+        parts += [self.pad, self.gate, self.norm]
         self.choose([self.convolution, self.block] if self.shape[2] > 1 else [self.convolution])()
         for _ in range(self.rng.integers(3, 7)):
             self.choose(parts)()
-        self.add(self.choose([Flatten, GlobalMeanPool2D])())
+        self.add(self.choose([Flatten, GlobalMeanPool2D, GlobalMaxPool2D])())
         for _ in range(self.rng.integers(0, 4)):
             self.choose([self.linear, self.activation, self.block, self.norm, self.drop])()
 
@@ -156,10 +175,12 @@ class Author:
         return options[self.rng.integers(len(options))]
 
     def add(self, layer: Layer, *inputs: str) -> None:
-        """Add a layer to the tip, or to these inputs, which have one shape; fill its parameters."""
-        ones = np.ones((1, *self.shape), np.float32)
-        self.shape = layer.forward((ones,) * len(inputs) if len(inputs) > 1 else ones).shape[1:]
-        self.tip = self.net.add(layer, inputs=list(inputs) or [self.tip])
+        """Add a layer to the tip, or to these inputs; fill its parameters."""
+        inputs = inputs or (self.tip,)
+        ones = tuple(np.ones((1, *self.shapes[name]), np.float32) for name in inputs)
+        self.shape = layer.forward(ones if len(ones) > 1 else ones[0]).shape[1:]
+        self.tip = self.net.add(layer, inputs=list(inputs))
+        self.shapes[self.tip] = self.shape
         for name, value in layer.params.items():
             if name != "W":  # which the network has drawn
                 value[...] = self.rng.normal(float(name == "gamma"), 0.3, value.shape)
@@ -177,8 +198,30 @@ class Author:
         stride = int(self.rng.choice([1, 2, 3], p=[0.5, 0.3, 0.2]))
         units = int(self.rng.integers(2, 13))
         bias = bool(self.rng.random() < 0.7)
-        self.add(Conv2D(self.shape[2], units, kernel, stride, padding, bias))
+        if self.rng.random() < 0.35:
+            self.other_convolution(high, wide, fits)
+        else:
+            self.add(Conv2D(self.shape[2], units, kernel, stride, padding, bias))
         self.activation()
+
+    def other_convolution(self, high: int, wide: int, fits: bool) -> None:
+        """Add one with groups, dilation, other padding or strides, or without shared weights."""
+        height, width, channels = self.shape
+        groups = self.choose([g for g in (1, 2, 3, channels) if channels % g == 0])
+        units = int(groups * self.rng.integers(1, 4))
+        kinds: list[dict[str, Any]] = [
+            {"groups": groups},
+            {"groups": groups, "dilation": 2},
+            {"groups": groups, "stride": (2, 1)},
+            {"padding": ((1, 0), (0, 2))} if fits else {},
+            {"padding_mode": "replicate"},
+        ]
+        more = self.choose(kinds)
+        if fits and self.rng.random() < 0.5:
+            size = (height, width)
+            self.add(LocallyConnected2D(size, channels, int(self.rng.integers(1, 5)), (high, wide)))
+        else:
+            self.add(Conv2D(channels, units, (high, wide), **more))
 
     def linear(self) -> None:
         units, bias = int(self.rng.integers(2, 13)), bool(self.rng.random() < 0.7)
@@ -190,22 +233,68 @@ class Author:
         layers = [ELU(), ELU(alpha), ReLU(), LeakyReLU(), LeakyReLU(0.3), Tanh()]
         more = [Sigmoid(), Softplus(), SiLU(), GELU(), GELU(tanh=True), SELU(), CELU(alpha)]
         more += [ClippedReLU(), ClippedReLU(alpha), HardTanh(), HardTanh(-alpha, alpha)]
+        layers.append(self.choose([PReLU(), PReLU(self.shape[-1])]))
         if self.shape[-1] > 1:
             layers, more = [*layers, Softmax()], [*more, LogSoftmax()]
         self.add(self.choose(layers if self.rng.random() < 0.5 else more))
 
     def pooling(self) -> None:
         size = int(self.rng.integers(1, min(*self.shape[:2], 3) + 1))
-        stride = self.choose([None, 1, 2, 3])
+        stride = self.choose([None, 1, 1, 2, 3])
+        if self.rng.random() < 0.5:
+            padding, ceil = int(self.rng.integers(0, size // 2 + 1)), bool(self.rng.random() < 0.5)
+            kinds = [
+                MaxPool2D(size, stride, padding, ceil),
+                MeanPool2D(size, stride, padding, ceil),
+                MeanPool2D(size, stride, padding, ceil, count_include_pad=False),
+                AdaptiveMeanPool2D(size),
+                AdaptiveMeanPool2D(size),
+                AdaptiveMeanPool2D(size),
+            ]
+            self.add(self.choose(kinds))
+            return
         self.add(self.choose([MaxPool2D, MeanPool2D])(size, stride))
 
     def norm(self) -> None:
-        """Add batch normalization, but not to its own output: the gradient of beta would be 0."""
-        if not isinstance(self.net.layers[-1], BatchNorm):
-            self.add(BatchNorm(self.shape[-1], momentum=float(self.rng.uniform(0.05, 1))))
+        """Add a normalization, but not to one's output: the gradient of beta would be 0.
+
+        Of two or three numbers normalized together only rounding is left to compare.
+        """
+        kinds = (BatchNorm, LayerNorm, GroupNorm, InstanceNorm)
+        if isinstance(self.net.layers[-1], kinds):
+            return
+        channels, affine = self.shape[-1], bool(self.rng.random() < 0.5)
+        momentum = self.choose([None, float(self.rng.uniform(0.05, 1))])
+        layers: list[Layer] = [BatchNorm(channels, momentum, affine=affine)]
+        positions = int(np.prod(self.shape[:-1]))
+        if channels > 3:
+            layers.append(LayerNorm(channels, affine))
+        groups = [g for g in range(1, channels + 1) if channels % g == 0]
+        groups = [g for g in groups if positions * channels // g > 3]
+        if groups:
+            layers.append(GroupNorm(self.choose(groups), channels, affine))
+        if positions > 3:
+            layers += [InstanceNorm(channels, affine), layers[0]]
+        self.add(self.choose(layers))
 
     def drop(self) -> None:
-        self.add(Dropout(float(self.rng.uniform(0, 0.7))))
+        self.add(self.choose([Dropout, AlphaDropout])(float(self.rng.uniform(0, 0.7))))
+
+    def pad(self) -> None:
+        mode = self.choose(["zeros", "reflect", "replicate"])
+        most = min(2, min(self.shape[:2]) - 1)
+        (top, left), (bottom, right) = self.rng.integers(0, most + 1, (2, 2)).tolist()
+        self.add(Pad(((top, bottom), (left, right)), mode))
+
+    def gate(self) -> None:
+        """Let a row, made from the images, scale their channels or be added to them."""
+        images, channels = self.tip, self.shape[-1]
+        self.add(GlobalMeanPool2D())
+        self.add(Linear(channels, channels))
+        self.add(Sigmoid())
+        self.add(
+            self.choose([Multiply, Add])(), *self.choose([(images, self.tip), (self.tip, images)])
+        )
 
     def block(self) -> None:
         """Add a residual block: a path, perhaps a second one, and a skip."""
@@ -219,7 +308,8 @@ class Author:
                 self.add(Linear(shape[0], shape[0]))
             self.activation()
             ends.append(self.tip)
-        self.add(Add(), *ends)
+        joined = [Add(), Add(), Multiply()] + ([Concat()] if shape[-1] < 9 else [])
+        self.add(self.choose(joined), *ends)
 
     def head(self) -> tuple[Loss, Array]:
         """End the network; return a loss and a target for some images."""
@@ -264,14 +354,30 @@ def compare(c: Case, x: Array) -> Batch | None:
     return Batch(x, exact, error) if error < CONDITION else None
 
 
+def shapes(c: Case) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the input and of all outputs."""
+    net = copy.deepcopy(c.net)
+    net.forward(c.batches[0].x)
+    return net.shapes
+
+
 def features(c: Case) -> set[str]:
     """Return which of FEATURES a network has."""
     found = {type(c.loss).__name__}
+    kinds = {name: len(shape) for name, shape in shapes(c).items()}
     for node in c.net.nodes:
         layer = node.layer
         found.add(type(layer).__name__)
         if isinstance(layer, BatchNorm):
             found.add("BatchNorm in training" if c.train else "BatchNorm with running averages")
+            found |= set() if layer.affine else {"BatchNorm without parameters"}
+            found |= {"BatchNorm without momentum"} if layer.momentum is None else set()
+        if isinstance(layer, PReLU) and layer.channels > 1:
+            found.add("PReLU of channels")
+        if isinstance(layer, Pad):
+            found.add(layer.mode)
+        if isinstance(layer, Add | Multiply) and len({kinds[name] for name in node.inputs}) > 1:
+            found.add("gate")
         if isinstance(layer, Dropout) and c.train:
             found.add("Dropout with a mask")
         if isinstance(layer, Add):
@@ -280,17 +386,22 @@ def features(c: Case) -> set[str]:
         if isinstance(layer, Conv2D):
             high, wide = layer.kernel_size
             found.add(f"stride {layer.stride}")
+            found |= {"groups"} if layer.groups > 1 else set()
+            found |= {"depthwise"} if layer.groups == layer.in_channels > 1 else set()
+            found |= {"dilation"} if layer.dilation != (1, 1) else set()
             found |= {"even kernel"} if high % 2 == 0 or wide % 2 == 0 else set()
             found |= {"kernel higher than wide, or wider"} if high != wide else set()
             if layer.padding == "same":
-                found |= {"same padding at a stride above 1"} if layer.stride > 1 else set()
+                found |= {"same padding at a stride above 1"} if max(layer.strides) > 1 else set()
             else:
                 valid = layer.padding == "valid"
                 found.add("valid padding" if valid else "padding as a number or two")
         if isinstance(layer, Conv2D | Linear) and not layer.bias:
             found.add("without bias")
         if isinstance(layer, MaxPool2D | MeanPool2D) and layer.stride != layer.size:
-            found.add(f"pooling stride {'below' if layer.stride < layer.size else 'above'} size")
+            found.add(f"pooling stride {'below' if layer.strides < layer.sizes else 'above'} size")
+        if isinstance(layer, MaxPool2D | MeanPool2D) and layer.padding:
+            found.add("pooling with padding")
         if isinstance(layer, ELU) and layer.alpha != 1:
             found.add("ELU with alpha other than 1")
     return found

@@ -9,6 +9,7 @@ return the same named arrays, ready to be compared.
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +24,7 @@ from elunet.layers import Layer
 Results = dict[str, Array]
 """What a pass gives: "output", "loss", gradients ("input", "conv1.W") and running averages."""
 
-TORCH_NAMES = {"W": "weight", "b": "bias", "gamma": "weight", "beta": "bias"}
+TORCH_NAMES = {"W": "weight", "b": "bias", "gamma": "weight", "beta": "bias", "alpha": "weight"}
 
 
 def to_torch(array: Array) -> torch.Tensor:
@@ -59,26 +60,61 @@ def same_zeros(size: int, kernel: int, stride: int) -> tuple[int, int]:
 class Conv(torch.nn.Conv2d):
     def __init__(self, layer: eln.layers.Conv2D) -> None:
         height, width, channels, units = layer.params["W"].shape
-        super().__init__(channels, units, (height, width), layer.stride, bias=layer.bias)
-        self.zeros = layer.padding
+        super().__init__(
+            channels * layer.groups,
+            units,
+            (height, width),
+            layer.stride,
+            dilation=layer.dilation,
+            groups=layer.groups,
+            bias=layer.bias,
+        )
+        self.zeros, self.mode = layer.padding, layer.padding_mode
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.zeros == "same":
             (top, bottom), (left, right) = (
-                same_zeros(size, kernel, stride)
-                for size, kernel, stride in zip(
-                    x.shape[2:], self.kernel_size, self.stride, strict=True
+                same_zeros(size, (kernel - 1) * dilation + 1, stride)
+                for size, kernel, stride, dilation in zip(
+                    x.shape[2:], self.kernel_size, self.stride, self.dilation, strict=True
                 )
             )
         else:
-            vertical, horizontal = (0, 0) if self.zeros == "valid" else self.zeros
-            top, bottom, left, right = vertical, vertical, horizontal, horizontal
-        return super().forward(F.pad(x, (left, right, top, bottom)))
+            sides = (0, 0) if self.zeros == "valid" else self.zeros
+            pairs = [side if isinstance(side, tuple) else (side, side) for side in sides]
+            (top, bottom), (left, right) = pairs
+        mode = "constant" if self.mode == "zeros" else self.mode
+        if top or bottom or left or right:
+            x = F.pad(x, (left, right, top, bottom), mode)
+        return super().forward(x)
+
+
+class LocallyConnected(torch.nn.Module):
+    """Every window, times the kernel of its position."""
+
+    def __init__(self, layer: eln.layers.LocallyConnected2D) -> None:
+        super().__init__()
+        self.layer = layer
+        self.weight = torch.nn.Parameter(to_torch(layer.params["W"]))
+        self.bias = torch.nn.Parameter(torch.zeros(layer.shape[-1])) if layer.bias else None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        (height, width), stride = self.layer.kernel_size, self.layer.stride
+        windows = x.unfold(2, height, stride).unfold(3, width, stride)  # N, C, I, J, kh, kw
+        W = self.weight.reshape(
+            *self.layer.out_size, self.layer.out_channels, *self.weight.shape[1:]
+        )
+        y = torch.einsum("ncijuv,ijocuv->noij", windows, W)
+        if self.bias is None:
+            return y
+        return y + self.bias.reshape(*self.layer.out_size, -1).permute(2, 0, 1)
 
 
 class BatchNorm(torch.nn.BatchNorm2d):
     def __init__(self, layer: eln.layers.BatchNorm) -> None:
-        super().__init__(layer.channels, eps=layer.eps, momentum=layer.momentum)
+        super().__init__(
+            layer.channels, eps=layer.eps, momentum=layer.momentum, affine=layer.affine
+        )
         with torch.no_grad():
             self.running_mean.copy_(torch.from_numpy(layer.state["running_mean"]))
             self.running_var.copy_(torch.from_numpy(layer.state["running_var"]))
@@ -87,6 +123,36 @@ class BatchNorm(torch.nn.BatchNorm2d):
         if x.ndim == 4:
             return super().forward(x)
         return super().forward(x[:, :, None, None])[..., 0, 0]
+
+
+class LayerNorm(torch.nn.LayerNorm):
+    def __init__(self, layer: eln.layers.LayerNorm) -> None:
+        super().__init__(layer.channels, layer.eps, layer.affine)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nchw(super().forward(nhwc(x)))
+
+
+class InstanceNorm(torch.nn.InstanceNorm2d):
+    def __init__(self, layer: eln.layers.InstanceNorm) -> None:
+        super().__init__(layer.channels, layer.eps, affine=layer.affine)
+
+
+class GlobalMaxPool(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.amax(dim=(2, 3))
+
+
+class Pad(torch.nn.Module):
+    def __init__(self, layer: eln.layers.Pad) -> None:
+        super().__init__()
+        (top, bottom), (left, right) = layer.padding
+        self.sides = left, right, top, bottom
+        self.mode = "constant" if layer.mode == "zeros" else layer.mode
+        self.channels = layer.channels
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.pad(F.pad(x, self.sides, self.mode), (0, 0, 0, 0, *self.channels))
 
 
 class Flatten(torch.nn.Module):
@@ -113,6 +179,44 @@ class Dropout(torch.nn.Module):
         return x * nchw(torch.from_numpy(self.layer.forward(ones, train=True)))
 
 
+class AlphaDropout(torch.nn.Module):
+    """PyTorch's own formula, with the mask that the layer will draw."""
+
+    def __init__(self, layer: eln.layers.AlphaDropout) -> None:
+        super().__init__()
+        self.layer = copy.deepcopy(layer)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        share = self.layer._dropped() / 65536
+        if not self.training or share == 0:
+            return x
+        shape = nhwc(x).shape
+        bits = self.layer.rng.integers(0, 1 << 16, shape, np.uint16)
+        kept = nchw(torch.from_numpy((bits >= self.layer._dropped()).astype(np.float64))).to(x)
+        alpha = 1.7580993408473766
+        a = 1 / np.sqrt((alpha**2 * share + 1) * (1 - share))
+        b = (kept - 1) * alpha * a + alpha * a * share
+        return x * kept * a + b
+
+
+class Gated(torch.nn.Module):
+    """Arrays that meet: rows among images get their axes between batch and channels."""
+
+    def __init__(self, meet: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.meet = meet
+
+    def forward(self, *x: torch.Tensor) -> torch.Tensor:
+        images = any(one.ndim == 4 for one in x)
+        aligned = [one[:, :, None, None] if images and one.ndim == 2 else one for one in x]
+        return functools.reduce(self.meet, aligned)
+
+
+class Concat(torch.nn.Module):
+    def forward(self, *x: torch.Tensor) -> torch.Tensor:
+        return torch.cat(x, 1)
+
+
 class Celu(torch.nn.Module):
     """By PyTorch's elementary functions: torch.nn.CELU's slope is only exact to 5e-9 in float64."""
 
@@ -122,11 +226,6 @@ class Celu(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.relu(x) + self.alpha * torch.expm1(x.clamp(max=0) / self.alpha)
-
-
-class Add(torch.nn.Module):
-    def forward(self, *x: torch.Tensor) -> torch.Tensor:
-        return sum(x[1:], start=x[0])
 
 
 COUNTERPARTS: dict[type[Layer], Callable[[Any], torch.nn.Module]] = {
@@ -148,13 +247,30 @@ COUNTERPARTS: dict[type[Layer], Callable[[Any], torch.nn.Module]] = {
     eln.layers.HardTanh: lambda layer: torch.nn.Hardtanh(layer.low, layer.high),
     eln.layers.LogSoftmax: lambda layer: torch.nn.LogSoftmax(dim=1),
     eln.layers.Softmax: lambda layer: torch.nn.Softmax(dim=1),
-    eln.layers.MaxPool2D: lambda layer: torch.nn.MaxPool2d(layer.size, layer.stride),
-    eln.layers.MeanPool2D: lambda layer: torch.nn.AvgPool2d(layer.size, layer.stride),
+    eln.layers.LocallyConnected2D: LocallyConnected,
+    eln.layers.MaxPool2D: lambda layer: torch.nn.MaxPool2d(
+        layer.size, layer.stride, layer.padding, ceil_mode=layer.ceil_mode
+    ),
+    eln.layers.MeanPool2D: lambda layer: torch.nn.AvgPool2d(
+        layer.size, layer.stride, layer.padding, layer.ceil_mode, layer.count_include_pad
+    ),
+    eln.layers.AdaptiveMeanPool2D: lambda layer: torch.nn.AdaptiveAvgPool2d(layer.size),
+    eln.layers.GlobalMaxPool2D: lambda layer: GlobalMaxPool(),
     eln.layers.GlobalMeanPool2D: lambda layer: GlobalMeanPool(),
     eln.layers.Dropout: Dropout,
     eln.layers.BatchNorm: BatchNorm,
     eln.layers.Flatten: lambda layer: Flatten(),
-    eln.layers.Add: lambda layer: Add(),
+    eln.layers.LayerNorm: LayerNorm,
+    eln.layers.GroupNorm: lambda layer: torch.nn.GroupNorm(
+        layer.groups, layer.channels, layer.eps, layer.affine
+    ),
+    eln.layers.InstanceNorm: InstanceNorm,
+    eln.layers.PReLU: lambda layer: torch.nn.PReLU(layer.channels),
+    eln.layers.AlphaDropout: AlphaDropout,
+    eln.layers.Pad: Pad,
+    eln.layers.Add: lambda layer: Gated(torch.add),
+    eln.layers.Multiply: lambda layer: Gated(torch.mul),
+    eln.layers.Concat: lambda layer: Concat(),
 }
 
 
@@ -194,11 +310,22 @@ class Twin(torch.nn.Module):
 
 def clearance(layer: Layer, x: torch.Tensor) -> float:
     """Return how far x is from the nearest jump of a layer's derivative, in units of x's scale."""
-    if isinstance(layer, eln.layers.MaxPool2D) and layer.size > 1:
-        windows = x.unfold(2, layer.size, layer.stride).unfold(3, layer.size, layer.stride)
-        largest = windows.flatten(-2).topk(2).values
+    if isinstance(layer, eln.layers.GlobalMaxPool2D):
+        flat = x.flatten(2)
+        largest = flat.topk(2).values if flat.shape[-1] > 1 else x.new_zeros(1, 2)
         distances = largest[..., 0] - largest[..., 1]
-    elif isinstance(layer, eln.layers.ReLU | eln.layers.LeakyReLU) or (
+    elif isinstance(layer, eln.layers.MaxPool2D) and max(layer.sizes) > 1:
+        (high, wide), (down, right) = layer.sizes, layer.strides
+        sides = [layer.zeros(size, axis) for axis, size in enumerate(x.shape[2:])]
+        more = down * high * layer.ceil_mode, right * wide * layer.ceil_mode
+        (top, bottom), (left, after) = sides
+        around = (left, after + more[1], top, bottom + more[0])
+        padded = F.pad(x, around, value=-1e30)
+        windows = padded.unfold(2, high, down).unfold(3, wide, right)
+        largest = windows.flatten(-2).topk(2).values
+        largest = largest[largest[..., 1] > -1e29]
+        distances = largest[..., 0] - largest[..., 1]
+    elif isinstance(layer, eln.layers.ReLU | eln.layers.LeakyReLU | eln.layers.PReLU) or (
         isinstance(layer, eln.layers.ELU) and layer.alpha != 1
     ):
         distances = x.abs()
@@ -282,7 +409,8 @@ def run_twin(twin: Twin, loss: eln.losses.Loss, x: Array, target: Array) -> Resu
         for key in node.layer.params:
             results[f"{node.name}.{key}"] = from_torch(twin.parameter(f"{node.name}.{key}").grad)
         for key in node.layer.state:
-            results[f"{node.name}.{key}"] = getattr(twin.parts[node.name], key).numpy()
+            theirs = "num_batches_tracked" if key == "batches" else key
+            results[f"{node.name}.{key}"] = getattr(twin.parts[node.name], theirs).numpy()
     return results
 
 

@@ -7,7 +7,7 @@ has a turn, whose result may be written over by the next, and when a result is n
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 
@@ -78,7 +78,9 @@ class Backward(NamedTuple):
     leaves: bool
 
 
-def forward(stages: Sequence[Stage], looked_at: bool) -> tuple[Forward, ...]:
+def forward(
+    stages: Sequence[Stage], looked_at: bool, outputs: Collection[str]
+) -> tuple[Forward, ...]:
     """Return the turns of a forward pass.
 
     Parameters
@@ -87,30 +89,35 @@ def forward(stages: Sequence[Stage], looked_at: bool) -> tuple[Forward, ...]:
         Each after those that it takes something of.
     looked_at : bool
         Whether somebody looks at every result.
+    outputs : collection of str
+        Whose results are the graph's.
 
     Raises
     ------
     ValueError
-        If nothing takes a result other than the last.
+        If nothing takes a result that is not the graph's.
     """
     takers = Counter(source for stage in stages for source in stage.inputs)
-    for stage in stages[:-1]:
-        if not takers[stage.name]:
+    for stage in stages:
+        if not takers[stage.name] and stage.name not in outputs:
+            last = len(outputs) == 1 and stages[-1].name in outputs
+            others = "the last" if last else f"the outputs {', '.join(outputs)}"
             raise ValueError(
-                f"Network: expected every layer but the last to be taken by another, got"
+                f"Network: expected every layer but {others} to be taken by another, got"
                 f" {stage.name}, which nothing takes"
             )
     last_turn = {source: turn for turn, stage in enumerate(stages) for source in stage.inputs}
     lasts: dict[int, list[str]] = {}
     for source, turn in last_turn.items():
-        lasts.setdefault(turn, []).append(source)
-    outside = {stages[-1].name}  # whose results, in whatever place, are the graph's
+        if source not in outputs:
+            lasts.setdefault(turn, []).append(source)
+    outside = set(outputs)  # whose results, in whatever place, are the graph's
     for stage in reversed(stages):
         if stage.name in outside and stage.carries:
             outside.update(stage.inputs)
     turns = []
     for turn, stage in enumerate(stages):
-        alone = takers[stage.name] == 1 and not looked_at
+        alone = takers[stage.name] == 1 and not looked_at and stage.name not in outputs
         donates = stage.starts and alone
         leaves = looked_at or stage.name in outside
         turns.append(Forward(turn, stage.starts, donates, tuple(lasts.get(turn, ())), leaves))

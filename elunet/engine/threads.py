@@ -1,7 +1,7 @@
 """Two cores, one idea: each worker takes a share of the batch through one layer, or several.
 
-The workers are plain Python threads. They truly run side by side because kernels and BLAS both let
-go of the interpreter lock. While they run, BLAS itself keeps to one thread per worker, so no second
+The workers are Python threads. They truly run side by side because kernels and BLAS both let go of
+the interpreter lock. While they run, BLAS itself keeps to one thread per worker, so no second
 pool competes for the cores; afterwards it has its own threads back. No worker starts before the
 first large enough layer runs, and a forked child starts its own.
 
@@ -10,7 +10,9 @@ small layer; after that it sleeps.
 
 Ctrl-C raises an error in the main thread, and a signal's handler may run anything there: after any
 call, at a function's first line, when a loop goes round. All that has to be put back is therefore
-put back in a ``finally`` by operations that are no calls, and one call into compiled code.
+put back in a ``finally`` by operations that are no calls, and one call into compiled code. So, too,
+a worker is started by one call: `threading.Thread.start` is many, and an error between two of them
+leaves the thread half started.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import os
 import sys
 import threading
 import weakref
+from _thread import start_new_thread
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from functools import cache, partial
@@ -65,12 +68,7 @@ class _Worker:
         self.number, self.given, self.done, self.start = number, given, done, start
         self.end: SimpleQueue[None] = SimpleQueue()
         gone: Any = weakref.ref(self, start.put)
-        threading.Thread(
-            target=_live,
-            args=(number, given, done, start, self.end, gone),
-            name=f"elunet_{number}",
-            daemon=True,
-        ).start()
+        start_new_thread(_live, (number, given, done, start, self.end, gone))
 
     def give(self, todo: tuple[Context, Callable[[], None]]) -> None:
         """Have something done; `wait` has to follow."""
@@ -365,7 +363,9 @@ def _team_of(pool: _Pool) -> _Team | None:
     if team is None or len(team.workers) != size:
         try:
             team = pool.team = _Team(size)
-        except RuntimeError:
+        except RuntimeError as error:
+            if "new thread" not in str(error):
+                raise  # of a signal's handler
             return None
     return team
 
@@ -392,8 +392,8 @@ def _share_out(team: _Team, share: Callable[[int], None], workers: int) -> None:
         over = True
     finally:
         if not over:  # an interrupt; nobody may return while a worker still writes
-            wait_for_all(team.given, team.done)
             _pool.team = None  # since some tokens are left in the queues
+            wait_for_all(team.given, team.done)
             team.dismiss()
     try:
         if team.forked:

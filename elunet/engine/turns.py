@@ -6,7 +6,9 @@ then what the first one would go back through is gone, and it has to hear of it.
 passes back through it and the optimizer's step are one thread's turn, unless they are handed over.
 
 Nothing here waits for a lock. A claim is one operation of a dict, and undone by another: an
-interrupt or a signal's handler can come between any two lines, and a fork too.
+interrupt or a signal's handler can come between any two lines, and a fork too. A ``with`` block is
+entered and left by Python's own calls, so an `Alone` ends by an operation that Python cannot break
+off: a lock's ``__exit__``.
 """
 
 from __future__ import annotations
@@ -14,22 +16,26 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from threading import get_ident
-from types import TracebackType
+from operator import attrgetter
+from threading import Lock, get_ident
 from typing import Any
 
 HOLDER = 0  # the key of who has the network
 
 
 class Turn:
-    """A thread's claim on a network, for one pass or, with a guard, until the guard is gone."""
+    """A thread's claim on a network, for one pass or, with a lock, until that is let go of."""
 
     busy: Turn | None = None  # the pass under way
     passed: Passed | None = None  # if it is a pass forward
-    guard: weakref.ref[Any] | None = None
+    lock: Any = None
 
     def __init__(self) -> None:
         self.thread = get_ident()
+
+    def over(self) -> bool:
+        """Return whether it is a block's that was left."""
+        return self.lock is not None and not self.lock.locked()
 
 
 class Passed:
@@ -73,7 +79,7 @@ class Turns:
     Attributes
     ----------
     holder : dict of {HOLDER: Turn}
-        Who has it; empty if nobody has.
+        Who has it; empty if nobody has. A turn that is over counts as nobody.
     """
 
     def __init__(self) -> None:
@@ -104,8 +110,10 @@ class Turns:
             If another thread has it.
         """
         holder = self.holder.setdefault(HOLDER, turn)
-        if holder is not turn and holder.guard is not None and holder.guard() is None:
-            holder = self.holder[HOLDER] = turn  # an interrupt kept its owner from giving it back
+        while holder is not turn and holder.over():
+            if HOLDER in self.holder and self.holder[HOLDER] is holder:
+                del self.holder[HOLDER]
+            holder = self.holder.setdefault(HOLDER, turn)
         if holder.thread != turn.thread:
             raise RuntimeError(
                 f"{owner}: a network runs in one thread at a time, and another thread is running"
@@ -189,27 +197,28 @@ ADVICE = (
 
 
 class Alone:
-    """Keeps other threads out of a network inside a block, which may be an optimizer's step."""
+    """Keeps other threads out of a network inside one block."""
 
-    def __init__(self, turns: Turns, owner: str, steps: bool = False) -> None:
-        self.turns, self.turn, self.owner, self.steps = turns, Turn(), owner, steps
-        self.turn.guard = weakref.ref(self)
+    __exit__ = property(attrgetter("turn.lock.__exit__"))
+
+    def __init__(self, turns: Turns, owner: str) -> None:
+        self.turns, self.turn, self.owner, self.entered = turns, Turn(), owner, False
+        self.turn.lock = Lock()
+        self.turn.lock.acquire()
 
     def __enter__(self) -> None:
+        if self.entered:
+            raise RuntimeError(
+                f"{self.owner}: expected one alone() for each block, got one that was used before"
+            )
+        self.entered, claimed = True, False
         self.turn.thread = get_ident()
-        self.turns.claim(self.turn, self.owner)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self.steps and error is None:
-            self.turns.stepped()
-        holder = self.turns.holder
-        if HOLDER in holder and holder[HOLDER] is self.turn:
-            del holder[HOLDER]
+        try:
+            self.turns.claim(self.turn, self.owner)
+            claimed = True
+        finally:
+            if not claimed:
+                self.turn.lock.release()
 
 
 _all: set[weakref.ref[Turns]] = set()

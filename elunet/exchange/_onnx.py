@@ -25,20 +25,29 @@ from elunet.layers import (
     ELU,
     GELU,
     SELU,
+    AdaptiveMeanPool2D,
     Add,
     BatchNorm,
     ClippedReLU,
+    Concat,
     Conv2D,
     Dropout,
     Flatten,
+    GlobalMaxPool2D,
     GlobalMeanPool2D,
+    GroupNorm,
     HardTanh,
+    InstanceNorm,
     Layer,
+    LayerNorm,
     LeakyReLU,
     Linear,
     LogSoftmax,
     MaxPool2D,
     MeanPool2D,
+    Multiply,
+    Pad,
+    PReLU,
     ReLU,
     ShiftedReLU,
     Sigmoid,
@@ -47,13 +56,14 @@ from elunet.layers import (
     Softplus,
     Tanh,
 )
+from elunet.layers._padding import NUMPY_MODES
 from elunet.layers.gelu import CUBIC
 from elunet.layers.selu import ALPHA, SCALE
 from elunet.network import INPUT, Network
 from elunet.storage.files import write_atomically
 from elunet.storage.weights import network_arrays
 
-OPSET = 17
+OPSET, PRODUCER = 17, "elunet"
 OUTPUT = "output"
 
 FIRST, LAST = "channels first", "channels last"
@@ -142,6 +152,15 @@ class OnnxGraph:
                 return known.shape
         raise ValueError(f"OnnxGraph: expected value as a layer's input, got {value!r}")
 
+    def _layout(self, value: str) -> str:
+        """Return the layout of a layer's input."""
+        return next(
+            layout
+            for known in self._values.values()
+            for layout, name in known.names.items()
+            if name == value
+        )
+
     def _check(self, array: Any, name: str) -> None:
         """Raise a ValueError if float32 cannot hold what is to be written."""
         if array.dtype.kind != "f":
@@ -200,7 +219,7 @@ def to_onnx(
         One image's shape without the batch, (H, W, C); the file is for images of this size.
     file : path
         It has one input, "input", and one output, "output", with the network's shapes, such as
-        (N, H, W, C) and (N, classes), for any N.
+        (N, H, W, C) and (N, classes), for any N. Several `outputs` have their layers' names.
     converters : dict of Layer class to callable, optional
         For custom layers: ``convert(graph, layer, x) -> y``, see `OnnxGraph`. x and y are names of
         tensors with the layer's layout, channels last. A converter is used for subclasses as well,
@@ -258,23 +277,29 @@ def to_onnx(
             )
         values[node.name] = _Value({layout: name}, shapes[node.name])
     graph._layer = OUTPUT
-    last = graph._laid_out(values[net.names[-1]], LAST)
-    graph._nodes.append(onnx.helper.make_node("Identity", [last], [OUTPUT], OUTPUT))
-    model = _model(graph, shapes[INPUT], shapes[net.names[-1]])
+    names = net.outputs if len(net.outputs) > 1 else (OUTPUT,)
+    for name, source in zip(names, net.outputs, strict=True):
+        value = graph._laid_out(values[source], LAST)
+        graph._nodes.append(onnx.helper.make_node("Identity", [value], [name], name))
+    outputs = {name: shapes[source] for name, source in zip(names, net.outputs, strict=True)}
+    model = _model(graph, shapes[INPUT], outputs)
     onnx.checker.check_model(model, full_check=True)
     write_atomically(file, model.SerializeToString())
 
 
-def _model(graph: OnnxGraph, input_shape: Shape, output_shape: Shape) -> Any:
+def _model(graph: OnnxGraph, input_shape: Shape, outputs: Mapping[str, Shape]) -> Any:
     """Return the whole file's content."""
     helper = graph._onnx.helper
     float32 = graph._onnx.TensorProto.FLOAT
     x = helper.make_tensor_value_info(INPUT, float32, ["N", *input_shape])
-    y = helper.make_tensor_value_info(OUTPUT, float32, ["N", *output_shape])
-    made = helper.make_graph(graph._nodes, "elunet", [x], [y], graph._constants)
+    ys = [
+        helper.make_tensor_value_info(name, float32, ["N", *shape])
+        for name, shape in outputs.items()
+    ]
+    made = helper.make_graph(graph._nodes, "elunet", [x], ys, graph._constants)
     opset = [helper.make_opsetid("", OPSET)]
     version = helper.find_min_ir_version_for(opset)  # the oldest, so that older programs read it
-    return helper.make_model(made, opset_imports=opset, ir_version=version, producer_name="elunet")
+    return helper.make_model(made, opset_imports=opset, ir_version=version, producer_name=PRODUCER)
 
 
 def _import_onnx() -> Any:
@@ -305,11 +330,25 @@ def _converter(
 def _conv(graph: OnnxGraph, layer: Conv2D, x: str) -> str:
     W = graph.constant(layer.params["W"].transpose(3, 2, 0, 1), "W")
     bias = [graph.constant(layer.params["b"], "b")] if layer.bias else []
-    zeros = [layer._zeros(size, axis) for axis, size in enumerate(graph.shape(x)[:2])]
-    pads = [before for before, _ in zeros] + [after for _, after in zeros]
-    strides = [layer.stride, layer.stride]
-    kernel = list(layer.kernel_size)
-    return graph.node("Conv", x, W, *bias, kernel_shape=kernel, strides=strides, pads=pads)
+    (top, bottom), (left, right) = (
+        layer._zeros(size, axis) for axis, size in enumerate(graph.shape(x)[:2])
+    )
+    pads = [top, left, bottom, right]
+    if layer.padding_mode != "zeros":
+        around = graph.constant(np.array([0, 0, top, left, 0, 0, bottom, right]), "pads")
+        x = graph.node("Pad", x, around, mode=NUMPY_MODES[layer.padding_mode].encode())
+        pads = [0, 0, 0, 0]
+    return graph.node(
+        "Conv",
+        x,
+        W,
+        *bias,
+        kernel_shape=[*layer.kernel_size],
+        strides=[*layer.strides],
+        dilations=[*layer.dilation],
+        group=layer.groups,
+        pads=pads,
+    )
 
 
 def _linear(graph: OnnxGraph, layer: Linear, x: str) -> str:
@@ -320,18 +359,126 @@ def _linear(graph: OnnxGraph, layer: Linear, x: str) -> str:
 
 
 def _batch_norm(graph: OnnxGraph, layer: BatchNorm, x: str) -> str:
-    arrays = {**layer.params, **layer.state}
-    order = ("gamma", "beta", "running_mean", "running_var")
-    inputs = [graph.constant(arrays[key], key) for key in order]
-    return graph.node("BatchNormalization", x, *inputs, epsilon=layer.eps)
+    gamma, beta = _affine(graph, layer)
+    inputs = [graph.constant(layer.state[key], key) for key in ("running_mean", "running_var")]
+    return graph.node("BatchNormalization", x, gamma, beta, *inputs, epsilon=layer.eps)
+
+
+def _affine(graph: OnnxGraph, layer: BatchNorm | LayerNorm | InstanceNorm) -> tuple[str, str]:
+    """Return gamma and beta: ones and zeros where there are none."""
+    gamma = layer.params.get("gamma", np.ones(layer.channels))
+    beta = layer.params.get("beta", np.zeros(layer.channels))
+    return graph.constant(gamma, "gamma"), graph.constant(beta, "beta")
+
+
+def _layer_norm(graph: OnnxGraph, layer: LayerNorm, x: str) -> str:
+    affine = _affine(graph, layer)
+    return graph.node("LayerNormalization", x, *affine, axis=-1, epsilon=layer.eps)
+
+
+def _instance_norm(graph: OnnxGraph, layer: InstanceNorm, x: str) -> str:
+    affine = _affine(graph, layer)
+    return graph.node("InstanceNormalization", x, *affine, epsilon=layer.eps)
+
+
+def _group_norm(graph: OnnxGraph, layer: GroupNorm, x: str) -> str:
+    """Write groups as the channels of an InstanceNormalization; GroupNormalization is younger."""
+    *sides, channels = graph.shape(x)
+    split = graph.constant(np.array([0, layer.groups, -1]), "split")
+    whole = graph.constant(np.array([-1, channels, *sides]), "whole")
+    ones, zeros = np.ones(layer.groups), np.zeros(layer.groups)
+    scale = graph.constant(ones, "ones"), graph.constant(zeros, "zeros")
+    rows = graph.node("Reshape", x, split)
+    y = graph.node("InstanceNormalization", rows, *scale, epsilon=layer.eps)
+    y = graph.node("Reshape", y, whole)
+    if layer.affine:
+        y = graph.node("Mul", y, _per_channel(graph, layer, "gamma", len(sides)))
+        y = graph.node("Add", y, _per_channel(graph, layer, "beta", len(sides)))
+    return y
+
+
+def _per_channel(graph: OnnxGraph, layer: Layer, key: str, sides: int) -> str:
+    """Return a parameter in the shape that meets arrays with channels first."""
+    array = layer.params[key]
+    return graph.constant(array.reshape(len(array), *sides * (1,)), key)
+
+
+def _prelu(graph: OnnxGraph, layer: PReLU, x: str) -> str:
+    sides = len(graph.shape(x)) - 1 if layer.channels > 1 else 0
+    return graph.node("PRelu", x, _per_channel(graph, layer, "alpha", sides))
+
+
+def _pad(graph: OnnxGraph, layer: Pad, x: str) -> str:
+    (top, bottom), (left, right) = layer.padding
+    pads = graph.constant(np.array([0, 0, top, left, 0, 0, bottom, right]), "pads")
+    y = graph.node("Pad", x, pads, mode=NUMPY_MODES[layer.mode].encode())
+    if not any(layer.channels):
+        return y
+    before, after = layer.channels
+    channels = graph.constant(np.array([0, before, 0, 0, 0, after, 0, 0]), "channels")
+    return graph.node("Pad", y, channels)
+
+
+def _aligned(graph: OnnxGraph, values: Sequence[str]) -> list[str]:
+    """Return the values, rows among images with axes of size 1 between batch and channels."""
+    shapes = [graph.shape(value) for value in values]
+    sides = max(map(len, shapes)) - 1
+    if all(len(shape) == sides + 1 for shape in shapes):
+        return list(values)
+    images = next(v for v, shape in zip(values, shapes, strict=True) if len(shape) == sides + 1)
+    first = 2 if graph._layout(images) == FIRST else 1
+    axes = graph.constant(np.arange(first, first + sides), "axes")
+    return [
+        value if len(shape) == sides + 1 else graph.node("Unsqueeze", value, axes)
+        for value, shape in zip(values, shapes, strict=True)
+    ]
+
+
+def _add(graph: OnnxGraph, layer: Add, *x: str) -> str:
+    return graph.node("Sum", *_aligned(graph, x))
+
+
+def _multiply(graph: OnnxGraph, layer: Multiply, *x: str) -> str:
+    product, *others = _aligned(graph, x)
+    for other in others:
+        product = graph.node("Mul", product, other)
+    return product
 
 
 def _pool(operator: str) -> Converter:
     def convert(graph: OnnxGraph, layer: MaxPool2D | MeanPool2D, x: str) -> str:
-        size, stride = [layer.size] * 2, [layer.stride] * 2
-        return graph.node(operator, x, kernel_shape=size, strides=stride)
+        sides = (layer.zeros(size, axis) for axis, size in enumerate(graph.shape(x)[:2]))
+        (top, bottom), (left, right) = sides
+        more = {"count_include_pad": 1} if layer.count_padding else {}
+        return graph.node(
+            operator,
+            x,
+            kernel_shape=[*layer.sizes],
+            strides=[*layer.strides],
+            pads=[top, left, bottom, right],
+            ceil_mode=int(layer.ceil_mode),
+            **more,
+        )
 
     return convert
+
+
+def _adaptive_mean(graph: OnnxGraph, layer: AdaptiveMeanPool2D, x: str) -> str:
+    """Write it as a mean pooling, where all windows have one size."""
+    size, stride = [], []
+    for side, outputs in zip(graph.shape(x)[:2], layer.sizes, strict=True):
+        if side % outputs:
+            raise ValueError(
+                f"to_onnx: expected images that {layer!r} can split evenly, got"
+                f" {graph.shape(x)[:2]} pixels; ONNX has no operator for other windows"
+            )
+        size.append(side // outputs)
+        stride.append(side // outputs)
+    return graph.node("AveragePool", x, kernel_shape=size, strides=stride)
+
+
+def _global_max(graph: OnnxGraph, layer: GlobalMaxPool2D, x: str) -> str:
+    return graph.node("Flatten", graph.node("GlobalMaxPool", x))
 
 
 def _global_mean(graph: OnnxGraph, layer: GlobalMeanPool2D, x: str) -> str:
@@ -396,9 +543,18 @@ CONVERTERS: dict[type[Layer], tuple[str, Converter]] = {
     MaxPool2D: (FIRST, _pool("MaxPool")),
     MeanPool2D: (FIRST, _pool("AveragePool")),
     GlobalMeanPool2D: (FIRST, _global_mean),
+    GlobalMaxPool2D: (FIRST, _global_max),
+    AdaptiveMeanPool2D: (FIRST, _adaptive_mean),
     Dropout: ("", lambda graph, layer, x: x),
     BatchNorm: (FIRST, _batch_norm),
     Flatten: (LAST, lambda graph, layer, x: graph.node("Flatten", x)),
-    Add: ("", lambda graph, layer, *x: graph.node("Sum", *x)),
+    Add: ("", _add),
+    Multiply: ("", _multiply),
+    Concat: (LAST, lambda graph, layer, *x: graph.node("Concat", *x, axis=layer.axis)),
+    Pad: (FIRST, _pad),
+    LayerNorm: (LAST, _layer_norm),
+    GroupNorm: (FIRST, _group_norm),
+    InstanceNorm: (FIRST, _instance_norm),
+    PReLU: (FIRST, _prelu),
 }
 """For each class of layer the layout that its converter needs ("": any), and the converter."""

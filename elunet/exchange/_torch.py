@@ -15,7 +15,19 @@ import numpy as np
 
 from elunet._types import Array, Shape
 from elunet.exchange._entries import Entry, Layout, as_array, fill, output_shapes, same
-from elunet.layers import Add, BatchNorm, Conv2D, Flatten, Linear, Softmax
+from elunet.layers import (
+    Add,
+    BatchNorm,
+    Conv2D,
+    Flatten,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    Linear,
+    Multiply,
+    PReLU,
+    Softmax,
+)
 from elunet.network import INPUT, Network, Node
 
 COUNTER = "num_batches_tracked"
@@ -41,8 +53,8 @@ def to_torch(
     dict of str to array
         ``{"conv1.weight": array, "conv1.bias": array, ...}`` in forward order, in the arrays' own
         dtypes: float32 for parameters, float64 for BatchNorm's running averages, which
-        ``load_state_dict`` casts to the module's dtype. ``num_batches_tracked`` is 0, since elunet
-        does not count batches; PyTorch does not read it if the momentum is fixed.
+        ``load_state_dict`` casts to the module's dtype. ``num_batches_tracked`` is 0 if momentum is
+        fixed, since then neither elunet counts batches nor PyTorch reads it.
 
     Raises
     ------
@@ -68,7 +80,8 @@ def to_torch(
     for node, entries in _entries("to_torch", net, names, input_shape):
         arrays.update({entry.theirs: entry.exported() for entry in entries})
         if isinstance(node.layer, BatchNorm):
-            arrays[_join(_module(node, names), COUNTER)] = np.zeros((), np.int64)
+            count = node.layer.state.get("batches", 0)
+            arrays[_join(_module(node, names), COUNTER)] = np.array(count, np.int64)
     return arrays
 
 
@@ -86,7 +99,8 @@ def from_torch(
         Changed only if everything fits. A float32 array becomes float64 if PyTorch's is float64, so
         nothing is rounded.
     state_dict : dict of str to tensor or array
-        From a module's ``state_dict()``. ``num_batches_tracked`` is ignored.
+        From a module's ``state_dict()``. Of BatchNorm's ``num_batches_tracked`` only that without
+        momentum is loaded.
     names, input_shape : optional
         As in `to_torch`.
 
@@ -132,6 +146,10 @@ def from_torch(
         (entry, as_array("from_torch", found[entry.theirs]))
         for entry in entries
         if entry.theirs in found
+    ]
+    pairs = [
+        (entry, array.astype(np.float64) if entry.key == "batches" else array)
+        for entry, array in pairs
     ]
     fill("from_torch", "state_dict", pairs, problems)
 
@@ -218,8 +236,10 @@ def _entries(
 def _their_key(node: Node, key: str) -> str:
     if isinstance(node.layer, Conv2D | Linear):
         return {"W": "weight", "b": "bias"}.get(key, key)
-    if isinstance(node.layer, BatchNorm):
-        return {"gamma": "weight", "beta": "bias"}.get(key, key)
+    if isinstance(node.layer, BatchNorm | LayerNorm | GroupNorm | InstanceNorm):
+        return {"gamma": "weight", "beta": "bias", "batches": COUNTER}.get(key, key)
+    if isinstance(node.layer, PReLU):
+        return {"alpha": "weight"}.get(key, key)
     return key
 
 
@@ -233,7 +253,9 @@ def _layout(node: Node, key: str, shape: Shape, order: Shape | None) -> Layout:
         rows = order or shape[:1]
         features = len(rows)
         return Layout(shape, (*rows, shape[1]), (features, *_first(features)), shape[::-1])
-    if order is not None and shape:  # one number for each feature, as BatchNorm has
+    if order is not None and math.prod(shape) == math.prod(
+        order
+    ):  # one number for each feature, as BatchNorm has
         features = len(order)
         return Layout(shape, order, _first(features), shape)
     return same(shape)
@@ -274,7 +296,12 @@ def _orders(owner: str, net: Network, input_shape: Sequence[int] | None) -> dict
         if isinstance(node.layer, Flatten):
             reordered = min(math.prod(shape[:-1]), shape[-1]) > 1  # not of one pixel or channel
             leaves[node.name] = shape if reordered else order
-        elif node.layer.pointwise or isinstance(node.layer, Add | Softmax):
+        elif isinstance(node.layer, GroupNorm) and order is not None:
+            raise ValueError(
+                f"{owner}: expected no groups of features after Flatten, got {node.layer!r}"
+                f" ({node.name}); PyTorch flattens in another order, so its groups are others"
+            )
+        elif node.layer.pointwise or isinstance(node.layer, Add | Multiply | Softmax):
             leaves[node.name] = order
         else:
             leaves[node.name] = None

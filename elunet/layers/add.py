@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from elunet._quiet import quiet
 from elunet._types import Array
-from elunet.layers.base import Layer, check_float
+from elunet.layers._several import broadcast, summed
+from elunet.layers.base import Layer
 
 
 class Add(Layer):
-    """Sum of several arrays of one shape, such as a residual path and its skip.
+    """Sum of several arrays, such as a residual path and its skip.
 
-    `forward` takes a tuple of arrays; `backward_input` returns a tuple of as many gradients.
+    `forward` takes a tuple of arrays; `backward_input` returns a tuple of as many gradients. The
+    arrays have one shape, or are broadcast to one: axes of size 1 (but not the batch), and rows
+    (N, C) over images (N, H, W, C).
 
     Raises
     ------
     TypeError, ValueError
-        In `forward`, if x is not a tuple of at least one array, or shapes or dtypes differ.
+        In `forward`, if x is not a tuple of at least one array, or shapes or dtypes do not fit.
 
     Examples
     --------
@@ -28,24 +33,20 @@ class Add(Layer):
     @quiet
     def forward(self, x: tuple[Array, ...], train: bool = False) -> Array:
         """Return the sum."""
-        if not isinstance(x, tuple) or not x:
-            raise TypeError(f"{self!r}: expected x as a tuple of arrays, got {type(x).__name__}")
-        for place, array in enumerate(x):
-            check_float(array, f"{self!r}: expected x[{place}]")
-            if (array.shape, array.dtype) != (x[0].shape, x[0].dtype):
-                raise ValueError(
-                    f"{self!r}: expected x[{place}] like x[0], {x[0].dtype} of shape {x[0].shape},"
-                    f" got {array.dtype} of shape {array.shape}"
-                )
-        total: Array = x[0].copy()
-        for array in x[1:]:
+        arrays = broadcast(self, x)
+        shape = np.broadcast_shapes(*(array.shape for array in arrays))
+        total: Array = np.broadcast_to(arrays[0], shape).copy()
+        for array in arrays[1:]:
             total += array
-        self.keep(len(x), total.shape, total.dtype)
+        self.keep([array.shape for array in x], total.shape, total.dtype)
         return total
 
     @quiet
     def backward_input(self, dy: Array) -> tuple[Array, ...]:
-        """Return dy once for each input: the sum's derivative is 1 along every path."""
-        count, shape, dtype = self.recall()
-        dx: tuple[Array, ...] = (self.check_gradient(dy, shape, dtype),) * count
-        return dx
+        """Return dy for each input, summed over the axes along which the input was broadcast.
+
+        The sum's derivative is 1 along every path.
+        """
+        shapes, shape, dtype = self.recall()
+        dy = self.check_gradient(dy, shape, dtype)
+        return tuple(summed(dy, own) for own in shapes)

@@ -22,10 +22,13 @@ class BatchNorm(Layer):
     ----------
     channels : int
         Length C of the last axis.
-    momentum : float, default 0.1
-        Share of the new batch in the running averages, in (0, 1].
+    momentum : float or None, default 0.1
+        Share of the new batch in the running averages, in (0, 1]. With None they are the plain
+        means over all batches so far.
     eps : float, default 1e-5
         Added to the variance; above 0.
+    affine : bool, default True
+        Whether there are parameters "gamma" and "beta"; without, ``y = x_hat``.
 
     Raises
     ------
@@ -36,7 +39,8 @@ class BatchNorm(Layer):
     Notes
     -----
     ``params`` are "gamma" and "beta"; ``state`` has "running_mean" and "running_var" (unbiased),
-    all of shape (C,). The batch itself is normalized with the biased variance.
+    all of shape (C,), and without momentum "batches", their number. The batch itself is normalized
+    with the biased variance.
 
     References
     ----------
@@ -55,33 +59,49 @@ class BatchNorm(Layer):
 
     pointwise = True
 
-    def __init__(self, channels: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
+    def __init__(
+        self,
+        channels: int,
+        momentum: float | None = 0.1,
+        eps: float = 1e-5,
+        affine: bool = True,
+    ) -> None:
         super().__init__()
         self.channels = integer("BatchNorm", "channels", channels)
-        self.momentum = number("BatchNorm", "momentum", momentum, "(0, 1]")
+        self.momentum = momentum
+        if momentum is not None:
+            self.momentum = number("BatchNorm", "momentum", momentum, "(0, 1]")
         self.eps = number("BatchNorm", "eps", eps, "(0, inf)")
-        self.params["gamma"] = np.ones(channels, np.float32)
-        self.params["beta"] = np.zeros(channels, np.float32)
+        self.affine = bool(affine)
+        if affine:
+            self.params["gamma"] = np.ones(channels, np.float32)
+            self.params["beta"] = np.zeros(channels, np.float32)
         self.state["running_mean"] = np.zeros(channels)
         self.state["running_var"] = np.ones(channels)
+        if momentum is None:
+            self.state["batches"] = np.zeros(())
 
     @quiet
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return y, of x's shape (..., C)."""
         x = self.check_input(x, ("N", ..., self.channels))
-        gamma = self.parameter("gamma", (self.channels,), x.dtype)
-        beta = self.parameter("beta", (self.channels,), x.dtype)
+        gamma = beta = None
+        if self.affine:
+            gamma = self.parameter("gamma", (self.channels,), x.dtype)
+            beta = self.parameter("beta", (self.channels,), x.dtype)
         mean, var = self._batch_statistics(x) if train else self._running_statistics()
         rstd = 1 / np.sqrt(var + self.eps)
         x_hat = _centered(x, mean)
         x_hat *= rstd.astype(x.dtype)
         self.keep(x_hat, gamma, rstd.astype(x.dtype), train)
-        return np.asarray(gamma * x_hat + beta)
+        return x_hat.copy() if gamma is None else np.asarray(gamma * x_hat + beta)
 
     @quiet
     def backward_params(self, dy: Array) -> None:
         """Fill ``dgamma = sum of dy x_hat`` and ``dbeta = sum of dy``."""
-        x_hat, *_ = self.recall()
+        x_hat, gamma, *_ = self.recall()
+        if gamma is None:
+            return
         dgamma, dbeta = self._sums(self.check_gradient(dy, x_hat.shape, x_hat.dtype), x_hat)
         self.store_gradient("gamma", dgamma, x_hat.dtype)
         self.store_gradient("beta", dbeta, x_hat.dtype)
@@ -96,12 +116,13 @@ class BatchNorm(Layer):
         """
         x_hat, gamma, rstd, train = self.recall()
         dy = self.check_gradient(dy, x_hat.shape, x_hat.dtype)
+        slope = rstd if gamma is None else gamma * rstd
         if not train:
-            return np.asarray(dy * (gamma * rstd))
+            return np.asarray(dy * slope)
         values = max(x_hat.size // self.channels, 1)
         along, shift = (total / values for total in self._sums(dy, x_hat))
         # In float64: dx has mean 0, and a constant channel's rstd enlarges what rounding leaves.
-        return np.asarray((dy - shift - x_hat * along) * (gamma * rstd), dy.dtype)
+        return np.asarray((dy - shift - x_hat * along) * slope, dy.dtype)
 
     def _batch_statistics(self, x: Array) -> tuple[Array, Array]:
         """Return each channel's mean and biased variance, and move the running averages."""
@@ -118,9 +139,17 @@ class BatchNorm(Layer):
         add_row_products(centered, centered, var)
         var /= len(rows)
         unbiased = var * len(rows) / (len(rows) - 1)
+        share = self._share_of_new()
         for name, new in (("running_mean", mean), ("running_var", unbiased)):
-            self.state[name] = (1 - self.momentum) * self.state[name] + self.momentum * new
+            self.state[name] = (1 - share) * self.state[name] + share * new
         return mean, var
+
+    def _share_of_new(self) -> float:
+        """Return the share of this batch in the running averages; without momentum, count it."""
+        if self.momentum is not None:
+            return self.momentum
+        self.state["batches"] = np.array(self.state["batches"] + 1.0)
+        return 1 / float(self.state["batches"])
 
     def _running_statistics(self) -> tuple[Array, Array]:
         return self.state["running_mean"], self.state["running_var"]
@@ -134,7 +163,8 @@ class BatchNorm(Layer):
         return products, sums
 
     def __repr__(self) -> str:
-        return f"BatchNorm({self.channels})"
+        momentum = ", momentum=None" if self.momentum is None else ""
+        return f"BatchNorm({self.channels}{momentum}{'' if self.affine else ', affine=False'})"
 
 
 def _centered(x: Array, mean: Array) -> Array:

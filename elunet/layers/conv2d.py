@@ -1,8 +1,9 @@
 """The two-dimensional convolution: one product of every window of the image with the kernel.
 
-How the products are best computed is a matter of its own. There are two ways with the same methods:
-`Im2col`, which is plain, exact and always there, and `Winograd`, which takes fewer operations for
-small kernels in float32.
+How the products are best computed is a matter of its own. There are three ways with the same
+methods: `Im2col`, which is plain and exact; `Winograd`, which takes fewer operations for small
+kernels in float32; and `General`, for unequal strides, dilation, groups and other padding than
+zeros.
 """
 
 from __future__ import annotations
@@ -17,30 +18,34 @@ from elunet._checks import choice, integer
 from elunet._types import Array, Seed, Shape
 from elunet.init import Initializer
 from elunet.layers._im2col import Im2col
+from elunet.layers._padding import Mode, Sides, check_room, checked_mode, four_sides
+from elunet.layers._strided import General, Strided
 from elunet.layers._windows import Windows
 from elunet.layers._winograd import KERNELS, Winograd, pays
 from elunet.layers.spans import Queue, Split, Started, Sum, get_num_threads
 from elunet.layers.weighted import Weighted
 
-Padding = str | int | tuple[int, int]
+Padding = str | int | tuple[int, int] | Sides
+Way = Im2col | Winograd | General
 
 
 class Conv2D(Weighted, spans=True):
     """Convolution (cross-correlation, as everywhere in deep learning) of NHWC images.
 
-    ``y[n, i, j, o] = b[o] + sum of x[n, i*s + u - top, j*s + v - left, c] W[u, v, c, o]`` over the
-    window's rows u and columns v and the channels c, with stride s.
+    ``y[n, i, j, o] = b[o] + sum of x[n, i*s + u*d - top, j*s + v*d - left, c] W[u, v, c, o]`` over
+    the window's rows u and columns v and the channels c, with stride s and dilation d.
 
     Parameters
     ----------
     in_channels, out_channels : int
     kernel_size : int or (int, int)
         Height and width of the window.
-    stride : int, default 1
-    padding : "same", "valid", int or (int, int), default "same"
+    stride : int or (int, int), default 1
+    padding : "same", "valid", int, (int, int) or ((int, int), (int, int)), default "same"
         Zeros around the image. "same" is TensorFlow's: the output has ceil(size / stride) rows
         and columns; of the zeros needed, half (rounded down) come before, the rest after. An
-        integer, or one for height and one for width, is put on both sides.
+        integer, or one for height and one for width, is put on both sides; four are
+        ((top, bottom), (left, right)).
     bias : bool, default True
     init : Initializer, optional
         Draws W, by default `elunet.init.He()`; b starts at 0.
@@ -50,16 +55,26 @@ class Conv2D(Weighted, spans=True):
         at stride 1, and "auto" takes it where it is faster: from 16 or 32 channels on, unless the
         images are few and small. It rounds three to five times as coarsely as im2col (relative
         error about 1e-6 instead of 3e-7).
+    groups : int, default 1
+        Input and output channels are split into so many parts, and each part of the outputs sees
+        its part of the inputs only. With as many groups as input channels, the convolution is
+        depthwise.
+    dilation : int or (int, int), default 1
+        Step between the pixels of a window.
+    padding_mode : "zeros", "reflect" or "replicate", default "zeros"
+        What is put around the image; see `Pad`.
 
     Raises
     ------
     TypeError, ValueError
-        If a size is not an integer or is too small, or `padding` or `algorithm` is none of the
-        above.
+        If a size is not an integer or is too small, channels cannot be split into `groups`, or
+        `padding`, `padding_mode` or `algorithm` is none of the above.
 
     Notes
     -----
-    ``params["W"]`` is (kh, kw, in_channels, out_channels), ``params["b"]`` (out_channels,).
+    ``params["W"]`` is (kh, kw, in_channels / groups, out_channels), ``params["b"]``
+    (out_channels,). Groups, dilation, unequal strides and other padding than zeros are as in
+    PyTorch; of four-sided padding and "same" at any stride, PyTorch has none.
 
     Examples
     --------
@@ -74,38 +89,62 @@ class Conv2D(Weighted, spans=True):
         in_channels: int,
         out_channels: int,
         kernel_size: int | tuple[int, int],
-        stride: int = 1,
+        stride: int | tuple[int, int] = 1,
         padding: Padding = "same",
         bias: bool = True,
         init: Initializer | None = None,
         seed: Seed = None,
         algorithm: str = "auto",
+        groups: int = 1,
+        dilation: int | tuple[int, int] = 1,
+        padding_mode: Mode = "zeros",
     ) -> None:
         self.in_channels = integer("Conv2D", "in_channels", in_channels)
         self.out_channels = integer("Conv2D", "out_channels", out_channels)
+        self.groups = integer("Conv2D", "groups", groups)
+        if in_channels % groups or out_channels % groups:
+            raise ValueError(
+                "Conv2D: expected groups that in_channels and out_channels can be split into, got"
+                f" groups={groups} for {in_channels} and {out_channels} channels"
+            )
         self.kernel_size = _pair("kernel_size", kernel_size, 1)
-        self.stride = integer("Conv2D", "stride", stride)
+        self.strides = _pair("stride", stride, 1)
+        self.stride = self.strides[0] if len({*self.strides}) == 1 else self.strides
+        self.dilation = _pair("dilation", dilation, 1)
+        self.padding_mode = checked_mode("Conv2D", "padding_mode", padding_mode)
         same = isinstance(padding, str) and padding == "same"  # an array has no one answer to ==
         self._around = None if same else _sides(padding)
-        self.padding = padding if isinstance(padding, str) else self._around
+        self.padding = padding if isinstance(padding, str) else _shortest(self._around)
         self.algorithm = algorithm
         choice("Conv2D", "algorithm", algorithm, ("auto", "im2col", "winograd"))
-        if algorithm == "winograd" and (self.kernel_size not in KERNELS or self.stride != 1):
+        if algorithm == "winograd" and (
+            self.kernel_size not in KERNELS or self.stride != 1 or not self._is_plain
+        ):
             raise ValueError(
                 "Conv2D: expected algorithm other than winograd unless the kernel is 2x2 or 3x3 and"
                 f" the stride 1, got kernel_size {kernel_size!r}, stride {stride}"
             )
-        shape = (*self.kernel_size, self.in_channels, self.out_channels)
+        shape = (*self.kernel_size, self.in_channels // self.groups, self.out_channels)
         super().__init__(shape, bias, init, seed)
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether there is nothing that takes the general way."""
+        equal, dense = isinstance(self.stride, int), self.dilation == (1, 1)
+        return equal and dense and self.groups == 1 and self.padding_mode == "zeros"
 
     def settings(self) -> tuple[Any, ...]:
         """Return what the windows and the way of computing depend on."""
-        return self.kernel_size, self.stride, self._around, self.algorithm
+        more = self.groups, self.dilation, self.padding_mode
+        return self.kernel_size, self.strides, self._around, self.algorithm, more
 
     def check(self, x: Array) -> Array:
         """Return x, of shape (N, H, W, C_in), with room for a window."""
         hint = "; arrays are (N, H, W, C)" if _looks_like_nchw(x, self.in_channels) else ""
         x = self.check_input(x, ("N", "H", "W", self.in_channels), hint)
+        if self.padding_mode != "zeros":
+            around = [self._zeros(size, axis) for axis, size in enumerate(x.shape[1:3])]
+            check_room(self, x, (around[0], around[1]), self.padding_mode)
         self.way = self._way(x.shape, x.dtype)
         return x
 
@@ -155,18 +194,20 @@ class Conv2D(Weighted, spans=True):
         """Return dW from the workers' sums."""
         return self.way.total(sums).reshape(self.shape)
 
-    def _way(self, x_shape: Shape, dtype: np.dtype[Any]) -> Im2col | Winograd:
+    def _way(self, x_shape: Shape, dtype: np.dtype[Any]) -> Way:
         """Return what computes it: Winograd's method only in float32, im2col otherwise."""
         windows = self._windows(x_shape)
+        if isinstance(windows, Strided):
+            return _made(General, windows, dtype, get_num_threads())
         fast = self.algorithm == "winograd" or (self.algorithm == "auto" and pays(windows))
         kind = Winograd if fast and dtype == np.float32 else Im2col
         return _made(kind, windows, dtype, get_num_threads())
 
     def _windows(self, x_shape: Shape) -> Windows:
         """Return where the windows lie, after checking that there is room for one."""
-        out, before = [], []
+        out, around = [], []
         for axis, name in ((0, "height"), (1, "width")):
-            size, kernel = x_shape[1 + axis], self.kernel_size[axis]
+            size, kernel = x_shape[1 + axis], self._reach(axis)
             zeros = self._zeros(size, axis)
             padded = size + sum(zeros)
             if size < 1 or padded < kernel:
@@ -174,55 +215,81 @@ class Conv2D(Weighted, spans=True):
                     f"{self!r}: expected x of at least {kernel} pixels in {name}, padding included,"
                     f" got {padded} (x of shape {x_shape})"
                 )
-            out.append((padded - kernel) // self.stride + 1)
-            before.append(zeros[0])
-        return Windows(
-            images=x_shape[0],
-            size=(x_shape[1], x_shape[2]),
-            out=(out[0], out[1]),
-            kernel=self.kernel_size,
-            stride=self.stride,
-            top=before[0],
-            left=before[1],
-            in_channels=self.in_channels,
-            out_channels=self.out_channels,
+            out.append((padded - kernel) // self.strides[axis] + 1)
+            around.append(zeros)
+        put_around = self.padding_mode != "zeros"
+        given: dict[str, Any] = {
+            "images": x_shape[0],
+            "size": (x_shape[1], x_shape[2]),
+            "out": (out[0], out[1]),
+            "kernel": self.kernel_size,
+            "stride": self.strides[0],
+            "top": 0 if put_around else around[0][0],
+            "left": 0 if put_around else around[1][0],
+            "in_channels": self.in_channels,
+            "out_channels": self.out_channels,
+        }
+        if self._is_plain:
+            return Windows(**given)
+        return Strided(
+            **given,
+            strides=self.strides,
+            dilation=self.dilation,
+            groups=self.groups,
+            around=(around[0], around[1]),
+            mode=self.padding_mode,
         )
+
+    def _reach(self, axis: int) -> int:
+        """Return how many pixels a window covers along an axis, from its first to its last."""
+        return (self.kernel_size[axis] - 1) * self.dilation[axis] + 1
 
     def _zeros(self, size: int, axis: int) -> tuple[int, int]:
         """Return how many zeros come before and after an image of this size, along one axis."""
         if self._around is not None:
-            return self._around[axis], self._around[axis]
-        steps = math.ceil(size / self.stride) - 1
-        total = max(steps * self.stride + self.kernel_size[axis] - size, 0)
+            return self._around[axis]
+        steps = math.ceil(size / self.strides[axis]) - 1
+        total = max(steps * self.strides[axis] + self._reach(axis) - size, 0)
         return total // 2, total - total // 2
 
     def __repr__(self) -> str:
         height, width = self.kernel_size
-        extras = f", stride {self.stride}" if self.stride > 1 else ""
+        extras = f", stride {self.stride}" if self.stride != 1 else ""
         extras += "" if self.padding == "same" else f", padding {self.padding}"
+        extras += f", groups {self.groups}" if self.groups > 1 else ""
+        extras += f", dilation {_shortest_pair(self.dilation)}" if self.dilation != (1, 1) else ""
+        extras += f", {self.padding_mode}" if self.padding_mode != "zeros" else ""
         return f"Conv2D({self.in_channels}->{self.out_channels}, {height}x{width}{extras})"
 
 
 @lru_cache(maxsize=1000)
-def _made(
-    kind: type[Im2col] | type[Winograd], windows: Windows, dtype: np.dtype[Any], threads: int
-) -> Im2col | Winograd:
+def _made(kind: Any, windows: Windows, dtype: np.dtype[Any], threads: int) -> Way:
     """Return a way of computing, worked out once for each geometry and number of threads."""
-    return kind(windows, dtype, threads)
+    return kind(windows, dtype, threads)  # type: ignore[no-any-return]
 
 
-def _sides(padding: Padding) -> tuple[int, int]:
+def _sides(padding: Padding) -> Sides:
     """Return the zeros on each side, in height and in width."""
-    valid = isinstance(padding, str) and padding == "valid"
-    return (0, 0) if valid else _pair("padding", padding, 0)
+    if isinstance(padding, str) and padding == "valid":
+        return (0, 0), (0, 0)
+    return four_sides("Conv2D", padding, '"same", "valid", ')
+
+
+def _shortest(sides: Sides | None) -> Padding:
+    """Return (height, width) where both sides of each are equal."""
+    (top, bottom), (left, right) = sides or ((0, 0), (0, 0))
+    return (top, left) if (top, left) == (bottom, right) else ((top, bottom), (left, right))
+
+
+def _shortest_pair(pair: tuple[int, int]) -> int | tuple[int, int]:
+    return pair[0] if pair[0] == pair[1] else pair
 
 
 def _pair(name: str, value: Any, least: int) -> tuple[int, int]:
     """Return (height, width) from one integer or two."""
     pair = value if isinstance(value, tuple) else (value, value)
     if len(pair) != 2 or isinstance(value, str):
-        texts = '"same", "valid", ' if name == "padding" else ""
-        raise ValueError(f"Conv2D: expected {name} as {texts}an integer or two, got {value!r}")
+        raise ValueError(f"Conv2D: expected {name} as an integer or two, got {value!r}")
     height, width = (integer("Conv2D", name, size, least) for size in pair)
     return height, width
 

@@ -49,7 +49,7 @@ class Dropout(SpanLayer, spans=True):
 
     def __init__(self, rate: float, seed: Seed = None) -> None:
         super().__init__(seed)
-        self.rate = number("Dropout", "rate", rate, "[0, 1)")
+        self.rate = number(type(self).__name__, "rate", rate, "[0, 1)")
         self.reset(seed)
 
     def reset(self, seed: Seed) -> None:
@@ -79,4 +79,4 @@ class Dropout(SpanLayer, spans=True):
         return min(round(self.rate * STEPS), STEPS - 1)
 
     def __repr__(self) -> str:
-        return f"Dropout({self.rate:g})"
+        return f"{type(self).__name__}({self.rate:g})"

@@ -6,25 +6,31 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.kernels.pooling import max_pool, max_pool_backward
+from elunet.kernels.windows import max_windows, max_windows_backward
 from elunet.layers.pool2d import Pool2D
 from elunet.layers.spans import empty
 
 
 class MaxPool2D(Pool2D, spans=True):
-    """Max pooling over size x size windows; of equal values the first (row-major) wins.
+    """Max pooling over windows; of equal values the first (row-major) wins.
 
     Parameters
     ----------
-    size : int, default 2
-        Side of the window in pixels.
-    stride : int, optional
-        Step between windows in pixels, by default `size`. Windows that do not fit are dropped.
+    size : int or (int, int), default 2
+        Height and width of the window in pixels.
+    stride : int or (int, int), optional
+        Step between windows in pixels, by default `size`.
+    padding : "same", int, (int, int) or ((int, int), (int, int)), default 0
+        Pixels around the image that belong to windows but have no value; less than a window.
+        "same" is TensorFlow's, as in `Conv2D`.
+    ceil_mode : bool, default False
+        Whether a last window that does not fit is kept, with what it has of the image; else it is
+        dropped.
 
     Raises
     ------
     TypeError, ValueError
-        If `size` or `stride` is not an integer of at least 1; in `forward`, if the image is
-        smaller than a window.
+        If an argument is none of these; in `forward`, if the image is smaller than a window.
 
     Examples
     --------
@@ -35,13 +41,21 @@ class MaxPool2D(Pool2D, spans=True):
     """
 
     def allocate(self, x: Array, y: Array) -> tuple[Array, ...]:
-        """Return which pixel of each window is the largest."""
-        return (empty(y.shape, np.uint8 if self.size <= 16 else np.int32),)
+        """Return which pixel is the largest: of each window, or of the image if it is not plain."""
+        small = self.is_plain and self.sizes[0] <= 16
+        return (empty(y.shape, np.uint8 if small else np.int32),)
 
     def forward_span(self, x: Array, y: Array, winner: Array) -> None:
         """Write each window's largest value."""
-        max_pool(x, self.size, self.stride, y, winner)
+        if self.is_plain:
+            max_pool(x, self.sizes[0], self.strides[0], y, winner)
+            return
+        windows = self.windows(*x.shape[1:3])
+        max_windows(x, windows.rows, windows.columns, y, winner)
 
     def backward_span(self, dy: Array, dx: Array, winner: Array) -> None:
         """Write dx: each window's gradient goes to the pixel that was largest."""
-        max_pool_backward(dy, winner, self.size, self.stride, dx)
+        if self.is_plain:
+            max_pool_backward(dy, winner, self.sizes[0], self.strides[0], dx)
+        else:
+            max_windows_backward(dy, winner, dx)

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 from elunet._types import Array
 from elunet.kernels.pooling import mean_pool, mean_pool_backward
-from elunet.layers.pool2d import Pool2D
+from elunet.kernels.windows import mean_windows, mean_windows_backward
+from elunet.layers._padding import Sides
+from elunet.layers.pool2d import Pair, Pool2D
 
 
 class MeanPool2D(Pool2D, spans=True):
-    """Mean pooling over size x size windows.
+    """Mean pooling over windows.
 
     Parameters
     ----------
-    size : int, default 2
-        Side of the window in pixels.
-    stride : int, optional
-        Step between windows in pixels, by default `size`. Windows that do not fit are dropped.
+    size : int or (int, int), default 2
+        Height and width of the window in pixels.
+    stride : int or (int, int), optional
+        Step between windows in pixels, by default `size`.
+    padding : "same", int, (int, int) or ((int, int), (int, int)), default 0
+        Pixels around the image that belong to windows; less than a window. "same" is
+        TensorFlow's, as in `Conv2D`.
+    ceil_mode : bool, default False
+        Whether a last window that does not fit is kept, with what it has of the image; else it is
+        dropped.
+    count_include_pad : bool, default True
+        Whether the mean is over the window's pixels in the padding too, which are zeros, as
+        PyTorch's default has it (Keras' "same" does not count them).
 
     Raises
     ------
     TypeError, ValueError
-        If `size` or `stride` is not an integer of at least 1; in `forward`, if the image is
-        smaller than a window.
+        If an argument is none of these; in `forward`, if the image is smaller than a window.
 
     Examples
     --------
@@ -31,10 +41,27 @@ class MeanPool2D(Pool2D, spans=True):
     array([ 2.5,  4.5, 10.5, 12.5])
     """
 
+    def __init__(
+        self,
+        size: Pair = 2,
+        stride: Pair | None = None,
+        padding: str | Pair | Sides = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
+        super().__init__(size, stride, padding, ceil_mode)
+        self.count_include_pad = self.count_padding = bool(count_include_pad)
+
     def forward_span(self, x: Array, y: Array) -> None:
         """Write each window's mean."""
-        mean_pool(x, self.size, self.stride, y)
+        if self.is_plain:
+            mean_pool(x, self.sizes[0], self.strides[0], y)
+        else:
+            mean_windows(x, *self.windows(*x.shape[1:3]), y)
 
     def backward_span(self, dy: Array, dx: Array) -> None:
-        """Write dx: each pixel of a window gets 1/size^2 of the window's gradient."""
-        mean_pool_backward(dy, self.size, self.stride, dx)
+        """Write dx: each pixel of a window gets its share of the window's gradient."""
+        if self.is_plain:
+            mean_pool_backward(dy, self.sizes[0], self.strides[0], dx)
+        else:
+            mean_windows_backward(dy, *self.windows(*dx.shape[1:3]), dx)

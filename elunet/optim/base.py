@@ -17,10 +17,9 @@ import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from operator import is_
+from operator import call, is_
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -270,13 +269,16 @@ class Optimizer(ABC):
             If a gradient or a piece of state does not fit its parameter, or a schedule gives no
             valid learning rate. Nothing has been changed then.
         """
-        with getattr(net, "stepping", nullcontext)():  # a network keeps other threads out
+
+        def step() -> None:
             parameters, gradients = net.parameters(), net.gradients()
             if router is not None:
                 parameters = {**parameters, **router.parameters()}
                 gradients = {**gradients, **router.gradients()}
             self.check(parameters, gradients)
             _quietly(self.apply, parameters, gradients)
+
+        getattr(net, "stepping", call)(step)  # a network keeps other threads out
         self.steps += 1
 
     def learning_rate(self) -> float:

@@ -166,11 +166,11 @@ def _edges(net: Network, router: Router | None, boxes: list[Box]) -> Iterator[Ed
                 yield Edge(place[source], place[node.name], FORWARD)
     if router is None:
         return
-    last = place[net.nodes[-1].name]
     place[LOSS] = len(boxes)
     boxes.append(Box((LOSS,), [LOSS]))
-    yield Edge(last, place[LOSS], FORWARD)
-    yield Edge(place[LOSS], last, "exact")
+    for name in net.outputs:
+        yield Edge(place[name], place[LOSS], FORWARD)
+        yield Edge(place[LOSS], place[name], "exact")
     for path in router.paths(net):
         choice("network_graph", f"kind of {path}", path.kind, tuple(STYLES)[1:])
         for name in {path.source, path.target} - {TARGET}:

@@ -208,17 +208,18 @@ def _forward_by_hand(net: Network, x: Array) -> tuple[dict[str, Layer], Array]:
     If a layer is called by hand, any forward pass permits a backward pass. In a network the layer
     would forget a forward pass with train=False.
     """
+    net.expect_one_output("input_gradient")
     values, layers = {INPUT: x}, {}
     for node in net.nodes:
         taken = tuple(values[source] for source in node.inputs)
         layers[node.name] = copy.copy(node.layer)
         values[node.name] = layers[node.name].forward(taken if len(taken) > 1 else taken[0])
-    return layers, values[net.nodes[-1].name]
+    return layers, values[net.outputs[0]]
 
 
 def _backward_by_hand(net: Network, layers: dict[str, Layer], dy: Array) -> Array:
     """Return dL/dx."""
-    signals = {net.nodes[-1].name: dy}
+    signals = {net.outputs[0]: dy}
     for node in reversed(net.nodes):
         if node.name not in signals:  # nothing takes its output
             continue

@@ -98,7 +98,7 @@ class Router:
     def backward(
         self,
         net: Network,
-        dy: Array,
+        dy: Array | tuple[Array, ...],
         target: Array | None = None,
         tap: Tap | None = None,
         release: bool = False,
@@ -135,7 +135,7 @@ class Router:
         finally:
             signals.clear()
 
-    def begin(self, net: Network, dy: Array, target: Array | None) -> None:
+    def begin(self, net: Network, dy: Array | tuple[Array, ...], target: Array | None) -> None:
         """Prepare for a walk: count it, look at the target, check matrices."""
 
     def weight(self, layer: Layer) -> Array | None:
@@ -253,7 +253,7 @@ class Router:
         """
         graph, shortcuts = self.graph(net), self.shortcuts(net)
         found: list[Path] = []
-        reached = set(net.names[-1:])
+        reached = set(net.outputs)
         for node in reversed(net.nodes):
             if not (node.learns and node.name in reached):
                 continue
@@ -296,7 +296,11 @@ class Router:
         return [(self, self._copied(state))]
 
     def _start(
-        self, net: Network, dy: Array, target: Array | None, signals: dict[str, Array]
+        self,
+        net: Network,
+        dy: Array | tuple[Array, ...],
+        target: Array | None,
+        signals: dict[str, Array],
     ) -> None:
         """Take note of the network and of the walk's signals, and `begin`."""
         self._graph = graph = self.graph(net)

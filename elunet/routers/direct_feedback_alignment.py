@@ -79,6 +79,7 @@ class DirectFeedbackAlignment(RandomRouter):
 
     def shortcuts(self, net: Network) -> dict[str, Path]:
         """Return one in place of each weighted layer's way down."""
+        net.expect_one_output(repr(self))  # whose error, or target, goes to every layer
         graph = self.graph(net)
         source = graph.output_layer().name if self.source is None else self.source
         found = {}

@@ -56,7 +56,7 @@ class DirectRandomTargetProjection(DirectFeedbackAlignment):
     source = "target"
 
     @quiet
-    def begin(self, net: Network, dy: Array, target: Array | None) -> None:
+    def begin(self, net: Network, dy: Array | tuple[Array, ...], target: Array | None) -> None:
         """Make y* / N of the target."""
         if target is None:
             raise ValueError(

@@ -76,7 +76,7 @@ class FeedbackAlignment(RandomRouter):
         return self.drawn
 
     @quiet
-    def begin(self, net: Network, dy: Array, target: Array | None) -> None:
+    def begin(self, net: Network, dy: Array | tuple[Array, ...], target: Array | None) -> None:
         """Check that every matrix has a layer, and its W's shape."""
         nodes = self.graph(net).nodes
         for name, B in self.B.items():

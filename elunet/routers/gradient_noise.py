@@ -64,7 +64,7 @@ class GradientNoise(Wrapper):
     def backward(
         self,
         net: Network,
-        dy: Array,
+        dy: Array | tuple[Array, ...],
         target: Array | None = None,
         tap: Tap | None = None,
         release: bool = False,

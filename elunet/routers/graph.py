@@ -15,7 +15,7 @@ from elunet.network import Network, Node
 
 
 class Graph:
-    """A network's graph, looked through once; valid until a layer is added.
+    """A network's graph, looked through once; valid until layers or outputs change.
 
     Attributes
     ----------
@@ -34,6 +34,7 @@ class Graph:
         self.nodes = {node.name: node for node in net.nodes}
         self._by_layer = {id(node.layer): node for node in net.nodes}
         self.place = {name: index for index, name in enumerate(self.nodes)}
+        self._outputs = net.outputs
         self._takers: dict[str, list[Node]] = {name: [] for name in self.nodes}
         self.inputs: dict[str, list[str]] = {}
         for node in net.nodes:
@@ -46,6 +47,7 @@ class Graph:
     def fits(self, net: Network) -> bool:
         """Return whether it is the graph of this network as it is now."""
         same = net is self.net and len(net.nodes) == len(self.nodes)
+        same = same and net.outputs == self._outputs
         return same and all(map(is_, net.nodes, self.nodes.values()))
 
     def node_of(self, layer: Layer) -> Node:
@@ -100,8 +102,8 @@ class Graph:
         return node.name
 
     def _only_taker(self, name: str) -> Node | None:
-        takers = self._takers[name]
-        return takers[0] if len(takers) == 1 else None
+        takers = self._takers[name]  # and the loss takes the outputs
+        return takers[0] if len(takers) == 1 and name not in self._outputs else None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Graph, (self.net,)  # a copy is made of the copied network, whose layers are others

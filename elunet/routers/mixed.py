@@ -68,7 +68,7 @@ class Mixed(Holder):
         """Return the rule of the first pattern that matches a name."""
         return self.rules.get(_first(tuple(self.rules), name), PLAIN)
 
-    def begin(self, net: Network, dy: Array, target: Array | None) -> None:
+    def begin(self, net: Network, dy: Array | tuple[Array, ...], target: Array | None) -> None:
         """Check that every pattern is the first that matches some layer."""
         names = [node.name for node in net.nodes if not node.layer.pointwise]
         taken = {self._followed[name] for name in names}
@@ -102,7 +102,11 @@ class Mixed(Holder):
         return self.rule_for(name).feedback_weight(net, name)
 
     def _start(
-        self, net: Network, dy: Array, target: Array | None, signals: dict[str, Array]
+        self,
+        net: Network,
+        dy: Array | tuple[Array, ...],
+        target: Array | None,
+        signals: dict[str, Array],
     ) -> None:
         """Start every rule too; they share the walk's signals."""
         for rule in self.rules.values():

@@ -42,7 +42,7 @@ class NormMatched(Wrapper):
     def backward(
         self,
         net: Network,
-        dy: Array,
+        dy: Array | tuple[Array, ...],
         target: Array | None = None,
         tap: Tap | None = None,
         release: bool = False,

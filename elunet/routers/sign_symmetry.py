@@ -73,7 +73,7 @@ class SignSymmetry(RandomRouter):
         return self.magnitudes != "uniform"
 
     @quiet
-    def begin(self, net: Network, dy: Array, target: Array | None) -> None:
+    def begin(self, net: Network, dy: Array | tuple[Array, ...], target: Array | None) -> None:
         """Count the passes; brSF draws M anew in each."""
         self.passes += 1
         if self.magnitudes == "batchwise":

@@ -134,18 +134,42 @@ def _elementwise(draw: st.DrawFn, make: Callable[[], Any], kinks: Sequence[float
 
 
 def _conv(draw: st.DrawFn) -> Any:
-    x = draw(images(min_side=3, max_side=5, kinks=()))
-    paddings: list[str | int | tuple[int, int]] = ["same", "valid", 1, (0, 1)]
+    groups = draw(st.sampled_from([1, 1, 1, 2]))
+    channels = groups * draw(st.integers(1, 2))
+    x = draw(images(channels, min_side=3, max_side=5, kinks=()))
+    paddings = ["same", "valid", 1, (0, 1), ((1, 0), (0, 2))]
+    strides: list[Any] = [1, 2, (2, 1)]
     layer = _layers.Conv2D(
-        x.shape[-1],
+        channels,
+        groups * draw(st.integers(1, 2)),
         draw(st.integers(1, 3)),
-        draw(st.integers(1, 3)),
-        stride=draw(st.integers(1, 2)),
-        padding=draw(st.sampled_from(paddings)),
+        stride=draw(st.sampled_from(strides)),
+        padding=draw(st.sampled_from(paddings)),  # type: ignore[arg-type]  # each is one
         bias=draw(st.booleans()),
         seed=draw(st.integers(0, 99)),
+        groups=groups,
+        dilation=draw(st.sampled_from([1, 1, 2])),
+        padding_mode=draw(st.sampled_from(["zeros", "zeros", "replicate"])),
     )
+    reach = (layer.kernel_size[0] - 1) * layer.dilation[0] + 1
+    if reach > min(x.shape[1:3]):  # not always would there be room
+        layer.padding, layer._around = "same", None
     return layer, x
+
+
+def _locally_connected(draw: st.DrawFn) -> Any:
+    x = draw(images(min_side=3, max_side=4, kinks=()))
+    kernel, stride = draw(st.integers(1, 3)), draw(st.integers(1, 2))
+    return _layers.LocallyConnected2D(
+        x.shape[1:3],
+        x.shape[-1],
+        draw(st.integers(1, 2)),
+        kernel,
+        stride,
+        draw(st.sampled_from(["valid", "same"])),
+        bias=draw(st.booleans()),
+        seed=draw(st.integers(0, 99)),
+    ), x
 
 
 def _linear(draw: st.DrawFn) -> Any:
@@ -156,14 +180,53 @@ def _linear(draw: st.DrawFn) -> Any:
 
 def _pool(draw: st.DrawFn, kind: Any) -> Any:
     size = draw(st.integers(1, 3))
-    stride = draw(st.none() | st.integers(1, 3))
-    return kind(size, stride), draw(images(min_side=3, kinks=()))
+    stride = draw(st.none() | st.integers(1, 3) | st.just((1, 2)))
+    padding = draw(st.sampled_from([0, 0, "same", size // 2]))
+    ceil_mode = draw(st.booleans())
+    return kind(size, stride, padding, ceil_mode), draw(images(min_side=3, kinks=()))
 
 
 def _batch_norm(draw: st.DrawFn) -> Any:
     # In a batch of two values y is +-1 for any x, and differences show only rounding.
     x = draw(inputs(st.tuples(st.integers(3, 6), st.integers(1, 3)), kinks=()))
-    return _layers.BatchNorm(x.shape[-1]), x
+    momentum = draw(st.sampled_from([0.1, None]))
+    return _layers.BatchNorm(x.shape[-1], momentum, affine=draw(st.booleans())), x
+
+
+def _grouped(draw: st.DrawFn, kind: Any) -> Any:
+    # Of two values normalized together, y is +-1 for any x.
+    x = draw(inputs(st.tuples(*(st.integers(low, 3) for low in (1, 3, 1, 3))), kinks=()))
+    channels = x.shape[-1]
+    sizes = [g for g in range(1, channels + 1) if channels % g == 0]
+    groups = [draw(st.sampled_from(sizes))] if kind is _layers.GroupNorm else []
+    return kind(*groups, channels, affine=draw(st.booleans())), x
+
+
+def _prelu(draw: st.DrawFn) -> Any:
+    x = draw(inputs(shapes(2, 4, max_side=4)))
+    return _layers.PReLU(draw(st.sampled_from([1, x.shape[-1]]))), x
+
+
+def _pad(draw: st.DrawFn) -> Any:
+    x = draw(images(min_side=2, kinks=()))
+    side = st.integers(0, 1)
+    sides = (draw(side), draw(side)), (draw(side), draw(side))
+    return _layers.Pad(sides, draw(st.sampled_from(["zeros", "reflect", "replicate"]))), x
+
+
+def _gated(draw: st.DrawFn, kind: Any) -> Any:
+    x = draw(images(kinks=()))
+    n, height, width, channels = x.shape
+    gates = [x.shape, (n, channels), (n, 1, 1, channels), (n, height, width, 1), (n, 1, width, 1)]
+    return kind(), (x, draw(inputs(draw(st.sampled_from(gates)), kinks=())))
+
+
+def _concat(draw: st.DrawFn) -> Any:
+    shape = draw(shapes(2, 4, max_side=3))
+    axis = draw(st.integers(1, len(shape) - 1))
+    sizes = draw(st.lists(st.integers(1, 3), min_size=1, max_size=3))
+    xs = tuple(draw(inputs((*shape[:axis], n, *shape[axis + 1 :]), kinks=())) for n in sizes)
+    return _layers.Concat(draw(st.sampled_from([axis, axis - len(shape)]))), xs
 
 
 def _add(draw: st.DrawFn) -> Any:
@@ -184,7 +247,7 @@ def layers(draw: st.DrawFn, kind: str | None = None) -> tuple[Any, Any]:
     Returns
     -------
     SearchStrategy of (layer, x)
-        x is a tuple of arrays for Add.
+        x is a tuple of arrays for Add, Multiply and Concat.
 
     Examples
     --------
@@ -233,6 +296,12 @@ def layers(draw: st.DrawFn, kind: str | None = None) -> tuple[Any, Any]:
         "MaxPool2D": lambda: _pool(draw, _layers.MaxPool2D),
         "MeanPool2D": lambda: _pool(draw, _layers.MeanPool2D),
         "GlobalMeanPool2D": lambda: (_layers.GlobalMeanPool2D(), draw(images(kinks=()))),
+        "GlobalMaxPool2D": lambda: (_layers.GlobalMaxPool2D(), draw(images(kinks=()))),
+        "AdaptiveMeanPool2D": lambda: (
+            _layers.AdaptiveMeanPool2D((draw(st.integers(1, 4)), draw(st.integers(1, 4)))),
+            draw(images(kinks=())),
+        ),
+        "LocallyConnected2D": lambda: _locally_connected(draw),
         "Dropout": lambda: _elementwise(
             draw,
             lambda: _layers.Dropout(
@@ -242,7 +311,21 @@ def layers(draw: st.DrawFn, kind: str | None = None) -> tuple[Any, Any]:
         ),
         "BatchNorm": lambda: _batch_norm(draw),
         "Flatten": lambda: _elementwise(draw, _layers.Flatten, ()),
-        "Add": lambda: _add(draw),
+        "AlphaDropout": lambda: _elementwise(
+            draw,
+            lambda: _layers.AlphaDropout(
+                draw(st.sampled_from([0.0, 0.3, 0.8])), seed=draw(st.integers(0, 99))
+            ),
+            (),
+        ),
+        "LayerNorm": lambda: _grouped(draw, _layers.LayerNorm),
+        "GroupNorm": lambda: _grouped(draw, _layers.GroupNorm),
+        "InstanceNorm": lambda: _grouped(draw, _layers.InstanceNorm),
+        "PReLU": lambda: _prelu(draw),
+        "Pad": lambda: _pad(draw),
+        "Add": lambda: _add(draw) if draw(st.booleans()) else _gated(draw, _layers.Add),
+        "Multiply": lambda: _gated(draw, _layers.Multiply),
+        "Concat": lambda: _concat(draw),
     }
     if kind is not None and kind not in makers:
         raise ValueError(f"layers: expected kind among {sorted(makers)}, got {kind!r}")

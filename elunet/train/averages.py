@@ -197,6 +197,8 @@ def reestimate(net: Network, x: Array, batch_size: int = 100) -> None:
                 continue
             for layer in layers:
                 layer.momentum = 1 / (k + 1)
+                if "batches" in layer.state:
+                    layer.state["batches"] = np.array(float(k + 1))
             net.forward(batch[0], train=True)
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):

@@ -59,7 +59,7 @@ def evaluate(
     Raises
     ------
     ValueError
-        If there is no example.
+        If there is no example, or the network has several outputs.
 
     Examples
     --------
@@ -71,6 +71,7 @@ def evaluate(
     >>> round(loss, 3), accuracy
     (1.386, 0.25)
     """
+    net.expect_one_output("evaluate")
     mean = Mean()
     with np.errstate(over="ignore", invalid="ignore"):
         for batch in Batches(x, y, batch_size, shuffle=False):

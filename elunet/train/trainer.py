@@ -195,6 +195,7 @@ class Trainer:
             If a signal ended the run.
         """
         integer("Trainer.fit", "epochs", epochs)
+        self.net.expect_one_output("Trainer.fit")
         batches = self._batches_of(train)
         if validation is not None:
             _check_pair("validation", validation)

@@ -432,7 +432,7 @@ def test_the_turns_of_a_forward_pass():
         stage("skip", "pool"),
         stage("add", "skip", "pool", starts=False),
     ]
-    assert plan.forward(stages, looked_at=False) == (
+    assert plan.forward(stages, looked_at=False, outputs=["add"]) == (
         Forward(0, True, True, ("input",), False),
         Forward(1, True, True, ("conv",), False),
         Forward(2, False, False, ("elu",), False),
@@ -440,9 +440,21 @@ def test_the_turns_of_a_forward_pass():
         Forward(4, True, True, (), False),
         Forward(5, False, False, ("pool", "skip"), True),
     )
-    assert not any(turn.donates for turn in plan.forward(stages, looked_at=True))
+    assert not any(turn.donates for turn in plan.forward(stages, True, ["add"]))
     with pytest.raises(ValueError, match="got conv, which nothing takes"):
-        plan.forward([stages[0], stages[1]._replace(inputs=("input",))], looked_at=False)
+        plan.forward([stages[0], stages[1]._replace(inputs=("input",))], False, ["elu"])
+
+
+def test_outputs_are_seen_outside_and_stay():
+    stages = [stage("a", "input"), stage("b", "a"), stage("c", "b"), stage("d", "b")]
+    assert plan.forward(stages, looked_at=False, outputs=("b", "d", "c")) == (
+        Forward(0, True, True, ("input",), False),
+        Forward(1, True, False, ("a",), True),
+        Forward(2, True, False, (), True),
+        Forward(3, True, False, (), True),
+    )
+    with pytest.raises(ValueError, match="every layer but the outputs b, d to be .* got c, which"):
+        plan.forward(stages, looked_at=False, outputs=("b", "d"))
 
 
 def test_the_turns_of_a_backward_pass():
@@ -472,9 +484,9 @@ def test_what_leaves_a_graph():
         stage("elu", "skip", carries=True),
         stage("flat", "elu", carries=True),
     ]
-    turns = plan.forward(stages, looked_at=False)
+    turns = plan.forward(stages, looked_at=False, outputs=["flat"])
     assert [turn.leaves for turn in turns] == [False, False, True, True, True]
-    assert all(turn.leaves for turn in plan.forward(stages, looked_at=True))
+    assert all(turn.leaves for turn in plan.forward(stages, True, ["flat"]))
     down = plan.backward(stages, to_input=True)
     assert [turn.leaves for turn in down] == [False, False, False, True, True]
     assert not any(turn.leaves for turn in plan.backward(stages, to_input=False))

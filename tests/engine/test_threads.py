@@ -235,6 +235,40 @@ class single_threaded_blas:  # noqa: N801
             self.blas.restore()
 
 
+class TestStart:
+    """Where no thread can be started, the one that is there does all of the work."""
+
+    @pytest.mark.parametrize("started", [0, 1])
+    def test_none_can_be_started(self, monkeypatch, started):
+        start, left = parallel.start_new_thread, [None] * started
+
+        def no_more(*arguments):
+            if not left:
+                raise RuntimeError("can't start new thread")
+            left.pop()
+            return start(*arguments)
+
+        monkeypatch.setattr(parallel, "start_new_thread", no_more)
+        eln.set_num_threads(3)
+        done = []
+        parallel.run(lambda *span: done.append(span), 3, 3)
+        assert done == [(0, 1, 0), (1, 2, 1), (2, 3, 2)]
+
+    def test_another_error_comes_through(self, monkeypatch):
+        """As of a signal's handler that sets a time limit."""
+
+        def late(*arguments):
+            raise RuntimeError("time is up")
+
+        monkeypatch.setattr(parallel, "start_new_thread", late)
+        eln.set_num_threads(3)
+        with pytest.raises(RuntimeError, match="time is up"):
+            parallel.run(lambda *span: None, 3, 3)
+        monkeypatch.undo()
+        assert not parallel._users[0]
+        assert not parallel._pool.user
+
+
 class TestBlas:
     def test_one_thread_each_inside_and_as_before_afterwards(self):
         with threadpoolctl.threadpool_limits(2, user_api="blas"):

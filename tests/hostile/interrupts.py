@@ -1,9 +1,11 @@
 """Real interrupts of a hand-written training loop, and the state of the process after each.
 
     python tests/hostile/interrupts.py --interrupts 3000
+    python tests/hostile/interrupts.py --interrupts 3000 --timer
 
 Another process sends SIGINT at random moments, as Ctrl-C does, while a loop trains a network large
-enough for several threads. After each one it is asked: did it arrive as a KeyboardInterrupt, and
+enough for several threads; or this process's own timer does, as for a time limit. Each loop begins
+by starting its workers. After each one it is asked: did it arrive as a KeyboardInterrupt, and
 not in some finalizer, where Python only prints it? Has BLAS as many threads as before, and NumPy
 its settings? Does nobody count as running, does no worker work, is all memory of the workspace
 back? Does the network compute what a fresh one computes, to the bit? The report is JSON, and the
@@ -12,6 +14,7 @@ exit code 1 if anything was wrong.
 
 from __future__ import annotations
 
+import _thread
 import argparse
 import gc
 import json
@@ -24,6 +27,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -115,6 +119,22 @@ def state() -> dict[str, object]:
     }
 
 
+def refused(loop: Loop) -> bool:
+    """Return whether another thread is kept out of the network."""
+    came: list[RuntimeError] = []
+
+    def run() -> None:
+        try:
+            loop.net(loop.x[:1])
+        except RuntimeError as error:
+            came.append(error)
+
+    other = threading.Thread(target=run)
+    other.start()
+    other.join()
+    return bool(came)
+
+
 def train_until_interrupted(
     loop: Loop, before: dict[str, object], ask: Callable[[], None]
 ) -> list[str]:
@@ -127,31 +147,57 @@ def train_until_interrupted(
     except KeyboardInterrupt:
         now = state()  # while its traceback still holds what was running
         found = [name for name, value in before.items() if now[name] != value]
-        return found + ["who runs the network"] * bool(loop.net._turn.holder)
+        return found + ["who runs the network"] * refused(loop)
     return ["an interrupt that did not arrive"]
 
 
-def run(interrupts: int, seed: int) -> dict[str, object]:
+class Sender:
+    """Sends this process SIGINT when asked to, from another process."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SENDER, str(os.getpid())],
+            stdin=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def ask(self, seconds: float) -> None:
+        """Have an interrupt come after so many seconds."""
+        print(seconds, file=self.process.stdin, flush=True)
+
+    def end(self) -> None:
+        """End the other process."""
+        self.process.communicate()
+
+
+class Timer:
+    """Has the system send this process SIGALRM."""
+
+    def __init__(self) -> None:
+        signal.signal(signal.SIGALRM, signal.default_int_handler)
+
+    def ask(self, seconds: float) -> None:
+        """Have an interrupt come after so many seconds."""
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    def end(self) -> None:
+        """Do nothing; each interrupt asked for has come."""
+
+
+def run(interrupts: int, seed: int, sender: Sender | Timer) -> dict[str, object]:
     """Interrupt, and return a report."""
     rng, loop, wrong = random.Random(seed), Loop(), Counter[str]()
     unraisable: list[str] = []
     sys.unraisablehook = lambda what: unraisable.append(f"{what.exc_type}: {what.object!r}")
+    others = _thread._count()
     for _ in range(3):
         loop.step()
     before, begin = state(), time.monotonic()
-    sender = subprocess.Popen(
-        [sys.executable, "-c", SENDER, str(os.getpid())],
-        stdin=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert sender.stdin is not None
-
-    def ask() -> None:
-        print(rng.uniform(0, LATEST), file=sender.stdin, flush=True)
-
     for number in range(interrupts):
-        wrong.update(train_until_interrupted(loop, before, ask))
+        eln.set_num_threads(eln.get_num_threads())  # so that workers are started
+        after = rng.uniform(1e-6, LATEST)
+        wrong.update(train_until_interrupted(loop, before, partial(sender.ask, after)))
         loop.net.release()
         for layer in loop.hand:
             layer.forget()
@@ -162,13 +208,12 @@ def run(interrupts: int, seed: int) -> dict[str, object]:
             probe(loop.net, loop.x), probe(twin(loop.net), loop.x)
         ):
             wrong["other bits"] += 1
-    sender.stdin.close()
-    sender.wait()
+    sender.end()
     loop.step()
     time.sleep(0.2)
-    workers = [t.name for t in threading.enumerate() if t.name.startswith("elunet_")]
-    if len(workers) > eln.get_num_threads() - 1:
-        wrong["workers too many"] = len(workers)
+    workers = _thread._count() - others
+    if workers > eln.get_num_threads() - 1:
+        wrong["workers too many"] = workers
     if unraisable:
         wrong["swallowed"] = len(unraisable)
     return {
@@ -187,10 +232,12 @@ def main() -> int:
     parser.add_argument("--interrupts", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--timer", action="store_true", help="no other process sends signals")
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # it may have been ignored
     eln.set_num_threads(options.threads)
-    report = run(options.interrupts, options.seed)
+    sender = Timer() if options.timer else Sender()
+    report = run(options.interrupts, options.seed, sender)
     print(json.dumps(report))
     return bool(report["wrong"])
 

@@ -99,10 +99,10 @@ class TestTheEnd:
         """As at the end with newer Pythons, or where the system allows no more."""
         out = run(
             """
-            def start(self):
+            def start(function, arguments):
                 raise RuntimeError("can't create new thread at interpreter shutdown")
 
-            threading.Thread.start = start
+            threads.start_new_thread = start
             eln.set_num_threads(3)
             eln.set_num_threads(2)
             print(right())

@@ -20,9 +20,19 @@ LAYERS = {
         lambda: L.Conv2D(2, 3, 1, seed=0),
     ],
     "Linear": [lambda: L.Linear(2, 3, seed=0)],
-    "BatchNorm": [lambda: L.BatchNorm(2)],
+    "BatchNorm": [
+        lambda: L.BatchNorm(2),
+        lambda: L.BatchNorm(2, momentum=None, affine=False),
+    ],
+    "LayerNorm": [lambda: L.LayerNorm(2)],
+    "GroupNorm": [lambda: L.GroupNorm(1, 2)],
+    "InstanceNorm": [lambda: L.InstanceNorm(2, affine=True)],
+    "PReLU": [lambda: L.PReLU(2)],
+    "Pad": [lambda: L.Pad(1, "reflect"), lambda: L.Pad(1, "replicate"), lambda: L.Pad(1)],
     "Dropout": [lambda: L.Dropout(0.5, seed=0)],
+    "AlphaDropout": [lambda: L.AlphaDropout(0.5, seed=0)],
 }
+MEETING = L.Add | L.Multiply | L.Concat
 OPTIMIZERS = {
     "SGD": [
         lambda: optim.SGD(1e-30, momentum=0.9, l2=1e-30, l1=1e-30, clip_norm=1e-20),
@@ -120,7 +130,7 @@ def test_layers(make, dtype, threads):
             def compute(scale=scale, down=down):
                 layer = make()
                 x = numbers(shape_for(layer), scale, dtype)
-                taken = (x, x) if isinstance(layer, L.Add) else x
+                taken = (x, x) if isinstance(layer, MEETING) else x
                 for name, value in layer.params.items():
                     layer.params[name] = numbers(value.shape, 1 / max(scale, 1e-30), np.float64)
                 results = []
@@ -129,7 +139,7 @@ def test_layers(make, dtype, threads):
                     dx = layer.backward(numbers(y.shape, down, np.float64, 1))
                     results += [y, *(dx if isinstance(dx, tuple) else (dx,))]
                     results += [g.copy() for g in layer.grads.values()]
-                if not isinstance(layer, L.Add):
+                if not isinstance(layer, MEETING):
                     net = eln.Sequential([layer])
                     y = net.forward(x, train=True)
                     results += [y, net.backward(numbers(y.shape, down, np.float64, 1))]

@@ -207,6 +207,31 @@ class TestTwoThreads:
         assert all("one thread at a time" in text for text in refused)
         assert net(x).shape == (6, 3)
 
+    def test_alone_is_for_one_block(self):
+        """Two blocks that shared it, in two threads, would let both in."""
+        block = chain().alone()
+        with block, pytest.raises(RuntimeError, match=r"Sequential: expected one alone\(\) for"):
+            block.__enter__()
+
+    def test_who_was_refused_a_block_keeps_nobody_out(self):
+        net, refused = chain(), []
+
+        def other():
+            with pytest.raises(RuntimeError, match="one thread at a time"), net.alone():
+                pass
+            refused.append(True)
+
+        with net.alone():
+            thread = threading.Thread(target=other)
+            thread.start()
+            thread.join()
+            net(batch())
+        thread = threading.Thread(target=net, args=(batch(),))
+        thread.start()
+        thread.join()
+        net(batch())
+        assert refused
+
 
 class TestALayerInBetween:
     @pytest.mark.parametrize("kind", [L.Tanh, L.ELU, Remembers, lambda: L.Linear(5, 5)])

@@ -35,13 +35,14 @@ def test_it_takes_a_tuple(x):
 @pytest.mark.parametrize(
     ("second", "got"),
     [
-        (np.ones((2, 4)), "float64 of shape (2, 4)"),
-        (np.ones((1, 3)), "float64 of shape (1, 3)"),
-        (np.ones((2, 3), np.float32), "float32 of shape (2, 3)"),
+        (np.ones((2, 4)), ", or with axes of size 1, got float64 of shape (2, 4)"),
+        (np.ones((1, 3)), ", or with axes of size 1, got float64 of shape (1, 3)"),
+        (np.ones(3), ", or with axes of size 1, got float64 of shape (3,)"),
+        (np.ones((2, 3), np.float32), ", got float32 of shape (2, 3)"),
     ],
 )
 def test_all_are_alike(second, got):
-    message = f"Add(): expected x[1] like x[0], float64 of shape (2, 3), got {got}"
+    message = f"Add(): expected x[1] like x[0], float64 of shape (2, 3){got}"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         Add().forward((np.ones((2, 3)), second))
 

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 
+import elunet as eln
 from elunet.layers import BatchNorm
 
 SHAPES = pytest.mark.parametrize("shape", [(6, 3), (2, 4, 5, 3)])
@@ -121,3 +122,39 @@ def test_wrong_shapes(shape):
 def test_bad_arguments(arguments, kind, message):
     with pytest.raises(kind, match=f"^BatchNorm: expected {re.escape(message)}$"):
         BatchNorm(**({"channels": 3} | arguments))
+
+
+def test_without_momentum_averages_are_means():
+    layer = BatchNorm(2, momentum=None)
+    batches = np.random.default_rng(0).normal(size=(5, 6, 2))
+    for batch in batches:
+        layer.forward(batch, train=True)
+    np.testing.assert_allclose(layer.state["running_mean"], batches.mean(axis=(0, 1)), rtol=1e-12)
+    variances = batches.var(axis=1, ddof=1).mean(axis=0)
+    np.testing.assert_allclose(layer.state["running_var"], variances, rtol=1e-12)
+    assert layer.state["batches"] == 5
+    with pytest.raises(ValueError, match="at least 2 values"):
+        layer.forward(batches[0, :1], train=True)
+    assert layer.state["batches"] == 5
+
+
+def test_without_parameters():
+    layer, full = BatchNorm(3, affine=False), BatchNorm(3)
+    assert layer.params == {}
+    x, dy = np.random.default_rng(0).normal(size=(2, 8, 3))
+    for train in (True, False):
+        np.testing.assert_array_equal(layer.forward(x, train), full.forward(x, train))
+        np.testing.assert_array_equal(layer.backward(dy), full.backward(dy))
+    assert layer.grads == {}
+
+
+def test_number_of_batches_is_saved(tmp_path):
+    def make():
+        return eln.Sequential([eln.layers.Linear(3, 2), BatchNorm(2, momentum=None)], seed=0)
+
+    net, other = make(), make()
+    for _ in range(3):
+        net.forward(np.random.default_rng(0).normal(size=(4, 3)), train=True)
+    eln.save(net, tmp_path / "net.safetensors")
+    eln.load(other, tmp_path / "net.safetensors")
+    assert other["batchnorm1"].state["batches"] == 3

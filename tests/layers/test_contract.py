@@ -25,6 +25,7 @@ class Case:
     gives: tuple[int, ...]
     text: str
     inputs: int = 1  # Add takes a tuple
+    others: tuple[tuple[int, ...], ...] = ()  # shapes of further inputs, where they differ
     kinks: tuple[float, ...] = (0.0,)
     row_by_row: bool = True  # in training, too: an image's output depends on that image alone
     empty_training: bool = True
@@ -86,7 +87,45 @@ CASES = [
     Case(lambda: L.LogSoftmax(), (5,), (5,), "LogSoftmax()"),
     Case(lambda: L.Softmax(), (5,), (5,), "Softmax()"),
     Case(lambda: L.Softmax(), (2, 2, 3), (2, 2, 3), "Softmax()"),
+    Case(
+        lambda: L.Conv2D(4, 6, 3, (2, 1), ((1, 0), (0, 2)), groups=2, dilation=(1, 2), seed=0),
+        (5, 6, 4),
+        (2, 4, 6),
+        "Conv2D(4->6, 3x3, stride (2, 1), padding ((1, 0), (0, 2)), groups 2, dilation (1, 2))",
+    ),
+    Case(
+        lambda: L.Conv2D(3, 6, 3, groups=3, padding_mode="reflect", seed=0),
+        (5, 4, 3),
+        (5, 4, 6),
+        "Conv2D(3->6, 3x3, groups 3, reflect)",
+    ),
+    Case(
+        lambda: L.LocallyConnected2D((5, 4), 2, 3, 3, stride=2, padding="same", seed=0),
+        (5, 4, 2),
+        (3, 2, 3),
+        "LocallyConnected2D(5x4, 2->3, 3x3, stride 2, padding same)",
+    ),
     Case(lambda: L.MaxPool2D(), (4, 6, 2), (2, 3, 2), "MaxPool2D(2x2)"),
+    Case(
+        lambda: L.MaxPool2D((3, 2), (2, 1), 1, ceil_mode=True),
+        (6, 5, 2),
+        (4, 6, 2),
+        "MaxPool2D(3x2, stride (2, 1), padding 1, ceil_mode)",
+    ),
+    Case(
+        lambda: L.MeanPool2D(3, 2, "same", count_include_pad=False),
+        (6, 5, 2),
+        (3, 3, 2),
+        "MeanPool2D(3x3, stride 2, padding same)",
+    ),
+    Case(
+        lambda: L.Pad(((1, 0), (0, 2)), "replicate", channels=(1, 2)),
+        (3, 2, 2),
+        (4, 4, 5),
+        "Pad(((1, 0), (0, 2)), 'replicate', channels=(1, 2))",
+    ),
+    Case(lambda: L.GlobalMaxPool2D(), (4, 3, 2), (2,), "GlobalMaxPool2D()"),
+    Case(lambda: L.AdaptiveMeanPool2D((3, 2)), (4, 5, 2), (3, 2, 2), "AdaptiveMeanPool2D(3x2)"),
     Case(lambda: L.MaxPool2D(3, 2), (6, 5, 2), (2, 2, 2), "MaxPool2D(3x3, stride 2)"),
     Case(lambda: L.MaxPool2D(2, 3), (6, 5, 1), (2, 2, 1), "MaxPool2D(2x2, stride 3)"),
     Case(lambda: L.MeanPool2D(), (4, 6, 2), (2, 3, 2), "MeanPool2D(2x2)"),
@@ -105,10 +144,54 @@ CASES = [
         row_by_row=False,
         empty_training=False,
     ),
+    Case(
+        lambda: L.BatchNorm(3, momentum=None, affine=False),
+        (2, 3),
+        (2, 3),
+        "BatchNorm(3, momentum=None, affine=False)",
+        row_by_row=False,
+        empty_training=False,
+    ),
+    Case(lambda: L.LayerNorm(4), (4,), (4,), "LayerNorm(4)"),
+    Case(
+        lambda: L.LayerNorm(3, affine=False, eps=0.01),
+        (2, 3, 3),
+        (2, 3, 3),
+        "LayerNorm(3, affine=False)",
+    ),
+    Case(lambda: L.GroupNorm(2, 6), (2, 3, 6), (2, 3, 6), "GroupNorm(2, 6)"),
+    Case(lambda: L.GroupNorm(1, 3), (2, 2, 3), (2, 2, 3), "GroupNorm(1, 3)"),
+    Case(lambda: L.GroupNorm(2, 4, False), (4,), (4,), "GroupNorm(2, 4, affine=False)"),
+    Case(lambda: L.InstanceNorm(2), (3, 3, 2), (3, 3, 2), "InstanceNorm(2)"),
+    Case(lambda: L.InstanceNorm(2, affine=True), (5, 2), (5, 2), "InstanceNorm(2, affine=True)"),
+    Case(lambda: L.PReLU(), (3, 4), (3, 4), "PReLU()"),
+    Case(lambda: L.PReLU(4, 0.5), (3, 4), (3, 4), "PReLU(4)"),
+    Case(
+        lambda: L.AlphaDropout(0.4, seed=0), (3, 5), (3, 5), "AlphaDropout(0.4)", row_by_row=False
+    ),
+    Case(lambda: L.Pad(1), (3, 2, 2), (5, 4, 2), "Pad(1)"),
+    Case(
+        lambda: L.Pad(((2, 1), (0, 3)), "reflect"),
+        (3, 4, 2),
+        (6, 7, 2),
+        "Pad(((2, 1), (0, 3)), 'reflect')",
+    ),
+    Case(
+        lambda: L.Pad((0, 2), "replicate"),
+        (2, 1, 3),
+        (2, 5, 3),
+        "Pad(((0, 0), (2, 2)), 'replicate')",
+    ),
     Case(lambda: L.Flatten(), (2, 3, 2), (12,), "Flatten()"),
     Case(lambda: L.Flatten(), (), (1,), "Flatten()"),
     Case(lambda: L.Add(), (3, 2), (3, 2), "Add()", inputs=2),
     Case(lambda: L.Add(), (4,), (4,), "Add()", inputs=3),
+    Case(lambda: L.Add(), (3, 2, 4), (3, 2, 4), "Add()", others=((4,), (1, 2, 1))),
+    Case(lambda: L.Multiply(), (3, 2), (3, 2), "Multiply()", inputs=3),
+    Case(lambda: L.Multiply(), (2, 3, 4), (2, 3, 4), "Multiply()", others=((4,),)),
+    Case(lambda: L.Multiply(), (1, 1, 4), (2, 3, 4), "Multiply()", others=((2, 3, 1),)),
+    Case(lambda: L.Concat(), (3, 2), (3, 7), "Concat()", others=((3, 4), (3, 1))),
+    Case(lambda: L.Concat(axis=1), (1, 2), (4, 2), "Concat(axis=1)", others=((3, 2),)),
 ]
 
 ALL = pytest.mark.parametrize("case", CASES, ids=[f"{c.text}-{c.takes}" for c in CASES])
@@ -118,9 +201,9 @@ TRAIN = pytest.mark.parametrize("train", [False, True])
 
 def draw(case: Case, batch: int = 4, dtype: Any = np.float64, seed: int = 0) -> Any:
     rng = np.random.default_rng(seed)
-    shape = (batch, *case.takes)
-    xs = tuple(spread(shape, rng, case.kinks).astype(dtype) for _ in range(case.inputs))
-    return xs if case.inputs > 1 else xs[0]
+    shapes = [case.takes] * case.inputs + [*case.others]
+    xs = tuple(spread((batch, *shape), rng, case.kinks).astype(dtype) for shape in shapes)
+    return xs if len(xs) > 1 else xs[0]
 
 
 def draw_dy(case: Case, batch: int = 4, dtype: Any = np.float64) -> Any:
@@ -403,7 +486,7 @@ def test_what_is_no_float_array(case, convert, got):
 @ALL
 def test_shape_errors_name_the_layer_and_what_came(case):
     layer = case.make()
-    if not isinstance(layer, L.Add):
+    if not isinstance(layer, L.Add | L.Multiply | L.Concat):
         with pytest.raises(ValueError, match=re.escape(f"{case.text}: expected x of")) as error:
             layer.forward(np.array(1.0))
         assert str(error.value).endswith("got ()")

@@ -83,7 +83,7 @@ def test_nan_is_passed_on():
         ((2.0,), TypeError, "expected size as an integer, got 2.0"),
         ((True,), TypeError, "expected size as an integer, got True"),
         ((2, 1.5), TypeError, "expected stride as an integer, got 1.5"),
-        (((2, 2),), TypeError, "expected size as an integer, got (2, 2)"),
+        (((2, 2, 2),), ValueError, "expected size as an integer or two, got (2, 2, 2)"),
     ],
 )
 def test_bad_arguments(kind, of, arguments, error, message):

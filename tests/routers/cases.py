@@ -62,6 +62,33 @@ def residual():
     return net
 
 
+def blocks():
+    """Return a network with a gate, joined paths, padding, and each normalization."""
+    net = eln.Network(seed=0)
+    net.add(L.Pad(((1, 0), (0, 1)), "reflect"))
+    net.add(L.Conv2D(3, 4, 3, stride=4))
+    net.add(L.GroupNorm(2, 4))
+    stem = net.add(L.PReLU(4))
+    net.add(L.GlobalMeanPool2D())
+    net.add(L.Linear(4, 4))
+    gate = net.add(L.Sigmoid())
+    gated = net.add(L.Multiply(), inputs=[stem, gate])
+    net.add(L.Conv2D(4, 3, 3))
+    net.add(L.InstanceNorm(3))
+    path = net.add(L.SELU())
+    net.add(L.Concat(), inputs=[gated, path, stem])
+    net.add(L.Conv2D(11, 4, 2))
+    added = net.add(L.AlphaDropout(0.2))
+    net.add(L.Add(), inputs=[gate, added])
+    net.add(L.BatchNorm(4, momentum=None, affine=False))
+    net.add(L.Flatten())
+    net.add(L.Linear(9 * 9 * 4, 6))
+    net.add(L.LayerNorm(6))
+    net.add(L.PReLU())
+    net.add(L.Linear(6, 10))
+    return net
+
+
 def images():
     """Return a small network of convolutions, pooling and dropout: all that rules look out for."""
     parts = [L.Conv2D(1, 3, 2), L.ELU(), L.MeanPool2D(2), L.Dropout(0.25), L.Conv2D(3, 3, 2)]

@@ -13,6 +13,7 @@ from routers.cases import (
     MAKERS,
     RULES,
     assert_same,
+    blocks,
     copied,
     forward,
     networks,
@@ -32,7 +33,12 @@ def elu11():
     return eln.models.elu11(widths=(4, 4, 4, 5, 5, 6, 6, 6, 6, 6))
 
 
-MODELS = {"elu11": elu11, "case b": lambda: eln.models.article_case("b"), "residual": residual}
+MODELS = {
+    "elu11": elu11,
+    "case b": lambda: eln.models.article_case("b"),
+    "residual": residual,
+    "blocks": blocks,
+}
 
 
 def kept(net):

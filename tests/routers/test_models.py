@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from routers.cases import MAKERS, RULES, copied, forward, residual
+from routers.cases import MAKERS, RULES, blocks, copied, forward, residual
 
 import elunet as eln
 from elunet import routers as R
@@ -18,7 +18,7 @@ FUNCTIONS = {
     if inspect.isfunction(value) and value.__module__ == eln.models.__name__ and name[0] != "_"
 }
 CASES = {f"case {case}": lambda case=case: eln.models.article_case(case) for case in "abcde"}
-MODELS = FUNCTIONS | CASES | {"residual": residual}
+MODELS = FUNCTIONS | CASES | {"residual": residual, "blocks": blocks}
 del MODELS["elu18"], MODELS["article_case"]  # a test of its own, and its five cases
 
 

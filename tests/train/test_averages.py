@@ -130,3 +130,15 @@ def test_errors():
         np.testing.assert_array_equal(w, before[name])
     with pytest.raises(ValueError, match="reestimate: expected x of at least 2 examples"):
         reestimate(trainer.net, np.zeros((1, 6, 6, 2), np.float32))
+
+
+def test_reestimated_means_are_gone_on_with():
+    """Without momentum the number of batches is the new one's, too."""
+    net = eln.Sequential([eln.layers.BatchNorm(2, momentum=None)])
+    x = np.random.default_rng(0).normal(size=(30, 2))
+    for _ in range(50):
+        net.forward(x + 9, train=True)
+    eln.train.reestimate(net, x[:20], batch_size=10)
+    assert net["batchnorm1"].state["batches"] == 2
+    net.forward(x[20:], train=True)
+    np.testing.assert_allclose(net["batchnorm1"].state["running_mean"], x.mean(axis=0), atol=1e-12)

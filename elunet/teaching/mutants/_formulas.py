@@ -134,6 +134,32 @@ def global_mean_pool(layer: Any, x: Array, train: bool) -> Array:
     return np.asarray(x.mean(axis=(1, 2)))
 
 
+def global_max_pool(layer: Any, x: Array, train: bool) -> Array:
+    """Return the largest value of all pixels."""
+    return np.asarray(x.max(axis=(1, 2)))
+
+
+def adaptive_mean_pool(layer: Any, x: Array, train: bool) -> Array:
+    """Return the means of windows that cover the image."""
+    (high, wide), (height, width) = layer.sizes, x.shape[1:3]
+    y = np.empty((len(x), high, wide, x.shape[3]), x.dtype)
+    for i, j in np.ndindex(high, wide):
+        rows = slice(i * height // high, -(-(i + 1) * height // high))
+        columns = slice(j * width // wide, -(-(j + 1) * width // wide))
+        y[:, i, j] = x[:, rows, columns].mean(axis=(1, 2))
+    return y
+
+
+def locally_connected(layer: Any, x: Array, train: bool) -> Array:
+    """Return each window times the kernel of its place, without padding."""
+    kernel = layer.kernel_size
+    windows = np.lib.stride_tricks.sliding_window_view(x, kernel, axis=(1, 2))
+    windows = windows[:, :: layer.stride, :: layer.stride]
+    W = layer.params["W"].reshape(*kernel, x.shape[3], *windows.shape[1:3], -1)
+    y = np.einsum("nijcuv,uvcijo->nijo", windows, W)
+    return np.asarray(y + layer.params["b"].reshape(y.shape[1:]))
+
+
 def dropout(layer: Any, x: Array, train: bool) -> Array | None:
     """Return x in evaluation; in training it is drawn."""
     return None if train else x
@@ -154,6 +180,58 @@ def flatten(layer: Any, x: Array, train: bool) -> Array:
 def add(layer: Any, x: tuple[Array, ...], train: bool) -> Array:
     """Return the sum."""
     return np.asarray(sum(x))
+
+
+def concat(layer: Any, x: tuple[Array, ...], train: bool) -> Array:
+    """Return each row's numbers, one input's after the other's."""
+    return np.array([[v for array in x for v in array[n]] for n in range(len(x[0]))])
+
+
+def multiply(layer: Any, x: tuple[Array, ...], train: bool) -> Array:
+    """Return the product."""
+    return np.asarray(math.prod(x))
+
+
+def pad(layer: Any, x: Array, train: bool) -> Array:
+    """Return the images with their mirrored border around them."""
+    (top, bottom), (left, right) = layer.padding
+    rows = [abs(row) for row in range(-top, x.shape[1] + bottom)]
+    columns = [abs(column) for column in range(-left, x.shape[2] + right)]
+    last_row, last_column = x.shape[1] - 1, x.shape[2] - 1
+    rows = [last_row - abs(last_row - row) for row in rows]
+    columns = [last_column - abs(last_column - column) for column in columns]
+    return np.asarray(x[:, rows][:, :, columns])
+
+
+def layer_norm(layer: Any, x: Array, train: bool) -> Array:
+    """Return each row less its mean, over its standard deviation."""
+    mean, var = x.mean(axis=-1, keepdims=True), x.var(axis=-1, keepdims=True)
+    return np.asarray((x - mean) / np.sqrt(var + layer.eps))
+
+
+def group_norm(layer: Any, x: Array, train: bool) -> Array:
+    """Return the groups of neighboring channels, normalized one by one."""
+    size = layer.channels // layer.groups
+    parts = [x[..., first : first + size] for first in range(0, layer.channels, size)]
+    axes = tuple(range(1, x.ndim))
+    normalized = [
+        (part - part.mean(axis=axes, keepdims=True))
+        / np.sqrt(part.var(axis=axes, keepdims=True) + layer.eps)
+        for part in parts
+    ]
+    return np.concatenate(normalized, axis=-1)
+
+
+def instance_norm(layer: Any, x: Array, train: bool) -> Array:
+    """Return each image's channels, normalized one by one."""
+    axes = tuple(range(1, x.ndim - 1))
+    mean, var = x.mean(axis=axes, keepdims=True), x.var(axis=axes, keepdims=True)
+    return np.asarray((x - mean) / np.sqrt(var + layer.eps))
+
+
+def prelu(layer: Any, x: Array, train: bool) -> Array:
+    """Return x above 0 and alpha x below."""
+    return np.where(x > 0, x, layer.params["alpha"] * x)
 
 
 def softmax_cross_entropy(prediction: Array, target: Array) -> float:

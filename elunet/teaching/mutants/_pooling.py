@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from elunet._types import Array
-from elunet.layers import Add, Flatten, GlobalMeanPool2D, MaxPool2D, MeanPool2D
+from elunet.layers import (
+    AdaptiveMeanPool2D,
+    Add,
+    Flatten,
+    GlobalMaxPool2D,
+    GlobalMeanPool2D,
+    MaxPool2D,
+    MeanPool2D,
+)
 from elunet.teaching.mutants import _formulas as formulas
 from elunet.teaching.mutants._mutant import layer_example
 
@@ -26,7 +34,7 @@ class TiesToAll(MaxPool2D):
         return self.y
 
     def backward_input(self, dy: Array) -> Array:
-        size = self.size
+        size = self.sizes[0]
         y, dy = (a.repeat(size, axis=1).repeat(size, axis=2) for a in (self.y, dy))
         return np.asarray(dy * (self.x == y), dy.dtype)
 
@@ -47,11 +55,11 @@ class OverlapOverwritten(MaxPool2D):
         return super().forward(x, train)
 
     def backward_input(self, dy: Array) -> Array:
-        dx = np.zeros_like(self.x)
+        dx, size, stride = np.zeros_like(self.x), self.sizes[0], self.strides[0]
         for n, i, j, c in np.ndindex(dy.shape):
-            top, left = i * self.stride, j * self.stride
-            window = self.x[n, top : top + self.size, left : left + self.size, c]
-            u, v = divmod(int(window.argmax()), self.size)
+            top, left = i * stride, j * stride
+            window = self.x[n, top : top + size, left : left + size, c]
+            u, v = divmod(int(window.argmax()), size)
             dx[n, top + u, left + v, c] = dy[n, i, j, c]
         return dx
 
@@ -68,7 +76,7 @@ class MissingArea(MeanPool2D):
     example = layer_example(x=(2, 4, 4, 2), formula=formulas.mean_pool)
 
     def backward_input(self, dy: Array) -> Array:
-        return np.asarray(super().backward_input(dy) * dy.dtype.type(self.size**2))
+        return np.asarray(super().backward_input(dy) * dy.dtype.type(self.sizes[0] ** 2))
 
 
 class MeanOverHeight(GlobalMeanPool2D):
@@ -107,6 +115,52 @@ class RemembersTheLastCall(GlobalMeanPool2D):
             y = np.asarray(0.9 * y + 0.1 * self.last, y.dtype)
         self.last = y
         return y
+
+
+class MaximumSharedByAll(GlobalMaxPool2D):
+    """The gradient is shared by all pixels, as a mean's is.
+
+    In training: The layers below are pushed where they are weak as much as where they are strong;
+    they learn blurred features.
+
+    Caught by check_layer: dx is wrong everywhere.
+    """
+
+    example = layer_example(x=(2, 3, 4, 2), formula=formulas.global_max_pool)
+
+    def forward(self, x: Array, train: bool = False) -> Array:
+        self.taken = x.shape
+        return super().forward(x, train)
+
+    def backward_input(self, dy: Array) -> Array:
+        dx = np.empty(self.taken, dy.dtype)
+        dx[...] = dy[:, None, None, :] / (self.taken[1] * self.taken[2])
+        return dx
+
+
+class EqualShares(AdaptiveMeanPool2D):
+    """Each pixel gets the same share of its windows, whatever their size, and of the last one only.
+
+    In training: Right where the image's size is a multiple of the output's. Else some pixels'
+    gradients are too small.
+
+    Caught by check_layer: dx is wrong where windows have other sizes or overlap.
+    """
+
+    example = layer_example((2, 2), x=(2, 5, 3, 2), formula=formulas.adaptive_mean_pool)
+
+    def forward(self, x: Array, train: bool = False) -> Array:
+        self.taken = x.shape
+        return super().forward(x, train)
+
+    def backward_input(self, dy: Array) -> Array:
+        height, width = self.taken[1:3]
+        rows, columns = (
+            np.arange(side) * outputs // side
+            for side, outputs in zip((height, width), self.sizes, strict=True)
+        )
+        share = self.sizes[0] * self.sizes[1] / (height * width)
+        return np.asarray(share * dy[:, rows][:, :, columns], dy.dtype)
 
 
 class ColumnsFirstBackward(Flatten):

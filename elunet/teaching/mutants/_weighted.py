@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from elunet._types import Array
-from elunet.layers import Conv2D, Linear
+from elunet.layers import Conv2D, Linear, LocallyConnected2D
 from elunet.teaching.mutants import _formulas as formulas
 from elunet.teaching.mutants._mutant import layer_example
 
@@ -298,4 +298,24 @@ class ScatterOverwrites(Conv2D):
 
     def backward_input(self, dy: Array, weight: Array | None = None) -> Array:
         W = self.params["W"] if weight is None else weight
-        return _scatter(self, dy, W, self.x, step=self.stride, add=False)
+        return _scatter(self, dy, W, self.x, step=self.strides[0], add=False)
+
+
+class AsIfShared(LocallyConnected2D):
+    """Every position gets the sum of all positions' gradients, as if the kernel were one.
+
+    In training: The kernels move in parallel, and much too fast: the layer stays a convolution with
+    other initial weights.
+
+    Caught by check_layer: dW is wrong everywhere, dx is right.
+    """
+
+    example = layer_example(
+        (4, 5), 2, 3, 2, seed=0, x=(2, 4, 5, 2), formula=formulas.locally_connected
+    )
+
+    def backward_params(self, dy: Array) -> None:
+        super().backward_params(dy)
+        dW = self.grads["W"]
+        by_place = dW.reshape(-1, self.out_size[0] * self.out_size[1], self.out_channels)
+        by_place[...] = by_place.sum(axis=1, keepdims=True)

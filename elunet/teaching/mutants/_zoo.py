@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from elunet.teaching.mutants import (
     _activations,
+    _blocks,
     _losses,
     _optimizers,
     _pooling,
@@ -37,7 +38,7 @@ def layers(of: str | None = None) -> list[Mutant]:
     >>> [mutant.name for mutant in mutants.layers(of="Add")]
     ['SharedGradient', 'AddsInPlace']
     """
-    files = (_weighted, _activations, _smooth, _pooling, _regularizers)
+    files = (_weighted, _activations, _smooth, _pooling, _regularizers, _blocks)
     return _chosen([m for file in files for m in mutants_in(file, "layer")], of)
 
 

@@ -1,4 +1,4 @@
-"""The networks of the paper and of the article, and two small ones, each in a few lines.
+"""The networks of the ELU paper and of the article, each in a few lines.
 
 All return logits of shape (N, classes). The order is convolution, ELU, pooling, dropout; the last
 weighted layer has no activation after it. The large networks are made for images of 32 x 32, where
@@ -8,19 +8,16 @@ five poolings leave one pixel. For larger images more pixels remain, and the log
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 from elunet._checks import choice, integer
 from elunet._types import Seed
-from elunet.init import Initializer, LeCun, Normal
+from elunet.init import Initializer, Normal
 from elunet.layers import (
     ELU,
     Conv2D,
     Dropout,
-    Flatten,
     GlobalMeanPool2D,
     Layer,
-    Linear,
     MaxPool2D,
     MeanPool2D,
 )
@@ -181,85 +178,6 @@ def article_case(case: str, seed: Seed = 0, classes: int = 10) -> Sequential:
     return elu11(
         classes, pool, ARTICLE_WIDTHS[case], seed, dropout, bias=False, init=Normal(std=0.05)
     )
-
-
-def small_cnn(
-    classes: int = 10,
-    widths: Sequence[int] = (16, 32, 64),
-    seed: Seed = 0,
-    init: Initializer | None = None,
-) -> Sequential:
-    """Return a small convolutional network for experiments with learning rules.
-
-    Three 3x3 convolutions, each with ELU and 2x2 max pooling, and a linear classifier: the error
-    passes three layers on its way down. A 32 x 32 x 3 image takes 2.8 million multiply-adds.
-
-    Parameters
-    ----------
-    classes : int, default 10
-    widths : sequence of 3 int
-        Output channels of the convolutions.
-    seed : int, SeedSequence or None, default 0
-    init : Initializer, optional
-        LeCun's normal distribution by default, which suits ELU's scale near 0.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If there are not 3 widths, or a number is out of range.
-
-    Examples
-    --------
-    >>> import elunet as eln
-    >>> eln.models.small_cnn()["linear1"]
-    Linear(1024->10)
-    """
-    if len(widths) != 3:
-        raise ValueError(f"small_cnn: expected 3 widths, got {len(widths)}")
-    init = LeCun() if init is None else init
-    layers: list[Layer] = []
-    for inputs, outputs in pairwise((3, *widths)):
-        layers += [Conv2D(inputs, outputs, 3, init=init), ELU(), MaxPool2D()]
-    return Sequential([*layers, Flatten(), Linear(16 * widths[-1], classes, init=init)], seed=seed)
-
-
-def mlp(
-    classes: int = 10,
-    inputs: int = 3072,
-    widths: Sequence[int] = (128, 128, 128),
-    seed: Seed = 0,
-    init: Initializer | None = None,
-) -> Sequential:
-    """Return a multilayer perceptron with ELU, for images or vectors of `inputs` numbers.
-
-    Parameters
-    ----------
-    classes : int, default 10
-    inputs : int, default 3072
-        Numbers in one example: 32 * 32 * 3 for the usual images, which are flattened.
-    widths : sequence of int
-        Units of each hidden layer; an empty sequence makes a linear classifier.
-    seed : int, SeedSequence or None, default 0
-    init : Initializer, optional
-        LeCun's normal distribution by default.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is out of range.
-
-    Examples
-    --------
-    >>> import elunet as eln
-    >>> [len(eln.models.mlp(widths=widths)) for widths in [(), (8,), (8, 8)]]
-    [2, 4, 6]
-    """
-    init = LeCun() if init is None else init
-    layers: list[Layer] = [Flatten()]
-    for taken, units in pairwise((inputs, *widths)):
-        layers += [Linear(taken, units, init=init), ELU()]
-    last = widths[-1] if len(widths) else inputs
-    return Sequential([*layers, Linear(last, classes, init=init)], seed=seed)
 
 
 def _stacked(

@@ -1,0 +1,81 @@
+"""Rows and columns around images (zeros, mirror images, copies of the border), and the way back."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from elunet._checks import integer
+from elunet._types import Array
+from elunet.layers.base import Layer
+
+Sides = tuple[tuple[int, int], tuple[int, int]]
+"""((top, bottom), (left, right))"""
+Mode = Literal["zeros", "reflect", "replicate"]
+
+NUMPY_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge"}
+
+
+def pad(x: Array, sides: Sides, mode: Mode) -> Array:
+    """Return images (N, H, W, C) with rows and columns around them."""
+    wide = np.pad(x, ((0, 0), *sides, (0, 0)), NUMPY_MODES[mode])  # type: ignore[call-overload]
+    return np.asarray(wide, order="C")
+
+
+def fold(dy: Array, sides: Sides, mode: Mode) -> Array:
+    """Return the gradient of what was padded: each pixel gets those of all its copies, summed."""
+    for axis, (before, after) in enumerate(sides, 1):
+        rows = np.moveaxis(dy, axis, 0)
+        end = len(rows) - after
+        inside = rows[before:end]
+        if mode != "zeros" and before + after > 0:
+            inside = inside.copy()
+            if mode == "reflect":
+                inside[1 : before + 1] += rows[:before][::-1]
+                inside[len(inside) - 1 - after : -1] += rows[end:][::-1]
+            else:
+                inside[0] += rows[:before].sum(axis=0)
+                inside[-1] += rows[end:].sum(axis=0)
+        dy = np.moveaxis(inside, 0, axis)
+    return dy
+
+
+def check_room(layer: Layer, x: Array, sides: Sides, mode: Mode) -> None:
+    """Raise a ValueError if images are too small to be padded like that."""
+    least = 0 if mode == "zeros" else 1
+    for size, side in zip(x.shape[1:3], sides, strict=True):
+        needed = max(side) + 1 if mode == "reflect" else least
+        if any(side) and size < needed:
+            raise ValueError(
+                f"{layer!r}: expected x of at least {needed} pixels along a padded axis, got"
+                f" shape {x.shape}"
+            )
+
+
+def checked_mode(owner: str, name: str, mode: object) -> Mode:
+    """Return a mode; a ValueError if it is none."""
+    if not isinstance(mode, str) or mode not in NUMPY_MODES:
+        raise ValueError(f"{owner}: expected {name} among {[*NUMPY_MODES]}, got {mode!r}")
+    return mode  # type: ignore[return-value]
+
+
+def four_sides(owner: str, padding: object, texts: str = "") -> Sides:
+    """Return ((top, bottom), (left, right)) from an integer, two, or two pairs.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none; `texts` are the words that are taken too.
+    """
+    pair = padding if isinstance(padding, tuple | list) else (padding, padding)
+    sides = [one if isinstance(one, tuple | list) else (one, one) for one in pair]
+    if isinstance(padding, str) or len(sides) != 2 or any(len(side) != 2 for side in sides):
+        raise ValueError(
+            f"{owner}: expected padding as {texts}an integer, (height, width) or ((top, bottom),"
+            f" (left, right)), got {padding!r}"
+        )
+    (top, bottom), (left, right) = (
+        [integer(owner, "padding", pixels, 0) for pixels in side] for side in sides
+    )
+    return (top, bottom), (left, right)

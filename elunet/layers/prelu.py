@@ -1,0 +1,77 @@
+"""PReLU: a rectifier whose slope below 0 is learned."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from elunet._checks import integer, number
+from elunet._quiet import quiet
+from elunet._types import Array
+from elunet.layers.base import Layer
+
+
+class PReLU(Layer):
+    """Parametric ReLU: x for x > 0, ``alpha x`` for x <= 0, with alpha learned.
+
+    Parameters
+    ----------
+    channels : int, default 1
+        The length C of the last axis, for a slope of each channel's own; 1 for a single slope.
+    alpha : float, default 0.25
+        Where the slopes start.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is out of range; in `forward`, if x has another number of channels.
+
+    Notes
+    -----
+    ``params`` has "alpha", of shape (C,). It is no weight: penalties that take every "W", and
+    learning rules, leave it alone.
+
+    References
+    ----------
+    He, Zhang, Ren, Sun, "Delving Deep into Rectifiers", ICCV 2015, arXiv:1502.01852.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from elunet.layers import PReLU
+    >>> PReLU().forward(np.array([[-2.0, 0.0, 2.0]]))
+    array([[-0.5,  0. ,  2. ]])
+    """
+
+    pointwise = True
+
+    def __init__(self, channels: int = 1, alpha: float = 0.25) -> None:
+        super().__init__()
+        self.channels = integer("PReLU", "channels", channels)
+        start = number("PReLU", "alpha", alpha)
+        self.params["alpha"] = np.full(channels, start, np.float32)
+
+    @quiet
+    def forward(self, x: Array, train: bool = False) -> Array:
+        """Return y, of x's shape (N, ...), or (N, ..., C) with a slope for each channel."""
+        x = self.check_input(x, ("N", ..., self.channels) if self.channels > 1 else ("N", ...))
+        alpha = self.parameter("alpha", (self.channels,), x.dtype)
+        self.keep(x, alpha)
+        return np.where(x > 0, x, alpha * x)
+
+    @quiet
+    def backward_params(self, dy: Array) -> None:
+        """Fill ``dalpha = sum of dy x where x <= 0``, over all that the slope is for."""
+        x, alpha = self.recall()
+        dy = self.check_gradient(dy, x.shape, x.dtype)
+        share = np.where(x > 0, 0, dy.astype(np.float64) * x)
+        self.store_gradient("alpha", share.reshape(-1, len(alpha)).sum(axis=0), x.dtype)
+
+    @quiet
+    def backward_input(self, dy: Array) -> Array:
+        """Return dx: dy for x > 0, and ``alpha dy`` elsewhere."""
+        x, alpha = self.recall()
+        dy = self.check_gradient(dy, x.shape, x.dtype)
+        return np.where(x > 0, dy, alpha * dy)
+
+    def __repr__(self) -> str:
+        return "PReLU()" if self.channels == 1 else f"PReLU({self.channels})"

@@ -1,0 +1,261 @@
+"""Networks from ONNX files: elunet's own, and those that PyTorch writes."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from test_exchange import LAYERS, scrambled
+
+import elunet as eln
+from elunet.exchange import from_onnx, to_onnx
+
+NOT_READ = {  # what to_onnx writes as several nodes; the first is named
+    "layernorm-rows", "layernorm-images", "groupnorm-rows", "groupnorm-images",
+    "groupnorm-plain", "instancenorm", "instancenorm-affine", "batchnorm-sequences",
+}  # fmt: skip
+
+
+def run_onnx(file, x):
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    (y,) = session.run(None, {session.get_inputs()[0].name: x})
+    return y
+
+
+def agree(net, file, x, channels_first=False):
+    given = np.ascontiguousarray(x.transpose(0, 3, 1, 2)) if channels_first else x
+    expected = run_onnx(file, given)
+    got = net(x)
+    if channels_first and got.ndim == 4:
+        got = got.transpose(0, 3, 1, 2)
+    scale = max(1.0, float(np.abs(expected).max()))
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5 * scale)
+
+
+NOTHING = {"dropout", "alphadropout", "flatten-rows"}  # nothing of them is in the file
+
+
+@pytest.mark.parametrize("name", sorted(LAYERS.keys() - NOT_READ - NOTHING))
+def test_every_layer_there_and_back(name, tmp_path):
+    layer, shape = LAYERS[name]
+    net = scrambled(eln.Sequential([copy.deepcopy(layer)], seed=0))
+    to_onnx(net, shape, tmp_path / "net.onnx")
+    x = np.random.default_rng(0).normal(size=(3, *shape)).astype(np.float32)
+    agree(from_onnx(tmp_path / "net.onnx"), tmp_path / "net.onnx", x)
+
+
+@pytest.mark.parametrize("name", sorted(NOT_READ))
+def test_what_is_not_read_is_named(name, tmp_path):
+    layer, shape = LAYERS[name]
+    net = scrambled(eln.Sequential([copy.deepcopy(layer)], seed=0))
+    to_onnx(net, shape, tmp_path / "net.onnx")
+    with pytest.raises(ValueError, match="from_onnx: expected .*, node"):
+        from_onnx(tmp_path / "net.onnx")
+
+
+@pytest.mark.parametrize(
+    ("net", "shape"),
+    [
+        (eln.models.elu11(widths=(8,) * 10), (32, 32, 3)),
+        (eln.models.resnet(8, widths=(4, 8, 16)), (32, 32, 3)),
+        (eln.models.lenet5(), (28, 28, 1)),
+        (eln.models.vgg(stages=[(4,), (8, 8)]), (16, 16, 3)),
+        (eln.models.all_cnn(width=4), (32, 32, 3)),
+        (eln.models.mlp(widths=(8, 8)), (32, 32, 3)),
+    ],
+    ids=["elu11", "resnet", "lenet", "vgg", "all_cnn", "mlp"],
+)
+def test_networks_there_and_back(net, shape, tmp_path):
+    net = scrambled(copy.deepcopy(net))
+    to_onnx(net, shape, tmp_path / "net.onnx")
+    again = from_onnx(tmp_path / "net.onnx")
+    x = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
+    agree(again, tmp_path / "net.onnx", x)
+    np.testing.assert_allclose(again(x), net(x), rtol=1e-4, atol=1e-4)
+    logits = again.forward(x, train=True)  # and it can be trained on
+    eln.routers.Backprop().backward(again, np.ones_like(logits))
+    assert all(np.isfinite(g).all() for g in again.gradients().values())
+
+
+def exported(torch, module, shape, file):
+    """Write a module of PyTorch to a file, with random statistics, and return it."""
+    torch.manual_seed(0)
+    for part in module.modules():
+        if isinstance(part, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d):
+            part.running_mean.uniform_(-0.5, 0.5)
+            part.running_var.uniform_(0.5, 1.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.eval(), torch.zeros(1, *shape), str(file), dynamo=False, input_names=["x"],
+            dynamic_axes={"x": {0: "N"}},
+        )  # fmt: skip
+
+
+def torch_modules(torch):
+    """Return {name: (module, (C, H, W))}."""
+    nn = torch.nn
+
+    class Fire(nn.Module):
+        """SqueezeNet's block (Iandola et al. 2016)."""
+
+        def __init__(self, before, squeezed, half):
+            super().__init__()
+            self.squeeze = nn.Conv2d(before, squeezed, 1)
+            self.left, self.right = nn.Conv2d(squeezed, half, 1), nn.Conv2d(squeezed, half, 3, 1, 1)
+
+        def forward(self, x):
+            x = torch.relu(self.squeeze(x))
+            return torch.cat([torch.relu(self.left(x)), torch.relu(self.right(x))], dim=1)
+
+    class Bottleneck(nn.Module):
+        """ResNet-50's block (He et al. 2016)."""
+
+        def __init__(self, before, width, stride):
+            super().__init__()
+            self.main = nn.Sequential(
+                nn.Conv2d(before, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
+                nn.Conv2d(width, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
+                nn.Conv2d(width, 4 * width, 1, bias=False), nn.BatchNorm2d(4 * width),
+            )  # fmt: skip
+            self.side = nn.Identity()
+            if stride > 1 or before != 4 * width:
+                convolution = nn.Conv2d(before, 4 * width, 1, stride, bias=False)
+                self.side = nn.Sequential(convolution, nn.BatchNorm2d(4 * width))
+
+        def forward(self, x):
+            return torch.relu(self.main(x) + self.side(x))
+
+    class Excited(nn.Module):
+        """Squeeze and excitation (Hu et al. 2018), with SiLU."""
+
+        def __init__(self):
+            super().__init__()
+            self.conv, self.pool = nn.Conv2d(3, 8, 3, groups=1, padding=1), nn.AdaptiveAvgPool2d(1)
+            self.down, self.up = nn.Conv2d(8, 2, 1), nn.Conv2d(2, 8, 1)
+            self.depthwise = nn.Conv2d(8, 8, 3, 1, 1, groups=8)
+
+        def forward(self, x):
+            x = nn.functional.silu(self.conv(x))
+            gate = torch.sigmoid(self.up(torch.relu(self.down(self.pool(x)))))
+            return self.depthwise(x * gate).mean(dim=(2, 3))
+
+    def layers(widths, counts):
+        made, before = [], 64
+        for stage, (width, count) in enumerate(zip(widths, counts, strict=True)):
+            for block in range(count):
+                made.append(Bottleneck(before, width, 2 if stage and not block else 1))
+                before = 4 * width
+        return made
+
+    stem = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU()]
+    end = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2048, 1000)]
+    return {
+        "lenet": (
+            nn.Sequential(
+                nn.Conv2d(1, 6, 5, padding=2), nn.Sigmoid(), nn.AvgPool2d(2), nn.Conv2d(6, 16, 5),
+                nn.Sigmoid(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(400, 120), nn.Sigmoid(),
+                nn.Linear(120, 84), nn.Sigmoid(), nn.Linear(84, 10),
+            ),
+            (1, 28, 28),
+        ),
+        "squeezenet": (
+            nn.Sequential(
+                nn.Conv2d(3, 64, 3, 2), nn.ReLU(), nn.MaxPool2d(3, 2, ceil_mode=True),
+                Fire(64, 16, 64), Fire(128, 16, 64), nn.MaxPool2d(3, 2, ceil_mode=True),
+                Fire(128, 32, 128), nn.MaxPool2d(3, 2, ceil_mode=True), Fire(256, 48, 192),
+                nn.Dropout(0.5), nn.Conv2d(384, 10, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+                nn.Flatten(),
+            ),
+            (3, 64, 64),
+        ),
+        "resnet50": (
+            nn.Sequential(
+                *stem, nn.MaxPool2d(3, 2, 1), *layers((64, 128, 256, 512), (3, 4, 6, 3)), *end
+            ),
+            (3, 64, 64),
+        ),
+        "excited": (Excited(), (3, 9, 8)),
+        "vgg": (
+            nn.Sequential(
+                nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.LeakyReLU(0.2),
+                nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, padding=1), nn.ELU(),
+                nn.Flatten(), nn.BatchNorm1d(16 * 16), nn.Linear(16 * 16, 20), nn.PReLU(),
+                nn.Hardtanh(-1, 2), nn.ReLU6(), nn.Softplus(), nn.Linear(20, 10), nn.Softmax(1),
+            ),
+            (3, 8, 8),
+        ),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["lenet", "squeezenet", "resnet50", "excited", "vgg"])
+def test_what_pytorch_writes(name, tmp_path):
+    torch = pytest.importorskip("torch")
+    module, shape = torch_modules(torch)[name]
+    exported(torch, module, shape, tmp_path / "net.onnx")
+    net = from_onnx(tmp_path / "net.onnx")
+    x = np.random.default_rng(0).normal(size=(2, *shape[1:], shape[0])).astype(np.float32)
+    agree(net, tmp_path / "net.onnx", x, channels_first=True)
+    if name == "resnet50":
+        count = sum(p.numel() for p in module.parameters())
+        assert sum(w.size for w in net.parameters().values()) <= count  # BatchNorm is folded in
+        assert count == 25_557_032
+
+
+def made(tmp_path, nodes, constants=(), shape=(None, 3, 8, 8), outputs=("y",)):
+    """Write a model of a few nodes."""
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    rank = 2 if nodes[0][0] == "Flatten" else 4
+    graph = helper.make_graph(
+        [helper.make_node(*node[:3], **node[3]) for node in nodes],
+        "test",
+        [helper.make_tensor_value_info("x", kind, shape)],
+        [helper.make_tensor_value_info(name, kind, [None] * rank) for name in outputs],
+        [onnx.numpy_helper.from_array(np.asarray(a), name) for name, a in constants],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "net.onnx")
+    return tmp_path / "net.onnx"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "constants", "text"),
+    [
+        ([("Sin", ["x"], ["y"], {})], [], "an operator that elunet has a layer for, got Sin"),
+        ([("Flatten", ["x"], ["y"], {})], [], "an output of classes or images, got a flattened"),
+        ([("Flatten", ["x"], ["y"], {"axis": 2})], [], "axis 1, got Flatten"),
+        ([("Transpose", ["x"], ["y"], {"perm": [0, 1, 3, 2]})], [], "channels that move first"),
+        (
+            [("Add", ["x", "c"], ["y"], {})],
+            [("c", np.ones(8, np.float32))],
+            "two values, or a bias after MatMul, got Add",
+        ),
+        (
+            [("Clip", ["x", "", "c"], ["y"], {})],
+            [("c", np.float32(1))],
+            "input 1 to be a constant, got Clip",
+        ),
+        ([("Softmax", ["x"], ["y"], {"axis": 3})], [], "softmax over the channels, got Softmax"),
+    ],
+)
+def test_the_first_node_that_cannot_be_expressed_is_named(tmp_path, nodes, constants, text):
+    with pytest.raises(ValueError, match=f"from_onnx: expected .*{text}"):
+        from_onnx(made(tmp_path, nodes, constants))
+
+
+def test_files_that_are_no_models(tmp_path):
+    to_onnx(eln.Sequential([eln.layers.Dropout(0.5)]), (4,), tmp_path / "nothing.onnx")
+    with pytest.raises(ValueError, match="from_onnx: expected at least one layer, got none"):
+        from_onnx(tmp_path / "nothing.onnx")
+    (tmp_path / "a.onnx").write_bytes(b"<html>")
+    with pytest.raises(ValueError, match="from_onnx: expected .*a.onnx as an ONNX model"):
+        from_onnx(tmp_path / "a.onnx")
+    with pytest.raises(OSError, match=r"none\.onnx"):
+        from_onnx(tmp_path / "none.onnx")
+    two = [("Relu", ["x"], ["y"], {}), ("Tanh", ["x"], ["z"], {})]
+    with pytest.raises(ValueError, match=r"one input and one output, got \['x'\] and \['y', 'z'\]"):
+        from_onnx(made(tmp_path, two, outputs=("y", "z")))
