@@ -10,7 +10,6 @@ import inspect
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,13 +22,10 @@ from elunet.testing._find.places import (
     Place,
     attributes,
     is_number,
-    is_numeric,
-    layers_in,
-    numeric_places,
 )
 from elunet.testing._find.returned import UnmatchedError, claims_in
 from elunet.testing._find.structures import as_dict
-from elunet.testing._find.values import Given, Held, Value, in_dtype, pair_up
+from elunet.testing._find.values import Given, Held, Value, in_dtype
 from elunet.testing._perturb.snapshot import Frozen, Snapshot
 from elunet.testing._report import GradientCheckError
 
@@ -270,89 +266,6 @@ class Runner:
             "self.grads, or into attributes such as self.dW)",
             "dx",
         )
-
-    def pair(self) -> None:
-        """Find out which gradient belongs to which value, after the first backward pass.
-
-        Raises
-        ------
-        GradientCheckError
-            If `params` lists a value for which there is no gradient.
-        TypeError
-            If `params` lists an array that is made new at each access.
-        """
-        named = None if self.root is self.layer else self.layer.named()
-        if named is not None:
-            self._pair_named(*named)
-            return
-        self.values, self.unpaired = pair_up(
-            self.held, self.given, self.options.gradients, self.name
-        )
-        paths = {place.path for places in self.held.places.values() for place in places}
-        for path, part in layers_in(self.root).items():
-            params = getattr(part, "params", None)
-            keys = range(len(params)) if isinstance(params, list) else params
-            if not isinstance(params, dict | list):
-                continue
-            for key in keys or ():
-                symbol = f"{path}.params[{key!r}]".lstrip(".")
-                if not is_numeric(params[key]) or symbol in self.options.gradients:
-                    continue
-                if symbol not in paths and not self._is_held(params[key]):
-                    raise TypeError(
-                        f"expected {symbol} in a dict or an attribute where another array can "
-                        "replace it, got one that is made new at each access"
-                    )
-                if symbol in self.unpaired:
-                    name = f"{path}.grads[{key!r}]".lstrip(".")
-                    raise self.error(
-                        f"backward left no {name} for {symbol}: expected one gradient for each "
-                        "parameter",
-                        name,
-                    )
-
-    def _pair_named(self, parameters: dict[str, Any], gradients: dict[str, Any]) -> None:
-        """Take the parameters of a network that names them and their gradients alike."""
-        paths = {id(value): path for path, value in self.held.original.items()}
-        self.values = []
-        for name, array in parameters.items():
-            path = paths.get(id(array))
-            if path is None:
-                raise TypeError(
-                    f"expected {name} in a dict or an attribute where another array can replace "
-                    "it, got one that is made new at each access"
-                )
-            if name not in gradients:
-                raise self.error(f"backward left no gradient of {name}", name)
-            getter = partial(self._named_gradient, name)
-            places = self.held.places[path]
-            self.values.append(Value(name, name, array, places, getter))
-        taken = {id(array) for array in (*parameters.values(), *gradients.values())}
-        held = self.held.original.items()
-        self.unpaired = {path: value for path, value in held if id(value) not in taken}
-
-    def _named_gradient(self, name: str) -> Any:
-        return self.layer.named()[1].get(name)
-
-    def settle(self) -> None:
-        """Put integer parameters in as floats, and let gradients that are added up start at 0."""
-        for value in self.values:
-            value.replace(value.work)
-            try:
-                gradient = value.gradient()
-            except TypeError:  # a user's function, of gradients that are not there yet
-                continue
-            if not isinstance(gradient, np.ndarray) or gradient.shape != value.work.shape:
-                continue
-            if gradient.dtype.kind == "f" and gradient.flags.writeable:
-                gradient[...] = 0.0
-            else:
-                for place in numeric_places(self.root):
-                    if place.get() is gradient:
-                        place.set(np.zeros(gradient.shape))
-
-    def _is_held(self, array: Any) -> bool:
-        return any(value is array for value in self.held.original.values())
 
     def error(self, message: str, array: str = "") -> GradientCheckError:
         """Return an error that names the layer."""

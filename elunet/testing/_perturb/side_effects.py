@@ -14,6 +14,7 @@ from elunet._types import Array
 from elunet.testing._diagnose import CLOSE
 from elunet.testing._find.places import numeric_places, walk
 from elunet.testing._find.values import Held, contents
+from elunet.testing._perturb.layer_pairs import pair_values, settle_values
 from elunet.testing._perturb.layer_run import Runner, Sample
 from elunet.testing._perturb.moves import first_index, moved, stream
 from elunet.testing._perturb.snapshot import Snapshot
@@ -112,9 +113,9 @@ def check_backward(run: Runner, y: Array, dy: Array) -> Sample:
     before = Snapshot(run.root)
     run.forward(run.copies())
     run.backward(dy.copy())
-    run.pair()
+    pair_values(run)
     before.restore()
-    run.settle()
+    settle_values(run)
     given = run.copies()
     out = run.forward(given)
     values = [value.work.copy() for value in run.values]
