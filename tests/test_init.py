@@ -116,6 +116,7 @@ def test_truncated_normal():
 )
 def test_pytorchs_own_scale(make, theirs):
     torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
     layer, module = make(init=init.PyTorch(), seed=0), theirs(torch)
     for ours, other in ((layer.params["W"], module.weight), (layer.params["b"], module.bias)):
         other = other.detach().numpy()

@@ -50,7 +50,7 @@ class AdaptiveMeanPool2D(SpanLayer, spans=True):
         return x
 
     def output_shape(self, x_shape: Shape) -> Shape:
-        """Return (N, *size, C)."""
+        """Return (N, height, width, C)."""
         return x_shape[0], *self.sizes, x_shape[3]
 
     def forward_span(self, x: Array, y: Array) -> None:
