@@ -3,7 +3,9 @@
 import numpy as np
 
 from elunet.testing import GradientCheckError
-from elunet.testing._differences import Settings, Target, compare_gradient, compare_gradients
+from elunet.testing._compare.differences import compare_gradient, compare_gradients
+from elunet.testing._compare.probe import Target
+from elunet.testing._compare.settings import Settings
 
 
 def draw(seed=0, **shapes):

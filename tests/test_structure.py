@@ -133,6 +133,17 @@ def test_networks_and_routers_know_no_concrete_layer(module):
 
 
 @MODULES
+def test_rooms_of_the_checks_know_those_before_them(module):
+    rooms = ["_find", "_diagnose", "_call", "_perturb", "_compare"]
+    inside = module.removeprefix("elunet.testing.").split(".")[0]
+    if module.startswith("elunet.testing.") and inside in rooms:
+        after = rooms[rooms.index(inside) + 1 :]
+        checks = ["_layer", "_network", "_functions", "_gradient_of", "_loss", "_optimizer"]
+        above = {f"elunet.testing.{name}" for name in [*after, *checks, "contract"]}
+        assert not [other for other in imported(module) if ".".join(other.split(".")[:3]) in above]
+
+
+@MODULES
 def test_one_file_of_the_layers_knows_the_engine(module):
     if part(module) == "layers" and module != "elunet.layers.spans":
         assert not {other for other in imported(module) if part(other) == "engine"}

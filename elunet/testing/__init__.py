@@ -7,6 +7,12 @@ A check compares a backward pass with numeric differences of the forward pass. I
 error says where, by how much, and which kind of bug makes such a difference. `LayerContract` and
 `LossContract` are tests to inherit from. `strategies` (for hypothesis) draws inputs at which a
 gradient check is safe. `elunet.teaching` grades checks on a zoo of wrong layers.
+
+Each public check has a file here. What they share is in rooms, each of which knows only those
+before it: `_find` (which arrays and numbers there are, and whose gradient is whose), `_diagnose`
+(which bug makes such a difference), `_call` (how the code is called), `_perturb` (running it at
+changed values, and leaving it as it was), `_compare` (claims against differences). `_optimizers`
+and `updates` are for optimizers alone.
 """
 
 from __future__ import annotations
@@ -17,13 +23,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from elunet.testing import strategies as strategies
     from elunet.testing import updates
-    from elunet.testing._differences import numeric_gradient
     from elunet.testing._functions import check_functions
     from elunet.testing._gradient_of import check_gradient
     from elunet.testing._inputs import spread
     from elunet.testing._layer import check_layer
     from elunet.testing._loss import check_loss
     from elunet.testing._network import check_network
+    from elunet.testing._numeric_gradient import numeric_gradient
     from elunet.testing._optimizer import check_optimizer
     from elunet.testing._report import CheckResult, GradientCheckError, Row
     from elunet.testing.contract import LayerContract, LossContract
@@ -57,7 +63,7 @@ _PLACES = {
     "check_loss": "_loss",
     "check_network": "_network",
     "check_optimizer": "_optimizer",
-    "numeric_gradient": "_differences",
+    "numeric_gradient": "_numeric_gradient",
     "spread": "_inputs",
 }
 """Where each public name is; it is imported at its first use, with what it needs."""

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from elunet.testing._claims_check import check
-from elunet.testing._differences import Settings
-from elunet.testing._function_run import Run
+from elunet.testing._call.signatures import argument_names
+from elunet.testing._compare.check import check
+from elunet.testing._compare.settings import Settings
+from elunet.testing._find.returned import Getter
+from elunet.testing._perturb.function_run import Run
+from elunet.testing._perturb.snapshot import Snapshot
 from elunet.testing._report import CheckResult
-from elunet.testing._returned import Getter
-from elunet.testing._signatures import argument_names
-from elunet.testing._snapshot import Snapshot
 
 
 def check_functions(

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from elunet.testing._claims_check import check
-from elunet.testing._differences import Settings
-from elunet.testing._gradient_run import Run
+from elunet.testing._compare.check import check
+from elunet.testing._compare.settings import Settings
+from elunet.testing._find.returned import Getter
+from elunet.testing._perturb.gradient_run import Run
+from elunet.testing._perturb.snapshot import Randomness, Snapshot
 from elunet.testing._report import CheckResult
-from elunet.testing._returned import Getter
-from elunet.testing._snapshot import Randomness, Snapshot
 
 
 def check_gradient(

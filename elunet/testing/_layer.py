@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from elunet.testing._calls import BACKWARD, FORWARD, method_of
-from elunet.testing._differences import Settings, real
-from elunet.testing._gradients import check_elsewhere, rows_of
-from elunet.testing._report import CheckResult, conclude
-from elunet.testing._runner import Options, Runner
-from elunet.testing._side_effects import check_backward, check_forward, check_halves
-from elunet.testing._snapshot import Snapshot
-from elunet.testing._unseen import check_unseen
-from elunet.testing._values import Given
+from elunet.testing._call.passes import BACKWARD, FORWARD, method_of
+from elunet.testing._compare.layers import check_passes
+from elunet.testing._compare.settings import Settings
+from elunet.testing._find.values import Given
+from elunet.testing._perturb.layer_run import Options, Runner
+from elunet.testing._perturb.moves import real
+from elunet.testing._perturb.side_effects import check_halves
+from elunet.testing._perturb.snapshot import Snapshot
+from elunet.testing._report import CheckResult
 
 
 def check_layer(
@@ -170,14 +170,9 @@ def check_layer(
     try:
         run = Runner(layer, inputs, labels, many, train, options)
         leave_integers(run, given)
-        y = check_forward(run)
-        sample = check_backward(run, y, run.draw_dy(settings.rng(0), y))
-        rows = rows_of(run, sample, settings)
-        conclude(run.name, rows)
-        check_unseen(run, sample)
-        check_elsewhere(run, sample, settings)
+        result, sample = check_passes(run, settings)
         check_halves(run, sample, settings.rng(2))
-        return conclude(run.name, rows, run.notes)
+        return result
     finally:
         snapshot.restore()
 

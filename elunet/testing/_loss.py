@@ -1,8 +1,8 @@
 """`check_loss`: the gradient that belongs to a loss's value.
 
 A loss that is right for one row may be wrong for a batch: the mean over the batch is in the value
-and has to be in the gradient. The loss may be a function, an object or two functions; `_loss_calls`
-finds out how it is called.
+and has to be in the gradient. The loss may be a function, an object or two functions;
+`_call.losses` finds out how it is called.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from elunet._types import Array
-from elunet.testing._claims import Changed, Claim, Problem
-from elunet.testing._claims_check import check
+from elunet.testing._call.losses import LossCall
+from elunet.testing._compare.check import check
+from elunet.testing._compare.settings import Settings
 from elunet.testing._diagnose import Factor
-from elunet.testing._differences import Settings, first_index, moved, real
-from elunet.testing._loss_calls import LossCall
+from elunet.testing._find.returned import Claim
+from elunet.testing._perturb.moves import first_index, moved, real
+from elunet.testing._perturb.problem import Changed, Problem
+from elunet.testing._perturb.snapshot import Randomness, Snapshot
 from elunet.testing._report import CheckResult
-from elunet.testing._snapshot import Randomness, Snapshot
 
 
 def check_loss(

@@ -7,21 +7,21 @@ the bug and wrong from there on; the error says between which layers that happen
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from elunet._types import Array
-from elunet.testing._differences import Settings, real
-from elunet.testing._gradients import check_elsewhere, rows_of
-from elunet.testing._report import CheckResult, Row, conclude
-from elunet.testing._runner import Options, Runner
-from elunet.testing._scored import Scored
-from elunet.testing._side_effects import check_backward, check_forward
-from elunet.testing._snapshot import Snapshot
-from elunet.testing._unseen import check_unseen
-from elunet.testing._values import Given
+from elunet.testing._call.scored import Scored
+from elunet.testing._compare.layers import check_passes
+from elunet.testing._compare.settings import Settings
+from elunet.testing._find.values import Given
+from elunet.testing._perturb.layer_run import Options, Runner
+from elunet.testing._perturb.moves import real
+from elunet.testing._perturb.snapshot import Snapshot
+from elunet.testing._report import CheckResult, Row
 
 
 def check_network(
@@ -117,13 +117,7 @@ def check_network(
         )
         run = Runner(scored, [value.astype(dtype)], ["x"], False, train, options, net)
         run.name = name
-        first = check_forward(run)
-        sample = check_backward(run, first, run.draw_dy(settings.rng(0), first))
-        rows = rows_of(run, sample, settings)
-        conclude(name, rows, advice=_advice(net, rows))
-        check_unseen(run, sample)
-        check_elsewhere(run, sample, settings)
-        return conclude(name, rows, run.notes)
+        return check_passes(run, settings, partial(_advice, net))[0]
     finally:
         snapshot.restore()
 

@@ -14,10 +14,11 @@ import numpy as np
 
 from elunet._checks import integer, number
 from elunet._types import Array, Shape
-from elunet.testing._differences import POSITIVE, stream
+from elunet.testing._compare.settings import POSITIVE
 from elunet.testing._optimizers.calls import Design
 from elunet.testing._optimizers.designs import UnknownDesignError, designs
 from elunet.testing._optimizers.run import Run
+from elunet.testing._perturb.moves import stream
 from elunet.testing._report import CheckResult
 from elunet.testing.updates import Update
 

@@ -21,15 +21,19 @@ import numpy as np
 
 from elunet._types import Array
 from elunet.losses import one_hot
-from elunet.testing._calls import flags, name_of
-from elunet.testing._differences import Probe, Settings, first_index, stream
-from elunet.testing._find import lookup, numeric_places
-from elunet.testing._gradients import targets_of
+from elunet.testing._call.passes import flags, name_of
+from elunet.testing._compare.claims import targets_of
+from elunet.testing._compare.probe import Probe
+from elunet.testing._compare.settings import Settings
+from elunet.testing._find.pairs import pair
+from elunet.testing._find.places import lookup, numeric_places
+from elunet.testing._find.returned import Claim
 from elunet.testing._layer import check_layer
 from elunet.testing._loss import check_loss
-from elunet.testing._pairs import pair
-from elunet.testing._runner import Runner, Sample
-from elunet.testing._side_effects import same
+from elunet.testing._perturb.layer_problem import problem_of
+from elunet.testing._perturb.layer_run import Runner
+from elunet.testing._perturb.moves import first_index, stream
+from elunet.testing._perturb.side_effects import same
 
 __all__ = ["LayerContract", "LossContract"]
 
@@ -324,7 +328,8 @@ class LayerContract:
             y = run.forward(run.copies()).copy()
             dy = _like(y)
             dxs = [np.array(dx, dtype=np.float64) for dx in run.backward(dy.copy())]
-            for target in targets_of(run, Sample(y, dy, dxs, [], []), inputs):
+            claims = {label: Claim(f"d{label}", dx) for label, dx in zip(labels, dxs, strict=True)}
+            for target in targets_of(problem_of(run), claims, {}, y):
                 along = np.ones(target.value.size)
                 if target.analytic.shape == target.value.shape and Probe(
                     target, dy, Settings()

@@ -15,9 +15,9 @@ import pytest
 
 import elunet
 from elunet.testing import GradientCheckError
+from elunet.testing._find.returned import UnmatchedError
 from elunet.testing._optimizers.designs import UnknownDesignError
 from elunet.testing._report import Row
-from elunet.testing._returned import UnmatchedError
 from elunet.train.guards import DivergenceError
 from elunet.train.interrupts import Interrupted
 

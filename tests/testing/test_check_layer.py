@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from elunet.testing import GradientCheckError, check_layer
-from elunet.testing import _calls as contents
-from elunet.testing import _differences as differences
+from elunet.testing._call import passes as contents
+from elunet.testing._compare import differences
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from elunet.testing._pairs import closest, pair
+from elunet.testing._find.pairs import closest, pair
 
 RNG = np.random.default_rng(0)
 

@@ -7,15 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from elunet.testing._compare.differences import compare_gradient
+from elunet.testing._compare.probe import Target
+from elunet.testing._compare.settings import Settings
 from elunet.testing._diagnose import number_text
-from elunet.testing._differences import (
-    Settings,
-    Target,
-    compare_gradient,
-    moved,
-    only_while,
-    real,
-)
+from elunet.testing._perturb.moves import moved, only_while, real
 
 
 @given(

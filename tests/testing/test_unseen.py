@@ -293,3 +293,64 @@ def test_a_network_of_any_make():
     assert "dx was not checked" in repr(result)
     with pytest.raises(GradientCheckError, match="no gradient of it was found"):
         check_network(Forgets(), X, target, eln.losses.MeanSquaredError())
+
+
+class PlainLists:
+    """Weights as lists of Python numbers, as in code without NumPy."""
+
+    def __init__(self, size, factor=1.0):
+        draw = np.random.default_rng(5).normal
+        self.w, self.other = draw(size=size).tolist(), draw(size=size).tolist()
+        self.factor = factor
+
+    def forward(self, x):
+        self.x = x
+        return x * np.array(self.w)
+
+    def backward(self, dy):
+        self.dw = (self.factor * dy * self.x).sum(axis=0).tolist()
+        return dy * np.array(self.w)
+
+
+def test_a_long_list_of_numbers_is_compared_as_one_array():
+    x = np.random.default_rng(6).normal(size=(2, 300))
+    passes = []
+
+    class Counted(PlainLists):
+        def forward(self, x):
+            passes.append(1)
+            return super().forward(x)
+
+    result = check_layer(Counted(300), x, entries=50)
+    assert result.arrays == ["dx", "dw"]
+    assert result.rows[1].checked == 50
+    assert len(passes) < 600
+    with pytest.raises(GradientCheckError, match=r"dw.*\n.*analytic = 2 x numeric") as caught:
+        check_layer(PlainLists(300, factor=2.0), x)
+    assert caught.value.array == "dw"
+    assert check_layer(PlainLists(5), x[:, :5]).arrays[1:] == [f"dw[{i}]" for i in range(5)]
+
+
+def test_a_long_list_without_a_gradient_is_named():
+    layer = PlainLists(300)
+    layer.backward = lambda dy: dy * np.array(layer.w)
+    with pytest.raises(GradientCheckError, match=r"w\[0\] moves the output, but no gradient"):
+        check_layer(layer, np.ones((2, 300)))
+
+
+def test_what_moves_the_output_only_at_other_values_needs_a_gradient():
+    class Gated:
+        def __init__(self):
+            self.gate, self.branch = np.zeros(3), np.array([0.5, -1.0, 2.0])
+
+        def forward(self, x):
+            self.x = x
+            return x + self.gate * np.tanh(self.branch * x)
+
+        def backward(self, dy):
+            slope = 1 - np.tanh(self.branch * self.x) ** 2
+            self.dgate = (dy * np.tanh(self.branch * self.x)).sum(axis=0)
+            return dy * (1 + self.gate * slope * self.branch)
+
+    with pytest.raises(GradientCheckError, match="branch moves the output, but no gradient"):
+        check_layer(Gated(), X)

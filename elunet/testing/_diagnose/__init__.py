@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import importlib
 
-from elunet.testing._diagnose._evidence import (
+from elunet.testing._diagnose.evidence import (
     CLOSE,
     FITS,
     Evidence,
@@ -23,7 +23,7 @@ from elunet.testing._diagnose._evidence import (
     Other,
     batch_factor,
 )
-from elunet.testing._diagnose._numbers import number_text, ratio
+from elunet.testing._diagnose.numbers import number_text, ratio
 
 __all__ = [
     "CLOSE",
@@ -43,9 +43,9 @@ __all__ = [
 
 def explain(evidence: Evidence) -> str:
     """Return the likely cause, or "" where no pattern fits."""
-    return str(importlib.import_module(f"{__name__}._patterns").explain(evidence))
+    return str(importlib.import_module(f"{__name__}.patterns").explain(evidence))
 
 
 def explain_shape(m: Misshapen) -> str:
     """Return the likely cause of a wrong shape, or ""."""
-    return str(importlib.import_module(f"{__name__}._shapes").explain_shape(m))
+    return str(importlib.import_module(f"{__name__}.shapes").explain_shape(m))

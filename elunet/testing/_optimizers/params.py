@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from elunet._types import Array
-from elunet.testing._find import attributes, walk
+from elunet.testing._find.places import attributes, walk
 from elunet.testing._optimizers.calls import Arrays, Design, Step
 
 
