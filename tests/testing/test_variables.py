@@ -286,7 +286,7 @@ def test_a_weight_in_partial_is_not_missed():
 def test_where_looking_stops_is_said():
     class Much:
         def __init__(self):
-            self.table = ["word"] * 20_001
+            self.table = ["word"] * 100_001
 
         def forward(self, x):
             return x
@@ -294,9 +294,9 @@ def test_where_looking_stops_is_said():
         def backward(self, dy):
             return dy
 
-    assert "stopped looking after 20,000 things" in repr(check_layer(Much(), X[:1, :1]))
-    result = check_functions(lambda x, table: (x, 0), lambda d, c: (d, None), X, ["word"] * 20_001)
-    assert "stopped looking after 20,000 things" in repr(result)
+    assert "stopped looking after 100,000 things" in repr(check_layer(Much(), X[:1, :1]))
+    result = check_functions(lambda x, table: (x, 0), lambda d, c: (d, None), X, ["word"] * 100_001)
+    assert "stopped looking after 100,000 things" in repr(result)
 
 
 class Keyword:

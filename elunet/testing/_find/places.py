@@ -34,7 +34,7 @@ from elunet.testing._find.variables import (
 
 Number = int | float | np.number
 
-MOST = 20_000
+MOST = 100_000
 """How many things are looked at in one object."""
 PARTIAL = ("func", "args", "keywords")
 CLOSED = (type, types.ModuleType, str, bytes, np.dtype)
