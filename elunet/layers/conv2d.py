@@ -2,13 +2,14 @@
 
 How the products are best computed is a matter of its own. There are three ways with the same
 methods: `Im2col`, which is plain and exact; `Winograd`, which takes fewer operations for small
-kernels in float32; and `General`, for unequal strides, dilation, groups and other padding than
-zeros.
+kernels in float32; and `General`, for unequal strides, dilation and groups. `Bordered` is any of
+them, on images that were mirrored or repeated at their borders.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 from elunet._checks import choice, integer
 from elunet._types import Array, Seed, Shape
 from elunet.init import Initializer
+from elunet.layers._bordered import Bordered
 from elunet.layers._im2col import Im2col
 from elunet.layers._padding import Mode, Sides, check_room, checked_mode, four_sides
 from elunet.layers._strided import General, Strided
@@ -131,7 +133,7 @@ class Conv2D(Weighted, spans=True):
     def _is_plain(self) -> bool:
         """Whether there is nothing that takes the general way."""
         equal, dense = isinstance(self.stride, int), self.dilation == (1, 1)
-        return equal and dense and self.groups == 1 and self.padding_mode == "zeros"
+        return equal and dense and self.groups == 1
 
     def settings(self) -> tuple[Any, ...]:
         """Return what the windows and the way of computing depend on."""
@@ -142,10 +144,14 @@ class Conv2D(Weighted, spans=True):
         """Return x, of shape (N, H, W, C_in), with room for a window."""
         hint = "; arrays are (N, H, W, C)" if _looks_like_nchw(x, self.in_channels) else ""
         x = self.check_input(x, ("N", "H", "W", self.in_channels), hint)
-        if self.padding_mode != "zeros":
-            around = [self._zeros(size, axis) for axis, size in enumerate(x.shape[1:3])]
-            check_room(self, x, (around[0], around[1]), self.padding_mode)
-        self.way = self._way(x.shape, x.dtype)
+        way: Way | Bordered
+        if self.padding_mode == "zeros":
+            way = self._way(x.shape, x.dtype)
+        else:
+            sides = self._zeros(x.shape[1], 0), self._zeros(x.shape[2], 1)
+            check_room(self, x, sides, self.padding_mode)
+            way = Bordered(self._way(x.shape, x.dtype, sides), sides, self.padding_mode)
+        self.way = way
         return x
 
     def output_shape(self, x_shape: Shape) -> Shape:
@@ -194,9 +200,16 @@ class Conv2D(Weighted, spans=True):
         """Return dW from the workers' sums."""
         return self.way.total(sums).reshape(self.shape)
 
-    def _way(self, x_shape: Shape, dtype: np.dtype[Any]) -> Way:
-        """Return what computes it: Winograd's method only in float32, im2col otherwise."""
+    def _way(self, x_shape: Shape, dtype: np.dtype[Any], borders: Sides | None = None) -> Way:
+        """Return what computes it: Winograd's method only in float32, im2col otherwise.
+
+        With `borders`, for images that have got them already.
+        """
         windows = self._windows(x_shape)
+        if borders is not None:
+            (top, bottom), (left, right) = borders
+            size = windows.size[0] + top + bottom, windows.size[1] + left + right
+            windows = replace(windows, size=size, top=0, left=0)
         if isinstance(windows, Strided):
             return _made(General, windows, dtype, get_num_threads())
         fast = self.algorithm == "winograd" or (self.algorithm == "auto" and pays(windows))
@@ -217,28 +230,20 @@ class Conv2D(Weighted, spans=True):
                 )
             out.append((padded - kernel) // self.strides[axis] + 1)
             around.append(zeros)
-        put_around = self.padding_mode != "zeros"
         given: dict[str, Any] = {
             "images": x_shape[0],
             "size": (x_shape[1], x_shape[2]),
             "out": (out[0], out[1]),
             "kernel": self.kernel_size,
             "stride": self.strides[0],
-            "top": 0 if put_around else around[0][0],
-            "left": 0 if put_around else around[1][0],
+            "top": around[0][0],
+            "left": around[1][0],
             "in_channels": self.in_channels,
             "out_channels": self.out_channels,
         }
         if self._is_plain:
             return Windows(**given)
-        return Strided(
-            **given,
-            strides=self.strides,
-            dilation=self.dilation,
-            groups=self.groups,
-            around=(around[0], around[1]),
-            mode=self.padding_mode,
-        )
+        return Strided(**given, strides=self.strides, dilation=self.dilation, groups=self.groups)
 
     def _reach(self, axis: int) -> int:
         """Return how many pixels a window covers along an axis, from its first to its last."""
