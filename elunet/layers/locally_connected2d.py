@@ -78,6 +78,8 @@ class LocallyConnected2D(Weighted):
         self.kernel_size, self.stride, self.padding = like.kernel_size, like.stride, like.padding
         windows = like._windows((1, height, width, like.in_channels))
         self.out_size = windows.out
+        self.strides = like.strides
+        self.zeros = like._zeros(height, 0), like._zeros(width, 1)
         self._where = like.strides, (1, 1), windows.top, windows.left
         units = windows.out[0] * windows.out[1] * like.out_channels
         super().__init__((*like.kernel_size, like.in_channels, units), bias, init, seed)

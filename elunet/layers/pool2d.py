@@ -24,7 +24,7 @@ class Pool2D(SpanLayer):
         Height and width of the window in pixels.
     stride : int or (int, int), optional
         Step between windows in pixels, by default `size`.
-    padding : "same", int, (int, int) or ((int, int), (int, int)), default 0
+    padding : "same", "valid", int, (int, int) or ((int, int), (int, int)), default 0
         Pixels around the image that belong to windows but have no value; less than a window.
         "same" is TensorFlow's, as in `Conv2D`.
     ceil_mode : bool, default False
@@ -53,7 +53,10 @@ class Pool2D(SpanLayer):
         self.strides = self.sizes if stride is None else _pair(name, "stride", stride)
         self.stride = _shortest(self.strides)
         same = isinstance(padding, str) and padding == "same"
-        self._around = None if same else four_sides(name, padding, '"same", ')
+        valid = isinstance(padding, str) and padding == "valid"
+        self._around = (
+            None if same else four_sides(name, 0 if valid else padding, '"same", "valid", ')
+        )
         for window, sides in zip(self.sizes, self._around or (), strict=False):
             if max(sides) >= window:
                 raise ValueError(
@@ -77,7 +80,9 @@ class Pool2D(SpanLayer):
         """Return x, of shape (N, H, W, C) with room for a window."""
         x = self.check_input(x, ("N", "H", "W", "C"))
         for axis, size in enumerate(x.shape[1:3]):
-            if size < 1 or size + sum(self.zeros(size, axis)) < self.sizes[axis]:
+            missing = self.sizes[axis] - size - sum(self.zeros(size, axis))
+            # In ceil mode one window may be cut, by less than a step.
+            if size < 1 or missing >= (self.strides[axis] if self.ceil_mode else 1):
                 padded = "" if self._around == ((0, 0), (0, 0)) else ", padding included"
                 raise ValueError(
                     f"{self!r}: expected x of at least {self.sizes[0]} x {self.sizes[1]}"

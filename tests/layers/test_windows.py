@@ -286,7 +286,7 @@ def test_arguments_of_poolings(kind):
         ({"size": (1, 2, 3)}, "expected size as an integer or two"),
         ({"stride": 0}, "expected stride of at least 1"),
         ({"padding": 2}, "expected padding of less than a window, got 2 for 2 pixels"),
-        ({"padding": "valid"}, 'expected padding as "same", an integer'),
+        ({"padding": "full"}, 'expected padding as "same", "valid", an integer'),
     ):
         with pytest.raises(ValueError, match=f"{name}: {text}"):
             kind(**arguments)
