@@ -8,26 +8,33 @@ them, on images that were mirrored or repeated at their borders.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from elunet._checks import choice, integer
+from elunet._checks import choice, integer, merged, pair
 from elunet._types import Array, Seed, Shape
 from elunet.init import Initializer
 from elunet.layers._bordered import Bordered
 from elunet.layers._im2col import Im2col
-from elunet.layers._padding import Mode, Sides, check_room, checked_mode, four_sides
+from elunet.layers._padding import (
+    Mode,
+    Padding,
+    Sides,
+    around,
+    check_room,
+    checked_mode,
+    shortest,
+    sides_or_same,
+)
 from elunet.layers._strided import General, Strided
 from elunet.layers._windows import Windows
 from elunet.layers._winograd import KERNELS, Winograd, pays
 from elunet.layers.spans import Queue, Split, Started, Sum, get_num_threads
 from elunet.layers.weighted import Weighted
 
-Padding = str | int | tuple[int, int] | Sides
 Way = Im2col | Winograd | General
 
 
@@ -109,14 +116,13 @@ class Conv2D(Weighted, spans=True):
                 "Conv2D: expected groups that in_channels and out_channels can be split into, got"
                 f" groups={groups} for {in_channels} and {out_channels} channels"
             )
-        self.kernel_size = _pair("kernel_size", kernel_size, 1)
-        self.strides = _pair("stride", stride, 1)
-        self.stride = self.strides[0] if len({*self.strides}) == 1 else self.strides
-        self.dilation = _pair("dilation", dilation, 1)
+        self.kernel_size = pair("Conv2D", "kernel_size", kernel_size)
+        self.strides = pair("Conv2D", "stride", stride)
+        self.stride = merged(self.strides)
+        self.dilation = pair("Conv2D", "dilation", dilation)
         self.padding_mode = checked_mode("Conv2D", "padding_mode", padding_mode)
-        same = isinstance(padding, str) and padding == "same"  # an array has no one answer to ==
-        self._around = None if same else _sides(padding)
-        self.padding = padding if isinstance(padding, str) else _shortest(self._around)
+        given = self._around = sides_or_same("Conv2D", padding)
+        self.padding = padding if given is None or isinstance(padding, str) else shortest(given)
         self.algorithm = algorithm
         choice("Conv2D", "algorithm", algorithm, ("auto", "im2col", "winograd"))
         if algorithm == "winograd" and (
@@ -218,7 +224,7 @@ class Conv2D(Weighted, spans=True):
 
     def _windows(self, x_shape: Shape) -> Windows:
         """Return where the windows lie, after checking that there is room for one."""
-        out, around = [], []
+        out, sides = [], []
         for axis, name in ((0, "height"), (1, "width")):
             size, kernel = x_shape[1 + axis], self._reach(axis)
             zeros = self._zeros(size, axis)
@@ -229,15 +235,15 @@ class Conv2D(Weighted, spans=True):
                     f" got {padded} (x of shape {x_shape})"
                 )
             out.append((padded - kernel) // self.strides[axis] + 1)
-            around.append(zeros)
+            sides.append(zeros)
         given: dict[str, Any] = {
             "images": x_shape[0],
             "size": (x_shape[1], x_shape[2]),
             "out": (out[0], out[1]),
             "kernel": self.kernel_size,
             "stride": self.strides[0],
-            "top": around[0][0],
-            "left": around[1][0],
+            "top": sides[0][0],
+            "left": sides[1][0],
             "in_channels": self.in_channels,
             "out_channels": self.out_channels,
         }
@@ -251,18 +257,14 @@ class Conv2D(Weighted, spans=True):
 
     def _zeros(self, size: int, axis: int) -> tuple[int, int]:
         """Return how many zeros come before and after an image of this size, along one axis."""
-        if self._around is not None:
-            return self._around[axis]
-        steps = math.ceil(size / self.strides[axis]) - 1
-        total = max(steps * self.strides[axis] + self._reach(axis) - size, 0)
-        return total // 2, total - total // 2
+        return around(self._around, axis, size, self._reach(axis), self.strides[axis])
 
     def __repr__(self) -> str:
         height, width = self.kernel_size
         extras = f", stride {self.stride}" if self.stride != 1 else ""
         extras += "" if self.padding == "same" else f", padding {self.padding}"
         extras += f", groups {self.groups}" if self.groups > 1 else ""
-        extras += f", dilation {_shortest_pair(self.dilation)}" if self.dilation != (1, 1) else ""
+        extras += f", dilation {merged(self.dilation)}" if self.dilation != (1, 1) else ""
         extras += f", {self.padding_mode}" if self.padding_mode != "zeros" else ""
         return f"Conv2D({self.in_channels}->{self.out_channels}, {height}x{width}{extras})"
 
@@ -271,32 +273,6 @@ class Conv2D(Weighted, spans=True):
 def _made(kind: Any, windows: Windows, dtype: np.dtype[Any], threads: int) -> Way:
     """Return a way of computing, worked out once for each geometry and number of threads."""
     return kind(windows, dtype, threads)  # type: ignore[no-any-return]
-
-
-def _sides(padding: Padding) -> Sides:
-    """Return the zeros on each side, in height and in width."""
-    if isinstance(padding, str) and padding == "valid":
-        return (0, 0), (0, 0)
-    return four_sides("Conv2D", padding, '"same", "valid", ')
-
-
-def _shortest(sides: Sides | None) -> Padding:
-    """Return (height, width) where both sides of each are equal."""
-    (top, bottom), (left, right) = sides or ((0, 0), (0, 0))
-    return (top, left) if (top, left) == (bottom, right) else ((top, bottom), (left, right))
-
-
-def _shortest_pair(pair: tuple[int, int]) -> int | tuple[int, int]:
-    return pair[0] if pair[0] == pair[1] else pair
-
-
-def _pair(name: str, value: Any, least: int) -> tuple[int, int]:
-    """Return (height, width) from one integer or two."""
-    pair = value if isinstance(value, tuple) else (value, value)
-    if len(pair) != 2 or isinstance(value, str):
-        raise ValueError(f"Conv2D: expected {name} as an integer or two, got {value!r}")
-    height, width = (integer("Conv2D", name, size, least) for size in pair)
-    return height, width
 
 
 def _looks_like_nchw(x: object, channels: int) -> bool:

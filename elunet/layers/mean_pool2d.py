@@ -5,7 +5,7 @@ from __future__ import annotations
 from elunet._types import Array
 from elunet.kernels.pooling import mean_pool, mean_pool_backward
 from elunet.kernels.windows import mean_windows, mean_windows_backward
-from elunet.layers._padding import Sides
+from elunet.layers._padding import Padding
 from elunet.layers.pool2d import Pair, Pool2D
 
 
@@ -45,7 +45,7 @@ class MeanPool2D(Pool2D, spans=True):
         self,
         size: Pair = 2,
         stride: Pair | None = None,
-        padding: str | Pair | Sides = 0,
+        padding: Padding = 0,
         ceil_mode: bool = False,
         count_include_pad: bool = True,
     ) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 from typing import Any
 
-from elunet._checks import integer
+from elunet._checks import merged, pair
 from elunet._types import Array, Shape
-from elunet.layers._padding import Sides, four_sides
+from elunet.layers._padding import Padding, Sides, around, sides_or_same
 from elunet.layers._pooling import Windows, counted, regular
 from elunet.layers.spans import SpanLayer
 
@@ -43,20 +42,16 @@ class Pool2D(SpanLayer):
         self,
         size: Pair = 2,
         stride: Pair | None = None,
-        padding: str | Pair | Sides = 0,
+        padding: Padding = 0,
         ceil_mode: bool = False,
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        self.sizes = _pair(name, "size", size)
-        self.size = _shortest(self.sizes)
-        self.strides = self.sizes if stride is None else _pair(name, "stride", stride)
-        self.stride = _shortest(self.strides)
-        same = isinstance(padding, str) and padding == "same"
-        valid = isinstance(padding, str) and padding == "valid"
-        self._around = (
-            None if same else four_sides(name, 0 if valid else padding, '"same", "valid", ')
-        )
+        self.sizes = pair(name, "size", size)
+        self.size = merged(self.sizes)
+        self.strides = self.sizes if stride is None else pair(name, "stride", stride)
+        self.stride = merged(self.strides)
+        self._around = sides_or_same(name, padding)
         for window, sides in zip(self.sizes, self._around or (), strict=False):
             if max(sides) >= window:
                 raise ValueError(
@@ -109,17 +104,13 @@ class Pool2D(SpanLayer):
 
     def zeros(self, size: int, axis: int) -> tuple[int, int]:
         """Return the padding before and after an image of this size, along one axis."""
-        if self._around is not None:
-            return self._around[axis]
-        stride, window = self.strides[axis], self.sizes[axis]
-        total = max((math.ceil(size / stride) - 1) * stride + window - size, 0)
-        return total // 2, total - total // 2
+        return around(self._around, axis, size, self.sizes[axis], self.strides[axis])
 
     def windows(self, height: int, width: int) -> Windows:
         """Return where the windows lie in an image of this size."""
-        around = self.zeros(height, 0), self.zeros(width, 1)
+        sides = self.zeros(height, 0), self.zeros(width, 1)
         return _windows(
-            (height, width), self.sizes, self.strides, around, self.ceil_mode, self.count_padding
+            (height, width), self.sizes, self.strides, sides, self.ceil_mode, self.count_padding
         )
 
     def __repr__(self) -> str:
@@ -135,29 +126,16 @@ def _windows(
     size: tuple[int, int],
     window: tuple[int, int],
     stride: tuple[int, int],
-    around: Sides,
+    sides: Sides,
     ceil_mode: bool,
     count_padding: bool,
 ) -> Windows:
     inside, covered = zip(
         *(
-            regular(size[axis], window[axis], stride[axis], *around[axis], ceil_mode)
+            regular(size[axis], window[axis], stride[axis], *sides[axis], ceil_mode)
             for axis in (0, 1)
         ),
         strict=True,
     )
     divisor = counted(*(covered if count_padding else inside))
     return Windows(inside[0], inside[1], divisor)
-
-
-def _pair(owner: str, name: str, value: Any) -> tuple[int, int]:
-    """Return (height, width) from one integer or two."""
-    pair = value if isinstance(value, tuple) else (value, value)
-    if len(pair) != 2:
-        raise ValueError(f"{owner}: expected {name} as an integer or two, got {value!r}")
-    height, width = (integer(owner, name, side) for side in pair)
-    return height, width
-
-
-def _shortest(pair: tuple[int, int]) -> Pair:
-    return pair[0] if pair[0] == pair[1] else pair
