@@ -607,7 +607,7 @@ MODELS = {
 def test_no_model_is_left_out():
     tested = {"elu11", "elu18", "article_case", "small_cnn", "mlp"}
     tested |= {"resnet", "lenet5", "vgg", "all_cnn", "locally_connected"}
-    assert set(eln.models.__all__) == tested | {"ARTICLE_WIDTHS"}
+    assert set(eln.models.__all__) == tested
 
 
 @pytest.mark.jit

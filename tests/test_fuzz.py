@@ -422,16 +422,16 @@ def pair(value: Any) -> Any:
 
 def convolved(layer: L.Conv2D, x: np.ndarray, W: np.ndarray) -> np.ndarray:
     """Return every window's product with the kernel."""
-    high, wide = layer.dilation
+    high, wide = layer.dilations
     reach = (W.shape[0] - 1) * high + 1, (W.shape[1] - 1) * wide + 1
     mode = {"zeros": "constant", "reflect": "reflect", "replicate": "edge"}[layer.padding_mode]
     padded = np.pad(x, [(0, 0), *around(layer, x.shape, reach), (0, 0)], mode)
     down, right = layer.strides
     seen = sliding_window_view(padded, reach, axis=(1, 2))[:, ::down, ::right, :, ::high, ::wide]
     parts, units = layer.groups, W.shape[-1] // layer.groups
-    seen = seen.reshape(*seen.shape[:3], parts, -1, *seen.shape[4:])
+    seen = seen.reshape(*seen.shape[:3], parts, seen.shape[3] // parts, *seen.shape[4:])
     y = np.einsum("nhwgcij,ijcgo->nhwgo", seen, W.reshape(*W.shape[:3], parts, units))
-    return y.reshape(*y.shape[:3], -1)
+    return y.reshape(*y.shape[:3], W.shape[-1])
 
 
 def unshared(layer: L.LocallyConnected2D, x: np.ndarray, W: np.ndarray) -> np.ndarray:

@@ -388,7 +388,7 @@ def features(c: Case) -> set[str]:
             found.add(f"stride {layer.stride}")
             found |= {"groups"} if layer.groups > 1 else set()
             found |= {"depthwise"} if layer.groups == layer.in_channels > 1 else set()
-            found |= {"dilation"} if layer.dilation != (1, 1) else set()
+            found |= {"dilation"} if layer.dilation != 1 else set()
             found |= {"even kernel"} if high % 2 == 0 or wide % 2 == 0 else set()
             found |= {"kernel higher than wide, or wider"} if high != wide else set()
             if layer.padding == "same":

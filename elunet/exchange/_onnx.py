@@ -347,7 +347,7 @@ def _conv(graph: OnnxGraph, layer: Conv2D, x: str) -> str:
         *bias,
         kernel_shape=[*layer.kernel_size],
         strides=[*layer.strides],
-        dilations=[*layer.dilation],
+        dilations=[*layer.dilations],
         group=layer.groups,
         pads=pads,
     )

@@ -119,7 +119,8 @@ class Conv2D(Weighted, spans=True):
         self.kernel_size = pair("Conv2D", "kernel_size", kernel_size)
         self.strides = pair("Conv2D", "stride", stride)
         self.stride = merged(self.strides)
-        self.dilation = pair("Conv2D", "dilation", dilation)
+        self.dilations = pair("Conv2D", "dilation", dilation)
+        self.dilation = merged(self.dilations)
         self.padding_mode = checked_mode("Conv2D", "padding_mode", padding_mode)
         given = self._around = sides_or_same("Conv2D", padding)
         self.padding = padding if given is None or isinstance(padding, str) else shortest(given)
@@ -138,12 +139,12 @@ class Conv2D(Weighted, spans=True):
     @property
     def _is_plain(self) -> bool:
         """Whether there is nothing that takes the general way."""
-        equal, dense = isinstance(self.stride, int), self.dilation == (1, 1)
+        equal, dense = isinstance(self.stride, int), self.dilation == 1
         return equal and dense and self.groups == 1
 
     def settings(self) -> tuple[Any, ...]:
         """Return what the windows and the way of computing depend on."""
-        more = self.groups, self.dilation, self.padding_mode
+        more = self.groups, self.dilations, self.padding_mode
         return self.kernel_size, self.strides, self._around, self.algorithm, more
 
     def check(self, x: Array) -> Array:
@@ -249,11 +250,11 @@ class Conv2D(Weighted, spans=True):
         }
         if self._is_plain:
             return Windows(**given)
-        return Strided(**given, strides=self.strides, dilation=self.dilation, groups=self.groups)
+        return Strided(**given, strides=self.strides, dilation=self.dilations, groups=self.groups)
 
     def _reach(self, axis: int) -> int:
         """Return how many pixels a window covers along an axis, from its first to its last."""
-        return (self.kernel_size[axis] - 1) * self.dilation[axis] + 1
+        return (self.kernel_size[axis] - 1) * self.dilations[axis] + 1
 
     def _zeros(self, size: int, axis: int) -> tuple[int, int]:
         """Return how many zeros come before and after an image of this size, along one axis."""
@@ -264,7 +265,7 @@ class Conv2D(Weighted, spans=True):
         extras = f", stride {self.stride}" if self.stride != 1 else ""
         extras += "" if self.padding == "same" else f", padding {self.padding}"
         extras += f", groups {self.groups}" if self.groups > 1 else ""
-        extras += f", dilation {merged(self.dilation)}" if self.dilation != (1, 1) else ""
+        extras += f", dilation {self.dilation}" if self.dilation != 1 else ""
         extras += f", {self.padding_mode}" if self.padding_mode != "zeros" else ""
         return f"Conv2D({self.in_channels}->{self.out_channels}, {height}x{width}{extras})"
 

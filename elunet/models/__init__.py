@@ -7,12 +7,12 @@ small.py      two small ones for experiments with learning rules
 """
 
 from elunet.models.classic import all_cnn, lenet5, locally_connected, vgg
-from elunet.models.elu import ARTICLE_WIDTHS, article_case, elu11, elu18
+from elunet.models.elu import ARTICLE_WIDTHS as ARTICLE_WIDTHS
+from elunet.models.elu import article_case, elu11, elu18
 from elunet.models.residual import resnet
 from elunet.models.small import mlp, small_cnn
 
 __all__ = [
-    "ARTICLE_WIDTHS",
     "all_cnn",
     "article_case",
     "elu11",

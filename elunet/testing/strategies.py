@@ -151,7 +151,7 @@ def _conv(draw: st.DrawFn) -> Any:
         dilation=draw(st.sampled_from([1, 1, 2])),
         padding_mode=draw(st.sampled_from(["zeros", "zeros", "replicate"])),
     )
-    reach = (layer.kernel_size[0] - 1) * layer.dilation[0] + 1
+    reach = (layer.kernel_size[0] - 1) * layer.dilations[0] + 1
     if reach > min(x.shape[1:3]):  # not always would there be room
         layer.padding, layer._around = "same", None
     return layer, x

@@ -78,7 +78,7 @@ def test_convolutions(case, dtype):
     layer, x = case
     if "b" in layer.params:
         layer.params["b"] = np.linspace(-1, 1, layer.out_channels)
-    strides, dilation = layer.strides, layer.dilation
+    strides, dilation = layer.strides, layer.dilations
     if layer.padding == "same":
         around = [
             same(x.shape[1 + axis], layer.kernel_size[axis], strides[axis], dilation[axis])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from functools import cache
 
 import numpy as np
@@ -12,14 +11,17 @@ from routers.cases import MAKERS, RULES, blocks, copied, forward, residual
 import elunet as eln
 from elunet import routers as R
 
-FUNCTIONS = {
-    name: value
-    for name, value in vars(eln.models).items()
-    if inspect.isfunction(value) and value.__module__ == eln.models.__name__ and name[0] != "_"
-}
 CASES = {f"case {case}": lambda case=case: eln.models.article_case(case) for case in "abcde"}
-MODELS = FUNCTIONS | CASES | {"residual": residual, "blocks": blocks}
-del MODELS["elu18"], MODELS["article_case"]  # a test of its own, and its five cases
+MODELS = {
+    "elu11": eln.models.elu11,
+    "small_cnn": eln.models.small_cnn,
+    "mlp": eln.models.mlp,
+    "resnet": lambda: eln.models.resnet(8, widths=(4, 8, 16)),
+    "all_cnn": lambda: eln.models.all_cnn(width=4),
+    **CASES,
+    "residual": residual,
+    "blocks": blocks,
+}
 
 
 class Model:
@@ -71,6 +73,13 @@ def model(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_every_rule_on_every_model(name, rule):
     model(name).check(rule)
+
+
+def test_every_rule_without_shared_weights():
+    model = Model(eln.models.locally_connected(widths=(4, 8)))
+    for rule in MAKERS:
+        if not rule.startswith("mixed"):  # its patterns are of convolutions
+            model.check(rule)
 
 
 @pytest.mark.slow
