@@ -67,6 +67,26 @@ def integer(owner: str, name: str, value: object, least: int = 1) -> int:
     return int(value)
 
 
+def pair(owner: str, name: str, value: object, least: int = 1) -> tuple[int, int]:
+    """Return (height, width) from an integer for both, or a tuple of two.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``value`` is neither, or one is smaller than ``least``.
+    """
+    both = value if isinstance(value, tuple) else (value, value)
+    if len(both) != 2 or isinstance(value, str):
+        raise ValueError(f"{owner}: expected {name} as an integer or two, got {value!r}")
+    height, width = (integer(owner, name, side, least) for side in both)
+    return height, width
+
+
+def merged(both: tuple[int, int]) -> int | tuple[int, int]:
+    """Return one integer where two are equal."""
+    return both[0] if both[0] == both[1] else both
+
+
 def count(owner: str, name: str, value: object) -> int:
     """Return ``value`` as an int if it is one that can have been counted: in [0, 2^53).
 

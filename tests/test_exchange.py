@@ -599,15 +599,15 @@ MODELS = {
     "lenet5": lambda: eln.models.lenet5(size=32, channels=3),
     "vgg": lambda: eln.models.vgg(stages=[(8,), (16, 16)]),
     "all-cnn": lambda: eln.models.all_cnn(width=8),
+    "locally-connected": lambda: eln.models.locally_connected(widths=(4, 8)),
     **{f"case-{case}": (lambda case=case: eln.models.article_case(case)) for case in "abcde"},
 }
 
 
 def test_no_model_is_left_out():
     tested = {"elu11", "elu18", "article_case", "small_cnn", "mlp"}
-    tested |= {"resnet", "lenet5", "vgg", "all_cnn"}
-    none = {"locally_connected"}  # its layer has no operator in ONNX
-    assert set(eln.models.__all__) == tested | none
+    tested |= {"resnet", "lenet5", "vgg", "all_cnn", "locally_connected"}
+    assert set(eln.models.__all__) == tested
 
 
 @pytest.mark.jit
@@ -625,6 +625,16 @@ def test_larger_images_too(tmp_path):
 
 LAYERS = {
     "conv": (Conv2D(3, 5, 3), (6, 7, 3)),
+    "local": (
+        eln.layers.LocallyConnected2D((6, 7), 3, 4, (3, 2), 2, padding="same"),
+        (6, 7, 3),
+    ),
+    "local-no-bias": (
+        eln.layers.LocallyConnected2D(5, 2, 3, 3, padding=((0, 1), (2, 0)), bias=False),
+        (5, 5, 2),
+    ),
+    "adaptive-uneven": (eln.layers.AdaptiveMeanPool2D((3, 2)), (5, 7, 3)),
+    "adaptive-more": (eln.layers.AdaptiveMeanPool2D(4), (3, 4, 3)),
     "linear": (Linear(6, 4), (6,)),
     "linear-no-bias": (Linear(6, 4, bias=False), (6,)),
     "elu": (ELU(), (4, 5, 3)),
@@ -691,8 +701,7 @@ def test_no_layer_is_left_out():
     bases = {"Layer", "SpanLayer", "Elementwise", "Weighted"}
     meeting = {"Add", "Multiply", "Concat"}  # which have their own tests
     tested = {type(layer).__name__ for layer, _ in LAYERS.values()}
-    none = {"LocallyConnected2D"}  # ONNX has no such operator
-    assert tested == set(eln.layers.__all__) - bases - meeting - none
+    assert tested == set(eln.layers.__all__) - bases - meeting
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -708,6 +717,16 @@ def test_padding_and_strides(padding, stride, tmp_path):
         for height, width in [(5, 6), (8, 7)]:
             net = eln.Sequential([Conv2D(2, 3, kernel, stride, padding)], seed=0)
             check_onnx(net, (height, width, 2), tmp_path, 1e-5)
+
+
+@pytest.mark.parametrize("padding", ["same", 0, 1, ((0, 1), (2, 0))])
+@pytest.mark.parametrize("ceil", [False, True])
+def test_pooling(ceil, padding, tmp_path):
+    for size, stride in [(3, None), (3, 2), ((3, 4), (2, 3)), (3, (5, 1))]:
+        for height, width in [(5, 6), (8, 7), (9, 11)]:
+            for kind, more in [(MaxPool2D, []), (MeanPool2D, [True]), (MeanPool2D, [False])]:
+                net = eln.Sequential([kind(size, stride, padding, ceil, *more)])
+                check_onnx(net, (height, width, 2), tmp_path, 1e-5)
 
 
 def test_small_numbers_keep_their_digits(tmp_path):

@@ -612,6 +612,11 @@ class TestSummary:
     def test_multiply_adds_of_single_layers(self):
         assert multiply_adds(L.Linear(4, 3), (7, 3)) == 12
         assert multiply_adds(L.Conv2D(2, 3, 3), (7, 5, 4, 3)) == 20 * 54
+        grouped = L.Conv2D(4, 6, 3, groups=2, dilation=2)
+        assert multiply_adds(grouped, (7, 5, 4, 6)) == 20 * 9 * 2 * 6
+        assert multiply_adds(L.Conv2D(4, 4, 3, groups=4), (7, 5, 4, 4)) == 20 * 9 * 4
+        local = L.LocallyConnected2D((7, 6), 2, 3, 3)
+        assert multiply_adds(local, (7, 5, 4, 3)) == 20 * 54 == local.params["W"].size
         assert multiply_adds(L.BatchNorm(3), (7, 3)) == 0
 
     def test_a_pending_backward_pass_is_left_alone(self):

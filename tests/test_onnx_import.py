@@ -17,6 +17,7 @@ from elunet.exchange import from_onnx, to_onnx
 NOT_READ = {  # what to_onnx writes as several nodes; the first is named
     "layernorm-rows", "layernorm-images", "groupnorm-rows", "groupnorm-images",
     "groupnorm-plain", "instancenorm", "instancenorm-affine", "batchnorm-sequences",
+    "local", "local-no-bias", "adaptive-uneven", "adaptive-more",
 }  # fmt: skip
 
 

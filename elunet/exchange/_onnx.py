@@ -42,6 +42,7 @@ from elunet.layers import (
     LayerNorm,
     LeakyReLU,
     Linear,
+    LocallyConnected2D,
     LogSoftmax,
     MaxPool2D,
     MeanPool2D,
@@ -57,6 +58,7 @@ from elunet.layers import (
     Tanh,
 )
 from elunet.layers._padding import NUMPY_MODES
+from elunet.layers._pooling import adaptive
 from elunet.layers.gelu import CUBIC
 from elunet.layers.selu import ALPHA, SCALE
 from elunet.network import INPUT, Network
@@ -351,6 +353,27 @@ def _conv(graph: OnnxGraph, layer: Conv2D, x: str) -> str:
     )
 
 
+def _locally_connected(graph: OnnxGraph, layer: LocallyConnected2D, x: str) -> str:
+    """Write im2col as a convolution with a kernel of ones and zeros, and a product per position."""
+    *kernel, channels, units = layer.params["W"].shape
+    outputs, width = layer.out_channels, kernel[0] * kernel[1] * channels
+    positions = units // outputs
+    ones = np.eye(width).reshape(width, *kernel, channels).transpose(0, 3, 1, 2)
+    sides = layer.zeros
+    pads = [before for before, _ in sides] + [after for _, after in sides]
+    window = {"kernel_shape": kernel, "strides": [*layer.strides], "pads": pads}
+    columns = graph.node("Conv", x, graph.constant(ones, "im2col"), **window)
+    flat = graph.constant(np.array([0, 0, positions]), "flat")
+    rows = graph.node("Transpose", graph.node("Reshape", columns, flat), perm=[2, 0, 1])
+    W = layer.params["W"].reshape(width, positions, outputs).transpose(1, 0, 2)
+    y = graph.node("MatMul", rows, graph.constant(W, "W"))
+    if layer.bias:
+        b = layer.params["b"].reshape(positions, 1, outputs)
+        y = graph.node("Add", y, graph.constant(b, "b"))
+    shape = graph.constant(np.array([0, outputs, *layer.out_size]), "shape")
+    return graph.node("Reshape", graph.node("Transpose", y, perm=[1, 2, 0]), shape)
+
+
 def _linear(graph: OnnxGraph, layer: Linear, x: str) -> str:
     W = graph.constant(layer.params["W"], "W")
     if not layer.bias:
@@ -445,36 +468,57 @@ def _multiply(graph: OnnxGraph, layer: Multiply, *x: str) -> str:
     return product
 
 
-def _pool(operator: str) -> Converter:
-    def convert(graph: OnnxGraph, layer: MaxPool2D | MeanPool2D, x: str) -> str:
-        sides = (layer.zeros(size, axis) for axis, size in enumerate(graph.shape(x)[:2]))
-        (top, bottom), (left, right) = sides
-        more = {"count_include_pad": 1} if layer.count_padding else {}
-        return graph.node(
-            operator,
-            x,
-            kernel_shape=[*layer.sizes],
-            strides=[*layer.strides],
-            pads=[top, left, bottom, right],
-            ceil_mode=int(layer.ceil_mode),
-            **more,
-        )
+def _pool(
+    graph: OnnxGraph, layer: MaxPool2D | MeanPool2D, x: str
+) -> tuple[dict[str, Any], list[int]]:
+    """Return a pooling operator's attributes, and how far windows may reach beyond the image.
 
-    return convert
+    Programs differ in what their ceil_mode drops, so it is not used: a last window that is cut gets
+    padding to end in.
+    """
+    height, width = graph.shape(x)[:2]
+    windows, ends = layer.windows(height, width), []
+    sides = layer.zeros(height, 0), layer.zeros(width, 1)
+    for axis, (pixels, lines) in enumerate(zip((height, width), windows[:2], strict=True)):
+        last = (len(lines) - 1) * layer.strides[axis] - sides[axis][0]
+        ends.append(max(last + layer.sizes[axis] - pixels, 0))
+    starts = [before for before, _ in sides]
+    attributes = {"kernel_shape": [*layer.sizes], "strides": [*layer.strides]}
+    return attributes | {"pads": starts + ends}, starts + [after for _, after in sides]
+
+
+def _max_pool(graph: OnnxGraph, layer: MaxPool2D, x: str) -> str:
+    attributes, _ = _pool(graph, layer, x)
+    return graph.node("MaxPool", x, **attributes)
+
+
+def _mean_pool(graph: OnnxGraph, layer: MeanPool2D, x: str) -> str:
+    """Write padding that counts; where a window is cut, as pixels, since what is cut does not."""
+    attributes, given = _pool(graph, layer, x)
+    pads = attributes["pads"]
+    counts = layer.count_include_pad and any(given)
+    if counts and all(pad <= zeros for pad, zeros in zip(pads, given, strict=True)):
+        return graph.node("AveragePool", x, count_include_pad=1, **attributes)
+    if counts:
+        around = graph.constant(np.array([0, 0, *given[:2], 0, 0, *given[2:]]), "pads")
+        x = graph.node("Pad", x, around)
+        attributes["pads"] = [max(p - zeros, 0) for p, zeros in zip(pads, given, strict=True)]
+    return graph.node("AveragePool", x, **attributes)
 
 
 def _adaptive_mean(graph: OnnxGraph, layer: AdaptiveMeanPool2D, x: str) -> str:
-    """Write it as a mean pooling, where all windows have one size."""
-    size, stride = [], []
-    for side, outputs in zip(graph.shape(x)[:2], layer.sizes, strict=True):
-        if side % outputs:
-            raise ValueError(
-                f"to_onnx: expected images that {layer!r} can split evenly, got"
-                f" {graph.shape(x)[:2]} pixels; ONNX has no operator for other windows"
-            )
-        size.append(side // outputs)
-        stride.append(side // outputs)
-    return graph.node("AveragePool", x, kernel_shape=size, strides=stride)
+    """Write a mean pooling where all windows have one size, else products with two matrices."""
+    sides = graph.shape(x)[:2]
+    if not any(side % outputs for side, outputs in zip(sides, layer.sizes, strict=True)):
+        size = [side // outputs for side, outputs in zip(sides, layer.sizes, strict=True)]
+        return graph.node("AveragePool", x, kernel_shape=size, strides=size)
+    rows, columns = (
+        np.array([np.isin(np.arange(side), np.arange(*window)) for window in windows], np.float64)
+        for side, windows in zip(sides, map(adaptive, sides, layer.sizes), strict=True)
+    )
+    rows, columns = (one / one.sum(axis=1, keepdims=True) for one in (rows, columns))
+    across = graph.node("MatMul", x, graph.constant(columns.T, "columns"))
+    return graph.node("MatMul", graph.constant(rows, "rows"), across)
 
 
 def _global_max(graph: OnnxGraph, layer: GlobalMaxPool2D, x: str) -> str:
@@ -540,8 +584,9 @@ CONVERTERS: dict[type[Layer], tuple[str, Converter]] = {
     HardTanh: ("", lambda graph, layer, x: _clip(graph, x, layer.low, layer.high)),
     LogSoftmax: (LAST, lambda graph, layer, x: graph.node("LogSoftmax", x, axis=-1)),
     Softmax: (LAST, lambda graph, layer, x: graph.node("Softmax", x, axis=-1)),
-    MaxPool2D: (FIRST, _pool("MaxPool")),
-    MeanPool2D: (FIRST, _pool("AveragePool")),
+    LocallyConnected2D: (FIRST, _locally_connected),
+    MaxPool2D: (FIRST, _max_pool),
+    MeanPool2D: (FIRST, _mean_pool),
     GlobalMeanPool2D: (FIRST, _global_mean),
     GlobalMaxPool2D: (FIRST, _global_max),
     AdaptiveMeanPool2D: (FIRST, _adaptive_mean),

@@ -7,6 +7,8 @@ all the same here. `elunet.kernels.pooling` is the fast way for equal squares in
 
 from __future__ import annotations
 
+import numpy as np
+
 from elunet._types import Array
 from elunet.kernels._jit import jit
 
@@ -77,15 +79,17 @@ def mean_windows(x: Array, rows: Array, columns: Array, divisor: Array, y: Array
     y : array of shape (N, H_out, W_out, C)
     """
     images, out_height, out_width, channels = y.shape
+    totals = np.empty(channels)  # so that several channels are taken at once
     for n in range(images):
         for i in range(out_height):
             for j in range(out_width):
+                totals[:] = 0
+                for row in range(rows[i, 0], rows[i, 1]):
+                    for column in range(columns[j, 0], columns[j, 1]):
+                        for c in range(channels):
+                            totals[c] += x[n, row, column, c]
                 for c in range(channels):
-                    total = 0.0
-                    for row in range(rows[i, 0], rows[i, 1]):
-                        for column in range(columns[j, 0], columns[j, 1]):
-                            total += x[n, row, column, c]
-                    y[n, i, j, c] = total / divisor[i, j]
+                    y[n, i, j, c] = totals[c] / divisor[i, j]
 
 
 @jit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,8 @@ from elunet.layers.base import Layer
 
 Sides = tuple[tuple[int, int], tuple[int, int]]
 """((top, bottom), (left, right))"""
+Padding = str | int | tuple[int, int] | Sides
+"""What layers with windows take: "same", "valid", an integer, (height, width), or all sides."""
 Mode = Literal["zeros", "reflect", "replicate"]
 
 NUMPY_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge"}
@@ -58,6 +61,31 @@ def checked_mode(owner: str, name: str, mode: object) -> Mode:
     if not isinstance(mode, str) or mode not in NUMPY_MODES:
         raise ValueError(f"{owner}: expected {name} among {[*NUMPY_MODES]}, got {mode!r}")
     return mode  # type: ignore[return-value]
+
+
+def sides_or_same(owner: str, padding: object) -> Sides | None:
+    """Return the pixels on each side; None for "same", where they depend on the image."""
+    if isinstance(padding, str) and padding in ("same", "valid"):
+        return None if padding == "same" else ((0, 0), (0, 0))
+    return four_sides(owner, padding, '"same", "valid", ')
+
+
+def around(sides: Sides | None, axis: int, size: int, reach: int, stride: int) -> tuple[int, int]:
+    """Return the pixels before and after an image of this size, along an axis.
+
+    "same", None, is TensorFlow's: as many as ceil(size / stride) windows need, half of them
+    (rounded down) before. `reach` is how many pixels a window covers, from its first to its last.
+    """
+    if sides is not None:
+        return sides[axis]
+    total = max((math.ceil(size / stride) - 1) * stride + reach - size, 0)
+    return total // 2, total - total // 2
+
+
+def shortest(sides: Sides) -> tuple[int, int] | Sides:
+    """Return (height, width) where both sides of each are equal."""
+    (top, bottom), (left, right) = sides
+    return (top, left) if (top, left) == (bottom, right) else sides
 
 
 def four_sides(owner: str, padding: object, texts: str = "") -> Sides:

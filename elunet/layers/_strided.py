@@ -1,8 +1,7 @@
-"""The general way to compute a convolution: any strides, dilation, groups and padding.
+"""The general way to compute a convolution: any strides, dilation and groups.
 
 As in `Im2col`, windows are rows of a matrix, one matrix for each group. Where each group has one
-input channel (depthwise), channels are taken side by side instead. Padding other than zeros is put
-around the images first, and its gradient folded back.
+input channel (depthwise), channels are taken side by side instead.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import numpy as np
 from elunet._types import Array
 from elunet.kernels import strided as kernels
 from elunet.kernels.sums import add_rows, add_to_rows
-from elunet.layers._padding import Mode, Sides, fold, pad
 from elunet.layers._windows import Windows
 from elunet.layers.spans import PRODUCT, Queue, Split, even, workers_for
 
@@ -26,16 +24,11 @@ BLOCK = 1 << 20  # bytes of columns that are made at a time
 
 @dataclass(frozen=True)
 class Strided(Windows):
-    """Windows with any strides, dilation, groups and padding; `stride` does not count.
-
-    With a mode other than "zeros", `top` and `left` are 0, and `around` is put around the images.
-    """
+    """Windows with any strides, dilation and groups; `stride` does not count."""
 
     strides: tuple[int, int]
     dilation: tuple[int, int]
     groups: int
-    around: Sides
-    mode: Mode
 
     @cached_property
     def width(self) -> int:
@@ -85,7 +78,6 @@ class General:
 
     def forward_span(self, x: Array, y: Array, kernel: Array, b: Array | None) -> None:
         """Write y: each window times its group's kernel, plus b."""
-        x = self._padded(x)
         if self.windows.is_depthwise:
             kernels.depthwise(x, kernel, *self.where, y)
         else:
@@ -95,7 +87,6 @@ class General:
 
     def gradient_span(self, x: Array, dy: Array, dW: Any, db: Array | None) -> None:
         """Add ``dW = sum over all windows of window^T dy`` and, if there is a bias, dy's sum."""
-        x = self._padded(x)
         if self.windows.is_depthwise:
             kernels.depthwise_gradient(x, np.ascontiguousarray(dy), *self.where, dW)
         else:
@@ -105,16 +96,11 @@ class General:
 
     def backward_span(self, dy: Array, dx: Array, kernel: Array) -> None:
         """Write dx: each window gets ``dy W^T``."""
-        windows = self.windows
-        shape = self._padded_shape(dx)
-        target = dx if shape == dx.shape else np.empty(shape, dx.dtype)
-        if windows.is_depthwise:
-            kernels.depthwise_backward(np.ascontiguousarray(dy), kernel, *self.where, target)
+        if self.windows.is_depthwise:
+            kernels.depthwise_backward(np.ascontiguousarray(dy), kernel, *self.where, dx)
         else:
             columns = np.matmul(self._by_group(dy), kernel)
-            kernels.col2im_strided(columns.reshape(self._shape(len(dy))), *self.where, target)
-        if target is not dx:
-            dx[...] = fold(target, windows.around, windows.mode)
+            kernels.col2im_strided(columns.reshape(self._shape(len(dy))), *self.where, dx)
 
     def new_sums(self, several: bool) -> list[Any]:
         """Return what the gradient is added to, in float64, one for each worker."""
@@ -131,18 +117,6 @@ class General:
         if self.windows.is_depthwise:
             return np.asarray(dW)
         return np.asarray(dW.transpose(1, 0, 2))
-
-    def _padded(self, x: Array) -> Array:
-        if self.windows.mode == "zeros":
-            return x
-        return pad(x, self.windows.around, self.windows.mode)
-
-    def _padded_shape(self, x: Array) -> tuple[int, ...]:
-        if self.windows.mode == "zeros":
-            return x.shape
-        (top, bottom), (left, right) = self.windows.around
-        n, height, width, channels = x.shape
-        return n, top + height + bottom, left + width + right, channels
 
     def _shape(self, images: int) -> tuple[int, ...]:
         windows = self.windows

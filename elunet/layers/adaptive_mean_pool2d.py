@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from elunet._checks import merged, pair
 from elunet._types import Array, Shape
 from elunet.kernels.windows import mean_windows, mean_windows_backward
 from elunet.layers._pooling import adaptive, counted
-from elunet.layers.pool2d import Pair, _pair, _shortest
+from elunet.layers.pool2d import Pair
 from elunet.layers.spans import SpanLayer
 
 
@@ -35,8 +36,8 @@ class AdaptiveMeanPool2D(SpanLayer, spans=True):
 
     def __init__(self, size: Pair) -> None:
         super().__init__()
-        self.sizes = _pair("AdaptiveMeanPool2D", "size", size)
-        self.size = _shortest(self.sizes)
+        self.sizes = pair("AdaptiveMeanPool2D", "size", size)
+        self.size = merged(self.sizes)
 
     def settings(self) -> tuple[int, int]:
         """Return what the output's shape depends on."""

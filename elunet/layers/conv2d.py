@@ -2,30 +2,39 @@
 
 How the products are best computed is a matter of its own. There are three ways with the same
 methods: `Im2col`, which is plain and exact; `Winograd`, which takes fewer operations for small
-kernels in float32; and `General`, for unequal strides, dilation, groups and other padding than
-zeros.
+kernels in float32; and `General`, for unequal strides, dilation and groups. `Bordered` is any of
+them, on images that were mirrored or repeated at their borders.
 """
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from elunet._checks import choice, integer
+from elunet._checks import choice, integer, merged, pair
 from elunet._types import Array, Seed, Shape
 from elunet.init import Initializer
+from elunet.layers._bordered import Bordered
 from elunet.layers._im2col import Im2col
-from elunet.layers._padding import Mode, Sides, check_room, checked_mode, four_sides
+from elunet.layers._padding import (
+    Mode,
+    Padding,
+    Sides,
+    around,
+    check_room,
+    checked_mode,
+    shortest,
+    sides_or_same,
+)
 from elunet.layers._strided import General, Strided
 from elunet.layers._windows import Windows
 from elunet.layers._winograd import KERNELS, Winograd, pays
 from elunet.layers.spans import Queue, Split, Started, Sum, get_num_threads
 from elunet.layers.weighted import Weighted
 
-Padding = str | int | tuple[int, int] | Sides
 Way = Im2col | Winograd | General
 
 
@@ -107,15 +116,14 @@ class Conv2D(Weighted, spans=True):
                 "Conv2D: expected groups that in_channels and out_channels can be split into, got"
                 f" groups={groups} for {in_channels} and {out_channels} channels"
             )
-        self.kernel_size = _pair("kernel_size", kernel_size, 1)
-        self.strides = _pair("stride", stride, 1)
-        self.stride = _shortest_pair(self.strides)
-        self.dilations = _pair("dilation", dilation, 1)
-        self.dilation = _shortest_pair(self.dilations)
+        self.kernel_size = pair("Conv2D", "kernel_size", kernel_size)
+        self.strides = pair("Conv2D", "stride", stride)
+        self.stride = merged(self.strides)
+        self.dilations = pair("Conv2D", "dilation", dilation)
+        self.dilation = merged(self.dilations)
         self.padding_mode = checked_mode("Conv2D", "padding_mode", padding_mode)
-        same = isinstance(padding, str) and padding == "same"  # an array has no one answer to ==
-        self._around = None if same else _sides(padding)
-        self.padding = padding if isinstance(padding, str) else _shortest(self._around)
+        given = self._around = sides_or_same("Conv2D", padding)
+        self.padding = padding if given is None or isinstance(padding, str) else shortest(given)
         self.algorithm = algorithm
         choice("Conv2D", "algorithm", algorithm, ("auto", "im2col", "winograd"))
         if algorithm == "winograd" and (
@@ -132,7 +140,7 @@ class Conv2D(Weighted, spans=True):
     def _is_plain(self) -> bool:
         """Whether there is nothing that takes the general way."""
         equal, dense = isinstance(self.stride, int), self.dilation == 1
-        return equal and dense and self.groups == 1 and self.padding_mode == "zeros"
+        return equal and dense and self.groups == 1
 
     def settings(self) -> tuple[Any, ...]:
         """Return what the windows and the way of computing depend on."""
@@ -143,10 +151,14 @@ class Conv2D(Weighted, spans=True):
         """Return x, of shape (N, H, W, C_in), with room for a window."""
         hint = "; arrays are (N, H, W, C)" if _looks_like_nchw(x, self.in_channels) else ""
         x = self.check_input(x, ("N", "H", "W", self.in_channels), hint)
-        if self.padding_mode != "zeros":
-            around = [self._zeros(size, axis) for axis, size in enumerate(x.shape[1:3])]
-            check_room(self, x, (around[0], around[1]), self.padding_mode)
-        self.way = self._way(x.shape, x.dtype)
+        way: Way | Bordered
+        if self.padding_mode == "zeros":
+            way = self._way(x.shape, x.dtype)
+        else:
+            sides = self._zeros(x.shape[1], 0), self._zeros(x.shape[2], 1)
+            check_room(self, x, sides, self.padding_mode)
+            way = Bordered(self._way(x.shape, x.dtype, sides), sides, self.padding_mode)
+        self.way = way
         return x
 
     def output_shape(self, x_shape: Shape) -> Shape:
@@ -195,9 +207,16 @@ class Conv2D(Weighted, spans=True):
         """Return dW from the workers' sums."""
         return self.way.total(sums).reshape(self.shape)
 
-    def _way(self, x_shape: Shape, dtype: np.dtype[Any]) -> Way:
-        """Return what computes it: Winograd's method only in float32, im2col otherwise."""
+    def _way(self, x_shape: Shape, dtype: np.dtype[Any], borders: Sides | None = None) -> Way:
+        """Return what computes it: Winograd's method only in float32, im2col otherwise.
+
+        With `borders`, for images that have got them already.
+        """
         windows = self._windows(x_shape)
+        if borders is not None:
+            (top, bottom), (left, right) = borders
+            size = windows.size[0] + top + bottom, windows.size[1] + left + right
+            windows = replace(windows, size=size, top=0, left=0)
         if isinstance(windows, Strided):
             return _made(General, windows, dtype, get_num_threads())
         fast = self.algorithm == "winograd" or (self.algorithm == "auto" and pays(windows))
@@ -206,7 +225,7 @@ class Conv2D(Weighted, spans=True):
 
     def _windows(self, x_shape: Shape) -> Windows:
         """Return where the windows lie, after checking that there is room for one."""
-        out, around = [], []
+        out, sides = [], []
         for axis, name in ((0, "height"), (1, "width")):
             size, kernel = x_shape[1 + axis], self._reach(axis)
             zeros = self._zeros(size, axis)
@@ -217,29 +236,21 @@ class Conv2D(Weighted, spans=True):
                     f" got {padded} (x of shape {x_shape})"
                 )
             out.append((padded - kernel) // self.strides[axis] + 1)
-            around.append(zeros)
-        put_around = self.padding_mode != "zeros"
+            sides.append(zeros)
         given: dict[str, Any] = {
             "images": x_shape[0],
             "size": (x_shape[1], x_shape[2]),
             "out": (out[0], out[1]),
             "kernel": self.kernel_size,
             "stride": self.strides[0],
-            "top": 0 if put_around else around[0][0],
-            "left": 0 if put_around else around[1][0],
+            "top": sides[0][0],
+            "left": sides[1][0],
             "in_channels": self.in_channels,
             "out_channels": self.out_channels,
         }
         if self._is_plain:
             return Windows(**given)
-        return Strided(
-            **given,
-            strides=self.strides,
-            dilation=self.dilations,
-            groups=self.groups,
-            around=(around[0], around[1]),
-            mode=self.padding_mode,
-        )
+        return Strided(**given, strides=self.strides, dilation=self.dilations, groups=self.groups)
 
     def _reach(self, axis: int) -> int:
         """Return how many pixels a window covers along an axis, from its first to its last."""
@@ -247,11 +258,7 @@ class Conv2D(Weighted, spans=True):
 
     def _zeros(self, size: int, axis: int) -> tuple[int, int]:
         """Return how many zeros come before and after an image of this size, along one axis."""
-        if self._around is not None:
-            return self._around[axis]
-        steps = math.ceil(size / self.strides[axis]) - 1
-        total = max(steps * self.strides[axis] + self._reach(axis) - size, 0)
-        return total // 2, total - total // 2
+        return around(self._around, axis, size, self._reach(axis), self.strides[axis])
 
     def __repr__(self) -> str:
         height, width = self.kernel_size
@@ -267,32 +274,6 @@ class Conv2D(Weighted, spans=True):
 def _made(kind: Any, windows: Windows, dtype: np.dtype[Any], threads: int) -> Way:
     """Return a way of computing, worked out once for each geometry and number of threads."""
     return kind(windows, dtype, threads)  # type: ignore[no-any-return]
-
-
-def _sides(padding: Padding) -> Sides:
-    """Return the zeros on each side, in height and in width."""
-    if isinstance(padding, str) and padding == "valid":
-        return (0, 0), (0, 0)
-    return four_sides("Conv2D", padding, '"same", "valid", ')
-
-
-def _shortest(sides: Sides | None) -> Padding:
-    """Return (height, width) where both sides of each are equal."""
-    (top, bottom), (left, right) = sides or ((0, 0), (0, 0))
-    return (top, left) if (top, left) == (bottom, right) else ((top, bottom), (left, right))
-
-
-def _shortest_pair(pair: tuple[int, int]) -> int | tuple[int, int]:
-    return pair[0] if pair[0] == pair[1] else pair
-
-
-def _pair(name: str, value: Any, least: int) -> tuple[int, int]:
-    """Return (height, width) from one integer or two."""
-    pair = value if isinstance(value, tuple) else (value, value)
-    if len(pair) != 2 or isinstance(value, str):
-        raise ValueError(f"Conv2D: expected {name} as an integer or two, got {value!r}")
-    height, width = (integer("Conv2D", name, size, least) for size in pair)
-    return height, width
 
 
 def _looks_like_nchw(x: object, channels: int) -> bool:

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from elunet._checks import integer
+from elunet._checks import integer, merged, pair
 from elunet._quiet import quiet
 from elunet._types import Array, Seed
 from elunet.init import Initializer
 from elunet.kernels.strided import col2im_strided, im2col_strided
-from elunet.layers.conv2d import Conv2D, Padding
+from elunet.layers._padding import Padding, around, shortest, sides_or_same
 from elunet.layers.weighted import Weighted
 
 
@@ -65,26 +65,30 @@ class LocallyConnected2D(Weighted):
         init: Initializer | None = None,
         seed: Seed = None,
     ) -> None:
-        name = type(self).__name__
-        pair = image_size if isinstance(image_size, tuple) else (image_size, image_size)
-        if len(pair) != 2:
+        name = "LocallyConnected2D"
+        self.image_size = pair(name, "image_size", image_size)
+        self.in_channels = integer(name, "in_channels", in_channels)
+        self.out_channels = integer(name, "out_channels", out_channels)
+        self.kernel_size = pair(name, "kernel_size", kernel_size)
+        self.strides = pair(name, "stride", stride)
+        self.stride = merged(self.strides)
+        given = sides_or_same(name, padding)
+        self.padding = padding if given is None or isinstance(padding, str) else shortest(given)
+        windows = [*zip(self.image_size, self.kernel_size, self.strides, strict=True)]
+        self.zeros = [around(given, axis, *window) for axis, window in enumerate(windows)]
+        room = [
+            size + sum(zeros) - kernel
+            for (size, kernel, _), zeros in zip(windows, self.zeros, strict=True)
+        ]
+        if min(room) < 0:
             raise ValueError(
-                f"{name}: expected image_size as an integer or (height, width), got {image_size!r}"
+                f"{name}: expected image_size with room for a window, padding included, got"
+                f" {image_size!r} for kernel_size {kernel_size!r}"
             )
-        height, width = (integer(name, "image_size", side) for side in pair)
-        self.image_size = height, width
-        try:
-            like = Conv2D(in_channels, out_channels, kernel_size, stride, padding, False, None, 0)
-            windows = like._windows((1, height, width, like.in_channels))
-        except (TypeError, ValueError) as error:
-            _, _, text = str(error).partition(": ")
-            raise type(error)(f"{name}: {text}") from error
-        self.in_channels, self.out_channels = like.in_channels, like.out_channels
-        self.kernel_size, self.stride, self.padding = like.kernel_size, like.stride, like.padding
-        self.out_size = windows.out
-        self._where = like.strides, (1, 1), windows.top, windows.left
-        units = windows.out[0] * windows.out[1] * like.out_channels
-        super().__init__((*like.kernel_size, like.in_channels, units), bias, init, seed)
+        self.out_size = room[0] // self.strides[0] + 1, room[1] // self.strides[1] + 1
+        self._where = self.strides, (1, 1), self.zeros[0][0], self.zeros[1][0]
+        units = self.out_size[0] * self.out_size[1] * self.out_channels
+        super().__init__((*self.kernel_size, self.in_channels, units), bias, init, seed)
 
     @quiet
     def forward(self, x: Array, train: bool = False) -> Array:

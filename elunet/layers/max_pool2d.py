@@ -20,7 +20,7 @@ class MaxPool2D(Pool2D, spans=True):
         Height and width of the window in pixels.
     stride : int or (int, int), optional
         Step between windows in pixels, by default `size`.
-    padding : "same", int, (int, int) or ((int, int), (int, int)), default 0
+    padding : "same", "valid", int, (int, int) or ((int, int), (int, int)), default 0
         Pixels around the image that belong to windows but have no value; less than a window.
         "same" is TensorFlow's, as in `Conv2D`.
     ceil_mode : bool, default False

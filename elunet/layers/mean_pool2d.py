@@ -5,7 +5,7 @@ from __future__ import annotations
 from elunet._types import Array
 from elunet.kernels.pooling import mean_pool, mean_pool_backward
 from elunet.kernels.windows import mean_windows, mean_windows_backward
-from elunet.layers._padding import Sides
+from elunet.layers._padding import Padding
 from elunet.layers.pool2d import Pair, Pool2D
 
 
@@ -18,7 +18,7 @@ class MeanPool2D(Pool2D, spans=True):
         Height and width of the window in pixels.
     stride : int or (int, int), optional
         Step between windows in pixels, by default `size`.
-    padding : "same", int, (int, int) or ((int, int), (int, int)), default 0
+    padding : "same", "valid", int, (int, int) or ((int, int), (int, int)), default 0
         Pixels around the image that belong to windows; less than a window. "same" is
         TensorFlow's, as in `Conv2D`.
     ceil_mode : bool, default False
@@ -45,7 +45,7 @@ class MeanPool2D(Pool2D, spans=True):
         self,
         size: Pair = 2,
         stride: Pair | None = None,
-        padding: str | Pair | Sides = 0,
+        padding: Padding = 0,
         ceil_mode: bool = False,
         count_include_pad: bool = True,
     ) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 from typing import Any
 
-from elunet._checks import integer
+from elunet._checks import merged, pair
 from elunet._types import Array, Shape
-from elunet.layers._padding import Sides, four_sides
+from elunet.layers._padding import Padding, Sides, around, sides_or_same
 from elunet.layers._pooling import Windows, counted, regular
 from elunet.layers.spans import SpanLayer
 
@@ -24,7 +23,7 @@ class Pool2D(SpanLayer):
         Height and width of the window in pixels.
     stride : int or (int, int), optional
         Step between windows in pixels, by default `size`.
-    padding : "same", int, (int, int) or ((int, int), (int, int)), default 0
+    padding : "same", "valid", int, (int, int) or ((int, int), (int, int)), default 0
         Pixels around the image that belong to windows but have no value; less than a window.
         "same" is TensorFlow's, as in `Conv2D`.
     ceil_mode : bool, default False
@@ -43,17 +42,16 @@ class Pool2D(SpanLayer):
         self,
         size: Pair = 2,
         stride: Pair | None = None,
-        padding: str | Pair | Sides = 0,
+        padding: Padding = 0,
         ceil_mode: bool = False,
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        self.sizes = _pair(name, "size", size)
-        self.size = _shortest(self.sizes)
-        self.strides = self.sizes if stride is None else _pair(name, "stride", stride)
-        self.stride = _shortest(self.strides)
-        same = isinstance(padding, str) and padding == "same"
-        self._around = None if same else four_sides(name, padding, '"same", ')
+        self.sizes = pair(name, "size", size)
+        self.size = merged(self.sizes)
+        self.strides = self.sizes if stride is None else pair(name, "stride", stride)
+        self.stride = merged(self.strides)
+        self._around = sides_or_same(name, padding)
         for window, sides in zip(self.sizes, self._around or (), strict=False):
             if max(sides) >= window:
                 raise ValueError(
@@ -77,7 +75,9 @@ class Pool2D(SpanLayer):
         """Return x, of shape (N, H, W, C) with room for a window."""
         x = self.check_input(x, ("N", "H", "W", "C"))
         for axis, size in enumerate(x.shape[1:3]):
-            if size < 1 or size + sum(self.zeros(size, axis)) < self.sizes[axis]:
+            missing = self.sizes[axis] - size - sum(self.zeros(size, axis))
+            # In ceil mode one window may be cut, by less than a step.
+            if size < 1 or missing >= (self.strides[axis] if self.ceil_mode else 1):
                 padded = "" if self._around == ((0, 0), (0, 0)) else ", padding included"
                 raise ValueError(
                     f"{self!r}: expected x of at least {self.sizes[0]} x {self.sizes[1]}"
@@ -104,17 +104,13 @@ class Pool2D(SpanLayer):
 
     def zeros(self, size: int, axis: int) -> tuple[int, int]:
         """Return the padding before and after an image of this size, along one axis."""
-        if self._around is not None:
-            return self._around[axis]
-        stride, window = self.strides[axis], self.sizes[axis]
-        total = max((math.ceil(size / stride) - 1) * stride + window - size, 0)
-        return total // 2, total - total // 2
+        return around(self._around, axis, size, self.sizes[axis], self.strides[axis])
 
     def windows(self, height: int, width: int) -> Windows:
         """Return where the windows lie in an image of this size."""
-        around = self.zeros(height, 0), self.zeros(width, 1)
+        sides = self.zeros(height, 0), self.zeros(width, 1)
         return _windows(
-            (height, width), self.sizes, self.strides, around, self.ceil_mode, self.count_padding
+            (height, width), self.sizes, self.strides, sides, self.ceil_mode, self.count_padding
         )
 
     def __repr__(self) -> str:
@@ -130,29 +126,16 @@ def _windows(
     size: tuple[int, int],
     window: tuple[int, int],
     stride: tuple[int, int],
-    around: Sides,
+    sides: Sides,
     ceil_mode: bool,
     count_padding: bool,
 ) -> Windows:
     inside, covered = zip(
         *(
-            regular(size[axis], window[axis], stride[axis], *around[axis], ceil_mode)
+            regular(size[axis], window[axis], stride[axis], *sides[axis], ceil_mode)
             for axis in (0, 1)
         ),
         strict=True,
     )
     divisor = counted(*(covered if count_padding else inside))
     return Windows(inside[0], inside[1], divisor)
-
-
-def _pair(owner: str, name: str, value: Any) -> tuple[int, int]:
-    """Return (height, width) from one integer or two."""
-    pair = value if isinstance(value, tuple) else (value, value)
-    if len(pair) != 2:
-        raise ValueError(f"{owner}: expected {name} as an integer or two, got {value!r}")
-    height, width = (integer(owner, name, side) for side in pair)
-    return height, width
-
-
-def _shortest(pair: tuple[int, int]) -> Pair:
-    return pair[0] if pair[0] == pair[1] else pair

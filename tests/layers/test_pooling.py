@@ -100,6 +100,19 @@ def test_pictures_smaller_than_a_window(kind, of):
         kind(3).forward(np.ones((1, 2, 5, 1)))
 
 
+@KINDS
+def test_a_window_that_only_begins_inside(kind, of):
+    """In ceil mode an image may be smaller than a window, but not by a whole step."""
+    x = np.random.default_rng(0).normal(size=(1, 2, 3, 1))
+    layer = kind(3, 2, "valid", ceil_mode=True)
+    np.testing.assert_allclose(layer.forward(x).item(), of(x))
+    if kind is MeanPool2D:
+        np.testing.assert_allclose(layer.backward(np.ones((1, 1, 1, 1))), np.full(x.shape, 1 / 6))
+    message = f"{kind.__name__}(3x3, stride 1, ceil_mode): expected x of at least 3 x 3 pixels"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        kind(3, 1, ceil_mode=True).forward(x)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_global_mean(dtype):
     x = np.random.default_rng(0).normal(size=(2, 3, 5, 4)).astype(dtype)

@@ -286,7 +286,7 @@ def test_arguments_of_poolings(kind):
         ({"size": (1, 2, 3)}, "expected size as an integer or two"),
         ({"stride": 0}, "expected stride of at least 1"),
         ({"padding": 2}, "expected padding of less than a window, got 2 for 2 pixels"),
-        ({"padding": "valid"}, 'expected padding as "same", an integer'),
+        ({"padding": "full"}, 'expected padding as "same", "valid", an integer'),
     ):
         with pytest.raises(ValueError, match=f"{name}: {text}"):
             kind(**arguments)
@@ -322,9 +322,10 @@ def test_locally_connected_layers_have_the_scale_of_a_convolution():
     assert "b" not in L.LocallyConnected2D(4, 1, 1, 3, bias=False).params
     for arguments, text in (
         (((4, 4, 4), 1, 1, 3), "expected image_size as an integer or"),
-        ((2, 1, 1, 3), "expected x of at least 3 pixels in height"),
+        ((2, 1, 1, 3), "expected image_size with room for a window, padding included, got 2 for"),
+        ((2, 0, 1, 3), "expected in_channels of at least 1, got 0"),
     ):
-        with pytest.raises(ValueError, match=text):
+        with pytest.raises(ValueError, match=f"^LocallyConnected2D: {text}"):
             L.LocallyConnected2D(*arguments)
     with pytest.raises(ValueError, match=r"expected x of shape \(N, 16, 16, 8\), got"):
         layer.forward(np.ones((1, 15, 16, 8)))

@@ -89,6 +89,26 @@ def blocks():
     return net
 
 
+def kernels():
+    """Return a network with every kind of convolution and of pooling."""
+    parts = [
+        L.Conv2D(3, 4, 3, stride=(2, 4), padding=((1, 0), (1, 2)), padding_mode="reflect"),
+        L.MaxPool2D((3, 2), 1, "same"),
+        L.ELU(),
+        L.Conv2D(4, 8, 3, groups=4, dilation=(2, 1)),
+        L.ELU(),
+        L.MeanPool2D(3, 2, 1, ceil_mode=True, count_include_pad=False),
+        L.Conv2D(8, 6, (1, 3), groups=2, padding_mode="replicate"),
+        L.ReLU(),
+        L.LocallyConnected2D((9, 5), 6, 4, 3, stride=(2, 1), padding="same"),
+        L.Tanh(),
+        L.AdaptiveMeanPool2D(2),
+        L.Conv2D(4, 10, 1),
+        L.GlobalMaxPool2D(),
+    ]
+    return eln.Sequential(parts, seed=0)
+
+
 def images():
     """Return a small network of convolutions, pooling and dropout: all that rules look out for."""
     parts = [L.Conv2D(1, 3, 2), L.ELU(), L.MeanPool2D(2), L.Dropout(0.25), L.Conv2D(3, 3, 2)]

@@ -16,6 +16,7 @@ from routers.cases import (
     blocks,
     copied,
     forward,
+    kernels,
     networks,
     residual,
     rules,
@@ -38,6 +39,7 @@ MODELS = {
     "case b": lambda: eln.models.article_case("b"),
     "residual": residual,
     "blocks": blocks,
+    "kernels": kernels,
 }
 
 
