@@ -118,17 +118,17 @@ def test_a_finished_run_is_left_as_it_is(two_runs):
     assert content(out) == before
 
 
-def call(monkeypatch, *arguments) -> argparse.Namespace:
+def call(*arguments) -> argparse.Namespace:
     """Run the first half of the job in this process: what comes before training."""
     return train.run(train.parse(arguments, COMMAND))
 
 
-def test_a_resume_with_other_options_lists_the_differences(two_runs, monkeypatch):
+def test_a_resume_with_other_options_lists_the_differences(two_runs):
     out, _ = two_runs[0]
     before = content(out)
     options = ("--case", "d", "--limit", "100", "--seed", "3", "--epochs", "4")
     with pytest.raises(SystemExit) as caught:
-        call(monkeypatch, "--resume", str(out), *options)
+        call("--resume", str(out), *options)
     message = str(caught.value)
     assert f"--resume {out}: expected the options of that run, got differences:" in message
     assert "--case: expected quick, got d" in message
@@ -139,21 +139,21 @@ def test_a_resume_with_other_options_lists_the_differences(two_runs, monkeypatch
     assert content(out) == before
 
 
-def test_what_cannot_be_resumed(tmp_path, monkeypatch):
+def test_what_cannot_be_resumed(tmp_path):
     for arguments, message in (
         (["--resume", str(tmp_path / "none")], "expected a run's checkpoint, got no file"),
         (["--resume", str(tmp_path)], "expected a run's checkpoint, got no file"),
         (["--resume", str(SCRIPT)], "as a safetensors file, got another kind of file"),
     ):
         with pytest.raises(SystemExit) as caught:
-            call(monkeypatch, *arguments)
+            call(*arguments)
         assert str(caught.value).startswith(f"--resume {arguments[1]}: expected")
         assert message in str(caught.value)
     net = eln.Sequential([eln.layers.Linear(2, 2)], seed=0)
     trainer = eln.Trainer(net, eln.losses.SoftmaxCrossEntropy(), eln.optim.SGD(0.1))
     trainer.save(tmp_path / "other")
     with pytest.raises(SystemExit, match="as a checkpoint of this job, got another run's"):
-        call(monkeypatch, "--resume", str(tmp_path / "other"))
+        call("--resume", str(tmp_path / "other"))
 
 
 def test_a_run_that_was_cut_before_its_first_checkpoint_begins_anew(tmp_path, capsys):
@@ -177,7 +177,7 @@ def test_a_run_that_was_cut_before_its_first_checkpoint_begins_anew(tmp_path, ca
         (["--case", "z"], "invalid choice: 'z'"),
     ],
 )
-def test_what_cannot_be_had_is_told(arguments, message, monkeypatch, capsys):
+def test_what_cannot_be_had_is_told(arguments, message, capsys):
     with pytest.raises(SystemExit) as caught:
         train.parse(arguments, COMMAND)
     assert caught.value.code == 2

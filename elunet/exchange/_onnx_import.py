@@ -48,10 +48,11 @@ from elunet.layers import (
     Softplus,
     Tanh,
 )
+from elunet.layers._padding import Mode
 from elunet.network import INPUT, Network
 from elunet.storage.files import read
 
-MODES = {"constant": "zeros", "reflect": "reflect", "edge": "replicate"}
+MODES: dict[str, Mode] = {"constant": "zeros", "reflect": "reflect", "edge": "replicate"}
 
 
 def from_onnx(file: str | os.PathLike[str]) -> Network:
@@ -413,7 +414,7 @@ class _Reader:
         filled = self._constant(node, 2).any() if len(node.input) > 2 and node.input[2] else False
         if mode not in MODES or len(pads) != 8 or pads[0] or pads[4] or filled or min(pads) < 0:
             raise self._refused(node, "padding of images by zeros, reflection or the border")
-        layer = Pad(((pads[2], pads[6]), (pads[3], pads[7])), MODES[mode], (pads[1], pads[5]))  # type: ignore[arg-type]
+        layer = Pad(((pads[2], pads[6]), (pads[3], pads[7])), MODES[mode], (pads[1], pads[5]))
         self.values[node.output[0]] = _Value(self._add(layer, value), first=True)
 
     # Several inputs.

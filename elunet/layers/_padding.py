@@ -22,7 +22,7 @@ NUMPY_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge"}
 
 def pad(x: Array, sides: Sides, mode: Mode) -> Array:
     """Return images (N, H, W, C) with rows and columns around them."""
-    wide = np.pad(x, ((0, 0), *sides, (0, 0)), NUMPY_MODES[mode])  # type: ignore[call-overload]
+    wide = np.pad(x, ((0, 0), *sides, (0, 0)), NUMPY_MODES[mode])  # type: ignore[call-overload]  # a str
     return np.asarray(wide, order="C")
 
 
@@ -60,7 +60,7 @@ def checked_mode(owner: str, name: str, mode: object) -> Mode:
     """Return a mode; a ValueError if it is none."""
     if not isinstance(mode, str) or mode not in NUMPY_MODES:
         raise ValueError(f"{owner}: expected {name} among {[*NUMPY_MODES]}, got {mode!r}")
-    return mode  # type: ignore[return-value]
+    return mode  # type: ignore[return-value]  # it is one of them
 
 
 def sides_or_same(owner: str, padding: object) -> Sides | None:

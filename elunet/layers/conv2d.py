@@ -273,7 +273,7 @@ class Conv2D(Weighted, spans=True):
 @lru_cache(maxsize=1000)
 def _made(kind: Any, windows: Windows, dtype: np.dtype[Any], threads: int) -> Way:
     """Return a way of computing, worked out once for each geometry and number of threads."""
-    return kind(windows, dtype, threads)  # type: ignore[no-any-return]
+    return kind(windows, dtype, threads)  # type: ignore[no-any-return]  # a way
 
 
 def _looks_like_nchw(x: object, channels: int) -> bool:

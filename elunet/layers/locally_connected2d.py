@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from elunet._checks import integer, merged, pair
@@ -94,13 +92,11 @@ class LocallyConnected2D(Weighted):
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return y, (N, H_out, W_out, C_out)."""
         x = self.check_input(x, ("N", *self.image_size, self.in_channels))
-        W, b = self.parameter("W", self.shape, x.dtype), None
-        columns = self._columns(x)
-        y = np.matmul(columns, self._by_position(W)).transpose(1, 0, 2)
+        W = self.parameter("W", self.shape, x.dtype)
+        y = np.matmul(self._columns(x), self._by_position(W)).transpose(1, 0, 2)
         y = np.ascontiguousarray(y).reshape(len(x), *self.out_size, self.out_channels)
         if self.bias:
-            b = self.parameter("b", self.shape[-1:], x.dtype)
-            y += b.reshape(y.shape[1:])
+            y += self.parameter("b", self.shape[-1:], x.dtype).reshape(y.shape[1:])
         self.keep(x, W)
         return y
 
@@ -153,10 +149,6 @@ class LocallyConnected2D(Weighted):
     def _rows(self, dy: Array) -> Array:
         """Return dy by position, (positions, N, C_out)."""
         return dy.reshape(len(dy), self._positions, self.out_channels).transpose(1, 0, 2)
-
-    def settings(self) -> Any:
-        """Return nothing: all images are of one size."""
-        return None
 
     def __repr__(self) -> str:
         (high, wide), (height, width) = self.kernel_size, self.image_size

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 
 from elunet._checks import choice, plain
 from elunet._quiet import quiet
+from elunet._reprs import as_made
 from elunet._types import Array
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -97,14 +97,7 @@ class Loss(ABC):
 
     def __repr__(self) -> str:
         """Return how it was made: what is as by default is left out."""
-        default = {name: p.default for name, p in signature(type(self)).parameters.items()}
-        given = {name: getattr(self, name) for name in default if hasattr(self, name)}
-        arguments = (
-            f"{name}={value!r}"
-            for name, value in given.items()
-            if type(value) is not type(default[name]) or value != default[name]
-        )
-        return f"{type(self).__name__}({', '.join(arguments)})"
+        return as_made(self)
 
     def __call__(
         self,

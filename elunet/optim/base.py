@@ -13,7 +13,6 @@ and laid flat once, and a step looks only at whether they still are what they we
 
 from __future__ import annotations
 
-import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,6 +25,7 @@ import numpy as np
 
 from elunet._checks import choice, count, number, plain
 from elunet._quiet import quiet
+from elunet._reprs import as_made
 from elunet._types import Array, Shape
 from elunet.kernels.products import sum_of_squares
 
@@ -442,7 +442,8 @@ class Optimizer(ABC):
         for_others = (*numbers, scale, 0.0, 0.0)
         for name, w in parameters.items():
             g, bound = gradients[name], self._bound.get(name)
-            if bound is None or not bound.serves(w, g, self.penalized):
+            made_for = bound and bound.w is w and bound.g is g and bound.patterns is self.penalized
+            if not made_for:
                 bound = self._bind(name, w, g)
             if bound is None:
                 self._apply_plainly(name, w, g, lr, scale)
@@ -517,17 +518,7 @@ class Optimizer(ABC):
 
     def __repr__(self) -> str:
         """Return how it was made: what is as by default is left out."""
-        given = {name: (p.default, getattr(self, name)) for name, p in _parameters(type(self))}
-        arguments = (
-            f"{name}={value!r}"
-            for name, (default, value) in given.items()
-            if type(value) is not type(default) or value != default
-        )
-        return f"{type(self).__name__}({', '.join(arguments)})"
-
-
-def _parameters(kind: type) -> Iterable[tuple[str, inspect.Parameter]]:
-    return inspect.signature(kind).parameters.items()
+        return as_made(self)
 
 
 @dataclass(slots=True)
@@ -543,10 +534,6 @@ class _Bound:
     flat: tuple[Array, ...]
     patterns: tuple[str, ...] | None
     is_penalized: bool
-
-    def serves(self, w: Array, g: Array, patterns: tuple[str, ...] | None) -> bool:
-        """Return whether it was made of these."""
-        return self.w is w and self.g is g and self.patterns is patterns
 
     def holds(self, w: Array, g: Array | None, state: Mapping[str, Array] | None) -> bool:
         """Return whether it was made of these arrays, and they are as they were then."""

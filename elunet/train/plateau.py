@@ -51,10 +51,8 @@ class _Plateau(Callback):
 
     def _see(self, row: Epoch) -> bool:
         """Take note of an epoch; return whether it is the best so far. NaN never is."""
-        value = float(getattr(row, self.monitor))
-        gain = math.inf if self.best is None else self.best - value
-        if self.monitor.endswith("accuracy"):
-            gain = -gain if self.best is not None else gain
+        value, sign = float(getattr(row, self.monitor)), -1 if self.monitor.endswith("loss") else 1
+        gain = math.inf if self.best is None else sign * (value - self.best)
         if math.isfinite(value) and gain > self.min_delta:
             self.best, self.best_epoch, self.waited = value, row.epoch, 0
             return True

@@ -306,7 +306,7 @@ def test_the_settings_of_a_run_that_died_in_its_first_step_are_known(tmp_path):
         (["--minutes", "inf"], "--minutes: expected a number above 0, got inf"),
     ],
 )
-def test_options_beyond_sense(arguments, message, monkeypatch, capsys):
+def test_options_beyond_sense(arguments, message, capsys):
     with pytest.raises(SystemExit) as caught:
         train.parse(arguments)
     assert caught.value.code == 2
