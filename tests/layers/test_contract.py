@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from elunet import layers as L
+from elunet.storage.identity import untold
 from elunet.testing import check_layer
 from elunet.testing.strategies import spread
+from elunet.train.setup import DRAWN
 
 
 @dataclass(frozen=True)
@@ -454,6 +456,12 @@ def test_reset_is_reproducible(case):
 @ALL
 def test_repr(case):
     assert repr(case.make()) == case.text
+
+
+@ALL
+def test_arguments_are_attributes(case):
+    """So a run that is resumed can tell whether its layers are as they were."""
+    assert untold(case.make(), DRAWN) == []
 
 
 @ALL
