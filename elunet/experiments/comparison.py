@@ -460,7 +460,8 @@ class _Bench:
             scores = row.train_loss, row.train_accuracy, row.validation_accuracy
             tested = math.nan
             if stage == "final":
-                tested = evaluate(net, *test, self.loss, self.batch_size)[1]
+                predict = trainer.router.predict
+                tested = evaluate(net, *test, self.loss, self.batch_size, predict=predict)[1]
             diverged = 0
         except DivergenceError:
             scores, tested, diverged = (math.nan, guess, guess), guess, 1

@@ -44,6 +44,7 @@ def evaluate(
     loss: Loss,
     batch_size: int = 100,
     between: Callable[[], None] = lambda: None,
+    predict: Callable[[Network, Array], Array] = Network.forward,
 ) -> tuple[float, float]:
     """Return a network's mean loss and accuracy (a fraction) on data.
 
@@ -55,6 +56,8 @@ def evaluate(
     batch_size : int, default 100
     between : callable, optional
         Called after each batch; its errors end the evaluation.
+    predict : callable, optional
+        ``predict(net, x)`` returns the output, by default ``net.forward(x)``: a rule's `predict`.
 
     Raises
     ------
@@ -75,7 +78,7 @@ def evaluate(
     mean = Mean()
     with np.errstate(over="ignore", invalid="ignore"):
         for batch in Batches(x, y, batch_size, shuffle=False):
-            prediction = net.forward(batch[0])
+            prediction = predict(net, batch[0])
             value, _ = loss(prediction, batch[1])
             mean.add(value, accuracy(prediction, batch[1]), len(batch[0]))
             between()

@@ -420,7 +420,12 @@ class Trainer:
         if validation is not None:
             begin = time.perf_counter()
             validated = evaluate(
-                self.net, *validation, self.loss, self.batch_size, self._leave_if_asked
+                self.net,
+                *validation,
+                self.loss,
+                self.batch_size,
+                self._leave_if_asked,
+                self.router.predict,
             )
             position.seconds += time.perf_counter() - begin
             if not math.isfinite(validated[0]):
@@ -484,7 +489,7 @@ class Trainer:
         """Run one step: forward, loss, backward, the optimizer."""
         self._stepped = False
         with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges is told below
-            prediction = self._forward(x)
+            prediction = self._forward(x, y)
             value, dy = self.loss(prediction, y, *weights)
             self._check_state()
             if not math.isfinite(value):
@@ -514,13 +519,14 @@ class Trainer:
         blind = all(look is Callback.on_gradients for look in looks)
         return blind and _can_release(type(self.router))  # type: ignore[arg-type]  # it can be hashed
 
-    def _forward(self, x: Array) -> Array:
+    def _forward(self, x: Array, y: Array) -> Array:
         """Return the network's output, looking at each layer's if in doubt."""
+        self.router.loss = self.loss
         if not self.debug:
-            return self.net.forward(x, train=True)
+            return self.router.forward(self.net, x, y)
         if place := place_in_input(x):
             raise self._diverged(place)
-        return self.net.forward(x, train=True, tap=self._look("{}'s output"))
+        return self.router.forward(self.net, x, y, self._look("{}'s output"))
 
     def _look(self, text: str) -> Tap:
         """Return a tap that stops the run at what is not finite."""
