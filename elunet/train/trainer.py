@@ -34,7 +34,7 @@ from elunet.train import checkpoint, folders, setup
 from elunet.train.callbacks import Callback, Checkpoints, together
 from elunet.train.changes import Changes, incomparable
 from elunet.train.datasets import Data, Fingerprints, Weighted
-from elunet.train.evaluation import Mean, accuracy, evaluate
+from elunet.train.evaluation import Mean, accuracy, evaluate, examples
 from elunet.train.guards import (
     DivergenceError,
     first_bad_output,
@@ -486,6 +486,7 @@ class Trainer:
         with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges is told below
             prediction = self._forward(x)
             value, dy = self.loss(prediction, y, *weights)
+            weight = examples(self.loss, prediction, y, *weights)
             self._check_state()
             if not math.isfinite(value):
                 self._check_weights()
@@ -503,7 +504,7 @@ class Trainer:
             self._stepped = True
             self.optimizer.step(self.net, self.router)
         self._check_weights()
-        mean.add(value, accuracy(prediction, y), len(x))
+        mean.add(value, accuracy(prediction, y), len(x), weight)
         self.position.spike_count += self.position.spikes.add(value)
         self._between_steps = True
         return value
