@@ -58,9 +58,7 @@ class Position:
             "begun": self.last if self.begun is None else self.begun,
             "passed": self.passed,
             "learning_rate": self.learning_rate,
-            "mean": None
-            if mean is None
-            else [mean.loss, mean.hits, mean.count, mean.weight],
+            "mean": None if mean is None else [mean.loss, mean.hits, mean.count, mean.weight],
             "spike_count": self.spike_count,
             "losses": list(self.spikes.losses),
             "pass_seconds": self.pass_seconds,
