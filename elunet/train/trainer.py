@@ -13,7 +13,6 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
-from copy import copy
 from functools import cache
 from inspect import signature
 from operator import is_
@@ -37,6 +36,7 @@ from elunet.train.datasets import Data, Fingerprints, Weighted
 from elunet.train.evaluation import Mean, accuracy, evaluate, examples
 from elunet.train.guards import (
     DivergenceError,
+    States,
     first_bad_output,
     first_not_finite,
     is_finite,
@@ -464,20 +464,12 @@ class Trainer:
         A batch on which it fails leaves no trace in the layers' state (running averages).
         """
         self._between_steps = False
-        before = [(layer.state, dict(layer.state)) for layer in self.net.layers]
-        copies = [{name: copy(value) for name, value in old.items()} for _, old in before]
+        states = States(self.net)
         try:
             return self._learn(x, y, mean, *weights)
         except BaseException:
             if not self._stepped:
-                for (state, old), copied in zip(before, copies, strict=True):
-                    for name, value in old.items():
-                        if isinstance(value, np.ndarray):
-                            value[...] = copied[name]
-                        else:
-                            old[name] = copied[name]
-                    state.clear()
-                    state.update(old)
+                states.put_back()
             raise
 
     def _learn(self, x: Array, y: Array, mean: Mean, *weights: Array) -> float:
