@@ -87,7 +87,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             optimizer,
             copy.deepcopy(self.router),
             batch_size=self.batch_size,
-            callbacks=copy.deepcopy(list(self.callbacks)),
+            callbacks=copy.deepcopy(self.callbacks),
             seed=seed,
             progress=False,
         )

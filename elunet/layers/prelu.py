@@ -47,8 +47,8 @@ class PReLU(Layer):
     def __init__(self, channels: int = 1, alpha: float = 0.25) -> None:
         super().__init__()
         self.channels = integer("PReLU", "channels", channels)
-        start = number("PReLU", "alpha", alpha)
-        self.params["alpha"] = np.full(channels, start, np.float32)
+        self.alpha = number("PReLU", "alpha", alpha)
+        self.params["alpha"] = np.full(channels, self.alpha, np.float32)
 
     @quiet
     def forward(self, x: Array, train: bool = False) -> Array:
