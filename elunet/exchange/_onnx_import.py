@@ -49,9 +49,14 @@ from elunet.layers import (
     Tanh,
 )
 from elunet.layers._padding import Mode
+from elunet.layers.selu import ALPHA, SCALE
 from elunet.network import INPUT, Network
 from elunet.storage.files import read
 
+STANDARD = ("", "ai.onnx")
+"""The names of ONNX's own set of operators."""
+FLOATS = (1, 10, 11, 16)
+"""ONNX's numbers for float32, float16, float64 and bfloat16."""
 MODES: dict[str, Mode] = {"constant": "zeros", "reflect": "reflect", "edge": "replicate"}
 
 
@@ -74,8 +79,9 @@ def from_onnx(file: str | os.PathLike[str]) -> Network:
     ImportError
         If the package onnx is missing: ``pip install onnx``.
     ValueError
-        If the file is no ONNX model, has several inputs or outputs, or an operator, or a use of
-        one, that elunet cannot express; the message names the first such node.
+        If the file is no ONNX model, has several inputs or outputs, or a weight that is not finite,
+        or an operator, or a use of one, that elunet cannot express; the message names the first
+        such node.
     OSError
         If it cannot be read.
 
@@ -112,7 +118,11 @@ def from_onnx(file: str | os.PathLike[str]) -> Network:
         raise
     except Exception as error:  # protobuf's own, and the checker's
         raise ValueError(f"from_onnx: expected {file} as an ONNX model, got {error}") from error
-    return _Reader(onnx, model.graph, model.producer_name == PRODUCER).network()
+    version = max(
+        (each.version for each in model.opset_import if each.domain in STANDARD), default=1
+    )
+    reader = _Reader(onnx, model.graph, model.producer_name == PRODUCER, version)
+    return reader.network()
 
 
 @dataclass(frozen=True)
@@ -141,6 +151,7 @@ class _Reader:
     onnx: Any
     graph: Any
     is_own: bool
+    version: int
     net: Network = field(default_factory=Network)
     values: dict[str, _Value] = field(default_factory=dict)
     skipped: set[str] = field(default_factory=set)
@@ -171,7 +182,12 @@ class _Reader:
         self.values[name] = _Value(INPUT, first=images and not turned and not self.is_own)
         for node in self.graph.node:
             if node.output[0] not in self.skipped:
-                self._read(node)
+                try:
+                    self._read(node)
+                except (TypeError, ValueError) as error:  # from a layer's own checks
+                    if str(error).startswith("from_onnx:"):
+                        raise
+                    raise self._refused(node, f"what a layer takes ({error})") from error
         self._check_end(self._value(self.graph.output[0].name))
         if not self.net.nodes:
             raise ValueError("from_onnx: expected at least one layer, got none")
@@ -188,6 +204,8 @@ class _Reader:
 
     def _read(self, node: Any) -> None:
         """Add what a node of the file is."""
+        if node.domain not in STANDARD:
+            raise self._refused(node, f"an operator of ONNX's own, not of {node.domain!r}")
         if self.is_own and self._take_own(node):
             return
         if node.op_type in SIMPLE:
@@ -230,6 +248,10 @@ class _Reader:
         if name not in self.values:
             raise ValueError(f"from_onnx: expected {name!r} to be computed by a layer, got none")
         return self.values[name]
+
+    def _rank(self, name: str) -> int:
+        """Return how many axes a value has, as far as the file tells; else 2."""
+        return len(self.shapes.get(name, [])) or 2
 
     def _constant(self, node: Any, place: int) -> Array:
         name = node.input[place] if place < len(node.input) else ""
@@ -296,6 +318,8 @@ class _Reader:
             raise self._refused(node, "alpha and beta of 1, and no transA")
         W = self._constant(node, 1)
         b = self._constant(node, 2) if len(node.input) > 2 else None
+        if b is not None and b.size != max(b.shape[-1:], default=1):
+            raise self._refused(node, "a bias for each output")
         self._linear(node, W.T if given.get("transB", 0) else W, b)
 
     def _matmul(self, node: Any, given: dict[str, Any]) -> None:
@@ -308,15 +332,21 @@ class _Reader:
         value = self._value(node.input[0])
         if value.first:
             raise self._refused(node, "rows, not images with channels first")
+        if value.flat and int(np.prod(value.flat)) != len(W):
+            raise self._refused(node, f"{int(np.prod(value.flat))} rows of a matrix")
         layer = Linear(W.shape[0], W.shape[1], bias=b is not None, seed=0)
         layer.params["W"] = _floats(W[_rows(value.flat)] if value.flat else W)
         if b is not None:
-            layer.params["b"] = _floats(np.broadcast_to(b, W.shape[1:]))
+            layer.params["b"] = _floats(np.broadcast_to(b.reshape(-1), W.shape[1:]))
         self.values[node.output[0]] = _Value(self._add(layer, value))
 
     def _batchnormalization(self, node: Any, given: dict[str, Any]) -> None:
         value = self._value(node.input[0])
+        if given.get("training_mode", 0):
+            raise self._refused(node, "the running statistics, not training_mode")
         arrays = [self._constant(node, place) for place in range(1, 5)]
+        if (arrays[3] < 0).any():
+            raise self._refused(node, "variances of at least 0")
         if value.flat is not None:
             arrays = [array[_rows(value.flat)] for array in arrays]
         elif not value.first and len(self.shapes.get(node.input[0], [0, 0])) > 2:
@@ -326,14 +356,17 @@ class _Reader:
         )
         layer.params["gamma"], layer.params["beta"] = map(_floats, arrays[:2])
         layer.state["running_mean"], layer.state["running_var"] = (
-            np.array(array, np.float64) for array in arrays[2:]
+            np.array(_finite(array), np.float64) for array in arrays[2:]
         )
         self._keep(node, layer)
 
     def _prelu(self, node: Any, given: dict[str, Any]) -> None:
         slopes = self._constant(node, 1)
         value = self._value(node.input[0])
-        if value.flat is not None or slopes.size != max(slopes.shape, default=1):
+        rank, size = self._rank(node.input[0]), slopes.size
+        axes = (1,) * (rank - slopes.ndim) + slopes.shape
+        channel = axes[1 if value.first else -1 :][:1]
+        if size > 1 and (value.flat is not None or channel != (size,)):
             raise self._refused(node, "one slope, or one for each channel")
         layer = PReLU(slopes.size)
         layer.params["alpha"] = _floats(slopes.reshape(-1))
@@ -347,6 +380,8 @@ class _Reader:
         self._pool(node, given, MaxPool2D)
 
     def _averagepool(self, node: Any, given: dict[str, Any]) -> None:
+        if {*given.get("dilations", [1])} != {1}:
+            raise self._refused(node, "no dilation")
         inside = {"count_include_pad": bool(given.get("count_include_pad", 0))}
         self._pool(node, given, MeanPool2D, **inside)
 
@@ -393,11 +428,12 @@ class _Reader:
     def _flattened(self, node: Any) -> None:
         value, shape = self._value(node.input[0]), self.shapes.get(node.input[0], [])
         out = self.shapes.get(node.output[0], [])
-        if len(out) == len(shape) == 2:
+        if len(out) == len(shape) == 2 and out[1] == shape[1] > 0:
             self._same(node)
             return
-        if len(out) != 2 or not all(shape[1:]):
-            raise self._refused(node, "an image of known size that becomes rows")
+        known = len(out) == 2 and len(shape) > 2 and all(shape[1:])
+        if not known or out[1] != int(np.prod(shape[1:])):
+            raise self._refused(node, "an image of known size that becomes one row")
         flat = tuple(shape[1:]) if value.first else None
         self.values[node.output[0]] = _Value(self._add(Flatten(), value), flat=flat)
 
@@ -412,6 +448,8 @@ class _Reader:
         value, mode = self._image(node), given.get("mode", b"constant").decode()
         pads = given["pads"] if "pads" in given else [int(n) for n in self._constant(node, 1)]
         filled = self._constant(node, 2).any() if len(node.input) > 2 and node.input[2] else False
+        if len(node.input) > 3 and [*self._constant(node, 3)] != [*range(4)]:
+            raise self._refused(node, "all axes in order")
         if mode not in MODES or len(pads) != 8 or pads[0] or pads[4] or filled or min(pads) < 0:
             raise self._refused(node, "padding of images by zeros, reflection or the border")
         layer = Pad(((pads[2], pads[6]), (pads[3], pads[7])), MODES[mode], (pads[1], pads[5]))
@@ -420,6 +458,9 @@ class _Reader:
     # Several inputs.
 
     def _sum(self, node: Any, given: dict[str, Any]) -> None:
+        if len(node.input) == 1:
+            self._same(node)
+            return
         self._meet(node, Add())
 
     def _add_node(self, node: Any, given: dict[str, Any]) -> None:
@@ -427,11 +468,15 @@ class _Reader:
         if not names:
             self._meet(node, Add())
             return
+        if len(names) > 1:
+            self.constants[node.output[0]] = np.add(*[self.constants[name] for name in names])
+            return
         (name,) = [each for each in node.input if each not in self.constants]
         b, value = np.asarray(self.constants[names[0]]), self._value(name)
         layer = None if value.node == INPUT else self.net[value.node]
         alone = sum(name in other.input for other in self.graph.node) == 1
-        if not isinstance(layer, Linear) or layer.bias or not alone or b.ndim > 2:
+        fits = b.size in (1, *b.shape[-1:]) and b.size in (1, *getattr(layer, "shape", ())[-1:])
+        if not isinstance(layer, Linear) or layer.bias or not alone or b.ndim > 2 or not fits:
             raise self._refused(node, "two values, or a bias after MatMul")
         layer.bias = True
         layer.params["b"] = _floats(np.broadcast_to(b.reshape(-1), layer.shape[-1:]))
@@ -442,8 +487,10 @@ class _Reader:
 
     def _concat(self, node: Any, given: dict[str, Any]) -> None:
         value = self._value(node.input[0])
-        rank = len(self.shapes.get(node.input[0], [])) or 2
+        rank = self._rank(node.input[0])
         axis = given["axis"] % rank
+        if not axis:
+            raise self._refused(node, "an axis other than the batch")
         ours = {1: rank - 1, 2: 1, 3: 2}.get(axis, 0) if value.first else axis
         self._meet(node, Concat(ours))
 
@@ -472,7 +519,24 @@ class _Reader:
         else:
             self._same(node)
 
+    def _cast(self, node: Any, given: dict[str, Any]) -> None:
+        if node.input[0] not in self.constants and given["to"] not in FLOATS:
+            raise self._refused(node, "a cast to floats, which keeps the numbers")
+        if node.input[0] in self.constants:
+            dtype = self.onnx.helper.tensor_dtype_to_np_dtype(given["to"])
+            self.constants[node.output[0]] = np.asarray(self.constants[node.input[0]]).astype(dtype)
+            return
+        self._same(node)
+
+    def _selu(self, node: Any, given: dict[str, Any]) -> None:
+        wanted = {"alpha": ALPHA, "gamma": SCALE}
+        if any(abs(given.get(name, value) - value) > 1e-6 for name, value in wanted.items()):
+            raise self._refused(node, "SELU's own alpha and gamma")
+        self._keep(node, SELU())
+
     def _dropout(self, node: Any, given: dict[str, Any]) -> None:
+        if len(node.input) > 2 and self._constant(node, 2).any():
+            raise self._refused(node, "no training_mode")
         rate = self._constant(node, 1) if len(node.input) > 1 else given.get("ratio", 0.5)
         self._keep(node, Dropout(float(rate)))
 
@@ -486,7 +550,7 @@ class _Reader:
 
     def _max(self, node: Any, given: dict[str, Any]) -> None:
         constants = [self.constants[name] for name in node.input if name in self.constants]
-        if len(constants) != 1 or float(constants[0]) != -1:
+        if len(constants) != 1 or constants[0].size != 1 or constants[0].item() != -1:
             raise self._refused(node, "the larger of a value and -1 (ShiftedReLU)")
         self._keep(node, ShiftedReLU())
 
@@ -497,15 +561,24 @@ class _Reader:
         self._over_channels(node, given, LogSoftmax())
 
     def _over_channels(self, node: Any, given: dict[str, Any], layer: Layer) -> None:
-        rank = len(self.shapes.get(node.input[0], [])) or 2
+        rank = self._rank(node.input[0])
         wanted = 1 if self._value(node.input[0]).first else rank - 1
-        if given.get("axis", -1) % rank != wanted:
+        old = self.version < 13  # where all axes from this one on were taken as one
+        axis = given.get("axis", 1 if old else -1) % rank
+        if axis != wanted or (old and axis != rank - 1):
             raise self._refused(node, "softmax over the channels")
         self._keep(node, layer)
 
 
 def _floats(array: Array) -> Array:
-    return np.array(array, np.float32, order="C")
+    with np.errstate(over="ignore"):  # an infinity is told
+        return _finite(np.array(array, np.float32, order="C"))
+
+
+def _finite(array: Array) -> Array:
+    if not np.isfinite(array).all():
+        raise ValueError("expected finite weights, got a NaN or an infinity")
+    return array
 
 
 def _is_one_pixel(flat: Shape) -> bool:
@@ -522,7 +595,6 @@ SIMPLE: dict[str, Callable[[dict[str, Any]], Layer]] = {
     "Relu": lambda given: ReLU(),
     "LeakyRelu": lambda given: LeakyReLU(float(given.get("alpha", 0.01))),
     "Elu": lambda given: ELU(float(given.get("alpha", 1.0))),
-    "Selu": lambda given: SELU(),
     "Celu": lambda given: CELU(float(given.get("alpha", 1.0))),
     "Sigmoid": lambda given: Sigmoid(),
     "Tanh": lambda given: Tanh(),
@@ -535,6 +607,7 @@ READERS: dict[str, Callable[[_Reader, Any, dict[str, Any]], None]] = {
     "MatMul": _Reader._matmul,
     "BatchNormalization": _Reader._batchnormalization,
     "PRelu": _Reader._prelu,
+    "Selu": _Reader._selu,
     "MaxPool": _Reader._maxpool,
     "AveragePool": _Reader._averagepool,
     "GlobalAveragePool": _Reader._globalaveragepool,
@@ -551,7 +624,7 @@ READERS: dict[str, Callable[[_Reader, Any, dict[str, Any]], None]] = {
     "Concat": _Reader._concat,
     "Constant": _Reader._constant_node,
     "Identity": _Reader._identity,
-    "Cast": _Reader._identity,
+    "Cast": _Reader._cast,
     "Dropout": _Reader._dropout,
     "Clip": _Reader._clip,
     "Max": _Reader._max,
