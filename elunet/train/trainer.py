@@ -24,6 +24,7 @@ import numpy as np
 from elunet._checks import integer
 from elunet._types import Array, Seed
 from elunet.data import Batches
+from elunet.layers.base import describe
 from elunet.losses import Loss
 from elunet.network import Network, Tap
 from elunet.optim import Optimizer
@@ -501,7 +502,7 @@ class Trainer:
         self._stepped = False
         with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges is told below
             prediction = self._forward(x, y)
-            value, dy = self.loss(prediction, y, *weights)
+            value, dy = self._loss(prediction, y, *weights)
             weight = examples(self.loss, prediction, y, *weights)
             self._check_state()
             if not math.isfinite(value):
@@ -530,6 +531,16 @@ class Trainer:
         looks = (getattr(each.on_gradients, "__func__", None) for each in self.callbacks)
         blind = all(look is Callback.on_gradients for look in looks)
         return blind and _can_release(type(self.router))  # type: ignore[arg-type]  # it can be hashed
+
+    def _loss(self, prediction: Array, y: Array, *weights: Array) -> tuple[float, Array]:
+        """Return the loss and its gradient, as a loss of the user's own has to give them."""
+        found = self.loss(prediction, y, *weights)
+        if not isinstance(found, tuple) or len(found) != 2 or np.ndim(found[0]):
+            raise TypeError(
+                f"Trainer.fit: expected {self.loss!r} to return (loss, gradient), a number and an"
+                f" array, got {_kinds(found)}"
+            )
+        return found
 
     def _forward(self, x: Array, y: Array) -> Array:
         """Return the network's output, looking at each layer's if in doubt."""
@@ -613,6 +624,13 @@ def _checked(callbacks: Sequence[Callback]) -> list[Callback]:
             hint = f"; make one: {one.__name__}()" if isinstance(one, type) else ""
             raise TypeError(f"Trainer: expected callbacks of class Callback, got {one!r}{hint}")
     return given
+
+
+def _kinds(found: object) -> str:
+    """Say what a loss returned."""
+    if not isinstance(found, tuple):
+        return describe(found)
+    return f"({', '.join(map(describe, found))})"
 
 
 def _check_pair(name: str, data: object) -> None:

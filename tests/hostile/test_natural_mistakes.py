@@ -11,6 +11,7 @@ import pytest
 from small_runs import blobs, build
 
 import elunet as eln
+from elunet import layers as L
 
 X, Y = blobs()
 
@@ -183,3 +184,88 @@ def test_resuming_a_run_with_prelu_warns_of_nothing(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         made().resume(tmp_path)
+
+
+class Returns(L.Layer):
+    """Returns something else than an array, forward or back."""
+
+    def __init__(self, up=None, down=None):
+        super().__init__()
+        self.up, self.down = up, down
+
+    def forward(self, x, train=False):
+        return x if self.up is None else self.up(x)
+
+    def backward_input(self, dy):
+        return dy if self.down is None else self.down(dy)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (Returns(up=lambda x: [None][0]), r"returns1 \(.*forward to return an array, got None; is"),
+        (Returns(up=lambda x: x.tolist()), r"returns1 \(.*forward to return an array, got \[\["),
+        (
+            Returns(down=lambda dy: [None][0]),
+            r"returns1 \(.*backward_input to return an array, got N",
+        ),
+    ],
+)
+def test_a_layer_that_returns_no_array(layer, message):
+    net = eln.Sequential([L.Linear(3, 3), layer, L.Linear(3, 2)], seed=0)
+    with pytest.raises(TypeError, match=message):
+        net.backward(net.forward(np.ones((4, 3)), train=True))
+
+
+@pytest.mark.parametrize("found", [1.0, (1.0,), (np.ones(4), np.ones((4, 3))), None])
+def test_a_loss_that_returns_something_else(found):
+    class Odd(eln.losses.Loss):
+        def __call__(self, prediction, target, weights=None):
+            return found
+
+        def read_target(self, target, shape):
+            return target
+
+    net = eln.Sequential([L.Linear(3, 3)], seed=0)
+    trainer = eln.Trainer(net, Odd(), eln.optim.SGD(0.1), progress=False)
+    with pytest.raises(
+        TypeError, match=r"Trainer.fit: expected Odd.* to return \(loss, gradient\)"
+    ):
+        trainer.fit((np.ones((4, 3), np.float32), np.zeros(4, int)), epochs=1)
+
+
+@pytest.mark.parametrize("kind", ["masked", "cyclic"])
+def test_a_callback_whose_state_cannot_be_saved(kind, tmp_path):
+    class Remembers(eln.Callback):
+        def state(self):
+            if kind == "masked":
+                return {"seen": np.ma.masked_array([1.0, 2.0], [True, False])}
+            own = {}
+            own["own"] = own
+            return own
+
+    net = eln.Sequential([L.Linear(3, 3)], seed=0)
+    loss = eln.losses.SoftmaxCrossEntropy()
+    callbacks = [Remembers(), eln.Checkpoints(tmp_path)]
+    trainer = eln.Trainer(net, loss, eln.optim.SGD(0.1), callbacks=callbacks, progress=False)
+    expected = "without a mask" if kind == "masked" else "does it hold itself"
+    with pytest.raises((TypeError, ValueError), match=expected):
+        trainer.fit((np.ones((4, 3), np.float32), np.zeros(4, int)), epochs=1)
+
+
+def test_an_estimator_whose_fit_fails_is_as_before():
+    pytest.importorskip("sklearn")
+    x, y = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2
+    kept = []
+
+    def build(shape, classes):
+        if not kept:
+            kept.append(eln.Sequential([L.Linear(3, classes)], seed=0))
+        return kept[0]
+
+    one = eln.Classifier(build, epochs=2).fit(x, y)
+    before = one.predict_proba(x)
+    with pytest.raises(ValueError, match="more than one class"):
+        one.fit(x[:, :2], np.zeros(20))
+    np.testing.assert_array_equal(one.predict_proba(x), before)
+    np.testing.assert_array_equal(one.fit(x, y).predict_proba(x), before)  # trains no further
