@@ -241,7 +241,7 @@ def test_what_pytorch_writes(name, tmp_path):
 def made(tmp_path, nodes, constants=(), shape=(None, 3, 8, 8), outputs=("y",), opset=17):
     """Write a model of a few nodes."""
     helper, kind = onnx.helper, onnx.TensorProto.FLOAT
-    rank = 2 if nodes[-1][0] in ("Flatten", "MatMul", "ReduceMax") else 4
+    rank = 2 if nodes[-1][0] in ("Flatten", "Gemm", "MatMul", "ReduceMax") else 4
     graph = helper.make_graph(
         [helper.make_node(*node[:3], **node[3]) for node in nodes],
         "test",
@@ -294,6 +294,40 @@ def made(tmp_path, nodes, constants=(), shape=(None, 3, 8, 8), outputs=("y",), o
 def test_the_first_node_that_cannot_be_expressed_is_named(tmp_path, nodes, constants, text):
     with pytest.raises(ValueError, match=f"from_onnx: expected .*{text}"):
         from_onnx(made(tmp_path, nodes, constants))
+
+
+@pytest.mark.parametrize(
+    ("opset", "node", "constants", "text"),
+    [
+        (19, ("AveragePool", {"kernel_shape": [2, 2], "dilations": [2, 2]}), [], "no dilation"),
+        (17, ("Selu", {"alpha": 2.0}), [], "the alpha and gamma of the article"),
+        (10, ("Pad", {"pads": [0, 0, 1, 1, 0, 0, 1, 1], "value": 2.0}), [], "padding of images"),
+        (12, ("Softmax", {"axis": 1}), [], "softmax over the channels"),  # of all numbers, then
+        (17, ("Max", {}), [np.ones(8, np.float32)], "the larger of a value and -1"),
+        (17, ("PRelu", {}), [np.ones(8, np.float32)], "one slope, or one for each channel"),
+        (17, ("Mul", {}), [np.ones((1, 1, 1, 1, 1), np.float32)], "two values, or a number"),
+        (17, ("BatchNormalization", {"training_mode": 1}), [np.ones(3, np.float32)] * 4,
+         "running averages of channels"),
+    ],
+)  # fmt: skip
+def test_what_an_operator_does_beyond_the_usual_is_seen(tmp_path, opset, node, constants, text):
+    """Each of these was once read as if it did the usual; ONNX's own cases told."""
+    operator, attributes = node
+    named = [(f"c{place}", array) for place, array in enumerate(constants)]
+    outputs = ["y", "mean", "var"] if operator == "BatchNormalization" else ["y"]
+    nodes = [(operator, ["x", *(name for name, _ in named)], outputs, attributes)]
+    with pytest.raises(ValueError, match=f"expected {text}.*got {operator}"):
+        from_onnx(made(tmp_path, nodes, named, opset=opset))
+
+
+def test_a_bias_for_each_example_is_refused(tmp_path):
+    W, b = np.ones((3, 2), np.float32), np.ones((4, 2), np.float32)
+    nodes = [("GlobalAveragePool", ["x"], ["a"], {}), ("Flatten", ["a"], ["b"], {}),
+             ("Gemm", ["b", "W", "c"], ["y"], {})]  # fmt: skip
+    with pytest.raises(ValueError, match="expected a bias for each feature, got Gemm"):
+        from_onnx(made(tmp_path, nodes, [("W", W), ("c", b)], shape=(4, 3, 8, 8)))
+    file = made(tmp_path, nodes, [("W", W), ("c", b[:1])])
+    assert from_onnx(file)["linear1"].params["b"].tolist() == [1, 1]
 
 
 RNG = np.random.default_rng(0)

@@ -55,6 +55,7 @@ from elunet.layers import (
     Tanh,
 )
 from elunet.layers._padding import Mode
+from elunet.layers.selu import ALPHA, SCALE
 from elunet.network import INPUT, Network
 from elunet.storage.files import read
 
@@ -167,6 +168,9 @@ class _Reader:
 
     def __post_init__(self) -> None:
         self.graph = self.model.graph
+        self.opset = max(
+            (each.version for each in self.model.opset_import if not each.domain), default=1
+        )
         to_array = self.onnx.numpy_helper.to_array
         self.constants = {each.name: to_array(each) for each in self.graph.initializer}
         for node in self.graph.node:
@@ -385,7 +389,11 @@ class _Reader:
         if not plain or given.get("transA", 0):
             raise self._refused(node, "alpha and beta of 1, and no transA")
         W = self._constant(node, 1)
-        b = self._constant(node, 2) if len(node.input) > 2 else None
+        b = self._constant(node, 2) if len(node.input) > 2 and node.input[2] else None
+        if b is not None:
+            if b.size != max(b.shape[-1:], default=1):
+                raise self._refused(node, "a bias for each feature")
+            b = b.reshape(-1)
         self._linear(node, W.T if given.get("transB", 0) else W, b)
 
     def _matmul(self, node: Any, given: dict[str, Any]) -> None:
@@ -412,6 +420,8 @@ class _Reader:
 
     def _batchnormalization(self, node: Any, given: dict[str, Any]) -> None:
         value = self._value(node.input[0])
+        if given.get("training_mode", 0) or not given.get("spatial", 1):
+            raise self._refused(node, "running averages of channels")
         arrays = [self._constant(node, place) for place in range(1, 5)]
         if value.flat is not None:
             arrays = [array[_rows(value.flat)] for array in arrays]
@@ -429,7 +439,7 @@ class _Reader:
     def _layernormalization(self, node: Any, given: dict[str, Any]) -> None:
         value, arrays = self._value(node.input[0]), self._gamma_and_beta(node)
         rank = len(self._shape(node.input[0])) or 2
-        if value.first or given.get("axis", -1) % rank != rank - 1 or len(node.output) > 1:
+        if value.first or given.get("axis", -1) % rank != rank - 1:
             raise self._refused(node, "normalization over the last axis, the channels")
         if value.flat is not None:
             arrays = [array[_rows(value.flat)] for array in arrays]
@@ -467,22 +477,21 @@ class _Reader:
         self._keep(node, layer)
 
     def _prelu(self, node: Any, given: dict[str, Any]) -> None:
-        slopes = self._constant(node, 1)
-        value = self._value(node.input[0])
-        if value.flat is not None or slopes.size != max(slopes.shape, default=1):
-            raise self._refused(node, "one slope, or one for each channel")
+        slopes = self._per_channel(node, "one slope, or one for each channel")
         layer = PReLU(slopes.size)
-        layer.params["alpha"] = _floats(slopes.reshape(-1))
+        layer.params["alpha"] = _floats(slopes)
         self._keep(node, layer)
 
     # Pooling and shapes.
 
     def _maxpool(self, node: Any, given: dict[str, Any]) -> None:
-        if {*given.get("dilations", [1])} != {1} or len(node.output) > 1:
-            raise self._refused(node, "no dilation, and one output")
+        if {*given.get("dilations", [1])} != {1}:
+            raise self._refused(node, "no dilation")
         self._pool(node, given, MaxPool2D)
 
     def _averagepool(self, node: Any, given: dict[str, Any]) -> None:
+        if {*given.get("dilations", [1])} != {1}:
+            raise self._refused(node, "no dilation")
         inside = {"count_include_pad": bool(given.get("count_include_pad", 0))}
         self._pool(node, given, MeanPool2D, **inside)
 
@@ -584,7 +593,9 @@ class _Reader:
     def _pad(self, node: Any, given: dict[str, Any]) -> None:
         value, mode = self._value(node.input[0]), given.get("mode", b"constant").decode()
         pads = given["pads"] if "pads" in given else [int(n) for n in self._constant(node, 1)]
-        filled = self._constant(node, 2).any() if len(node.input) > 2 and node.input[2] else False
+        filled = given.get("value", 0.0)  # of old files
+        if len(node.input) > 2 and node.input[2]:
+            filled = self._constant(node, 2).any()
         if mode not in MODES or len(pads) != 8 or filled or min(pads) < 0:
             raise self._refused(node, "padding of images by zeros, reflection or the border")
         batch, *sides = zip(pads[:4], pads[4:], strict=True)
@@ -632,15 +643,21 @@ class _Reader:
         (name,) = [name for name in node.input if name not in self.constants][:1]
         return name, self._value(name)
 
-    def _per_channel(self, node: Any) -> Array:
-        """Return the constant of a sum or a product: one number, or one for each channel."""
+    def _per_channel(
+        self, node: Any, expected: str = "two values, or a number for each channel"
+    ) -> Array:
+        """Return the constant beside a value: one number, or one for each channel."""
         name, value = self._operand(node)
         place = next((p for p, each in enumerate(node.input) if each in self.constants), 0)
         array = self._constant(node, place).astype(np.float64)
         rank = len(self._shape(name)) or 2
+        if node.op_type == "PRelu" and self.opset < 7:  # slopes were those of axis 1
+            array = array.reshape(-1, *(rank - 2) * (1,))
         wide = (1,) * (rank - array.ndim) + array.shape
-        if array.size > 1 and (len(wide) != rank or wide[1 if value.first else -1] != array.size):
-            raise self._refused(node, "two values, or a number for each channel")
+        along = 1 if value.first else -1
+        wrong = len(wide) != rank or (array.size > 1 and wide[along] != array.size)
+        if wrong or "axis" in self._attributes(node):  # which old files had
+            raise self._refused(node, expected)
         flat = array.reshape(-1)
         return flat[_rows(value.flat)] if value.flat and flat.size > 1 else flat
 
@@ -704,6 +721,12 @@ class _Reader:
         rate = self._constant(node, 1) if len(node.input) > 1 else given.get("ratio", 0.5)
         self._keep(node, Dropout(float(rate)))
 
+    def _selu(self, node: Any, given: dict[str, Any]) -> None:
+        alpha, scale = given.get("alpha", ALPHA), given.get("gamma", SCALE)
+        if not np.allclose([alpha, scale], [ALPHA, SCALE]):
+            raise self._refused(node, "the alpha and gamma of the article")
+        self._keep(node, SELU())
+
     def _clip(self, node: Any, given: dict[str, Any]) -> None:
         low, high = given.get("min"), given.get("max")
         if len(node.input) > 2:
@@ -714,7 +737,7 @@ class _Reader:
 
     def _max(self, node: Any, given: dict[str, Any]) -> None:
         constants = [self.constants[name] for name in node.input if name in self.constants]
-        if len(constants) != 1 or float(constants[0]) != -1:
+        if len(constants) != 1 or constants[0].size != 1 or float(constants[0].item()) != -1:
             raise self._refused(node, "the larger of a value and -1 (ShiftedReLU)")
         self._keep(node, ShiftedReLU())
 
@@ -727,7 +750,9 @@ class _Reader:
     def _over_channels(self, node: Any, given: dict[str, Any], layer: Layer) -> None:
         rank = len(self._shape(node.input[0])) or 2
         wanted = 1 if self._value(node.input[0]).first else rank - 1
-        if given.get("axis", -1) % rank != wanted:
+        old = self.opset < 13  # all axes from this one on counted as one, and it was 1
+        axis = given.get("axis", 1 if old else -1) % rank
+        if axis != wanted or (old and axis != rank - 1):
             raise self._refused(node, "softmax over the channels")
         self._keep(node, layer)
 
@@ -750,7 +775,6 @@ SIMPLE: dict[str, Callable[[dict[str, Any]], Layer]] = {
     "Relu": lambda given: ReLU(),
     "LeakyRelu": lambda given: LeakyReLU(float(given.get("alpha", 0.01))),
     "Elu": lambda given: ELU(float(given.get("alpha", 1.0))),
-    "Selu": lambda given: SELU(),
     "Celu": lambda given: CELU(float(given.get("alpha", 1.0))),
     "Sigmoid": lambda given: Sigmoid(),
     "Tanh": lambda given: Tanh(),
@@ -786,6 +810,7 @@ READERS: dict[str, Callable[[_Reader, Any, dict[str, Any]], None]] = {
     "Identity": _Reader._identity,
     "Cast": _Reader._identity,
     "Dropout": _Reader._dropout,
+    "Selu": _Reader._selu,
     "Clip": _Reader._clip,
     "Max": _Reader._max,
     "Softmax": _Reader._softmax,
