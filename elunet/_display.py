@@ -30,11 +30,11 @@ def network(net: Any) -> str:
     rows = []
     for node in net.nodes:
         shape = net.shapes.get(node.name)
-        cells = [node.name, _short(node.layer), ", ".join(node.inputs)]
+        cells = [node.name, _short(node.about), ", ".join(node.inputs)]
         cells += [str(tuple(shape[1:])) if shape else ""] if ran else []
-        size = _size(node.layer)
+        size = 0 if node.shared else _size(node.layer)
         rows.append([*cells, f"{size:,}" if size else ""])
-    total = sum(_size(node.layer) for node in net.nodes)
+    total = sum(_size(node.layer) for node in net.homes)
     title = f"{_plural(len(net.nodes), 'layer')}, {_plural(total, 'parameter')}"
     return titled(type(net).__name__, title) + table(columns, rows, texts=len(columns) - 1)
 
@@ -44,7 +44,7 @@ def layer(one: Any) -> str:
     params = getattr(one, "params", {})
     shapes = ", ".join(f"{name} {np.shape(value)}" for name, value in params.items())
     about = f"{shapes}; {_plural(_size(one), 'parameter')}" if shapes else ""
-    return f"<code>{html.escape(_short(one))}</code> {html.escape(about)}".rstrip()
+    return f"<code>{html.escape(_short(repr(one)))}</code> {html.escape(about)}".rstrip()
 
 
 def history(rows: Sequence[Any]) -> str:
@@ -113,9 +113,9 @@ def titled(kind: str, about: str) -> str:
     return f'<div style="margin:.2em 0"><b>{html.escape(kind)}</b>: {html.escape(about)}</div>'
 
 
-def _short(one: Any) -> str:
-    """Return a layer's repr on one line, cut if it is long."""
-    text = " ".join(repr(one).split())
+def _short(about: str) -> str:
+    """Return what is said of a layer on one line, cut if it is long."""
+    text = " ".join(about.split())
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
 
 

@@ -51,6 +51,17 @@ class Node(NamedTuple):
     layer: Layer
     inputs: tuple[str, ...]
     learns: bool  # whether it or anything below it has parameters
+    home: str  # where the layer stands for the first time: its own name, unless it is shared
+
+    @property
+    def shared(self) -> bool:
+        """Whether the layer has its parameters from another place, its home."""
+        return self.home != self.name
+
+    @property
+    def about(self) -> str:
+        """The layer as it prints, and whose weights it shares."""
+        return f"{self.layer!r}{f', shared with {self.home}' if self.shared else ''}"
 
 
 class _Running(Turn):
@@ -72,6 +83,10 @@ class Network:
 
     ``net["conv1"]`` is a layer, ``"conv1" in net`` asks for one, and ``for layer in net`` goes
     through all in forward order. A network runs in one Python thread at a time.
+
+    A layer that is added twice shares its weights between both places: the second one gets a twin
+    with the same ``params``, ``state`` and generator. Arrays are named after the first place, and
+    their gradient is the sum over all places.
 
     Parameters
     ----------
@@ -123,7 +138,7 @@ class Network:
         Parameters
         ----------
         layer : Layer
-            A layer object may appear once.
+            One that is in the network already shares its weights with the new place.
         name : str, optional
             By default kind and count: conv1, elu1, conv2.
         inputs : str or sequence of str, optional
@@ -133,7 +148,8 @@ class Network:
         Raises
         ------
         TypeError, ValueError
-            If the layer is no layer or is there already, the name is taken, or an input unknown.
+            If the layer is no layer, the name is taken, an input unknown, or the layer is there
+            already and cannot be copied.
         """
         if not isinstance(layer, Layer):
             raise TypeError(
@@ -144,12 +160,6 @@ class Network:
             raise TypeError(
                 f"Network.add: expected layer with params, got a {type(layer).__name__} without;"
                 " its __init__ has to call super().__init__() first"
-            )
-        place = self._place(layer)
-        if place is not None:
-            raise ValueError(
-                f"Network.add: expected a layer object that is not in the network yet, got"
-                f" {self.nodes[place].name} again; a weight cannot be shared between two places"
             )
         name = self._check_name(self._default_name(layer) if name is None else name)
         if inputs is None:
@@ -163,12 +173,16 @@ class Network:
                     f"Network.add: expected inputs of {name} among {[INPUT, *self.names]},"
                     f" got {source!r}"
                 )
-        if layer.seed is None:  # now it gets one, so that no other network draws it anew
+        place = self._place(layer)
+        home = name if place is None else self.nodes[place].home
+        if place is not None:
+            layer = _twin(self[home], f"Network.add: {name}")
+        elif layer.seed is None:  # now it gets one, so that no other network draws it anew
             layer.seed = _child(self._seed, len(self.nodes))
             if self._seed is not None:
                 layer.reset(layer.seed)
         below = any(source != INPUT and self._by_name[source].learns for source in taken)
-        node = Node(name, layer, taken, bool(layer.params) or below)
+        node = Node(name, layer, taken, bool(layer.params) or below, home)
         self._places[id(layer)] = len(self.nodes)
         self._kinds[type(layer)] += 1
         self.nodes.append(node)
@@ -176,6 +190,11 @@ class Network:
         self._output = None  # a forward pass before knew nothing of this layer
         self._plans = {}
         return name
+
+    @property
+    def homes(self) -> list[Node]:
+        """The places without those of shared layers; arrays have their names from these."""
+        return [node for node in self.nodes if not node.shared]
 
     @property
     def layers(self) -> list[Layer]:
@@ -270,7 +289,9 @@ class Network:
             for turn in self._turns(plan.forward, tap is not None, self.outputs):
                 node = self.nodes[turn.stage]
                 its.at(node)
-                name, layer, inputs, _ = node
+                name, layer, inputs, _, home = node
+                if home != name:
+                    _follow(layer, self._by_name[home].layer)
                 runner = layer if turn.starts else Whole(layer)
                 taken: Any = values[inputs[0]]
                 if len(inputs) > 1:
@@ -412,7 +433,7 @@ class Network:
         for turn in turns:
             node = self.nodes[turn.stage]
             its.at(node)
-            name, layer, inputs, _ = node
+            name, layer, inputs = node[:3]
             runner = layer if turn.starts else Whole(layer)
             delta = signals.pop(name)
             if arrive is not None:
@@ -446,9 +467,18 @@ class Network:
                 layer.forget()
             del delta  # so that its memory can be lent again
         its.queue.finish()
+        self._gather()
         if release:
             self.release()
         return signals.get(INPUT)
+
+    def _gather(self) -> None:
+        """Add the gradients of shared layers to those of their homes."""
+        for node in self.nodes:
+            if node.shared:
+                grads = self._by_name[node.home].layer.grads
+                for key, share in node.layer.grads.items():
+                    grads[key] = _sum(grads[key], share)
 
     def alone(self) -> Alone:
         """Keep other threads out inside a block: ``with net.alone(): ...``.
@@ -589,7 +619,7 @@ class Network:
         """Return {"conv1.W": array, ...} in forward order: the live arrays."""
         return {
             f"{node.name}.{key}": value
-            for node in self.nodes
+            for node in self.homes
             for key, value in node.layer.params.items()
         }
 
@@ -604,7 +634,7 @@ class Network:
         self._turn.check_gradients()
         found = {
             f"{node.name}.{key}": value
-            for node in self.nodes
+            for node in self.homes
             for key, value in node.layer.grads.items()
         }
         self._turn.check_gradients()
@@ -625,21 +655,19 @@ class Network:
 
         def note(name: str, y: Array) -> None:
             node = self._by_name[name]
-            params = sum(value.size for value in node.layer.params.values())
+            params = sum(value.size for value in node.layer.params.values() if not node.shared)
             adds = multiply_adds(node.layer, y.shape)
             totals[0] += params
             totals[1] += adds
             takes, shape = ", ".join(node.inputs), str(y.shape[1:])
-            rows.append((name, repr(node.layer), takes, shape, f"{params:,}", f"{adds:,}"))
+            rows.append((name, node.about, takes, shape, f"{params:,}", f"{adds:,}"))
 
         self._twin().forward(np.zeros((1, *input_shape), np.float32), tap=note)
         rows.append(("total", "", "", "", f"{totals[0]:,}", f"{totals[1]:,}"))
         return _display.text_table(rows, numbers=2)
 
     def __repr__(self) -> str:
-        lines = [
-            f"  {node.name}: {node.layer!r} of {', '.join(node.inputs)}" for node in self.nodes
-        ]
+        lines = [f"  {node.name}: {node.about} of {', '.join(node.inputs)}" for node in self.nodes]
         if self._outputs:
             lines.append(f"  outputs: {', '.join(self._outputs)}")
         return "\n".join([f"{type(self).__name__}(", *lines, ")"])
@@ -719,7 +747,7 @@ class Sequential(Network):
     Raises
     ------
     TypeError, ValueError
-        If `layers` is no sequence of layers, or one of them appears twice.
+        If `layers` is no sequence of layers.
 
     Examples
     --------
@@ -747,6 +775,46 @@ def multiply_adds(layer: Layer, output_shape: Shape) -> int:
         return 0
     W = layer.params["W"]
     return int(W.size // W.shape[-1] * math.prod(output_shape[1:]))
+
+
+OWN = ("grads", "_kept", "_passed")
+"""What a shared layer's place has for itself, of what every layer has."""
+
+SHARED = ("params", "state", "rng")
+"""What it has in common with its home."""
+
+
+def _twin(layer: Layer, owner: str) -> Layer:
+    """Return a layer that shares what is learned, drawn and counted, and keeps values of its own.
+
+    Raises
+    ------
+    TypeError
+        If the layer cannot be copied; the message begins with `owner`.
+    """
+    twin = copy.copy(layer)
+    twin._passed = None
+    common = [*(getattr(layer, name) for name in SHARED), layer.seed]
+    common += [array for values in common[:2] for array in values.values()]
+    memo: dict[int, Any] = {id(value): value for value in common}
+    memo |= {id(layer): twin, id(layer.grads): {}, id(layer._kept): None}
+    for name, value in vars(twin).items():
+        try:
+            vars(twin)[name] = copy.deepcopy(value, memo)
+        except Exception as error:
+            raise TypeError(
+                f"{owner}: expected a layer that can be copied, to share its weights with another"
+                f" place, got {layer!r}, whose attribute {name} cannot: {error}"
+            ) from error
+    return twin
+
+
+def _follow(twin: Layer, home: Layer) -> None:
+    """Let a shared layer have what was set at its home since: arrays, a rate, a momentum."""
+    for name, value in vars(home).items():
+        plain = isinstance(value, bool | int | float | str | None) and name not in OWN
+        if plain or name in SHARED:
+            setattr(twin, name, value)
 
 
 @quiet

@@ -51,6 +51,7 @@ def warmup(dtype: type = np.float32) -> None:
         Conv2D(4, 4, 3, algorithm="winograd"),
         Conv2D(4, 4, 2, algorithm="winograd"),
         ELU(),
+        ELU(slope_from="x"),
         GELU(),
         BatchNorm(4),
         Conv2D(4, 4, 3, groups=2),

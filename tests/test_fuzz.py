@@ -107,7 +107,7 @@ ARGUMENTS: dict[type[L.Layer], dict[str, Any]] = {
         "seed": SEED,
     },
     L.Linear: {"in_features": SIZE, "out_features": SIZE, "bias": BOOL, "seed": SEED},
-    L.ELU: {"alpha": POSITIVE},
+    L.ELU: {"alpha": POSITIVE, "slope_from": st.sampled_from(["y", "y", "x", "z"])},
     L.ReLU: {},
     L.LeakyReLU: {"slope": good_or_any(st.floats(-2, 2), NUMBERS)},
     L.ShiftedReLU: {},

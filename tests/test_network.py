@@ -111,14 +111,6 @@ class TestNames:
 
 
 class TestGraph:
-    def test_a_layer_object_once(self):
-        net, layer = eln.Network(), L.ELU()
-        net.add(layer)
-        with pytest.raises(ValueError, match="not in the network yet, got elu1 again"):
-            net.add(layer, "other")
-        with pytest.raises(ValueError, match="got elu1 again"):
-            eln.Sequential([layer, layer])
-
     def test_what_is_no_layer(self):
         with pytest.raises(TypeError, match=r"expected layer as a Layer, got .*subclasses elunet"):
             eln.Network().add(lambda x: x)

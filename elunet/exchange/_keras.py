@@ -208,7 +208,7 @@ def _branching(net: Network) -> str | None:
 def _by_layer(net: Network) -> dict[str, list[Entry]]:
     """Return the arrays of each layer that has some, in Keras' order."""
     found: dict[str, list[Entry]] = {}
-    for node in net.nodes:
+    for node in net.homes:
         for home in (node.layer.params, node.layer.state):
             for key, array in home.items():
                 ours, place = f"{node.name}.{key}", len(found.get(node.name, []))

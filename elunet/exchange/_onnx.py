@@ -468,42 +468,37 @@ def _multiply(graph: OnnxGraph, layer: Multiply, *x: str) -> str:
     return product
 
 
-def _pool(
-    graph: OnnxGraph, layer: MaxPool2D | MeanPool2D, x: str
-) -> tuple[dict[str, Any], list[int]]:
-    """Return a pooling operator's attributes, and how far windows may reach beyond the image.
+def _pool(graph: OnnxGraph, layer: MaxPool2D | MeanPool2D, x: str) -> dict[str, Any]:
+    """Return a pooling operator's attributes.
 
     Programs differ in what their ceil_mode drops, so it is not used: a last window that is cut gets
     padding to end in.
     """
     height, width = graph.shape(x)[:2]
     windows, ends = layer.windows(height, width), []
-    sides = layer.zeros(height, 0), layer.zeros(width, 1)
+    starts = [layer.zeros(pixels, axis)[0] for axis, pixels in enumerate((height, width))]
     for axis, (pixels, lines) in enumerate(zip((height, width), windows[:2], strict=True)):
-        last = (len(lines) - 1) * layer.strides[axis] - sides[axis][0]
+        last = (len(lines) - 1) * layer.strides[axis] - starts[axis]
         ends.append(max(last + layer.sizes[axis] - pixels, 0))
-    starts = [before for before, _ in sides]
-    attributes = {"kernel_shape": [*layer.sizes], "strides": [*layer.strides]}
-    return attributes | {"pads": starts + ends}, starts + [after for _, after in sides]
+    sizes = {"kernel_shape": [*layer.sizes], "strides": [*layer.strides]}
+    return sizes | {"pads": starts + ends}
 
 
 def _max_pool(graph: OnnxGraph, layer: MaxPool2D, x: str) -> str:
-    attributes, _ = _pool(graph, layer, x)
-    return graph.node("MaxPool", x, **attributes)
+    return graph.node("MaxPool", x, **_pool(graph, layer, x))
 
 
 def _mean_pool(graph: OnnxGraph, layer: MeanPool2D, x: str) -> str:
-    """Write padding that counts; where a window is cut, as pixels, since what is cut does not."""
-    attributes, given = _pool(graph, layer, x)
-    pads = attributes["pads"]
-    counts = layer.count_include_pad and any(given)
-    if counts and all(pad <= zeros for pad, zeros in zip(pads, given, strict=True)):
-        return graph.node("AveragePool", x, count_include_pad=1, **attributes)
-    if counts:
-        around = graph.constant(np.array([0, 0, *given[:2], 0, 0, *given[2:]]), "pads")
-        x = graph.node("Pad", x, around)
-        attributes["pads"] = [max(p - zeros, 0) for p, zeros in zip(pads, given, strict=True)]
-    return graph.node("AveragePool", x, **attributes)
+    """Write a mean that counts padding as a mean of whole windows, times what a cut one lacks."""
+    attributes = _pool(graph, layer, x)
+    if not (layer.count_include_pad and any(attributes["pads"])):
+        return graph.node("AveragePool", x, **attributes)
+    divisor = layer.windows(*graph.shape(x)[:2]).divisor
+    y = graph.node("AveragePool", x, count_include_pad=1, **attributes)
+    whole = math.prod(layer.sizes)
+    if np.all(divisor == whole):
+        return y
+    return graph.node("Mul", y, graph.constant(whole / divisor, "cut"))
 
 
 def _adaptive_mean(graph: OnnxGraph, layer: AdaptiveMeanPool2D, x: str) -> str:

@@ -183,7 +183,7 @@ def torch_names(net: Network, state_dict: Mapping[str, Any]) -> dict[str, str]:
     {'linear1': '0', 'linear2': '2'}
     """
     modules = list(dict.fromkeys(_split(name)[0] for name in _checked("torch_names", state_dict)))
-    layers = [node.name for node in net.nodes if node.layer.params or node.layer.state]
+    layers = [node.name for node in net.homes if node.layer.params or node.layer.state]
     if len(modules) != len(layers):
         raise ValueError(
             f"torch_names: expected as many submodules with arrays as layers, {len(layers)}"
@@ -209,13 +209,14 @@ def _entries(
     input_shape: Sequence[int] | None,
 ) -> list[tuple[Node, list[Entry]]]:
     """Return every layer's arrays with PyTorch's names and layouts."""
-    unknown = sorted(set(names or {}) - set(net.names))
+    homes = [node.name for node in net.homes]
+    unknown = sorted(set(names or {}) - set(homes))
     if unknown:
-        raise ValueError(f"{owner}: expected names of layers among {net.names}, got {unknown}")
+        raise ValueError(f"{owner}: expected names of layers among {homes}, got {unknown}")
     orders = _orders(owner, net, input_shape)
     listed = []
     taken: dict[str, str] = {}
-    for node in net.nodes:
+    for node in net.homes:
         entries = []
         for home in (node.layer.params, node.layer.state):
             for key, array in home.items():

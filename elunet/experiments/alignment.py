@@ -272,7 +272,7 @@ class _Measurement:
 
     def __init__(self, net: Network, dy: Array, target: Array | None, null: int) -> None:
         self.net, self.dy, self.target, self.null = net, dy, target, null
-        self.names = [node.name for node in net.nodes if node.layer.weighted]
+        self.names = [node.name for node in net.homes if node.layer.weighted]
         self.signals: dict[str, Array] = {}
         self.deltas: dict[str, tuple[float, float]] = {}
         Backprop().backward(net, dy, target, self._keep)

@@ -360,7 +360,7 @@ def _baselines(network: MakeNetwork, train: Data) -> dict[str, _Entry]:
 
 
 def _weighted(net: Network) -> list[str]:
-    return [node.name for node in net.nodes if node.layer.weighted]
+    return [node.name for node in net.homes if node.layer.weighted]
 
 
 @dataclass
@@ -477,7 +477,7 @@ def _best(sweep: Sequence[Trial]) -> float:
 def _describe(entry: _Entry) -> str:
     """Return what an entry trains, as text that differs where the training would."""
     net = entry.network(0)
-    layers = [f"{identity(node.layer)} of {node.inputs}" for node in net.nodes]
+    layers = [f"{identity(node.layer)} of {node.inputs}, {node.home}" for node in net.nodes]
     text = f"{layers} {identity(entry.router(0))} frozen={entry.frozen}"
     return f"{sha256(text)[:16]} {entry.router(0)!r}"
 

@@ -126,6 +126,22 @@ def elu_backward(dy: Array, y: Array, alpha: Any) -> None:
 
 
 @jit
+def elu_backward_from_input(dy: Array, x: Array, alpha: Any) -> None:
+    """Multiply dy by f'(x), which is 1 for x > 0 and ``alpha e^x`` elsewhere.
+
+    Parameters
+    ----------
+    dy, x : arrays of shape (n,)
+        `x` is what `elu` was given.
+    alpha : number of x's dtype
+    """
+    zero, one = x.dtype.type(0), x.dtype.type(1)
+    for i in range(x.size):
+        power, tail = split_exp(zero if x[i] > zero else x[i])
+        dy[i] *= one if x[i] > zero else alpha * (power * tail + power)
+
+
+@jit
 def gelu(x: Array) -> None:
     """Multiply x by ``P(x) = (1 + erf(x / sqrt 2)) / 2``; erfc keeps it exact where it is small.
 

@@ -18,7 +18,7 @@ class PReLU(Layer):
     channels : int, default 1
         The length C of the last axis, for a slope of each channel's own; 1 for a single slope.
     alpha : float, default 0.25
-        Where the slopes start.
+        Where the slopes start; those in use are ``params["alpha"]``.
 
     Raises
     ------
@@ -47,8 +47,8 @@ class PReLU(Layer):
     def __init__(self, channels: int = 1, alpha: float = 0.25) -> None:
         super().__init__()
         self.channels = integer("PReLU", "channels", channels)
-        start = number("PReLU", "alpha", alpha)
-        self.params["alpha"] = np.full(channels, start, np.float32)
+        self.alpha = number("PReLU", "alpha", alpha)
+        self.params["alpha"] = np.full(channels, self.alpha, np.float32)
 
     @quiet
     def forward(self, x: Array, train: bool = False) -> Array:

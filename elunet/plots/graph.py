@@ -146,8 +146,9 @@ def _boxes(net: Network) -> list[Box]:
             boxes[-1].names += (node.name,)
         else:
             boxes.append(Box((node.name,), [], node.layer.weighted))
+    about = {node.name: node.about for node in net.nodes}
     for box in boxes[1:]:
-        small = [repr(net[box.names[0]]), ", ".join(box.names[1:])]
+        small = [about[box.names[0]], ", ".join(box.names[1:])]
         name = textwrap.shorten(box.names[0], LETTERS, placeholder="...")
         box.lines = [name, *(part for text in small for part in _wrapped(text))]
     return boxes

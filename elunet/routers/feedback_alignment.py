@@ -81,8 +81,8 @@ class FeedbackAlignment(RandomRouter):
         nodes = self.graph(net).nodes
         for name, B in self.B.items():
             node = nodes.get(name)
-            if node is None or not node.layer.weighted:
-                weighted = [node.name for node in net.nodes if node.layer.weighted]
+            if node is None or node.shared or not node.layer.weighted:
+                weighted = [node.name for node in net.homes if node.layer.weighted]
                 raise ValueError(
                     f"FeedbackAlignment: expected B for layers among {weighted}, got {name!r}"
                 )
@@ -95,7 +95,7 @@ class FeedbackAlignment(RandomRouter):
 
     def weight(self, layer: Layer) -> Array:
         """Return B."""
-        return self.matrix(self.name_of(layer), layer.params["W"].shape)
+        return self.matrix(self.node_of(layer).home, layer.params["W"].shape)
 
     def __repr__(self) -> str:
         return f"FeedbackAlignment(seed={self.seed}, distribution={self.distribution!r})"

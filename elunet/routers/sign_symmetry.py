@@ -82,7 +82,7 @@ class SignSymmetry(RandomRouter):
     @quiet
     def weight(self, layer: Layer) -> Array:
         """Return B, after drawing M or measuring s where that is due."""
-        name, W = self.name_of(layer), layer.params["W"]
+        name, W = self.node_of(layer).home, layer.params["W"]
         signs: Array = np.sign(W).astype(np.result_type(W, np.float32), copy=False)
         if self.magnitudes == "uniform":
             return signs * self.scale.setdefault(name, float(W.std()))

@@ -102,7 +102,7 @@ def network_arrays(net: Network) -> dict[str, Array]:
         If a layer's state is no array.
     """
     state = {
-        f"{node.name}.{key}": value for node in net.nodes for key, value in node.layer.state.items()
+        f"{node.name}.{key}": value for node in net.homes for key, value in node.layer.state.items()
     }
     for name, value in state.items():
         if not isinstance(value, np.ndarray):

@@ -271,7 +271,11 @@ def layers(draw: st.DrawFn, kind: str | None = None) -> tuple[Any, Any]:
         "Conv2D": lambda: _conv(draw),
         "Linear": lambda: _linear(draw),
         "ELU": lambda: _elementwise(
-            draw, lambda: _layers.ELU(draw(st.sampled_from([0.5, 1.0, 2.0, 5.0]))), zero
+            draw,
+            lambda: _layers.ELU(
+                draw(st.sampled_from([0.5, 1.0, 2.0, 5.0])), draw(st.sampled_from("yx"))
+            ),
+            zero,
         ),
         "ReLU": lambda: _elementwise(draw, _layers.ReLU, zero),
         "LeakyReLU": lambda: _elementwise(

@@ -208,4 +208,4 @@ def reestimate(net: Network, x: Array, batch_size: int = 100) -> None:
 
 
 def _normalizations(net: Network) -> list[BatchNorm]:
-    return [layer for layer in net.layers if isinstance(layer, BatchNorm)]
+    return [node.layer for node in net.homes if isinstance(node.layer, BatchNorm)]

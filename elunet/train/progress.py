@@ -51,6 +51,7 @@ class Progress:
         from tqdm import tqdm
 
         with suppress(*GONE):
+            sys.stderr.write("")  # a bar that fails while it is made fails again in its finalizer
             self._bar = tqdm(total=steps, unit="step", dynamic_ncols=True)
         try:
             yield

@@ -22,6 +22,7 @@ def describe(trainer: Trainer) -> dict[str, str]:
     """Return the texts: one per layer, and those of loss, optimizer, router and so on."""
     found = {
         f"layer {node.name}": f"{described(node.layer, DRAWN)} of {', '.join(node.inputs)}"
+        + (f", shared with {node.home}" if node.shared else "")
         for node in trainer.net.nodes
     }
     for name in ("loss", "optimizer", "router", "batch_size", "augment"):

@@ -70,7 +70,7 @@ class Layers:
             "arrays": {name: value.copy() for name, value in network_arrays(self.net).items()},
             "generators": {
                 node.name: node.layer.rng.bit_generator.state
-                for node in self.net.nodes
+                for node in self.net.homes
                 if node.layer.rng is not None
             },
         }
@@ -84,7 +84,7 @@ class Layers:
             "Layers", "the state", network_arrays(self.net), state["arrays"], cast=False
         )
         generators = self._generators(state["generators"])
-        for node in self.net.nodes:
+        for node in self.net.homes:
             for values in (node.layer.params, node.layer.state):
                 for key, there in values.items():
                     new = arrays[f"{node.name}.{key}"]
@@ -97,7 +97,7 @@ class Layers:
 
     def _generators(self, states: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the states of the layers' generators, if they are some."""
-        rngs = {node.name: node.layer.rng for node in self.net.nodes if node.layer.rng is not None}
+        rngs = {node.name: node.layer.rng for node in self.net.homes if node.layer.rng is not None}
         if states.keys() != rngs.keys():
             raise ValueError(f"Layers: expected generators of {[*rngs]}, got {[*states]}")
         for name, rng in rngs.items():

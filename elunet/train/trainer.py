@@ -567,7 +567,7 @@ class Trainer:
 
     def _check_state(self) -> None:
         """Raise one that names the first running average with a NaN or an infinity."""
-        for node in self.net.nodes:
+        for node in self.net.homes:
             if not node.layer.state:
                 continue
             where = first_not_finite(node.layer.state.items())

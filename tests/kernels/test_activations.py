@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from elunet.kernels.activations import _polynomial, elu, elu_backward, log_softmax, softmax
+from elunet.kernels.activations import (
+    _polynomial,
+    elu,
+    elu_backward,
+    elu_backward_from_input,
+    log_softmax,
+    softmax,
+)
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 ALPHAS = pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0, 5.0])
@@ -87,6 +94,23 @@ def test_elu_backward_at_the_ends(dtype):
     dx = np.ones_like(y)
     elu_backward(dx, y, dtype(2))
     np.testing.assert_array_equal(dx, np.array([2, 2, 1, 0, np.nan], dtype))
+
+
+@DTYPES
+@ALPHAS
+def test_elu_backward_from_input(dtype, alpha):
+    """All digits of the slope are right, however far below 0."""
+    x = np.linspace(-80, 4, 841).astype(dtype)
+    dx = np.ones_like(x)
+    elu_backward_from_input(dx, x, dtype(alpha))
+    slope = np.where(x > 0, 1.0, alpha * np.exp(x.astype(np.float64)))
+    np.testing.assert_allclose(dx, slope, rtol=1e-5 if dtype is np.float32 else 1e-13)
+    ends = np.array([0.0, -0.0, 1e4, -1e4, np.nan, np.inf, -np.inf], dtype)
+    dx = np.ones_like(ends)
+    elu_backward_from_input(dx, ends, dtype(2))
+    assert abs(dx[3]) < 1e-37
+    assert abs(dx[6]) < 1e-37
+    np.testing.assert_array_equal(dx[[0, 1, 2, 4, 5]], np.array([2, 2, 1, np.nan, 1], dtype))
 
 
 @pytest.mark.parametrize(("terms", "error"), [(6, 2e-8), (11, 1e-16)])

@@ -133,3 +133,19 @@ def test_softmax_is_zero_beyond_the_dtypes_reach(dtype):
     np.testing.assert_array_equal(layer.forward(x), expected)
     dx = layer.backward(np.ones((3, 3), dtype) * np.arange(3, dtype=dtype))
     np.testing.assert_allclose(dx, [[0, 0, 0], [0, 0, 0], [-0.25, 0.25, 0]], atol=1e-7)
+
+
+def test_elu_slope_far_below_zero_agrees_with_pytorch():
+    """In float32, from x; from y it is gone."""
+    torch = pytest.importorskip("torch")
+    x = np.array([[-10.0, -16.0, -17.0, -30.0, -80.0, 0.5]], np.float32)
+    theirs = torch.from_numpy(x).requires_grad_()
+    torch.nn.functional.elu(theirs).sum().backward()
+    layer = ELU(slope_from="x")
+    np.testing.assert_array_equal(layer.forward(x, train=True), ELU().forward(x))
+    np.testing.assert_allclose(layer.backward(np.ones_like(x)), theirs.grad.numpy(), rtol=1e-5)
+    layer = ELU()
+    layer.forward(x, train=True)
+    assert layer.backward(np.ones_like(x))[0, 2] == 0
+    with pytest.raises(ValueError, match="ELU: expected slope_from to be one of"):
+        ELU(slope_from="z")

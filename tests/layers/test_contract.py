@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from elunet import layers as L
+from elunet.storage.identity import untold
 from elunet.testing import check_layer
 from elunet.testing.strategies import spread
+from elunet.train.setup import DRAWN
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ CASES = [
     Case(lambda: L.Linear(1, 5, bias=False, seed=0), (1,), (5,), "Linear(1->5)"),
     Case(lambda: L.ELU(), (3, 2, 2), (3, 2, 2), "ELU(alpha=1)"),
     Case(lambda: L.ELU(0.5), (5,), (5,), "ELU(alpha=0.5)"),
+    Case(lambda: L.ELU(2.0, "x"), (3, 2, 2), (3, 2, 2), "ELU(alpha=2, slope_from='x')"),
     Case(lambda: L.ReLU(), (3, 4), (3, 4), "ReLU()"),
     Case(lambda: L.LeakyReLU(), (3, 4), (3, 4), "LeakyReLU(slope=0.1)"),
     Case(lambda: L.LeakyReLU(-0.25), (4,), (4,), "LeakyReLU(slope=-0.25)"),
@@ -454,6 +457,12 @@ def test_reset_is_reproducible(case):
 @ALL
 def test_repr(case):
     assert repr(case.make()) == case.text
+
+
+@ALL
+def test_arguments_are_attributes(case):
+    """So a run that is resumed can tell whether its layers are as they were."""
+    assert untold(case.make(), DRAWN) == []
 
 
 @ALL
