@@ -15,7 +15,7 @@ import numpy as np
 from elunet._checks import integer, number
 from elunet._types import Array
 from elunet.data import Batches, split
-from elunet.layers import ELU, Flatten, Linear, Softmax
+from elunet.layers import ELU, Flatten, Linear, LogSoftmax, Softmax
 from elunet.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy
 from elunet.network import Network, Sequential
 from elunet.optim import Adam, Optimizer
@@ -87,7 +87,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             optimizer,
             copy.deepcopy(self.router),
             batch_size=self.batch_size,
-            callbacks=copy.deepcopy(list(self.callbacks)),
+            callbacks=copy.deepcopy(self.callbacks),
             seed=seed,
             progress=False,
         )
@@ -214,7 +214,8 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         a Softmax layer.
         """
         logits = self._logits(X)
-        ends = isinstance(self.net_.layers[-1], Softmax)
+        last = self.net_[self.net_.outputs[0]]
+        ends = isinstance(last, Softmax) and not isinstance(last, LogSoftmax)
         return logits if ends else np.asarray(Softmax().forward(logits))
 
     def _logits(self, x: Any) -> Array:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import copy
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from elunet.engine.plan import Stage
 from elunet.engine.queue import Queue
 from elunet.engine.threads import blas_limit
 from elunet.engine.turns import HOLDER, Alone, Passed, Turn, Turns
+from elunet.layers import twins
 from elunet.layers.base import Layer, as_dtype, check_float
 from elunet.layers.spans import Whole, carries, starts
 
@@ -39,6 +40,9 @@ Arrive = Callable[[Layer, Array], Array]
 
 Send = Callable[[Layer, Array], Array]
 """``send(layer, dy)``: what goes down from a weighted layer."""
+
+Learn = Callable[[Layer, Array], None]
+"""``learn(layer, dy)``: fill the layer's grads from what arrived at its output."""
 
 Weight = Callable[[Layer], Array | None]
 """``weight(layer)``: what stands in for W on the way down; None for W itself."""
@@ -161,6 +165,7 @@ class Network:
                 f"Network.add: expected layer with params, got a {type(layer).__name__} without;"
                 " its __init__ has to call super().__init__() first"
             )
+        place = self._place(layer)
         name = self._check_name(self._default_name(layer) if name is None else name)
         if inputs is None:
             inputs = self.nodes[-1].name if self.nodes else INPUT
@@ -173,10 +178,9 @@ class Network:
                     f"Network.add: expected inputs of {name} among {[INPUT, *self.names]},"
                     f" got {source!r}"
                 )
-        place = self._place(layer)
         home = name if place is None else self.nodes[place].home
         if place is not None:
-            layer = _twin(self[home], f"Network.add: {name}")
+            layer = twins.sharing(self[home], f"Network.add: {name}")
         elif layer.seed is None:  # now it gets one, so that no other network draws it anew
             layer.seed = _child(self._seed, len(self.nodes))
             if self._seed is not None:
@@ -235,6 +239,11 @@ class Network:
         self._output = None  # a forward pass before had others
         self._plans = {}
 
+    @property
+    def passed(self) -> object:
+        """What stands for the last forward pass that was kept; another object after each."""
+        return self._passed
+
     def __getitem__(self, name: str) -> Layer:
         """Return the layer of this name."""
         if name not in self._by_name:
@@ -252,7 +261,14 @@ class Network:
         """Whether there is a layer of this name, or this very layer."""
         return any(item == node.name or item is node.layer for node in self.nodes)
 
-    def forward(self, x: Array, train: bool = False, tap: Tap | None = None) -> Array:
+    def forward(
+        self,
+        x: Array,
+        train: bool = False,
+        tap: Tap | None = None,
+        keep: bool | None = None,
+        add: Mapping[str, Array] | None = None,
+    ) -> Array:
         """Return the last layer's output; a tuple if there are several `outputs`.
 
         Parameters
@@ -260,29 +276,46 @@ class Network:
         x : float array
             Its dtype rules the computation: float64 in, float64 out.
         train : bool, default False
-            Whether layers behave as in training and keep what a backward pass needs. Without it
-            nothing is kept.
+            Whether layers behave as in training.
         tap : callable, optional
             ``tap(name, y)`` is shown every layer's output; it must not write into it.
+        keep : bool, optional
+            Whether layers keep what a backward pass needs, by default `train`. With ``train=False``
+            the backward pass is that of evaluation: no dropout, running statistics. Adversarial
+            images are made with it.
+        add : dict of str to array, optional
+            By layer name, what is added to that layer's output, of its shape: noise, for rules that
+            perturb units.
 
         Raises
         ------
         TypeError, ValueError
-            If x does not fit; the message names the layer and its place.
+            If x or what is added does not fit; the message names the layer and its place.
         RuntimeError
             If the network has no layer, or is running in another thread.
         """
         check_float(x, "Network: expected x")
-        if self._turn.holder and not train and self._turn.within():
-            return self._twin().forward(x, tap=tap)  # the pass around this one is left alone
-        return self._run(self._forward, x, train, tap)
+        keep = train if keep is None else bool(keep)
+        if unknown := sorted(set(add or {}) - set(self.names)):
+            raise ValueError(f"Network: expected names in add among {self.names}, got {unknown}")
+        if self._turn.holder and not (train or keep) and self._turn.within():
+            return self.aside().forward(x, tap=tap, add=add)  # the pass around it is left alone
+        return self._run(self._forward, x, train, tap, keep, add or {})
 
-    def _forward(self, its: _Running, x: Array, train: bool, tap: Tap | None) -> Array:
+    def _forward(
+        self,
+        its: _Running,
+        x: Array,
+        train: bool,
+        tap: Tap | None,
+        keep: bool,
+        add: Mapping[str, Array],
+    ) -> Array:
         """Go through the layers."""
         values: dict[str, Array] = {INPUT: x}
         shapes = {INPUT: x.shape}
         owned = set[str]()  # whose outputs only the layer that takes them will look at
-        self._turn.forward_begins(train)
+        self._turn.forward_begins(keep)
         self.release()  # so that the last pass's memory can be lent again
         its.passed = passed = Passed()
         try:
@@ -291,7 +324,7 @@ class Network:
                 its.at(node)
                 name, layer, inputs, _, home = node
                 if home != name:
-                    _follow(layer, self._by_name[home].layer)
+                    twins.follow(layer, self._by_name[home].layer)
                 runner = layer if turn.starts else Whole(layer)
                 taken: Any = values[inputs[0]]
                 if len(inputs) > 1:
@@ -304,8 +337,11 @@ class Network:
                 layer._passed = passed
                 y = runner.start_forward(its.queue, taken, train, donated)
                 layer._passed = passed
+                if name in add:
+                    its.queue.finish()
+                    y = _perturbed(y, add[name])
                 its.at(None)
-                if not train:
+                if not keep:
                     layer.forget()
                 if turn.donates and (donated or not layer.passed_on) and not layer.keeps(y):
                     owned.add(name)
@@ -321,7 +357,7 @@ class Network:
             passed.running = False
         self.shapes = shapes
         ys = tuple([values[name] for name in self.outputs])
-        if train:
+        if keep:
             self._output, self._passed = tuple([(y.shape, y.dtype) for y in ys]), passed
         return ys if len(ys) > 1 else ys[0]  # type: ignore[return-value]  # if outputs are set
 
@@ -363,6 +399,7 @@ class Network:
         tap: Tap | None = None,
         to_input: bool = False,
         release: bool = False,
+        learn: Learn | None = None,
     ) -> Array | None:
         """Carry the loss gradient back through the graph: the one walk of all learning rules.
 
@@ -389,6 +426,9 @@ class Network:
         release : bool, default False
             Whether each layer lets go of what forward kept when its turn is over. That takes less
             memory, and no other backward pass can follow before the next forward pass.
+        learn : callable, optional
+            ``learn(layer, dy)`` fills the grads of a layer with parameters, by default
+            ``layer.backward_params(dy)``.
 
         Returns
         -------
@@ -403,7 +443,7 @@ class Network:
         TypeError, ValueError
             If dy does not fit, or a layer raised one; the message names the layer and its place.
         """
-        return self._run(self._walk, dy, arrive, send, weight, tap, to_input, release)
+        return self._run(self._walk, dy, arrive, send, weight, tap, to_input, release, learn)
 
     def _walk(
         self,
@@ -415,6 +455,7 @@ class Network:
         tap: Tap | None,
         to_input: bool,
         release: bool,
+        learn: Learn | None,
     ) -> Array | None:
         """Go back through the layers."""
         dys = self._check_gradient(dy)
@@ -447,7 +488,10 @@ class Network:
             if layer._passed is not self._passed:  # after the tap, which may run anything
                 raise self._not_its_own(node)
             current.least = LEAVING if turn.leaves else SMALL
-            if layer.params:
+            if layer.params and learn is not None:
+                its.queue.finish()
+                learn(layer, delta)
+            elif layer.params:
                 runner.start_gradient(its.queue, delta)
             if turn.sends and send is not None and layer.weighted:
                 its.queue.finish()
@@ -556,22 +600,29 @@ class Network:
             " another network); run forward(x, train=True) again"
         )
 
+    def aside(self) -> Self:
+        """Return a twin for more passes, which leave this network as it is.
+
+        It shares the parameters: the arrays in ``params``. What layers keep for a backward pass,
+        their gradients, statistics and generators are its own, the last two as they are now here. A
+        learning rule that runs the network several times in a step does so in twins, so that what
+        it does not use itself is as if it had run once.
+
+        What a layer has that cannot be copied (a lock, a file) is shared.
+        """
+        twin = copy.copy(self)
+        layers = twins.aside(self.layers)
+        twin.nodes = [n._replace(layer=its) for n, its in zip(self.nodes, layers, strict=True)]
+        twin._by_name = {node.name: node for node in twin.nodes}
+        twin._workspace, twin._turn, twin._plans = Workspace(), Turns(), {}
+        return twin
+
     def expect_one_output(self, owner: str) -> None:
         """Raise a ValueError, which begins with `owner`, if there are several outputs."""
         if len(self.outputs) > 1:
             raise ValueError(
                 f"{owner}: expected a network with one output, got {', '.join(self.outputs)}"
             )
-
-    def _twin(self) -> Network:
-        """Return a network of copies of the layers, with the same parameters, to run them apart."""
-        twin = copy.copy(self)
-        twin.nodes = [node._replace(layer=copy.copy(node.layer)) for node in self.nodes]
-        twin._by_name = {node.name: node for node in twin.nodes}
-        twin._workspace, twin._turn = Workspace(), Turns()
-        for layer in twin:
-            layer._passed = None
-        return twin
 
     @staticmethod
     def _deliver(
@@ -662,7 +713,7 @@ class Network:
             takes, shape = ", ".join(node.inputs), str(y.shape[1:])
             rows.append((name, node.about, takes, shape, f"{params:,}", f"{adds:,}"))
 
-        self._twin().forward(np.zeros((1, *input_shape), np.float32), tap=note)
+        self.aside().forward(np.zeros((1, *input_shape), np.float32), tap=note)
         rows.append(("total", "", "", "", f"{totals[0]:,}", f"{totals[1]:,}"))
         return _display.text_table(rows, numbers=2)
 
@@ -718,8 +769,9 @@ class Network:
         return self._places.get(id(layer))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy takes over: all but where its layers, which are others, have been."""
-        return {**vars(self), "_places": {}, "_kinds": Counter()}
+        """Return what a copy takes over; it has lists of its own, to which layers can be added."""
+        own = {"nodes": [*self.nodes], "_by_name": {**self._by_name}, "_plans": {}}
+        return {**vars(self), **own, "_places": {}, "_kinds": Counter()}
 
     def _check_name(self, name: str) -> str:
         # A dot parts a layer from its arrays, others are patterns', a dollar is a formula's in
@@ -777,44 +829,12 @@ def multiply_adds(layer: Layer, output_shape: Shape) -> int:
     return int(W.size // W.shape[-1] * math.prod(output_shape[1:]))
 
 
-OWN = ("grads", "_kept", "_passed")
-"""What a shared layer's place has for itself, of what every layer has."""
-
-SHARED = ("params", "state", "rng")
-"""What it has in common with its home."""
-
-
-def _twin(layer: Layer, owner: str) -> Layer:
-    """Return a layer that shares what is learned, drawn and counted, and keeps values of its own.
-
-    Raises
-    ------
-    TypeError
-        If the layer cannot be copied; the message begins with `owner`.
-    """
-    twin = copy.copy(layer)
-    twin._passed = None
-    common = [*(getattr(layer, name) for name in SHARED), layer.seed]
-    common += [array for values in common[:2] for array in values.values()]
-    memo: dict[int, Any] = {id(value): value for value in common}
-    memo |= {id(layer): twin, id(layer.grads): {}, id(layer._kept): None}
-    for name, value in vars(twin).items():
-        try:
-            vars(twin)[name] = copy.deepcopy(value, memo)
-        except Exception as error:
-            raise TypeError(
-                f"{owner}: expected a layer that can be copied, to share its weights with another"
-                f" place, got {layer!r}, whose attribute {name} cannot: {error}"
-            ) from error
-    return twin
-
-
-def _follow(twin: Layer, home: Layer) -> None:
-    """Let a shared layer have what was set at its home since: arrays, a rate, a momentum."""
-    for name, value in vars(home).items():
-        plain = isinstance(value, bool | int | float | str | None) and name not in OWN
-        if plain or name in SHARED:
-            setattr(twin, name, value)
+@quiet
+def _perturbed(y: Array, noise: Array) -> Array:
+    check_float(noise, "expected what is added")
+    if noise.shape != y.shape:
+        raise ValueError(f"expected what is added of shape {y.shape}, got {noise.shape}")
+    return np.asarray(y + noise, y.dtype)
 
 
 @quiet

@@ -300,14 +300,14 @@ def test_the_first_node_that_cannot_be_expressed_is_named(tmp_path, nodes, const
     ("opset", "node", "constants", "text"),
     [
         (19, ("AveragePool", {"kernel_shape": [2, 2], "dilations": [2, 2]}), [], "no dilation"),
-        (17, ("Selu", {"alpha": 2.0}), [], "the alpha and gamma of the article"),
+        (17, ("Selu", {"alpha": 2.0}), [], "SELU's own alpha and gamma"),
         (10, ("Pad", {"pads": [0, 0, 1, 1, 0, 0, 1, 1], "value": 2.0}), [], "padding of images"),
         (12, ("Softmax", {"axis": 1}), [], "softmax over the channels"),  # of all numbers, then
         (17, ("Max", {}), [np.ones(8, np.float32)], "the larger of a value and -1"),
         (17, ("PRelu", {}), [np.ones(8, np.float32)], "one slope, or one for each channel"),
         (17, ("Mul", {}), [np.ones((1, 1, 1, 1, 1), np.float32)], "two values, or a number"),
         (17, ("BatchNormalization", {"training_mode": 1}), [np.ones(3, np.float32)] * 4,
-         "running averages of channels"),
+         "the running statistics of channels"),
     ],
 )  # fmt: skip
 def test_what_an_operator_does_beyond_the_usual_is_seen(tmp_path, opset, node, constants, text):
@@ -324,7 +324,7 @@ def test_a_bias_for_each_example_is_refused(tmp_path):
     W, b = np.ones((3, 2), np.float32), np.ones((4, 2), np.float32)
     nodes = [("GlobalAveragePool", ["x"], ["a"], {}), ("Flatten", ["a"], ["b"], {}),
              ("Gemm", ["b", "W", "c"], ["y"], {})]  # fmt: skip
-    with pytest.raises(ValueError, match="expected a bias for each feature, got Gemm"):
+    with pytest.raises(ValueError, match="expected a bias for each output, got Gemm"):
         from_onnx(made(tmp_path, nodes, [("W", W), ("c", b)], shape=(4, 3, 8, 8)))
     file = made(tmp_path, nodes, [("W", W), ("c", b[:1])])
     assert from_onnx(file)["linear1"].params["b"].tolist() == [1, 1]
@@ -400,3 +400,109 @@ def test_files_that_are_no_models(tmp_path):
     two = [("Relu", ["x"], ["y"], {}), ("Tanh", ["x"], ["z"], {})]
     with pytest.raises(ValueError, match=r"one input and one output, got \['x'\] and \['y', 'z'\]"):
         from_onnx(made(tmp_path, two, outputs=("y", "z")))
+
+
+def one_node(tmp_path, node, constants=(), shape=(None, 3, 6, 6), rank=4, opset=17, more=()):
+    """Write a model of a node, and of what follows it; return file and ONNX Runtime's output."""
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    operator, inputs, given = node
+    domain = given.pop("domain", "")
+    nodes = [helper.make_node(operator, inputs, ["a" if more else "y"], domain=domain, **given)]
+    nodes += [helper.make_node(each, ["a"], ["y"], **options) for each, options in more]
+    graph = helper.make_graph(
+        nodes,
+        "test",
+        [helper.make_tensor_value_info("x", kind, shape)],
+        [helper.make_tensor_value_info("y", kind, [None] * rank)],
+        [onnx.numpy_helper.from_array(np.asarray(a), name) for name, a in constants],
+    )
+    sets = [helper.make_opsetid("", opset), helper.make_opsetid("com.other", 1)]
+    model = helper.make_model(graph, opset_imports=sets, ir_version=8)
+    onnx.save(model, tmp_path / "net.onnx")
+    return tmp_path / "net.onnx"
+
+
+F = np.float32
+ONES = np.ones(3, F)
+FLOAT, INT64, BOOL = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64, onnx.TensorProto.BOOL
+STATISTICS = [(name, ONES) for name in "abmv"]
+OTHERWISE = {  # what an operator also means, and elunet's layer of that name does not
+    "slopes of columns": (("PRelu", ["x", "s"], {}), [("s", np.ones(6, F))]),
+    "slopes of rows": (("PRelu", ["x", "s"], {}), [("s", np.ones((6, 1), F))]),
+    "slopes of columns, as many as channels": (
+        ("PRelu", ["x", "s"], {}), [("s", np.ones(6, F))], (None, 6, 6, 6),
+    ),
+    "an image cut into rows": (
+        ("Reshape", ["x", "s"], {}), [("s", np.array([-1, 6]))], (None, 3, 6, 6), 2,
+    ),
+    "rows cut": (("Reshape", ["x", "s"], {}), [("s", np.array([-1, 3]))], (None, 6), 2),
+    "softmax over all": (("Softmax", ["x"], {"axis": 1}), [], (None, 3, 6, 6), 4, 11),
+    "log-softmax over all": (("LogSoftmax", ["x"], {"axis": 1}), [], (None, 3, 6, 6), 4, 11),
+    "softmax over all by default": (("Softmax", ["x"], {}), [], (None, 3, 6, 6), 4, 11),
+    "cast to integers": (
+        ("Cast", ["x"], {"to": INT64}), [], (None, 3), 2, 17, [("Cast", {"to": FLOAT})],
+    ),
+    "cast to bool": (
+        ("Cast", ["x"], {"to": BOOL}), [], (None, 3), 2, 17, [("Cast", {"to": FLOAT})],
+    ),
+    "another's operator": (("Relu", ["x"], {"domain": "com.other"}), []),
+    "a bias of each row": (
+        ("Gemm", ["x", "w", "b"], {}), [("w", np.ones((3, 2), F)), ("b", np.ones((3, 1), F))],
+        (3, 3), 2,
+    ),
+    "dilated mean": (
+        ("AveragePool", ["x"], {"kernel_shape": [2, 2], "dilations": [2, 2]}), [],
+        (None, 3, 6, 6), 4, 19,
+    ),
+    "axes in another order": (
+        ("Pad", ["x", "p", "", "i"], {}),
+        [("p", np.array([0, 0, 1, 2, 0, 0, 3, 4])), ("i", np.array([0, 1, 3, 2]))],
+        (None, 3, 6, 6), 4, 18,
+    ),
+    "statistics of the batch": (
+        ("BatchNormalization", ["x", *"abmv"], {"training_mode": 1}), STATISTICS,
+    ),
+    "a variance below 0": (
+        ("BatchNormalization", ["x", *"abmv"], {}), [*STATISTICS[:3], ("v", -ONES)],
+    ),
+    "a NaN": (("BatchNormalization", ["x", *"abmv"], {}), [*STATISTICS[:2], ("m", np.nan * ONES),
+              ("v", ONES)]),
+    "an infinity": (("Gemm", ["x", "w"], {}), [("w", np.full((3, 2), np.inf, F))], (None, 3), 2),
+    "dropout that draws": (
+        ("Dropout", ["x", "r", "t"], {}), [("r", F(0.5)), ("t", np.array(True))], (None, 3), 2,
+    ),
+    "another SELU": (("Selu", ["x"], {"alpha": 2.0, "gamma": 3.0}), [], (None, 3), 2),
+    "many limits": (("Max", ["x", "c"], {}), [("c", -ONES)], (None, 3), 2),
+    "joined batches": (("Concat", ["x", "x"], {"axis": 0}), []),
+    "no ELU's alpha": (("Elu", ["x"], {"alpha": -1.0}), [], (None, 3), 2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_another_use_of_an_operator_is_refused(name, tmp_path):
+    """It is never read as what elunet's layer does."""
+    node, constants, *rest = OTHERWISE[name]
+    operator, inputs, given = node
+    file = one_node(tmp_path, (operator, inputs, dict(given)), constants, *rest)
+    with pytest.raises(ValueError, match=rf"^from_onnx: expected .*, got {operator}\(x"):
+        from_onnx(file)
+
+
+@pytest.mark.parametrize(
+    ("node", "constants", "shape"),
+    [
+        (("PRelu", ["x", "s"], {}), [("s", np.array([[[0.1]], [[0.2]], [[0.3]]], F))], (3, 6, 6)),
+        (("PRelu", ["x", "s"], {}), [("s", F(0.3))], (3, 6, 6)),
+        (("PRelu", ["x", "s"], {}), [("s", np.array([0.1, 0.2, 0.3], F))], (3,)),
+        (("Gemm", ["x", "w", "b"], {}), [("w", np.ones((3, 2), F)), ("b", np.ones((1, 2), F))],
+         (3,)),
+        (("Reshape", ["x", "s"], {}), [("s", np.array([-1, 3]))], (3,)),
+        (("Softmax", ["x"], {"axis": 1}), [], (3, 6, 6)),
+    ],
+)  # fmt: skip
+def test_uses_that_are_read(node, constants, shape, tmp_path):
+    file = one_node(
+        tmp_path, node, constants, (None, *shape), len(shape) + 1, 17, [("Sigmoid", {})]
+    )
+    x = np.random.default_rng(0).normal(size=(2, *shape[1:], shape[0])).astype(F)
+    agree(from_onnx(file), file, x, channels_first=len(shape) == 3)

@@ -12,15 +12,17 @@ is interrupted, the same command continues it.
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import elunet as eln
 from elunet import routers
-from elunet.commands._parser import make_parser
+from elunet.commands._parser import integer, make_parser, name, positive
 from elunet.storage.files import write_atomically
 from elunet.train import Data
 
@@ -48,6 +50,18 @@ BATCH_SIZE, COMMAND = 50, ("elunet", "compare")
 def main(arguments: Sequence[str] | None = None, command: Sequence[str] = COMMAND) -> int:
     """Run the comparison that the command line asks for; return the exit code."""
     options = parse(sys.argv[1:] if arguments is None else arguments, command)
+    try:
+        return run(options)
+    except KeyboardInterrupt:
+        print(f"{shlex.join(command)}: interrupted; the same command goes on", file=sys.stderr)
+        return 130
+    except (OSError, ValueError) as error:
+        print(f"{shlex.join(command)}: {error}", file=sys.stderr)
+        return 2
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compare, and write tables and plots."""
     if options.threads:
         eln.set_num_threads(options.threads)
     warnings.filterwarnings("ignore", "compare:")  # the table says it
@@ -81,15 +95,21 @@ def parse(arguments: Sequence[str], command: Sequence[str] = COMMAND) -> argpars
     """Read the command line."""
     parser = make_parser(__doc__, COMMAND, command)
     parser.add_argument("--net", choices=NETWORKS, default="cnn")
-    parser.add_argument("--data", default="synthetic", help="synthetic, or CIFAR-10's folder")
-    parser.add_argument("--limit", type=int, default=2000, help="images to train on")
+    parser.add_argument(
+        "--data", type=name, default="synthetic", help="synthetic, or CIFAR-10's folder"
+    )
+    count = partial(partial, integer, 1)
+    about = "images to train on, at least 5"
+    parser.add_argument("--limit", type=partial(integer, 5, 10**9), default=2000, help=about)
     parser.add_argument("--rules", default=",".join(list(RULES)[:7]), help="names, with commas")
     parser.add_argument("--rates", type=floats, default=RATES, help="numbers, with commas")
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--null", type=int, default=20, help="draws for the angles' null band")
-    parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("runs/rules"))
+    parser.add_argument("--epochs", type=count(100_000), default=4)
+    parser.add_argument("--seeds", type=count(100_000), default=3)
+    about = "draws for the angles' null band"
+    parser.add_argument("--null", type=partial(integer, 0, 10**6), default=20, help=about)
+    parser.add_argument("--threads", type=count(1024), help="default: all cores")
+    folder = Path("runs/rules")
+    parser.add_argument("--out", type=lambda text: Path(name(text)), default=folder)
     options = parser.parse_args(arguments)
     options.rules = list(RULES) if options.rules == "all" else names(options.rules, parser)
     return options
@@ -105,7 +125,7 @@ def names(text: str, parser: argparse.ArgumentParser) -> list[str]:
 
 def floats(text: str) -> tuple[float, ...]:
     """Return the numbers of a list with commas."""
-    return tuple(float(part) for part in text.split(","))
+    return tuple(positive(part) for part in text.split(","))
 
 
 def splits(data: str, limit: int) -> tuple[Data, Data, Data]:

@@ -7,7 +7,6 @@ step and its inverse. An `Entry` is one array of the network with its layout and
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -158,7 +157,6 @@ def output_shapes(owner: str, net: Network, input_shape: Sequence[int]) -> dict[
             f"{owner}: expected input_shape as a tuple such as (32, 32, 3), got {input_shape!r}"
         )
     shape = tuple(integer(owner, "input_shape", size) for size in input_shape)
-    twin = copy.copy(net)
-    twin.nodes = [node._replace(layer=copy.copy(node.layer)) for node in net.nodes]
+    twin = net.aside()
     twin.forward(np.zeros((1, *shape), np.float32))
     return {name: shape[1:] for name, shape in twin.shapes.items()}

@@ -59,6 +59,10 @@ from elunet.layers.selu import ALPHA, SCALE
 from elunet.network import INPUT, Network
 from elunet.storage.files import read
 
+STANDARD = ("", "ai.onnx")
+"""The names of ONNX's own set of operators."""
+FLOATS = (1, 10, 11, 16)
+"""ONNX's numbers for float32, float16, float64 and bfloat16."""
 MODES: dict[str, Mode] = {"constant": "zeros", "reflect": "reflect", "edge": "replicate"}
 TO_FIRST, TO_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
@@ -91,8 +95,9 @@ def from_onnx(file: str | os.PathLike[str]) -> Network:
     ImportError
         If the package onnx is missing: ``pip install onnx``.
     ValueError
-        If the file is no ONNX model, has several inputs or outputs, or an operator, or a use of
-        one, that elunet cannot express; the message names the first such node.
+        If the file is no ONNX model, has several inputs or outputs, or a weight that is not finite,
+        or an operator, or a use of one, that elunet cannot express; the message names the first
+        such node.
     OSError
         If it cannot be read.
 
@@ -168,8 +173,8 @@ class _Reader:
 
     def __post_init__(self) -> None:
         self.graph = self.model.graph
-        self.opset = max(
-            (each.version for each in self.model.opset_import if not each.domain), default=1
+        self.version = max(
+            (each.version for each in self.model.opset_import if each.domain in STANDARD), default=1
         )
         to_array = self.onnx.numpy_helper.to_array
         self.constants = {each.name: to_array(each) for each in self.graph.initializer}
@@ -196,7 +201,12 @@ class _Reader:
         self.values[name] = _Value(INPUT, first=not last)
         for node in self.graph.node:
             if node.op_type != "Constant" and node.output[0] not in self.skipped:
-                self._read(node)
+                try:
+                    self._read(node)
+                except (TypeError, ValueError) as error:  # from a layer's own checks
+                    if str(error).startswith("from_onnx:"):
+                        raise
+                    raise self._refused(node, f"what a layer takes ({error})") from error
         self._check_end(self._value(self.graph.output[0].name))
         if not self.net.nodes:
             raise ValueError("from_onnx: expected at least one layer, got none")
@@ -237,6 +247,8 @@ class _Reader:
 
     def _read(self, node: Any) -> None:
         """Add what a node of the file is."""
+        if node.domain not in STANDARD:
+            raise self._refused(node, f"an operator of ONNX's own, not of {node.domain!r}")
         if self.is_own and self._take_own(node):
             return
         if self._fold(node):
@@ -325,6 +337,10 @@ class _Reader:
             raise ValueError(f"from_onnx: expected {name!r} to be computed by a layer, got none")
         return self.values[name]
 
+    def _rank(self, name: str) -> int:
+        """Return how many axes a value has, as far as the file tells; else 2."""
+        return len(self._shape(name)) or 2
+
     def _constant(self, node: Any, place: int) -> Array:
         name = node.input[place] if place < len(node.input) else ""
         if name not in self.constants or name in self.unsure:
@@ -390,10 +406,8 @@ class _Reader:
             raise self._refused(node, "alpha and beta of 1, and no transA")
         W = self._constant(node, 1)
         b = self._constant(node, 2) if len(node.input) > 2 and node.input[2] else None
-        if b is not None:
-            if b.size != max(b.shape[-1:], default=1):
-                raise self._refused(node, "a bias for each feature")
-            b = b.reshape(-1)
+        if b is not None and b.size != max(b.shape[-1:], default=1):
+            raise self._refused(node, "a bias for each output")
         self._linear(node, W.T if given.get("transB", 0) else W, b)
 
     def _matmul(self, node: Any, given: dict[str, Any]) -> None:
@@ -404,9 +418,11 @@ class _Reader:
 
     def _linear(self, node: Any, W: Array, b: Array | None) -> None:
         """Add a product with a matrix; over the channels of images a convolution of size 1."""
-        value, axes = self._value(node.input[0]), len(self._shape(node.input[0])) or 2
+        value, axes = self._value(node.input[0]), self._rank(node.input[0])
         if value.first or axes not in (2, 4):
             raise self._refused(node, "rows, or images with channels last")
+        if value.flat and int(np.prod(value.flat)) != len(W):
+            raise self._refused(node, f"{int(np.prod(value.flat))} rows of a matrix")
         layer: Conv2D | Linear
         if axes == 2:
             layer = Linear(W.shape[0], W.shape[1], bias=b is not None, seed=0)
@@ -415,14 +431,16 @@ class _Reader:
             layer = Conv2D(W.shape[0], W.shape[1], 1, bias=b is not None, seed=0)
             layer.params["W"] = _floats(W[None, None])
         if b is not None:
-            layer.params["b"] = _floats(np.broadcast_to(b, W.shape[1:]))
+            layer.params["b"] = _floats(np.broadcast_to(b.reshape(-1), W.shape[1:]))
         self.values[node.output[0]] = _Value(self._add(layer, value))
 
     def _batchnormalization(self, node: Any, given: dict[str, Any]) -> None:
         value = self._value(node.input[0])
         if given.get("training_mode", 0) or not given.get("spatial", 1):
-            raise self._refused(node, "running averages of channels")
+            raise self._refused(node, "the running statistics of channels, not training_mode")
         arrays = [self._constant(node, place) for place in range(1, 5)]
+        if (arrays[3] < 0).any():
+            raise self._refused(node, "variances of at least 0")
         if value.flat is not None:
             arrays = [array[_rows(value.flat)] for array in arrays]
         elif not value.first and len(self.shapes.get(node.input[0], [0, 0])) > 2:
@@ -432,13 +450,13 @@ class _Reader:
         )
         layer.params["gamma"], layer.params["beta"] = map(_floats, arrays[:2])
         layer.state["running_mean"], layer.state["running_var"] = (
-            np.array(array, np.float64) for array in arrays[2:]
+            np.array(_finite(array), np.float64) for array in arrays[2:]
         )
         self._keep(node, layer)
 
     def _layernormalization(self, node: Any, given: dict[str, Any]) -> None:
         value, arrays = self._value(node.input[0]), self._gamma_and_beta(node)
-        rank = len(self._shape(node.input[0])) or 2
+        rank = self._rank(node.input[0])
         if value.first or given.get("axis", -1) % rank != rank - 1:
             raise self._refused(node, "normalization over the last axis, the channels")
         if value.flat is not None:
@@ -574,11 +592,13 @@ class _Reader:
     def _flattened(self, node: Any) -> None:
         value, shape = self._value(node.input[0]), self._shape(node.input[0])
         out = self._shape(node.output[0])
-        if len(out) == len(shape) == 2:
+        if len(out) == len(shape) == 2 and out[1] == shape[1] > 0:
             self._same(node)
             return
-        if len(out) != 2 or not all(shape[1:]):
-            raise self._refused(node, "an image of known size that becomes rows")
+        known = len(out) == 2 and len(shape) > 2 and all(shape[1:])
+        rest = node.input[-1] in self.unsure and self.constants[node.input[-1]][1] == -1
+        if not known or (out[1] != int(np.prod(shape[1:])) and not (rest and not out[1])):
+            raise self._refused(node, "an image of known size that becomes one row")
         flat = tuple(shape[1:]) if value.first else None
         self.values[node.output[0]] = _Value(self._add(Flatten(), value), flat=flat)
 
@@ -596,6 +616,8 @@ class _Reader:
         filled = given.get("value", 0.0)  # of old files
         if len(node.input) > 2 and node.input[2]:
             filled = self._constant(node, 2).any()
+        if len(node.input) > 3 and [*self._constant(node, 3)] != [*range(4)]:
+            raise self._refused(node, "all axes in order")
         if mode not in MODES or len(pads) != 8 or filled or min(pads) < 0:
             raise self._refused(node, "padding of images by zeros, reflection or the border")
         batch, *sides = zip(pads[:4], pads[4:], strict=True)
@@ -608,6 +630,9 @@ class _Reader:
     # Several inputs.
 
     def _sum(self, node: Any, given: dict[str, Any]) -> None:
+        if len(node.input) == 1:
+            self._same(node)
+            return
         self._meet(node, Add())
 
     def _add_node(self, node: Any, given: dict[str, Any]) -> None:
@@ -650,8 +675,8 @@ class _Reader:
         name, value = self._operand(node)
         place = next((p for p, each in enumerate(node.input) if each in self.constants), 0)
         array = self._constant(node, place).astype(np.float64)
-        rank = len(self._shape(name)) or 2
-        if node.op_type == "PRelu" and self.opset < 7:  # slopes were those of axis 1
+        rank = self._rank(name)
+        if node.op_type == "PRelu" and self.version < 7:  # slopes were those of axis 1
             array = array.reshape(-1, *(rank - 2) * (1,))
         wide = (1,) * (rank - array.ndim) + array.shape
         along = 1 if value.first else -1
@@ -698,8 +723,10 @@ class _Reader:
 
     def _concat(self, node: Any, given: dict[str, Any]) -> None:
         value = self._value(node.input[0])
-        rank = len(self._shape(node.input[0])) or 2
+        rank = self._rank(node.input[0])
         axis = given["axis"] % rank
+        if not axis:
+            raise self._refused(node, "an axis other than the batch")
         ours = {1: rank - 1, 2: 1, 3: 2}.get(axis, 0) if value.first else axis
         self._meet(node, Concat(ours))
 
@@ -717,15 +744,22 @@ class _Reader:
     def _identity(self, node: Any, given: dict[str, Any]) -> None:
         self._same(node)
 
-    def _dropout(self, node: Any, given: dict[str, Any]) -> None:
-        rate = self._constant(node, 1) if len(node.input) > 1 else given.get("ratio", 0.5)
-        self._keep(node, Dropout(float(rate)))
+    def _cast(self, node: Any, given: dict[str, Any]) -> None:
+        if given["to"] not in FLOATS:
+            raise self._refused(node, "a cast to floats, which keeps the numbers")
+        self._same(node)
 
     def _selu(self, node: Any, given: dict[str, Any]) -> None:
-        alpha, scale = given.get("alpha", ALPHA), given.get("gamma", SCALE)
-        if not np.allclose([alpha, scale], [ALPHA, SCALE]):
-            raise self._refused(node, "the alpha and gamma of the article")
+        wanted = {"alpha": ALPHA, "gamma": SCALE}
+        if any(abs(given.get(name, value) - value) > 1e-6 for name, value in wanted.items()):
+            raise self._refused(node, "SELU's own alpha and gamma")
         self._keep(node, SELU())
+
+    def _dropout(self, node: Any, given: dict[str, Any]) -> None:
+        if len(node.input) > 2 and self._constant(node, 2).any():
+            raise self._refused(node, "no training_mode")
+        rate = self._constant(node, 1) if len(node.input) > 1 else given.get("ratio", 0.5)
+        self._keep(node, Dropout(float(rate)))
 
     def _clip(self, node: Any, given: dict[str, Any]) -> None:
         low, high = given.get("min"), given.get("max")
@@ -737,7 +771,7 @@ class _Reader:
 
     def _max(self, node: Any, given: dict[str, Any]) -> None:
         constants = [self.constants[name] for name in node.input if name in self.constants]
-        if len(constants) != 1 or constants[0].size != 1 or float(constants[0].item()) != -1:
+        if len(constants) != 1 or constants[0].size != 1 or constants[0].item() != -1:
             raise self._refused(node, "the larger of a value and -1 (ShiftedReLU)")
         self._keep(node, ShiftedReLU())
 
@@ -748,9 +782,9 @@ class _Reader:
         self._over_channels(node, given, LogSoftmax())
 
     def _over_channels(self, node: Any, given: dict[str, Any], layer: Layer) -> None:
-        rank = len(self._shape(node.input[0])) or 2
+        rank = self._rank(node.input[0])
         wanted = 1 if self._value(node.input[0]).first else rank - 1
-        old = self.opset < 13  # all axes from this one on counted as one, and it was 1
+        old = self.version < 13  # where all axes from this one on were taken as one
         axis = given.get("axis", 1 if old else -1) % rank
         if axis != wanted or (old and axis != rank - 1):
             raise self._refused(node, "softmax over the channels")
@@ -758,7 +792,14 @@ class _Reader:
 
 
 def _floats(array: Array) -> Array:
-    return np.array(array, np.float32, order="C")
+    with np.errstate(over="ignore"):  # an infinity is told
+        return _finite(np.array(array, np.float32, order="C"))
+
+
+def _finite(array: Array) -> Array:
+    if not np.isfinite(array).all():
+        raise ValueError("expected finite weights, got a NaN or an infinity")
+    return array
 
 
 def _is_one_pixel(flat: Shape) -> bool:
@@ -790,6 +831,7 @@ READERS: dict[str, Callable[[_Reader, Any, dict[str, Any]], None]] = {
     "InstanceNormalization": _Reader._instancenormalization,
     "GroupNormalization": _Reader._groupnormalization,
     "PRelu": _Reader._prelu,
+    "Selu": _Reader._selu,
     "MaxPool": _Reader._maxpool,
     "AveragePool": _Reader._averagepool,
     "GlobalAveragePool": _Reader._globalaveragepool,
@@ -808,9 +850,8 @@ READERS: dict[str, Callable[[_Reader, Any, dict[str, Any]], None]] = {
     "Div": _Reader._div,
     "Concat": _Reader._concat,
     "Identity": _Reader._identity,
-    "Cast": _Reader._identity,
+    "Cast": _Reader._cast,
     "Dropout": _Reader._dropout,
-    "Selu": _Reader._selu,
     "Clip": _Reader._clip,
     "Max": _Reader._max,
     "Softmax": _Reader._softmax,

@@ -170,6 +170,12 @@ class SoftmaxCrossEntropy(Classification):
             return np.asarray(target @ self._weights_of(target.shape[1]))
         return None if self.ignore is None else np.asarray(target.sum(axis=1))
 
+    @property
+    def uneven(self) -> bool:
+        """Whether there are class weights, or labels that are ignored."""
+        given = self.class_weights is not None or self.ignore is not None
+        return given or type(self).counts is not SoftmaxCrossEntropy.counts
+
     def _weights_of(self, classes: int) -> Array:
         weights = np.array(self.class_weights)
         if len(weights) != classes:

@@ -6,10 +6,17 @@ that overrides one or two small hooks:
     weight(layer)           the matrix through which a weighted layer sends its signal down
     send(layer, dy)         what a weighted layer sends down, if no matrix gives it
     arrive(layer, dy)       what reaches a layer's output
+    learn(layer, dy)        how a layer learns from what reached it
     shortcuts(net)          the ways on which signals go past layers
     begin(net, dy, target)  called before each walk
 
-The gradients of a layer's own parameters are always exact, given the signal that arrives.
+By default the gradients of a layer's own parameters are exact, given the signal that arrives.
+
+A rule that is more than a way back overrides a whole part of the step:
+
+    forward(net, x, target) the forward pass of a training step
+    backward(net, dy, ...)  all that follows from the loss gradient
+    predict(net, x)         the output in evaluation
 """
 
 from __future__ import annotations
@@ -22,7 +29,8 @@ from typing import Any, ClassVar, NamedTuple, Self
 from elunet._checks import integer
 from elunet._types import Array
 from elunet.layers.base import Layer
-from elunet.network import Network, Node, Tap
+from elunet.losses import Loss
+from elunet.network import INPUT, Network, Node, Tap
 from elunet.routers.graph import Graph
 from elunet.routers.memory import Check, count
 
@@ -59,6 +67,8 @@ class Router:
     ----------
     epoch : int
         Set by the trainer, counted from 0; drives rates that depend on it.
+    loss : Loss or None
+        Set by the trainer: the loss that it trains with, for rules that compute it themselves.
     net : Network
         The network of the current walk.
     signals : dict of str to array
@@ -87,13 +97,75 @@ class Router:
 
     net: Network
     signals: dict[str, Array]
+    loss: Loss | None = None
     _graph: Graph | None = None
+    _values: tuple[Any, dict[str, Array]] | None = None  # of which pass, and the outputs in it
+
+    wants: bool = False
+    """Whether the rule asks for `input_of` or `output_of`; `forward` keeps the outputs then."""
 
     remembers: ClassVar[dict[str, Check]] = {"epoch": count}
     """What makes up the `state`: attributes by name, each with what checks and copies its value."""
 
     def __init__(self) -> None:
         self.epoch = 0
+
+    def forward(
+        self, net: Network, x: Array, target: Array | None = None, tap: Tap | None = None
+    ) -> Array:
+        """Make the forward pass of a training step, and return the output.
+
+        By default that is ``net.forward(x, train=True)``. The trainer calls it before the loss.
+
+        Parameters
+        ----------
+        net : Network
+        x : array
+        target : array, optional
+            The targets, for rules that show them to the network.
+        tap : callable, optional
+            ``tap(name, y)`` is shown every layer's output; it must not write into it.
+        """
+        if not self.wants:
+            return net.forward(x, train=True, tap=tap)
+        values = {INPUT: x}
+
+        def keep(name: str, y: Array) -> None:
+            values[name] = y
+            if tap is not None:
+                tap(name, y)
+
+        y = net.forward(x, train=True, tap=keep)
+        self._values = net.passed, values
+        return y
+
+    def predict(self, net: Network, x: Array) -> Array:
+        """Return the output in evaluation: by default ``net.forward(x)``."""
+        return net.forward(x)
+
+    def input_of(self, layer: Layer) -> Any:
+        """Return what a layer was given in the last forward pass; a tuple if it takes several.
+
+        Raises
+        ------
+        RuntimeError
+            If the rule does not say that it `wants` to know, or its `forward` did not make the
+            network's last forward pass.
+        """
+        taken = [self._value(name) for name in self.node_of(layer).inputs]
+        return taken[0] if len(taken) == 1 else tuple(taken)
+
+    def output_of(self, layer: Layer) -> Array:
+        """Return a layer's output in the last forward pass; errors as in `input_of`."""
+        return self._value(self.name_of(layer))
+
+    def _value(self, name: str) -> Array:
+        if self._values is None or self._values[0] is not self.net.passed:
+            raise RuntimeError(
+                f"{self!r}: expected wants = True in the rule's class, and its forward(net, x,"
+                " target) to have made the network's last forward pass, to give layers' values"
+            )
+        return self._values[1][name]
 
     def backward(
         self,
@@ -131,9 +203,12 @@ class Router:
             arrive = self._arrived if self._shortcuts or self._own("arrive") else None
             send = self.send if self._own("send") else None
             weight = self._checked_weight if self._own("weight") else None
-            net.walk(dy, arrive=arrive, send=send, weight=weight, tap=tap, release=release)
+            learn = self.learn if self._own("learn") else None
+            net.walk(dy, arrive, send, weight, tap, release=release, learn=learn)
         finally:
             signals.clear()
+            if release:
+                self._values = None
 
     def begin(self, net: Network, dy: Array | tuple[Array, ...], target: Array | None) -> None:
         """Prepare for a walk: count it, look at the target, check matrices."""
@@ -156,6 +231,10 @@ class Router:
     def arrive(self, layer: Layer, dy: Array) -> Array:
         """Return what reaches a layer's output, given what came down: by default the same."""
         return dy
+
+    def learn(self, layer: Layer, dy: Array) -> None:
+        """Fill a layer's ``grads`` from what reached its output: by default exactly."""
+        layer.backward_params(dy)
 
     def shortcuts(self, net: Network) -> dict[str, Path]:
         """Return the ways past layers, by the name of the layer at which the rule takes each.
@@ -339,7 +418,12 @@ class Router:
         own = node.layer.weighted and (self._own("weight") or self._own("send"))
         return "feedback" if own else "exact"
 
-    _plain: ClassVar[dict[str, Any]] = {"weight": weight, "send": send, "arrive": arrive}
+    _plain: ClassVar[dict[str, Any]] = {
+        "weight": weight,
+        "send": send,
+        "arrive": arrive,
+        "learn": learn,
+    }
 
     def _copied(self, values: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -347,9 +431,9 @@ class Router:
         }
 
     def _shared(self) -> list[Any]:
-        """Return what a twin does not copy: the network, and its layers."""
+        """Return what a twin does not copy: network, layers, loss, and what is kept of a pass."""
         net = getattr(self, "net", None)
-        return [] if net is None else [net, *net.layers]
+        return [self._values, self.loss, *([] if net is None else [net, *net.layers])]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

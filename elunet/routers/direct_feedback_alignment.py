@@ -8,11 +8,11 @@ import numpy as np
 
 from elunet._quiet import quiet
 from elunet._types import Array, Shape
-from elunet.init import Initializer, LeCun
+from elunet.init import Initializer, Uniform
 from elunet.layers.base import Layer
 from elunet.network import Network
 from elunet.routers.base import Path
-from elunet.routers.random_router import RandomRouter
+from elunet.routers.random_router import RandomRouter, given
 
 
 class DirectFeedbackAlignment(RandomRouter):
@@ -32,8 +32,11 @@ class DirectFeedbackAlignment(RandomRouter):
         Whether all positions of an image share one projection (C, channels). By default each has
         its own, (C, H * W * channels): 5.6 MB for all of ELU-11.
     distribution : Initializer, optional
-        Draws the B_k, by default `LeCun("uniform")`: U(-sqrt(3/C), sqrt(3/C)), so that e keeps its
-        scale. Publications differ in it, and it acts like a learning rate per layer.
+        Draws the B_k, by default U(-sqrt(3/n), sqrt(3/n)) for n numbers of the layer's input, so
+        that an image's signal is as long as its e. Publications differ in it, and it acts like a
+        learning rate per layer.
+    scale : float, default 1.0
+        A factor of what is drawn.
     before_pooling : bool, default False
         Whether it projects to the hidden unit's end (its activation), past the pooling that follows
         it; what lies between, dropout and reshaping too, is passed over and gets zeros. B_k has
@@ -67,8 +70,9 @@ class DirectFeedbackAlignment(RandomRouter):
         shared: bool = False,
         distribution: Initializer | None = None,
         before_pooling: bool = False,
+        scale: float = 1.0,
     ) -> None:
-        super().__init__(seed, LeCun("uniform") if distribution is None else distribution)
+        super().__init__(seed, distribution, scale)
         self.shared = bool(shared)
         self.before_pooling = bool(before_pooling)
 
@@ -110,8 +114,12 @@ class DirectFeedbackAlignment(RandomRouter):
 
     def _projected(self, message: Array, name: str, shape: Shape) -> Array:
         """Return the message through a layer's B_k, in this shape."""
-        size = shape[-1] if self.shared else math.prod(shape[1:])
-        B = self.matrix(name, (message.shape[1], size)).astype(message.dtype, copy=False)
+        numbers = math.prod(shape[1:])
+        bound = math.sqrt(3 / numbers)
+        size, draw = shape[-1] if self.shared else numbers, Uniform(-bound, bound)
+        B = self.matrix(name, (message.shape[1], size), default=draw).astype(
+            message.dtype, copy=False
+        )
         sent: Array = message @ B
         if not self.shared:
             return sent.reshape(shape)
@@ -120,4 +128,5 @@ class DirectFeedbackAlignment(RandomRouter):
 
     def __repr__(self) -> str:
         before = ", before_pooling=True" if self.before_pooling else ""
-        return f"{type(self).__name__}(seed={self.seed}, shared={self.shared}{before})"
+        name = type(self).__name__
+        return f"{name}(seed={self.seed}, shared={self.shared}{before}{given(self)})"

@@ -26,7 +26,9 @@ class DirectRandomTargetProjection(DirectFeedbackAlignment):
     shared : bool, default False
         Whether all positions of an image share one projection; see `DirectFeedbackAlignment`.
     distribution : Initializer, optional
-        Draws the B_k, by default `LeCun("uniform")`.
+        Draws the B_k, by default U(-sqrt(3/n), sqrt(3/n)) for n numbers of the layer's input.
+    scale : float, default 1.0
+        A factor of what is drawn.
     before_pooling : bool, default False
         Whether it projects before pooling instead of after; see `DirectFeedbackAlignment`.
 

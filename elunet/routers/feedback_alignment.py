@@ -9,10 +9,10 @@ import numpy as np
 from elunet._checks import plain
 from elunet._quiet import quiet
 from elunet._types import Array
-from elunet.init import He, Initializer
+from elunet.init import Initializer
 from elunet.layers.base import Layer
 from elunet.network import Network
-from elunet.routers.random_router import RandomRouter
+from elunet.routers.random_router import RandomRouter, given, initializer
 
 
 class FeedbackAlignment(RandomRouter):
@@ -28,8 +28,11 @@ class FeedbackAlignment(RandomRouter):
     B : dict of str to array, optional
         Matrices by layer name, of W's shape; they are copied.
     distribution : Initializer, optional
-        Draws the others, by default `elunet.init.He()`, the scale of W itself. The article's is
-        ``Uniform(-0.5, 0.5)``; publications differ here, and the scale matters.
+        Draws the others, by default what drew the layer's W: the layer's ``init``, or
+        `elunet.init.He()` if it has none. The article's is ``Uniform(-0.5, 0.5)``; publications
+        differ here, and the scale matters.
+    scale : float, default 1.0
+        A factor of what is drawn.
 
     Attributes
     ----------
@@ -63,8 +66,9 @@ class FeedbackAlignment(RandomRouter):
         seed: int = 0,
         B: Mapping[str, Array] | None = None,
         distribution: Initializer | None = None,
+        scale: float = 1.0,
     ) -> None:
-        super().__init__(seed, He() if distribution is None else distribution)
+        super().__init__(seed, distribution, scale)
         self.drawn = {
             name: plain("FeedbackAlignment", f"B of {name}", matrix).copy()
             for name, matrix in (B or {}).items()
@@ -95,7 +99,8 @@ class FeedbackAlignment(RandomRouter):
 
     def weight(self, layer: Layer) -> Array:
         """Return B."""
-        return self.matrix(self.node_of(layer).home, layer.params["W"].shape)
+        name, shape = self.node_of(layer).home, layer.params["W"].shape
+        return self.matrix(name, shape, default=initializer(layer))
 
     def __repr__(self) -> str:
-        return f"FeedbackAlignment(seed={self.seed}, distribution={self.distribution!r})"
+        return f"FeedbackAlignment(seed={self.seed}{given(self)})"

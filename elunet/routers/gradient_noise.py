@@ -70,9 +70,8 @@ class GradientNoise(Wrapper):
         release: bool = False,
     ) -> None:
         """Run the rule, then add the noise."""
-        self.router.epoch = self.epoch
         with net.alone():
-            self.router.backward(net, dy, target, tap)
+            self.told().backward(net, dy, target, tap)
             deviation = math.sqrt(self.eta / (1 + self.passes) ** self.gamma)
             rng = generator(self.seed, ".noise", self.passes)  # no layer has this name
             for gradient in net.gradients().values():

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from elunet._types import Array
-from elunet.network import Network
+from elunet.network import Network, Tap
 from elunet.routers.base import Path, Router
 
 
@@ -96,7 +96,7 @@ class Holder(Router):
 class Wrapper(Holder):
     """A router that changes another's gradients after its walk.
 
-    A subclass overrides `backward`, and runs `self.router` in it.
+    A subclass overrides `backward`, and runs `self.told()` in it.
 
     Parameters
     ----------
@@ -118,6 +118,21 @@ class Wrapper(Holder):
     def router(self) -> Router:
         """The rule inside."""
         return self.held["router"]
+
+    def told(self) -> Router:
+        """Return the rule inside, which hears of the epoch and the loss."""
+        self.router.epoch, self.router.loss = self.epoch, self.loss
+        return self.router
+
+    def forward(
+        self, net: Network, x: Array, target: Array | None = None, tap: Tap | None = None
+    ) -> Array:
+        """Leave the pass to the rule inside."""
+        return self.told().forward(net, x, target, tap)
+
+    def predict(self, net: Network, x: Array) -> Array:
+        """Return what the rule inside predicts."""
+        return self.told().predict(net, x)
 
     def feedback_weight(self, net: Network, name: str) -> Array | None:
         """Return what the rule inside says."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from elunet._types import Array
 from elunet.routers.feedback_alignment import FeedbackAlignment
+from elunet.routers.random_router import given
 
 
 class KolenPollack(FeedbackAlignment):
@@ -15,7 +16,7 @@ class KolenPollack(FeedbackAlignment):
 
     Parameters
     ----------
-    seed, B, distribution
+    seed, B, distribution, scale
         As in `FeedbackAlignment`; here B is the start.
 
     Notes
@@ -46,4 +47,4 @@ class KolenPollack(FeedbackAlignment):
         return {f"{name}.B": self.net[name].grads["W"] for name in self.B}
 
     def __repr__(self) -> str:
-        return f"KolenPollack(seed={self.seed}, distribution={self.distribution!r})"
+        return f"KolenPollack(seed={self.seed}{given(self)})"

@@ -41,7 +41,7 @@ class Mixed(Holder):
     --------
     >>> import elunet as eln
     >>> eln.routers.Mixed({"linear*": eln.routers.FeedbackAlignment(seed=1)}).rule_for("linear3")
-    FeedbackAlignment(seed=1, distribution=He(distribution='normal'))
+    FeedbackAlignment(seed=1)
     """
 
     def __init__(self, rules: Mapping[str, Router]) -> None:
@@ -52,10 +52,13 @@ class Mixed(Holder):
                 raise TypeError(f"Mixed: expected patterns as texts, got {pattern!r} for {rule!r}")
             if not isinstance(rule, Router):
                 raise TypeError(f"Mixed: expected a Router for {pattern!r}, got {rule!r}")
-            if type(rule).backward is not Router.backward:
+            kind = type(rule)
+            whole = [name for name in ("forward", "backward", "predict") if _owns(kind, name)]
+            if whole:
                 raise TypeError(
-                    f"Mixed: expected rules that only decide what is sent and what arrives, got"
-                    f" {rule!r} for {pattern!r}; put it around the Mixed instead"
+                    "Mixed: expected rules that decide what is sent, what arrives and how a layer"
+                    f" learns, got {rule!r} for {pattern!r}, which has {' and '.join(whole)} of its"
+                    " own; put it around the Mixed instead"
                 )
         super().__init__(rules)
 
@@ -79,6 +82,11 @@ class Mixed(Holder):
                     f" {names}, got {pattern!r}; put the special ones before the general"
                 )
 
+    @property
+    def wants(self) -> bool:  # type: ignore[override]
+        """Whether one of the rules does."""
+        return any(rule.wants for rule in self.rules.values())
+
     def weight(self, layer: Layer) -> Array | None:
         """Ask the layer's rule."""
         return self._rule_of(layer).weight(layer)
@@ -90,6 +98,10 @@ class Mixed(Holder):
     def arrive(self, layer: Layer, dy: Array) -> Array:
         """Ask the rule of the layer whose unit this one belongs to."""
         return self._rule_of(layer).arrive(layer, dy)
+
+    def learn(self, layer: Layer, dy: Array) -> None:
+        """Ask the rule of the layer, or of the layer whose unit it belongs to."""
+        self._rule_of(layer).learn(layer, dy)
 
     def shortcuts(self, net: Network) -> dict[str, Path]:
         """Return what each layer's rule takes there."""
@@ -110,7 +122,7 @@ class Mixed(Holder):
     ) -> None:
         """Start every rule too; they share the walk's signals."""
         for rule in self.rules.values():
-            rule.epoch = self.epoch
+            rule.epoch, rule.loss, rule._values = self.epoch, self.loss, self._values
             rule._start(net, dy, target, signals)
         self._followed = self._patterns(net)
         super()._start(net, dy, target, signals)
@@ -133,10 +145,19 @@ class Mixed(Holder):
             found[node.name] = found[before] if along else _first(patterns, node.name)
         return found
 
-    _plain: ClassVar[dict[str, Any]] = {"weight": weight, "send": send, "arrive": arrive}
+    _plain: ClassVar[dict[str, Any]] = {
+        "weight": weight,
+        "send": send,
+        "arrive": arrive,
+        "learn": learn,
+    }
 
     def __repr__(self) -> str:
         return f"Mixed({self.rules!r})"
+
+
+def _owns(kind: type[Router], name: str) -> bool:
+    return getattr(kind, name) is not getattr(Router, name)
 
 
 @lru_cache(10_000)

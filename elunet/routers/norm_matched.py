@@ -51,8 +51,7 @@ class NormMatched(Wrapper):
         with net.alone():
             Router().backward(net, dy, target)
             norms = {name: _norm(value) for name, value in net.gradients().items()}
-            self.router.epoch = self.epoch
-            self.router.backward(net, dy, target, tap)
+            self.told().backward(net, dy, target, tap)
             for name, gradient in net.gradients().items():
                 _scale(gradient, norms[name])
             if release:

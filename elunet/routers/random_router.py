@@ -7,10 +7,11 @@ from zlib import crc32
 
 import numpy as np
 
-from elunet._checks import integer
+from elunet._checks import integer, number
 from elunet._quiet import quiet
 from elunet._types import Array, Shape
-from elunet.init import Initializer
+from elunet.init import Constant, He, Initializer
+from elunet.layers.base import Layer
 from elunet.routers.base import Router
 from elunet.routers.memory import arrays
 
@@ -24,8 +25,11 @@ class RandomRouter(Router):
     ----------
     seed : int
         Of the matrices; at least 0.
-    distribution : Initializer
-        Draws them; they are float32.
+    distribution : Initializer, optional
+        Draws them; they are float32. By default the rule says what does.
+    scale : float, default 1.0
+        A factor of all that is drawn, above 0. A comparison that is fair to a rule chooses it along
+        with the learning rate.
 
     Attributes
     ----------
@@ -35,7 +39,7 @@ class RandomRouter(Router):
     Raises
     ------
     TypeError, ValueError
-        If `seed` is no integer of at least 0.
+        If `seed` is no integer of at least 0, or `scale` no number above 0.
 
     Examples
     --------
@@ -56,15 +60,23 @@ class RandomRouter(Router):
 
     remembers = Router.remembers | {"drawn": arrays}
 
-    def __init__(self, seed: int, distribution: Initializer) -> None:
+    def __init__(
+        self, seed: int, distribution: Initializer | None = None, scale: float = 1.0
+    ) -> None:
         super().__init__()
         self.seed = check_seed(type(self).__name__, seed)
         self.distribution = distribution
+        self.scale = number(type(self).__name__, "scale", scale, "(0, inf)")
         self.drawn: dict[str, Array] = {}
 
     @quiet
-    def matrix(self, name: str, shape: Shape, *key: int) -> Array:
+    def matrix(
+        self, name: str, shape: Shape, *key: int, default: Initializer | None = None
+    ) -> Array:
         """Return a layer's matrix; `key` tells several of one layer apart.
+
+        It is drawn by the rule's `distribution`, or `default` where the rule has none (He's where
+        there is neither), times `scale`.
 
         Raises
         ------
@@ -72,7 +84,8 @@ class RandomRouter(Router):
             If there is one of another shape.
         """
         if name not in self.drawn:
-            values = self.distribution(generator(self.seed, name, *key), shape)
+            draw = self.distribution or default or He()
+            values = self.scale * draw(generator(self.seed, name, *key), shape)
             self.drawn[name] = np.asarray(values, np.float32)
         if self.drawn[name].shape != shape:
             raise ValueError(
@@ -91,6 +104,19 @@ class RandomRouter(Router):
         twin = super().redrawn(seed)
         twin.seed, twin.drawn = int(seed), {}
         return twin
+
+
+def initializer(layer: Layer) -> Initializer | None:
+    """Return what drew a layer's W; None where that is unknown, or draws no random numbers."""
+    init = getattr(layer, "init", None)
+    return init if callable(init) and not isinstance(init, Constant) else None
+
+
+def given(router: RandomRouter) -> str:
+    """Return the arguments that a random rule's repr shows beside the seed, if they are given."""
+    distribution, scale = router.distribution, router.scale
+    text = "" if distribution is None else f", distribution={distribution!r}"
+    return text + ("" if scale == 1 else f", scale={scale:g}")
 
 
 def generator(seed: int, name: str, *key: int) -> np.random.Generator:

@@ -7,11 +7,11 @@ import numpy as np
 from elunet._checks import choice
 from elunet._quiet import quiet
 from elunet._types import Array
-from elunet.init import He, Initializer
+from elunet.init import Initializer
 from elunet.layers.base import Layer
 from elunet.network import Network
 from elunet.routers.memory import count, numbers
-from elunet.routers.random_router import RandomRouter
+from elunet.routers.random_router import RandomRouter, initializer
 
 
 class SignSymmetry(RandomRouter):
@@ -26,11 +26,11 @@ class SignSymmetry(RandomRouter):
     seed : int, default 0
         Of M.
     distribution : Initializer, optional
-        Draws M, by default `elunet.init.He()`, the scale of W itself.
+        Draws M, by default what drew the layer's W, or `elunet.init.He()`.
 
     Attributes
     ----------
-    scale : dict of str to float
+    deviation : dict of str to float
         s by layer name, in uSF; there from the first backward pass on.
     drawn : dict of str to array
         M by layer name, before abs; in brSF the last pass's.
@@ -53,7 +53,7 @@ class SignSymmetry(RandomRouter):
     SignSymmetry('fixed', seed=3)
     """
 
-    remembers = RandomRouter.remembers | {"scale": numbers, "passes": count}
+    remembers = RandomRouter.remembers | {"deviation": numbers, "passes": count}
 
     def __init__(
         self,
@@ -61,10 +61,10 @@ class SignSymmetry(RandomRouter):
         seed: int = 0,
         distribution: Initializer | None = None,
     ) -> None:
-        super().__init__(seed, He() if distribution is None else distribution)
+        super().__init__(seed, distribution)
         choice("SignSymmetry", "magnitudes", magnitudes, ("uniform", "batchwise", "fixed"))
         self.magnitudes = magnitudes
-        self.scale: dict[str, float] = {}
+        self.deviation: dict[str, float] = {}
         self.passes = 0
 
     @property
@@ -85,9 +85,9 @@ class SignSymmetry(RandomRouter):
         name, W = self.node_of(layer).home, layer.params["W"]
         signs: Array = np.sign(W).astype(np.result_type(W, np.float32), copy=False)
         if self.magnitudes == "uniform":
-            return signs * self.scale.setdefault(name, float(W.std()))
+            return signs * self.deviation.setdefault(name, float(W.std()))
         key = (self.passes,) if self.magnitudes == "batchwise" else ()
-        return signs * np.abs(self.matrix(name, W.shape, *key))
+        return signs * np.abs(self.matrix(name, W.shape, *key, default=initializer(layer)))
 
     def __repr__(self) -> str:
         return f"SignSymmetry({self.magnitudes!r}, seed={self.seed})"

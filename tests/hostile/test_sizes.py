@@ -60,13 +60,12 @@ class TestManyLayers:
         assert net.add(L.ELU(), name="elu7") == "elu7"
         assert net.add(L.ELU()) == "elu8"
         assert net.add(L.ReLU()) == "relu1"
-        for other in (net, copy.copy(net), copy.deepcopy(net)):
-            with pytest.raises(ValueError, match="got elu3 again"):
-                other.add(other["elu3"])
-        other = copy.deepcopy(net)
-        assert other.add(net["elu3"]) == "elu9"  # the copy has another one
-        with pytest.raises(ValueError, match="got elu9 again"):
-            other.add(net["elu3"])
+        for other in (copy.copy(net), copy.deepcopy(net), net):
+            assert other.add(other["elu3"]) == "elu9"  # and the others get none
+            assert [node.home for node in other.nodes[-2:]] == ["relu1", "elu3"]
+        other = eln.Sequential([L.ELU()])
+        assert other.add(net["elu3"]) == "elu2"
+        assert [node.home for node in other.nodes] == ["elu1", "elu2"]  # shared within, only
 
 
 class TestRouters:

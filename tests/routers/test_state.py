@@ -69,7 +69,8 @@ def spoiled(state, layers=False):
     for key, value in state.items():
         if isinstance(value, dict):
             yield from (
-                {**state, key: worse} for worse in spoiled(value, layers=key in ("drawn", "scale"))
+                {**state, key: worse}
+                for worse in spoiled(value, layers=key in ("drawn", "deviation"))
             )
             wrong = [None, 1, [value], {**value, "conv99": "text"}, {**value, 3: np.zeros(1)}]
         elif isinstance(value, np.ndarray):

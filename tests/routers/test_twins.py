@@ -267,5 +267,5 @@ def test_mixed_asks_each_layers_rule_for_its_matrix():
     router = R.Mixed({"linear3": fa, "linear2": sign})
     router.backward(net, *forward(net, (6, 4), 3))
     assert router.feedback_weight(net, "linear3") is fa.B["linear3"]
-    B = sign.scale["linear2"] * np.sign(net["linear2"].params["W"])
+    B = sign.deviation["linear2"] * np.sign(net["linear2"].params["W"])
     np.testing.assert_allclose(router.feedback_weight(net, "linear2"), B, rtol=1e-6)
