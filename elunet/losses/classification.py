@@ -65,7 +65,8 @@ class SoftmaxCrossEntropy(Classification):
         Inception Architecture for Computer Vision", arXiv:1512.00567.
     class_weights : sequence of float, optional
         One for each class, not negative: each class's terms are multiplied by it, and the mean is
-        over the sum of the rows' weights, as in PyTorch.
+        over the sum of the rows' weights, as in PyTorch for labels (for targets that are rows of
+        probabilities, PyTorch divides by the number of rows).
     ignore : int, optional
         A label whose rows count for nothing, such as -100.
     reduction : {"mean", "sum", "none"}, default "mean"

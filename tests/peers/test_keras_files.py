@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from peers.keras_files import NAMES
 
 from elunet.exchange import from_onnx
+from peers.keras_files import NAMES
 
 NEEDED = {
     "torch": ["keras", "torch", "onnx"],
