@@ -88,6 +88,13 @@ def test_compare(tmp_path, capsys):
     arguments += ["--net", "mlp", "--rules", "backprop,fa", "--rates", "0.01,0.03"]
     assert compare.main([*arguments, "--out", str(tmp_path / "rules")]) == 0
     assert "| fa " in (tmp_path / "rules" / "table.md").read_text()
+    more = ["--scales", "0.3,1", "--sweep-seeds", "2", "--optimizer", "adam", "--decay", "0.01"]
+    more += ["--validation", "30", "--rules", "backprop,kp", "--net", "mlp-tanh"]
+    assert compare.main([*arguments, *more, "--out", str(tmp_path / "more")]) == 0
+    found = eln.Comparison.read(tmp_path / "more")
+    variants = {(trial.rule, trial.variant) for trial in found.trials if trial.stage == "sweep"}
+    assert {v for rule, v in variants if rule == "kp"} == {"scale 0.3", "scale 1"}
+    assert len(found.of("kp", "sweep")) == 2 * 2 * 2
     with pytest.raises(SystemExit):
         compare.main(["--rules", "backprop,none"])
     assert "expected --rules among backprop" in capsys.readouterr().err
