@@ -269,3 +269,46 @@ def test_an_estimator_whose_fit_fails_is_as_before():
         one.fit(x[:, :2], np.zeros(20))
     np.testing.assert_array_equal(one.predict_proba(x), before)
     np.testing.assert_array_equal(one.fit(x, y).predict_proba(x), before)  # trains no further
+
+
+class Counts(eln.routers.Router):
+    """Sends less and less, and says or does not say that it counts."""
+
+    def __init__(self):
+        super().__init__()
+        self.walks, self.sizes, self._scratch = 0, {}, None
+
+    def begin(self, net, dy, target):
+        self.walks += 1
+        self.sizes[self.walks] = len(dy)
+        self._scratch = dy.sum()
+
+    def send(self, layer, dy):
+        return layer.backward_input(dy) / self.walks
+
+
+def counting(rule, folder, **options):
+    net = eln.Sequential([L.Linear(4, 3), L.Linear(3, 3)], seed=0)
+    loss, optimizer = eln.losses.SoftmaxCrossEntropy(), eln.optim.SGD(0.1)
+    callbacks = [eln.Checkpoints(folder)]
+    trainer = eln.Trainer(net, loss, optimizer, rule, callbacks=callbacks, progress=False)
+    return trainer.fit((np.eye(4, dtype=np.float32), np.arange(4) % 3), epochs=2)
+
+
+@pytest.mark.parametrize("wrap", [lambda rule: rule, lambda rule: eln.routers.Mixed({"*": rule})])
+def test_a_rule_that_counts_in_secret_is_not_saved(wrap, tmp_path):
+    message = r"in its `remembers`.*got changes of router\S*walks, router\S*sizes beside it"
+    with pytest.raises(ValueError, match=message):
+        counting(wrap(Counts()), tmp_path)
+
+
+def test_a_rule_that_says_so_is_saved(tmp_path):
+    from elunet.routers.memory import count
+
+    class Says(Counts):
+        remembers = eln.routers.Router.remembers | {"walks": count}
+
+        def begin(self, net, dy, target):
+            self.walks += 1
+
+    assert len(counting(Says(), tmp_path)) == 2
