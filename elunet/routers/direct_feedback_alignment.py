@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -98,6 +99,27 @@ class DirectFeedbackAlignment(RandomRouter):
         e = self.signals[source]
         message: Array = e.sum(axis=tuple(range(1, e.ndim - 1)))
         return message
+
+    def feedback_weight(self, net: Network, name: str) -> Array | None:
+        """Return B_k, (C, numbers of the layer's input)."""
+        return self.drawn.get(name)
+
+    @quiet
+    def forward_weight(self, net: Network, name: str) -> Array | None:
+        """Return the transposed product of the W from this layer up, if all is one chain of Linear.
+
+        It is what B_k stands for: with slopes of 1 between, backpropagation sends e through it.
+        """
+        graph, product = self.graph(net), None
+        nodes = net.nodes[graph.place[name] :]
+        chain = all(node.inputs == (below.name,) for below, node in pairwise(nodes))
+        if not chain or not all(n.layer.params["W"].ndim == 2 for n in nodes if n.layer.weighted):
+            return None
+        for node in nodes:
+            if node.layer.weighted:
+                W = node.layer.params["W"]
+                product = W if product is None else product @ W
+        return None if product is None else product.T
 
     @quiet
     def send(self, layer: Layer, dy: Array) -> Array:
