@@ -6,12 +6,15 @@ from elunet.routers.dilated_backprop import DilatedBackprop
 from elunet.routers.direct_feedback_alignment import DirectFeedbackAlignment
 from elunet.routers.direct_random_target_projection import DirectRandomTargetProjection
 from elunet.routers.feedback_alignment import FeedbackAlignment
+from elunet.routers.forward_gradient import ForwardGradient
 from elunet.routers.gradient_noise import GradientNoise
 from elunet.routers.kolen_pollack import KolenPollack
 from elunet.routers.mixed import Mixed
+from elunet.routers.node_perturbation import NodePerturbation
 from elunet.routers.norm_matched import NormMatched
 from elunet.routers.random_router import RandomRouter
 from elunet.routers.sign_symmetry import SignSymmetry
+from elunet.routers.weight_perturbation import WeightPerturbation
 
 __all__ = [
     "Backprop",
@@ -19,12 +22,15 @@ __all__ = [
     "DirectFeedbackAlignment",
     "DirectRandomTargetProjection",
     "FeedbackAlignment",
+    "ForwardGradient",
     "GradientNoise",
     "KolenPollack",
     "Mixed",
+    "NodePerturbation",
     "NormMatched",
     "Path",
     "RandomRouter",
     "Router",
     "SignSymmetry",
+    "WeightPerturbation",
 ]

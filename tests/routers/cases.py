@@ -44,6 +44,17 @@ MAKERS = {
 }
 RULES = pytest.mark.parametrize("rule", MAKERS)
 
+# Rules whose step is their own, tested in test_whole_steps.py. What MAKERS is for does not hold for
+# them: the output layer's signal need not be the exact one, signals do not follow the graph, most
+# run the network themselves and so need the rule's own forward pass and its loss, and some are
+# defined on chains only.
+WHOLE_STEPS = {
+    "NP": lambda: R.NodePerturbation(seed=1, draws=2),
+    "WP": lambda: R.WeightPerturbation(seed=1, draws=2),
+    "FG weights": lambda: R.ForwardGradient(seed=1, draws=2),
+    "FG activities": lambda: R.ForwardGradient("activities", seed=1),
+}
+
 
 def residual():
     net = eln.Network(seed=0)
