@@ -31,6 +31,13 @@ class Silent(Router):
 class Beside(Silent):
     """A rule that runs the network again in each step.
 
+    Attributes
+    ----------
+    x : array
+        The network's input in the last forward pass.
+    twin : Network
+        The last one that `again` gave.
+
     Raises
     ------
     RuntimeError
@@ -39,6 +46,7 @@ class Beside(Silent):
 
     wants = True
     _before: Network | None = None
+    _twin: Network | None = None
 
     def forward(
         self, net: Network, x: Array, target: Array | None = None, tap: Tap | None = None
@@ -54,10 +62,16 @@ class Beside(Silent):
 
     def again(self) -> Network:
         """Return a twin of the network before its last forward pass: it draws the same masks."""
-        return self._before.aside()  # type: ignore[union-attr]  # since there was a pass
+        self._twin = self._before.aside()  # type: ignore[union-attr]  # since there was a pass
+        return self._twin
+
+    @property
+    def twin(self) -> Network:
+        """The last twin that `again` gave."""
+        return self._twin  # type: ignore[return-value]  # asked for in a walk, after `again`
 
     def _shared(self) -> list[Any]:
-        return [*super()._shared(), self._before]
+        return [*super()._shared(), self._before, self._twin]
 
 
 def learn_as(layer: Layer, other: Layer) -> None:

@@ -53,6 +53,9 @@ WHOLE_STEPS = {
     "WP": lambda: R.WeightPerturbation(seed=1, draws=2),
     "FG weights": lambda: R.ForwardGradient(seed=1, draws=2),
     "FG activities": lambda: R.ForwardGradient("activities", seed=1),
+    "PEPITA": lambda: R.PEPITA(seed=1),
+    "PC": lambda: R.PredictiveCoding(steps=15, rate=0.2),
+    "FF": lambda: R.ForwardForward(strength=2.0, seed=1),
 }
 
 
