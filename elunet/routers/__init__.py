@@ -2,6 +2,7 @@
 
 from elunet.routers.backprop import Backprop
 from elunet.routers.base import Path, Router
+from elunet.routers.difference_target_propagation import DifferenceTargetPropagation
 from elunet.routers.dilated_backprop import DilatedBackprop
 from elunet.routers.direct_feedback_alignment import DirectFeedbackAlignment
 from elunet.routers.direct_random_target_projection import DirectRandomTargetProjection
@@ -22,6 +23,7 @@ from elunet.routers.weight_perturbation import WeightPerturbation
 __all__ = [
     "PEPITA",
     "Backprop",
+    "DifferenceTargetPropagation",
     "DilatedBackprop",
     "DirectFeedbackAlignment",
     "DirectRandomTargetProjection",

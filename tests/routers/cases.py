@@ -55,6 +55,7 @@ WHOLE_STEPS = {
     "FG activities": lambda: R.ForwardGradient("activities", seed=1),
     "PEPITA": lambda: R.PEPITA(seed=1),
     "PC": lambda: R.PredictiveCoding(steps=15, rate=0.2),
+    "DTP": lambda: R.DifferenceTargetPropagation(seed=1),
     "FF": lambda: R.ForwardForward(strength=2.0, seed=1),
 }
 

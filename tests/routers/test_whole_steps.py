@@ -15,7 +15,7 @@ from elunet import routers as R
 
 RULES = pytest.mark.parametrize("rule", WHOLE_STEPS)
 LOSS = eln.losses.SoftmaxCrossEntropy()
-RANDOM = {"NP", "WP", "FG weights", "FG activities", "PEPITA"}
+RANDOM = {"NP", "WP", "FG weights", "FG activities", "PEPITA", "DTP"}
 ADAM = {"NP": 0.01, "WP": 0.01, "FG weights": 0.01}  # learning rates; 0.003 for the others
 
 
