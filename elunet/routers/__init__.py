@@ -6,6 +6,7 @@ from elunet.routers.difference_target_propagation import DifferenceTargetPropaga
 from elunet.routers.dilated_backprop import DilatedBackprop
 from elunet.routers.direct_feedback_alignment import DirectFeedbackAlignment
 from elunet.routers.direct_random_target_projection import DirectRandomTargetProjection
+from elunet.routers.equilibrium_propagation import EquilibriumPropagation
 from elunet.routers.feedback_alignment import FeedbackAlignment
 from elunet.routers.forward_forward import ForwardForward
 from elunet.routers.forward_gradient import ForwardGradient
@@ -27,6 +28,7 @@ __all__ = [
     "DilatedBackprop",
     "DirectFeedbackAlignment",
     "DirectRandomTargetProjection",
+    "EquilibriumPropagation",
     "FeedbackAlignment",
     "ForwardForward",
     "ForwardGradient",

@@ -112,6 +112,10 @@ class PredictiveCoding(Beside):
     def _kind(self, node: Node) -> str:
         return "exact"  # through W and the slopes, where the values have settled
 
+    def __repr__(self) -> str:
+        numbers = f"steps={self.steps}, rate={self.rate:g}, variance={self.variance:g}"
+        return f"PredictiveCoding({numbers})"
+
 
 def predictions(chain: Chain) -> list[list[Node]]:
     """Return the layers from one weighted layer's output to the next one's."""

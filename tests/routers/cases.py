@@ -56,6 +56,7 @@ WHOLE_STEPS = {
     "PEPITA": lambda: R.PEPITA(seed=1),
     "PC": lambda: R.PredictiveCoding(steps=15, rate=0.2),
     "DTP": lambda: R.DifferenceTargetPropagation(seed=1),
+    "EP": R.EquilibriumPropagation,
     "FF": lambda: R.ForwardForward(strength=2.0, seed=1),
 }
 
