@@ -122,6 +122,7 @@ class EquilibriumPropagation(Beside):
             products = high[k - 1].T @ high[k] - low[k - 1].T @ low[k]
             self.signals[f"{linear.name}.W"] = factor * products
 
+    @quiet
     def learn(self, layer: Layer, dy: Array) -> None:
         """Take the gradient of W that was found; that of b is the sum of what arrives."""
         layer.store_gradient("W", self.signals[f"{self.name_of(layer)}.W"], dy.dtype)

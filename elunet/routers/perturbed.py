@@ -53,6 +53,7 @@ class Perturbed(Silent):
         """Add one draw's share to the mean that arrives at a layer, or at a parameter."""
         self.signals[name] = self.signals.get(name, 0) + estimate / self.draws
 
+    @quiet
     def learn(self, layer: Layer, dy: Array) -> None:
         """Take what arrived at the layer's parameters ("linear1.W"), or learn exactly from dy."""
         node = self.node_of(layer)

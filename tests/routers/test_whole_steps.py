@@ -191,3 +191,30 @@ def test_a_rule_around_it(rule):
     net, router = network(rule), R.GradientNoise(WHOLE_STEPS[rule](), eta=0)
     got = step(net, router, X[:10], Y[:10])[0]
     assert_same(got, step(net, WHOLE_STEPS[rule](), X[:10], Y[:10])[0])
+
+
+@RULES
+def test_norms_can_be_matched(rule):
+    net, router = network(rule), R.NormMatched(WHOLE_STEPS[rule]())
+    got, dy = step(net, router, X[:10], Y[:10])
+    R.Backprop().backward(net, dy)
+    for name, exact in net.gradients().items():
+        assert np.linalg.norm(got[name]) == pytest.approx(np.linalg.norm(exact), rel=1e-4)
+
+
+@RULES
+def test_angles_are_logged(rule):
+    log = eln.experiments.AngleLog(every=1, null=2)
+    options = {"batch_size": 20, "callbacks": [log]}
+    trainer = eln.Trainer(network(rule), LOSS, eln.optim.SGD(0.01), WHOLE_STEPS[rule](), **options)
+    trainer.fit((X[:40], Y[:40]), epochs=1)
+    gradients = [row for row in log.rows if row.quantity == "gradient"]
+    assert gradients
+    assert all(0 <= row.angle <= 180 for row in gradients)
+
+
+@RULES
+def test_what_overflows_raises_no_warning(rule):
+    net, router = network(rule), WHOLE_STEPS[rule]()
+    with np.errstate(all="raise"):
+        step(net, router, 1e30 * X[:10], Y[:10])
