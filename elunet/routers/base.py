@@ -74,8 +74,8 @@ class Router:
     signals : dict of str to array
         Signals of the current walk, by the layer at whose output they are; empty after the walk.
         What arrives at a shortcut's source is here until the shortcut's target has been reached. A
-        signal that a rule puts here for a layer further down arrives there, in place of what comes
-        down.
+        signal that a rule puts here, in `begin` or for a layer further down, arrives there, in
+        place of what comes down.
 
     Examples
     --------
@@ -200,7 +200,8 @@ class Router:
         signals: dict[str, Array] = {}
         try:
             self._start(net, dy, target, signals)
-            arrive = self._arrived if self._shortcuts or self._own("arrive") else None
+            looked_for = self._shortcuts or signals or self._own("arrive")
+            arrive = self._arrived if looked_for else None
             send = self.send if self._own("send") else None
             weight = self._checked_weight if self._own("weight") else None
             learn = self.learn if self._own("learn") else None

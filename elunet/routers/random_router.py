@@ -115,11 +115,11 @@ class RandomRouter(Router):
         return twin
 
 
-def given(router: RandomRouter) -> str:
-    """Return the arguments that a random rule's repr shows beside the seed, if they are given."""
+def given(router: RandomRouter, usual: float = 1.0) -> str:
+    """Return what a random rule's repr shows beside the seed: arguments that are not as usual."""
     distribution, scale = router.distribution, router.scale
     text = "" if distribution is None else f", distribution={distribution!r}"
-    return text + ("" if scale == 1 else f", scale={scale:g}")
+    return text + ("" if scale == usual else f", scale={scale:g}")
 
 
 def generator(seed: int, name: str, *key: int) -> np.random.Generator:
