@@ -12,6 +12,7 @@ from elunet.routers.mixed import Mixed
 from elunet.routers.norm_matched import NormMatched
 from elunet.routers.random_router import RandomRouter
 from elunet.routers.sign_symmetry import SignSymmetry
+from elunet.routers.weight_mirror import WeightMirror
 
 __all__ = [
     "Backprop",
@@ -27,4 +28,5 @@ __all__ = [
     "RandomRouter",
     "Router",
     "SignSymmetry",
+    "WeightMirror",
 ]

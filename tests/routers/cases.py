@@ -25,6 +25,7 @@ MAKERS = {
     "brSF": lambda: R.SignSymmetry("batchwise", seed=1),
     "frSF": lambda: R.SignSymmetry("fixed", seed=1),
     "KP": lambda: R.KolenPollack(seed=1),
+    "WM": lambda: R.WeightMirror(seed=1),
     "dilated": lambda: R.DilatedBackprop(proportion=0.5, decay=0.9),
     "dilated 2": lambda: R.DilatedBackprop(dilation=2),
     "dilated random": lambda: R.DilatedBackprop(proportion=0.5, projection="random", seed=1),
