@@ -4,6 +4,7 @@ from elunet.routers.backprop import Backprop
 from elunet.routers.base import Path, Router
 from elunet.routers.dilated_backprop import DilatedBackprop
 from elunet.routers.direct_feedback_alignment import DirectFeedbackAlignment
+from elunet.routers.direct_kolen_pollack import DirectKolenPollack
 from elunet.routers.direct_random_target_projection import DirectRandomTargetProjection
 from elunet.routers.feedback_alignment import FeedbackAlignment
 from elunet.routers.gradient_noise import GradientNoise
@@ -18,6 +19,7 @@ __all__ = [
     "Backprop",
     "DilatedBackprop",
     "DirectFeedbackAlignment",
+    "DirectKolenPollack",
     "DirectRandomTargetProjection",
     "FeedbackAlignment",
     "GradientNoise",

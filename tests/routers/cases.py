@@ -45,6 +45,13 @@ MAKERS = {
 }
 RULES = pytest.mark.parametrize("rule", MAKERS)
 
+LOOKING = {
+    "DKP": lambda: R.DirectKolenPollack(seed=1),
+    "DKP shared": lambda: R.DirectKolenPollack(seed=1, shared=True, before_pooling=True),
+}
+"""Rules that ask for layers' values: their own forward has to make the pass. The shared tests make
+it by themselves, so what holds for these rules too is tested again in test_looking_rules.py."""
+
 
 def residual():
     net = eln.Network(seed=0)
