@@ -9,6 +9,7 @@ from elunet.routers.direct_random_target_projection import DirectRandomTargetPro
 from elunet.routers.feedback_alignment import FeedbackAlignment
 from elunet.routers.gradient_noise import GradientNoise
 from elunet.routers.kolen_pollack import KolenPollack
+from elunet.routers.local_loss import LocalLoss
 from elunet.routers.mixed import Mixed
 from elunet.routers.norm_matched import NormMatched
 from elunet.routers.random_router import RandomRouter
@@ -24,6 +25,7 @@ __all__ = [
     "FeedbackAlignment",
     "GradientNoise",
     "KolenPollack",
+    "LocalLoss",
     "Mixed",
     "NormMatched",
     "Path",

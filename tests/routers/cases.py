@@ -47,6 +47,8 @@ RULES = pytest.mark.parametrize("rule", MAKERS)
 
 LOOKING = {
     "DKP": lambda: R.DirectKolenPollack(seed=1),
+    "pred": lambda: R.LocalLoss("pred", seed=1),
+    "predsim": lambda: R.LocalLoss(seed=1, beta=0.5),
     "DKP shared": lambda: R.DirectKolenPollack(seed=1, shared=True, before_pooling=True),
 }
 """Rules that ask for layers' values: their own forward has to make the pass. The shared tests make
