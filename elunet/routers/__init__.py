@@ -14,6 +14,7 @@ from elunet.routers.mixed import Mixed
 from elunet.routers.norm_matched import NormMatched
 from elunet.routers.random_router import RandomRouter
 from elunet.routers.sign_symmetry import SignSymmetry
+from elunet.routers.three_factor_hebbian import ThreeFactorHebbian
 from elunet.routers.weight_mirror import WeightMirror
 
 __all__ = [
@@ -32,5 +33,6 @@ __all__ = [
     "RandomRouter",
     "Router",
     "SignSymmetry",
+    "ThreeFactorHebbian",
     "WeightMirror",
 ]

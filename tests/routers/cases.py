@@ -26,6 +26,7 @@ MAKERS = {
     "frSF": lambda: R.SignSymmetry("fixed", seed=1),
     "KP": lambda: R.KolenPollack(seed=1),
     "WM": lambda: R.WeightMirror(seed=1),
+    "three factors": R.ThreeFactorHebbian,
     "dilated": lambda: R.DilatedBackprop(proportion=0.5, decay=0.9),
     "dilated 2": lambda: R.DilatedBackprop(dilation=2),
     "dilated random": lambda: R.DilatedBackprop(proportion=0.5, projection="random", seed=1),
