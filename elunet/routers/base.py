@@ -9,6 +9,7 @@ that overrides one or two small hooks:
     learn(layer, dy)        how a layer learns from what reached it
     shortcuts(net)          the ways on which signals go past layers
     begin(net, dy, target)  called before each walk
+    end(net)                called after each walk
 
 By default the gradients of a layer's own parameters are exact, given the signal that arrives.
 
@@ -206,6 +207,7 @@ class Router:
             weight = self._checked_weight if self._own("weight") else None
             learn = self.learn if self._own("learn") else None
             net.walk(dy, arrive, send, weight, tap, release=release, learn=learn)
+            self.end(net)
         finally:
             signals.clear()
             if release:
@@ -213,6 +215,9 @@ class Router:
 
     def begin(self, net: Network, dy: Array | tuple[Array, ...], target: Array | None) -> None:
         """Prepare for a walk: count it, look at the target, check matrices."""
+
+    def end(self, net: Network) -> None:
+        """Conclude a walk, when all gradients are there: learn what is the rule's own."""
 
     def weight(self, layer: Layer) -> Array | None:
         """Return the matrix of W's shape through which a weighted layer sends down; None for W.

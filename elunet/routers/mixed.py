@@ -87,6 +87,11 @@ class Mixed(Holder):
         """Whether one of the rules does."""
         return any(rule.wants for rule in self.rules.values())
 
+    def end(self, net: Network) -> None:
+        """Let every rule conclude."""
+        for rule in self.rules.values():
+            rule.end(net)
+
     def weight(self, layer: Layer) -> Array | None:
         """Ask the layer's rule."""
         return self._rule_of(layer).weight(layer)

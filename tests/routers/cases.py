@@ -25,6 +25,8 @@ MAKERS = {
     "brSF": lambda: R.SignSymmetry("batchwise", seed=1),
     "frSF": lambda: R.SignSymmetry("fixed", seed=1),
     "KP": lambda: R.KolenPollack(seed=1),
+    "WM": lambda: R.WeightMirror(seed=1),
+    "three factors": R.ThreeFactorHebbian,
     "dilated": lambda: R.DilatedBackprop(proportion=0.5, decay=0.9),
     "dilated 2": lambda: R.DilatedBackprop(dilation=2),
     "dilated random": lambda: R.DilatedBackprop(proportion=0.5, projection="random", seed=1),
@@ -59,6 +61,15 @@ WHOLE_STEPS = {
     "EP": R.EquilibriumPropagation,
     "FF": lambda: R.ForwardForward(strength=2.0, seed=1),
 }
+
+LOOKING = {
+    "DKP": lambda: R.DirectKolenPollack(seed=1),
+    "pred": lambda: R.LocalLoss("pred", seed=1),
+    "predsim": lambda: R.LocalLoss(seed=1, beta=0.5),
+    "DKP shared": lambda: R.DirectKolenPollack(seed=1, shared=True, before_pooling=True),
+}
+"""Rules that ask for layers' values: their own forward has to make the pass. The shared tests make
+it by themselves, so what holds for these rules too is tested again in test_looking_rules.py."""
 
 
 def residual():

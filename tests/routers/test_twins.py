@@ -14,7 +14,18 @@ from elunet import routers as R
 
 RANDOM = {
     *("FA", "FA article", "DFA", "DFA before", "DFA shared", "DRTP", "DRTP shared", "DRTP before"),
-    *("brSF", "frSF", "KP", "dilated random", "mixed", "mixed random", "noise", "matched", "both"),
+    *(
+        "brSF",
+        "frSF",
+        "KP",
+        "WM",
+        "dilated random",
+        "mixed",
+        "mixed random",
+        "noise",
+        "matched",
+        "both",
+    ),
 }
 SHAPE = (4, 4, 4, 1)
 
@@ -204,6 +215,7 @@ def test_bad_seeds_of_twins(rule, seed):
 SENDERS = {
     "FA": lambda: R.FeedbackAlignment(seed=1),
     "KP": lambda: R.KolenPollack(seed=1),
+    "WM": lambda: R.WeightMirror(seed=1),
     "uSF": R.SignSymmetry,
     "brSF": lambda: R.SignSymmetry("batchwise", seed=1),
     "frSF": lambda: R.SignSymmetry("fixed", seed=1),

@@ -9,6 +9,7 @@ import pytest
 from routers.cases import MAKERS
 
 import elunet as eln
+from elunet import routers as R
 from elunet.testing import weight_transport
 
 USES = {
@@ -28,6 +29,26 @@ USES = {
     "noise": "signs",  # around SignSymmetry
     "matched": "weights",  # FA with backpropagation's norms
 }
+
+
+FURTHER = {
+    R.WeightMirror(): "nothing",
+    R.DirectKolenPollack(): "nothing",
+    R.LocalLoss("pred"): "nothing",
+    R.LocalLoss("sim"): "nothing",
+    R.ThreeFactorHebbian(): "nothing",
+    R.PEPITA(): "nothing",
+    R.ForwardGradient("weights"): "weights",
+    R.ForwardGradient("activities"): "weights",
+    R.PredictiveCoding(): "weights",
+    R.DifferenceTargetPropagation(): "weights",  # the last hidden layer's target
+    R.NodePerturbation(): "weights",  # it runs them forward
+}
+
+
+@pytest.mark.parametrize("rule", FURTHER, ids=repr)
+def test_verdicts_of_further_rules(rule):
+    assert weight_transport(rule).verdict == FURTHER[rule]
 
 
 @pytest.mark.parametrize("rule", USES)

@@ -54,6 +54,8 @@ ROUTERS = {
     "brSF": lambda: eln.routers.SignSymmetry("batchwise", seed=1),
     "frSF": lambda: eln.routers.SignSymmetry("fixed", seed=1),
     "KP": lambda: eln.routers.KolenPollack(seed=1),
+    "WM": lambda: eln.routers.WeightMirror(seed=1),
+    "DKP": lambda: eln.routers.DirectKolenPollack(seed=1),
     "dilated": lambda: eln.routers.DilatedBackprop(proportion=0.1, decay=0.9),
     "mixed": lambda: eln.routers.Mixed(
         {"conv1": eln.routers.SignSymmetry("batchwise"), "*": eln.routers.KolenPollack()}
