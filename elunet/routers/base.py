@@ -74,8 +74,8 @@ class Router:
     signals : dict of str to array
         Signals of the current walk, by the layer at whose output they are; empty after the walk.
         What arrives at a shortcut's source is here until the shortcut's target has been reached. A
-        signal that a rule puts here for a layer further down arrives there, in place of what comes
-        down.
+        signal that a rule puts here, in `begin` or for a layer further down, arrives there, in
+        place of what comes down.
 
     Examples
     --------
@@ -200,7 +200,8 @@ class Router:
         signals: dict[str, Array] = {}
         try:
             self._start(net, dy, target, signals)
-            arrive = self._arrived if self._shortcuts or self._own("arrive") else None
+            looked_for = self._shortcuts or signals or self._own("arrive")
+            arrive = self._arrived if looked_for else None
             send = self.send if self._own("send") else None
             weight = self._checked_weight if self._own("weight") else None
             learn = self.learn if self._own("learn") else None
@@ -318,6 +319,14 @@ class Router:
             return None
         layer = graph.nodes[name].layer
         return self.weight(layer) if layer.weighted else None
+
+    def forward_weight(self, net: Network, name: str) -> Array | None:
+        """Return the weights that a layer's `feedback_weight` stands for, in its shape.
+
+        By default its W; in direct rules the product of the W above. None where there are none.
+        """
+        layer = net[name]
+        return layer.params["W"] if layer.weighted else None
 
     def paths(self, net: Network) -> list[Path]:
         """Return the ways that signals take down through a network, in backward order.

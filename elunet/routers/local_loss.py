@@ -6,7 +6,7 @@ import numpy as np
 
 from elunet._checks import choice, integer, number
 from elunet._quiet import quiet
-from elunet._types import Array
+from elunet._types import Array, Shape
 from elunet.init import Initializer, LeCun
 from elunet.layers.base import Layer
 from elunet.losses import one_hot
@@ -117,6 +117,10 @@ class LocalLoss(RandomRouter):
         """Whether random matrices decide what goes down: classifiers do."""
         return self.kind != "sim"
 
+    def draws(self, name: str, shape: Shape) -> Initializer:
+        """Return LeCun's."""
+        return LeCun()
+
     def begin(self, net: Network, dy: Array | tuple[Array, ...], target: Array | None) -> None:
         """Find the units, and read the targets."""
         places = [*self._ends(net), net.names[-1]]
@@ -176,7 +180,7 @@ class LocalLoss(RandomRouter):
         signal = np.zeros_like(h)
         if sim < 1:
             p, classes = pooled(h, self.grid), self._target.shape[1]
-            C = self.matrix(name, (p[0].size, classes), default=LeCun()).astype(h.dtype)
+            C = self.matrix(name, (p[0].size, classes)).astype(h.dtype)
             dC, dp = prediction_gradients(p, C, self._target)
             self._gradients[name] = (1 - sim) * dC
             signal += (1 - sim) * pooled_down(dp, h.shape)

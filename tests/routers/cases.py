@@ -56,6 +56,22 @@ LOOKING = {
 """Rules that ask for layers' values: their own forward has to make the pass. The shared tests make
 it by themselves, so what holds for these rules too is tested again in test_looking_rules.py."""
 
+# Rules whose step is their own, tested in test_whole_steps.py. What MAKERS is for does not hold for
+# them: the output layer's signal need not be the exact one, signals do not follow the graph, most
+# run the network themselves and so need the rule's own forward pass and its loss, and some are
+# defined on chains only.
+WHOLE_STEPS = {
+    "NP": lambda: R.NodePerturbation(seed=1, draws=2),
+    "WP": lambda: R.WeightPerturbation(seed=1, draws=2),
+    "FG weights": lambda: R.ForwardGradient(seed=1, draws=2),
+    "FG activities": lambda: R.ForwardGradient("activities", seed=1),
+    "PEPITA": lambda: R.PEPITA(seed=1),
+    "PC": lambda: R.PredictiveCoding(steps=15, rate=0.2),
+    "DTP": lambda: R.DifferenceTargetPropagation(seed=1),
+    "EP": R.EquilibriumPropagation,
+    "FF": lambda: R.ForwardForward(strength=2.0, seed=1),
+}
+
 
 def residual():
     net = eln.Network(seed=0)

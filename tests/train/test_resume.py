@@ -61,6 +61,9 @@ ROUTERS = {
         {"conv1": eln.routers.SignSymmetry("batchwise"), "*": eln.routers.KolenPollack()}
     ),
     "noise": lambda: eln.routers.GradientNoise(eln.routers.SignSymmetry("batchwise"), seed=2),
+    "NP": lambda: eln.routers.NodePerturbation(seed=1),
+    "WP": lambda: eln.routers.WeightPerturbation(seed=1),
+    "forward": lambda: eln.routers.ForwardGradient("activities", seed=1),
     "matched": lambda: eln.routers.NormMatched(eln.routers.FeedbackAlignment(seed=1)),
 }
 OPTIMIZERS = {
