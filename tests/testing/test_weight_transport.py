@@ -6,7 +6,7 @@ import copy
 
 import numpy as np
 import pytest
-from routers.cases import MAKERS
+from routers.cases import LOOKING, MAKERS
 
 import elunet as eln
 from elunet.testing import weight_transport
@@ -24,6 +24,11 @@ USES = {
     "brSF": "signs",
     "frSF": "signs",
     "KP": "nothing",
+    "WM": "weights",  # its noise passes through them
+    "DKP": "nothing",
+    "predsim": "nothing",
+    "three factors": "nothing",
+    "DFA sparse": "nothing",
     "dilated": "weights",
     "noise": "signs",  # around SignSymmetry
     "matched": "weights",  # FA with backpropagation's norms
@@ -32,7 +37,7 @@ USES = {
 
 @pytest.mark.parametrize("rule", USES)
 def test_verdicts(rule):
-    found = weight_transport(MAKERS[rule]())
+    found = weight_transport((MAKERS | LOOKING)[rule]())
     assert found.verdict == USES[rule]
     assert set(found.layers.values()) == {USES[rule]}
     assert [*found.layers] == ["linear1", "linear2", "linear3"]
