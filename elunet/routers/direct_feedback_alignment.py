@@ -7,13 +7,14 @@ from itertools import pairwise
 
 import numpy as np
 
+from elunet._checks import integer
 from elunet._quiet import quiet
 from elunet._types import Array, Shape
 from elunet.init import Initializer, Uniform
 from elunet.layers.base import Layer
 from elunet.network import Network
 from elunet.routers.base import Path
-from elunet.routers.random_router import RandomRouter, given
+from elunet.routers.random_router import RandomRouter, generator, given
 
 
 class DirectFeedbackAlignment(RandomRouter):
@@ -44,6 +45,10 @@ class DirectFeedbackAlignment(RandomRouter):
         the size of that end: 14.0 MB for all of ELU-11. Where paths meet or part between the
         two, or an activation or a layer that learns lies there, it projects to the weighted
         layer's input after all.
+    connections : int, optional
+        How many of e's C numbers each number of the projection is made of, drawn at random; the
+        rest of B_k is 0, and what is drawn is multiplied by sqrt(C / connections), so that signals
+        stay as long. By default it is all C; 1 is the sparsest.
 
     Attributes
     ----------
@@ -51,10 +56,18 @@ class DirectFeedbackAlignment(RandomRouter):
         By the name of the weighted layer above the projection; there from the first backward pass
         on.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If `seed`, `scale` or `connections` is out of range; in `backward`, if there are more
+        `connections` than C, or several outputs.
+
     References
     ----------
     Nokland, "Direct Feedback Alignment Provides Learning in Deep Neural Networks", NIPS 2016,
-    arXiv:1609.01596.
+    arXiv:1609.01596. Sparse: Crafton, Parihar, Gebhardt, Raychowdhury, "Direct Feedback Alignment
+    With Sparse Connections for Local Learning", Frontiers in Neuroscience 13, 2019,
+    10.3389/fnins.2019.00525, arXiv:1903.02083.
 
     Examples
     --------
@@ -72,15 +85,39 @@ class DirectFeedbackAlignment(RandomRouter):
         distribution: Initializer | None = None,
         before_pooling: bool = False,
         scale: float = 1.0,
+        connections: int | None = None,
     ) -> None:
         super().__init__(seed, distribution, scale)
         self.shared = bool(shared)
         self.before_pooling = bool(before_pooling)
+        if connections is not None:
+            connections = integer(type(self).__name__, "connections", connections)
+        self.connections = connections
 
     @property
     def B(self) -> dict[str, Array]:  # noqa: N802 - a matrix's name
         """The projections, by the name of the layer above them."""
         return self.drawn
+
+    @quiet
+    def matrix(self, name: str, shape: Shape, *key: int) -> Array:
+        """Return a layer's matrix, with as many numbers other than 0 in a column as it shall have.
+
+        Raises
+        ------
+        ValueError
+            If there is one of another shape, or it has too few rows.
+        """
+        C, taken, new = shape[0], self.connections, name not in self.drawn
+        if taken is not None and taken > C:
+            raise ValueError(
+                f"{self!r}: expected at most as many connections as outputs, {C}, got {taken}"
+            )
+        B = super().matrix(name, shape, *key)
+        if new and taken is not None:
+            places = generator(self.seed, name, *key, 1).random(shape).argsort(axis=0)
+            B *= np.where(places < taken, math.sqrt(C / taken), 0)
+        return B
 
     def shortcuts(self, net: Network) -> dict[str, Path]:
         """Return one in place of each weighted layer's way down."""
@@ -151,5 +188,6 @@ class DirectFeedbackAlignment(RandomRouter):
 
     def __repr__(self) -> str:
         before = ", before_pooling=True" if self.before_pooling else ""
+        sparse = "" if self.connections is None else f", connections={self.connections}"
         name = type(self).__name__
-        return f"{name}(seed={self.seed}, shared={self.shared}{before}{given(self)})"
+        return f"{name}(seed={self.seed}, shared={self.shared}{before}{sparse}{given(self)})"

@@ -31,6 +31,8 @@ class DirectRandomTargetProjection(DirectFeedbackAlignment):
         A factor of what is drawn.
     before_pooling : bool, default False
         Whether it projects before pooling instead of after; see `DirectFeedbackAlignment`.
+    connections : int, optional
+        How many classes each number of the projection depends on; see `DirectFeedbackAlignment`.
 
     Raises
     ------

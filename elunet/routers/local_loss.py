@@ -117,6 +117,10 @@ class LocalLoss(RandomRouter):
         """Whether random matrices decide what goes down: classifiers do."""
         return self.kind != "sim"
 
+    def draws(self, name: str, shape: Shape) -> Initializer:
+        """Return LeCun's."""
+        return LeCun()
+
     def begin(self, net: Network, dy: Array | tuple[Array, ...], target: Array | None) -> None:
         """Find the units, and read the targets."""
         places = [*self._ends(net), net.names[-1]]

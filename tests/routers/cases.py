@@ -18,6 +18,7 @@ MAKERS = {
     "DFA": lambda: R.DirectFeedbackAlignment(seed=1),
     "DFA before": lambda: R.DirectFeedbackAlignment(before_pooling=True),
     "DFA shared": lambda: R.DirectFeedbackAlignment(shared=True),
+    "DFA sparse": lambda: R.DirectFeedbackAlignment(connections=1),
     "DRTP": lambda: R.DirectRandomTargetProjection(seed=1),
     "DRTP shared": lambda: R.DirectRandomTargetProjection(shared=True),
     "DRTP before": lambda: R.DirectRandomTargetProjection(shared=True, before_pooling=True),

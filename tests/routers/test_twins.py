@@ -15,6 +15,7 @@ from elunet import routers as R
 RANDOM = {
     *("FA", "FA article", "DFA", "DFA before", "DFA shared", "DRTP", "DRTP shared", "DRTP before"),
     *(
+        "DFA sparse",
         "brSF",
         "frSF",
         "KP",

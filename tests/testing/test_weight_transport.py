@@ -6,7 +6,7 @@ import copy
 
 import numpy as np
 import pytest
-from routers.cases import MAKERS
+from routers.cases import LOOKING, MAKERS
 
 import elunet as eln
 from elunet import routers as R
@@ -25,6 +25,11 @@ USES = {
     "brSF": "signs",
     "frSF": "signs",
     "KP": "nothing",
+    "WM": "nothing",  # it mirrors after the walk
+    "DKP": "nothing",
+    "predsim": "nothing",
+    "three factors": "nothing",
+    "DFA sparse": "nothing",
     "dilated": "weights",
     "noise": "signs",  # around SignSymmetry
     "matched": "weights",  # FA with backpropagation's norms
@@ -53,7 +58,7 @@ def test_verdicts_of_further_rules(rule):
 
 @pytest.mark.parametrize("rule", USES)
 def test_verdicts(rule):
-    found = weight_transport(MAKERS[rule]())
+    found = weight_transport((MAKERS | LOOKING)[rule]())
     assert found.verdict == USES[rule]
     assert set(found.layers.values()) == {USES[rule]}
     assert [*found.layers] == ["linear1", "linear2", "linear3"]
