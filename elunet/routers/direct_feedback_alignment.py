@@ -134,14 +134,15 @@ class DirectFeedbackAlignment(RandomRouter):
         self.signals[way.target] = projection
         return np.zeros(shapes[node.inputs[0]], dy.dtype)
 
+    def draws(self, name: str, shape: Shape) -> Initializer:
+        """Return U(-sqrt(3/n), sqrt(3/n)) for n numbers at the end of the layer's way."""
+        bound = math.sqrt(3 / math.prod(self.net.shapes[self._shortcuts[name].target][1:]))
+        return Uniform(-bound, bound)
+
     def _projected(self, message: Array, name: str, shape: Shape) -> Array:
         """Return the message through a layer's B_k, in this shape."""
-        numbers = math.prod(shape[1:])
-        bound = math.sqrt(3 / numbers)
-        size, draw = shape[-1] if self.shared else numbers, Uniform(-bound, bound)
-        B = self.matrix(name, (message.shape[1], size), default=draw).astype(
-            message.dtype, copy=False
-        )
+        size = shape[-1] if self.shared else math.prod(shape[1:])
+        B = self.matrix(name, (message.shape[1], size)).astype(message.dtype, copy=False)
         sent: Array = message @ B
         if not self.shared:
             return sent.reshape(shape)
