@@ -1,8 +1,9 @@
-"""Look for dead links in the built pages: `python docs/check_links.py html`.
+"""Look for dead links and lost figures in the built pages: `python docs/check_links.py html`.
 
 Sphinx checks what it resolves itself. This reads the pages as a browser would, so it also sees what
 themes and extensions add: every link within the site, to a file and to a place in it, and every
-image without a text in its place. Links to other sites are left alone.
+image without a text in its place. Links to other sites are left alone. A figure that a notebook
+shows as text, <Figure size ...>, is lost.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ class Page(HTMLParser):
         self.places: set[str] = set()
         self.links: list[str] = []
         self.wordless: list[str] = []
+        self.lost = text.count("&lt;Figure size")
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -42,6 +44,7 @@ def problems(root: Path) -> list[str]:
     found = [] if pages else [f"no page in {root}"]
     for file, page in pages.items():
         name = file.relative_to(root.resolve()).as_posix()
+        found += [f"{name}: {page.lost} figures are text instead of images"] if page.lost else []
         found += [f"{name}: no words for the image {image}" for image in page.wordless]
         for link in page.links:
             parts = urlsplit(link)

@@ -7,7 +7,8 @@ scikit-learn; ``import elunet`` does not.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from elunet._checks import integer, number
 from elunet._types import Array
 from elunet.data import Batches, split
-from elunet.layers import ELU, Flatten, Linear, Softmax
+from elunet.layers import ELU, Flatten, Linear, LogSoftmax, Softmax
 from elunet.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy
 from elunet.network import Network, Sequential
 from elunet.optim import Adam, Optimizer
@@ -78,7 +79,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         elif self.net is None:
             self.net_ = _dense(x.shape[1:], outputs, seed)
         else:
-            self.net_ = self.net(x.shape[1:], outputs)
+            self.net_ = copy.deepcopy(self.net(x.shape[1:], outputs))  # it may give one it keeps
         loss = self._loss() if self.loss is None else copy.deepcopy(self.loss)
         optimizer = Adam() if self.optimizer is None else copy.deepcopy(self.optimizer)
         self.trainer_ = Trainer(
@@ -87,7 +88,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             optimizer,
             copy.deepcopy(self.router),
             batch_size=self.batch_size,
-            callbacks=copy.deepcopy(list(self.callbacks)),
+            callbacks=copy.deepcopy(self.callbacks),
             seed=seed,
             progress=False,
         )
@@ -99,6 +100,17 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         batches = Batches(x[rows], y[rows], self.batch_size, True, seed, self.augment, its)
         self.history_ = self.trainer_.fit(batches, validation, self.epochs)
         return self
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Leave the estimator as it was if the block fails."""
+        before = dict(self.__dict__)
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
 
     def _checked(self, x: Any, **options: Any) -> Any:
         """Return x (and y) as scikit-learn wants them checked; images have more than two axes."""
@@ -193,14 +205,15 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
             Labels of any kind.
         sample_weight : array of shape (N,), optional
         """
-        x, labels = self._checked(X, y=y)
-        check_classification_targets(labels)
-        self.input_shape_ = x.shape[1:]
-        self.classes_, y_index = np.unique(labels, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(f"Classifier: expected more than one class, got {self.classes_}")
-        weights = None if sample_weight is None else _check_sample_weight(sample_weight, x)
-        return self._train(x, y_index.astype(np.int64), len(self.classes_), weights)
+        with self._whole():
+            x, labels = self._checked(X, y=y)
+            check_classification_targets(labels)
+            self.input_shape_ = x.shape[1:]
+            self.classes_, y_index = np.unique(labels, return_inverse=True)
+            if len(self.classes_) < 2:
+                raise ValueError(f"Classifier: expected more than one class, got {self.classes_}")
+            weights = None if sample_weight is None else _check_sample_weight(sample_weight, x)
+            return self._train(x, y_index.astype(np.int64), len(self.classes_), weights)
 
     def predict(self, X: Any) -> Array:
         """Return the most likely label of each example, (N,)."""
@@ -214,7 +227,8 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         a Softmax layer.
         """
         logits = self._logits(X)
-        ends = isinstance(self.net_.layers[-1], Softmax)
+        last = self.net_[self.net_.outputs[0]]
+        ends = isinstance(last, Softmax) and not isinstance(last, LogSoftmax)
         return logits if ends else np.asarray(Softmax().forward(logits))
 
     def _logits(self, x: Any) -> Array:
@@ -278,11 +292,12 @@ class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
         y : array of float, (N,) or (N, targets)
         sample_weight : array of shape (N,), optional
         """
-        x, targets = self._checked(X, y=y, multi_output=True, y_numeric=True)
-        self.input_shape_, self._is_flat = x.shape[1:], targets.ndim == 1
-        columns = targets.reshape(len(targets), -1).astype(x.dtype)
-        weights = None if sample_weight is None else _check_sample_weight(sample_weight, x)
-        return self._train(x, columns, columns.shape[1], weights)
+        with self._whole():
+            x, targets = self._checked(X, y=y, multi_output=True, y_numeric=True)
+            self.input_shape_, self._is_flat = x.shape[1:], targets.ndim == 1
+            columns = targets.reshape(len(targets), -1).astype(x.dtype)
+            weights = None if sample_weight is None else _check_sample_weight(sample_weight, x)
+            return self._train(x, columns, columns.shape[1], weights)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -27,7 +27,7 @@ from elunet.engine.queue import Queue
 from elunet.engine.threads import blas_limit
 from elunet.engine.turns import HOLDER, Alone, Passed, Turn, Turns
 from elunet.layers import twins
-from elunet.layers.base import Layer, as_dtype, check_float
+from elunet.layers.base import Layer, as_dtype, check_float, describe
 from elunet.layers.spans import Whole, carries, starts
 
 INPUT = "input"
@@ -337,6 +337,8 @@ class Network:
                 layer._passed = passed
                 y = runner.start_forward(its.queue, taken, train, donated)
                 layer._passed = passed
+                if not isinstance(y, np.ndarray):
+                    raise TypeError(f"{layer!r}: expected forward to return an array, {_got(y)}")
                 if name in add:
                     its.queue.finish()
                     y = _perturbed(y, add[name])
@@ -641,6 +643,10 @@ class Network:
         for source, share in zip(node.inputs, shares, strict=True):
             if source == INPUT and not to_input:
                 continue
+            if not isinstance(share, np.ndarray):
+                raise TypeError(
+                    f"{node.layer!r}: expected backward_input to return an array, {_got(share)}"
+                )
             if source in signals:
                 queue.finish()
                 share = _sum(signals[source], share)
@@ -827,6 +833,11 @@ def multiply_adds(layer: Layer, output_shape: Shape) -> int:
         return 0
     W = layer.params["W"]
     return int(W.size // W.shape[-1] * math.prod(output_shape[1:]))
+
+
+def _got(value: Any) -> str:
+    """Say what a custom layer's method returned."""
+    return f"got {value!r}; is its return missing?" if value is None else f"got {describe(value)}"
 
 
 @quiet

@@ -88,6 +88,13 @@ def test_compare(tmp_path, capsys):
     arguments += ["--net", "mlp", "--rules", "backprop,fa", "--rates", "0.01,0.03"]
     assert compare.main([*arguments, "--out", str(tmp_path / "rules")]) == 0
     assert "| fa " in (tmp_path / "rules" / "table.md").read_text()
+    more = ["--scales", "0.3,1", "--sweep-seeds", "2", "--optimizer", "adam", "--decay", "0.01"]
+    more += ["--validation", "30", "--rules", "backprop,kp", "--net", "mlp-tanh"]
+    assert compare.main([*arguments, *more, "--out", str(tmp_path / "more")]) == 0
+    found = eln.Comparison.read(tmp_path / "more")
+    variants = {(trial.rule, trial.variant) for trial in found.trials if trial.stage == "sweep"}
+    assert {v for rule, v in variants if rule == "kp"} == {"scale 0.3", "scale 1"}
+    assert len(found.of("kp", "sweep")) == 2 * 2 * 2
     with pytest.raises(SystemExit):
         compare.main(["--rules", "backprop,none"])
     assert "expected --rules among backprop" in capsys.readouterr().err
@@ -191,3 +198,84 @@ def test_info(capsys):
     text = capsys.readouterr().out
     for word in (eln.__version__, np.__version__, "kernels", "threads", "ELUNET_CIFAR10"):
         assert word in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--limit", "4"], "expected an integer of at least 5"),
+        (["--limit", "-5"], "expected an integer of at least 5"),
+        (["--epochs", "0"], "expected an integer of at least 1"),
+        (["--seeds", "two"], "expected an integer of at least 1"),
+        (["--threads", "99999"], "at most 1,024"),
+        (["--threads", "-1"], "expected an integer of at least 1"),
+        (["--null", "-3"], "expected an integer of at least 0"),
+        (["--rates", "0.1,0"], "expected a number above 0, got '0'"),
+        (["--rates", "nan"], "expected a number above 0, got 'nan'"),
+        (["--rates", "abc"], "expected a number above 0, got 'abc'"),
+        (["--out", ""], "expected a folder or a file, got nothing"),
+        (["--data", " "], "expected a folder or a file, got nothing"),
+    ],
+)
+def test_compare_with_options_beyond_sense(arguments, text, capsys, tmp_path, monkeypatch):
+    """99,999 threads took all memory, and --out "" was the folder one stood in."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        compare.main(arguments)
+    assert ended.value.code == 2
+    assert text in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_compare_that_cannot_go_on(capsys, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    few = ["--limit", "50", "--epochs", "1", "--seeds", "1", "--rules", "backprop"]
+    few += ["--rates", "0.01", "--net", "mlp"]
+    assert compare.main([*few, "--data", str(tmp_path / "none")]) == 2
+    assert "elunet compare: load_cifar10: expected" in capsys.readouterr().err
+    assert compare.main([*few, "--out", str(tmp_path / "file")]) == 2
+    assert "elunet compare: " in capsys.readouterr().err
+
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compare, "run", interrupted)
+    assert compare.main(few) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+
+
+def test_export_replaces_no_file_of_the_run(tmp_path, capsys):
+    """``export run run/weights.safetensors`` replaced the weights."""
+    with pytest.raises(SystemExit) as ended:
+        export.main([str(tmp_path), str(tmp_path / "weights.safetensors")])
+    assert ended.value.code == 2
+    assert "expected a name that ends in .onnx" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "layer", "text"),
+    [
+        ("raise SystemExit(0)", "A", "got sys.exit(0) in it"),
+        ("import nosuchmodule", "A", "No module named 'nosuchmodule'"),
+        ("def (", "A", "SyntaxError"),
+        ("class A:\n    def __init__(self): raise RuntimeError('boo')", "A", "RuntimeError: boo"),
+        ("class A:\n    def forward(self, x): exit(0)\n    backward = forward", "A", "sys.exit(0)"),
+        ("class A: pass", "1/0", "ZeroDivisionError"),
+        ("class A: pass", "A().b", "AttributeError"),
+    ],
+)
+def test_what_could_not_be_checked_is_neither_right_nor_wrong(
+    content, layer, text, tmp_path, capsys
+):
+    """A file with sys.exit(0) passed; one that fails counted as wrong gradients."""
+    file = tmp_path / "my_layer.py"
+    file.write_text(content)
+    assert check.main([f"{file}:{layer}"]) == 2
+    assert text in capsys.readouterr().err
+
+
+def test_a_file_to_grade_that_ends_the_process(tmp_path, capsys):
+    file = tmp_path / "my_check.py"
+    file.write_text("raise SystemExit(0)")
+    assert grade.main([f"{file}:check"]) == 2
+    assert "got sys.exit(0) in it" in capsys.readouterr().err

@@ -138,3 +138,18 @@ def test_without_scikit_learn(monkeypatch):
     monkeypatch.delitem(sys.modules, "elunet.estimators", raising=False)
     with pytest.raises(ImportError, match="expected scikit-learn of 1.6 or newer"):
         eln.Classifier  # noqa: B018
+
+
+@pytest.mark.parametrize("last", [[], [eln.layers.Softmax()], [eln.layers.LogSoftmax()]])
+def test_probabilities_whatever_the_network_ends_in(last):
+    X, y = load_iris(return_X_y=True)
+    net = eln.Sequential([eln.layers.Linear(4, 3), *last], seed=0)
+    loss = eln.losses.SoftmaxCrossEntropy()
+    model = eln.Classifier(net, loss, epochs=2).fit(X, y)
+    p = model.predict_proba(X)
+    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(
+        p, eln.layers.Softmax().forward(model.net_.predict(X)) if not last else p
+    )
+    assert p.min() >= 0
+    np.testing.assert_array_equal(model.classes_[p.argmax(axis=1)], model.predict(X))

@@ -388,6 +388,31 @@ def test_a_part_of_a_network():
     assert np.array_equal(net["linear2"].params["W"], head)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"groups": 2},
+        {"groups": 6},
+        {"groups": 3, "dilation": (2, 1)},
+        {"dilation": 3, "stride": (1, 2)},
+        {"padding_mode": "reflect"},
+        {"groups": 2, "dilation": 2, "padding_mode": "replicate", "stride": 2},
+    ],
+    ids=["groups", "depthwise", "dilated-groups", "dilated", "reflect", "all"],
+)
+def test_convolutions_with_groups_dilation_and_borders(torch, given):
+    net = eln.Sequential([Conv2D(6, 12, (3, 2), padding=(2, 1), **given)], seed=0)
+    module = torch.nn.Conv2d(6, 12, (3, 2), padding=(2, 1), **given)
+    arrays = module.state_dict()
+    names = torch_names(net, arrays)
+    from_torch(net, arrays, names)
+    assert net["conv1"].params["W"].shape == (3, 2, 6 // given.get("groups", 1), 12)
+    x = images((3, 9, 8, 6))
+    agree(net(x), run_module(torch, module, x), 1e-5)
+    for name, array in to_torch(net, names).items():
+        assert np.array_equal(array, arrays[name].numpy())
+
+
 def norms_of_both(torch):
     """Return normalizations and a PReLU twice, some behind a Flatten whose order differs."""
     nn = torch.nn

@@ -4,7 +4,7 @@
     elunet check "my_layers.py:Dense(3, 2)" --input 5,3
 
 What stands after the colon is a class, or a call of it, in the file; the file is run. The exit code
-is 0 if the gradients are right, and 1 if not.
+is 0 if the gradients are right, 1 if not, and 2 if they could not be checked.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import argparse
 import runpy
 import shlex
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from elunet.commands._parser import make_parser
+from elunet.commands._parser import ended, make_parser
 from elunet.testing import CheckResult, GradientCheckError, check_layer
 
 COMMAND = ("elunet", "check")
@@ -38,6 +39,12 @@ def main(arguments: Sequence[str] | None = None, command: Sequence[str] = COMMAN
         return 1
     except (OSError, ValueError) as error:
         print(f"{shlex.join(command)}: {error}", file=sys.stderr)
+        return 2
+    except SystemExit as error:  # or its 0 would say that the gradients are right
+        print(f"{shlex.join(command)}: {ended(options.layer, error)}", file=sys.stderr)
+        return 2
+    except Exception:  # in the file's code: where, is what its author needs
+        traceback.print_exc()
         return 2
     return 0
 

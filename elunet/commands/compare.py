@@ -12,21 +12,31 @@ is interrupted, the same command continues it.
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import elunet as eln
 from elunet import routers
-from elunet.commands._parser import make_parser
+from elunet.commands._parser import integer, make_parser, name, positive
+from elunet.experiments.comparison import Variants
 from elunet.storage.files import write_atomically
 from elunet.train import Data
 
 NETWORKS: dict[str, Callable[[int], eln.Network]] = {
     "cnn": lambda seed: eln.models.small_cnn(seed=seed),
+    "cnn-tanh": lambda seed: eln.models.small_cnn(seed=seed, activation=eln.layers.Tanh),
+    "cnn-norm": lambda seed: eln.models.small_cnn(
+        seed=seed, init=eln.init.He(), activation=eln.layers.ReLU, norm=True
+    ),
     "mlp": lambda seed: eln.models.mlp(seed=seed),
+    "mlp-tanh": lambda seed: eln.models.mlp(
+        widths=(256, 256, 256), seed=seed, activation=eln.layers.Tanh
+    ),
     "elu11": lambda seed: eln.models.elu11(seed=seed, init=eln.init.LeCun()),
 }
 RULES: dict[str, Callable[[int], routers.Router]] = {
@@ -41,6 +51,17 @@ RULES: dict[str, Callable[[int], routers.Router]] = {
     "dilated": lambda seed: routers.DilatedBackprop(1, 1.0, 5.0, "random", seed),
     "dfa-norms": lambda seed: routers.NormMatched(routers.DirectFeedbackAlignment(seed)),
 }
+SCALED: dict[str, Callable[[float, int], routers.Router]] = {
+    "fa": lambda scale, seed: routers.FeedbackAlignment(seed, scale=scale),
+    "kp": lambda scale, seed: routers.KolenPollack(seed, scale=scale),
+    "dfa": lambda scale, seed: routers.DirectFeedbackAlignment(seed, scale=scale),
+    "drtp": lambda scale, seed: routers.DirectRandomTargetProjection(seed, scale=scale),
+}
+OPTIMIZERS: dict[str, Callable[[float, float], eln.optim.Optimizer]] = {
+    "sgd": lambda decay, rate: eln.optim.SGD(rate, momentum=0.9, l2=decay),
+    "adam": lambda decay, rate: eln.optim.AdamW(rate, l2=decay) if decay else eln.optim.Adam(rate),
+}
+DECAYING = ("kp",)  # rules whose B comes to W only by weight decay
 RATES = (0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 BATCH_SIZE, COMMAND = 50, ("elunet", "compare")
 
@@ -48,22 +69,43 @@ BATCH_SIZE, COMMAND = 50, ("elunet", "compare")
 def main(arguments: Sequence[str] | None = None, command: Sequence[str] = COMMAND) -> int:
     """Run the comparison that the command line asks for; return the exit code."""
     options = parse(sys.argv[1:] if arguments is None else arguments, command)
+    try:
+        return run(options)
+    except KeyboardInterrupt:
+        print(f"{shlex.join(command)}: interrupted; the same command goes on", file=sys.stderr)
+        return 130
+    except (OSError, ValueError) as error:
+        print(f"{shlex.join(command)}: {error}", file=sys.stderr)
+        return 2
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compare, and write tables and plots."""
     if options.threads:
         eln.set_num_threads(options.threads)
     warnings.filterwarnings("ignore", "compare:")  # the table says it
     begin = time.perf_counter()
-    train, validation, test = splits(options.data, options.limit)
+    train, validation, test = splits(options.data, options.limit, options.validation)
     print(f"{len(train[0])} images to train on, {len(validation[0])} to choose the rate, ", end="")
     print(f"{len(test[0])} to test on; {len(options.rules)} rules and 3 baselines")
     result = eln.compare(
         NETWORKS[options.net],
-        {name: RULES[name] for name in options.rules},
+        {name: variants(name, options.scales) for name in options.rules},
         train,
         validation,
         test,
         rates=options.rates,
         epochs=options.epochs,
         seeds=options.seeds,
+        sweep_seeds=options.sweep_seeds,
+        optimizer={
+            "*": partial(OPTIMIZERS[options.optimizer], 0.0),
+            **{
+                name: partial(OPTIMIZERS[options.optimizer], options.decay)
+                for name in options.rules
+                if name in DECAYING
+            },
+        },
         batch_size=BATCH_SIZE,
         folder=options.out,
         angles_every=max(1, options.epochs * len(train[0]) // BATCH_SIZE // 10),
@@ -81,18 +123,39 @@ def parse(arguments: Sequence[str], command: Sequence[str] = COMMAND) -> argpars
     """Read the command line."""
     parser = make_parser(__doc__, COMMAND, command)
     parser.add_argument("--net", choices=NETWORKS, default="cnn")
-    parser.add_argument("--data", default="synthetic", help="synthetic, or CIFAR-10's folder")
-    parser.add_argument("--limit", type=int, default=2000, help="images to train on")
+    parser.add_argument(
+        "--data", type=name, default="synthetic", help="synthetic, or CIFAR-10's folder"
+    )
+    count = partial(partial, integer, 1)
+    about = "images to train on, at least 5"
+    parser.add_argument("--limit", type=partial(integer, 5, 10**9), default=2000, help=about)
     parser.add_argument("--rules", default=",".join(list(RULES)[:7]), help="names, with commas")
     parser.add_argument("--rates", type=floats, default=RATES, help="numbers, with commas")
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--null", type=int, default=20, help="draws for the angles' null band")
-    parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("runs/rules"))
+    about = "factors of random matrices among which the sweep chooses, with commas"
+    parser.add_argument("--scales", type=floats, default=(1.0,), help=about)
+    parser.add_argument("--optimizer", choices=OPTIMIZERS, default="sgd")
+    about = f"weight decay of {', '.join(DECAYING)}, whose matrices follow W by it"
+    parser.add_argument("--decay", type=positive, default=0.0, help=about)
+    about = "images to choose the rate on; default: a fifth of --limit"
+    parser.add_argument("--validation", type=count(10**9), help=about)
+    parser.add_argument("--sweep-seeds", type=count(1000), default=1, help="default: 1")
+    parser.add_argument("--epochs", type=count(100_000), default=4)
+    parser.add_argument("--seeds", type=count(100_000), default=3)
+    about = "draws for the angles' null band"
+    parser.add_argument("--null", type=partial(integer, 0, 10**6), default=20, help=about)
+    parser.add_argument("--threads", type=count(1024), help="default: all cores")
+    folder = Path("runs/rules")
+    parser.add_argument("--out", type=lambda text: Path(name(text)), default=folder)
     options = parser.parse_args(arguments)
     options.rules = list(RULES) if options.rules == "all" else names(options.rules, parser)
     return options
+
+
+def variants(rule: str, scales: Sequence[float]) -> Variants:
+    """Return a rule, or one for each scale of its random matrices."""
+    if rule not in SCALED or tuple(scales) == (1.0,):
+        return RULES[rule]
+    return {f"scale {scale:g}": partial(SCALED[rule], scale) for scale in scales}
 
 
 def names(text: str, parser: argparse.ArgumentParser) -> list[str]:
@@ -105,12 +168,12 @@ def names(text: str, parser: argparse.ArgumentParser) -> list[str]:
 
 def floats(text: str) -> tuple[float, ...]:
     """Return the numbers of a list with commas."""
-    return tuple(float(part) for part in text.split(","))
+    return tuple(positive(part) for part in text.split(","))
 
 
-def splits(data: str, limit: int) -> tuple[Data, Data, Data]:
+def splits(data: str, limit: int, held_out: int | None = None) -> tuple[Data, Data, Data]:
     """Return standardized splits for training, validation (a fifth as many images) and test."""
-    held_out = limit // 5
+    held_out = held_out or limit // 5
     if data == "synthetic":
         images, labels = eln.data.make_shapes(limit + held_out, seed=0)
         test = eln.data.make_shapes(2000, seed=1)

@@ -47,4 +47,7 @@ def parse(arguments: Sequence[str], command: Sequence[str]) -> argparse.Namespac
     parser = make_parser(__doc__, COMMAND, command)
     parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
     parser.add_argument("file", type=Path, metavar="FILE.onnx")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.file.suffix != ".onnx":  # it may be one of the run's own files
+        parser.error(f"argument FILE.onnx: expected a name that ends in .onnx, got {options.file}")
+    return options

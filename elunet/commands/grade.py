@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from elunet.commands._parser import make_parser
+from elunet.commands._parser import ended, make_parser
 from elunet.storage.files import write_atomically
 from elunet.teaching import grade, mutants
 
@@ -41,6 +41,9 @@ def main(arguments: Sequence[str] | None = None, command: Sequence[str] = COMMAN
         return 2
     except (OSError, TypeError, ValueError) as error:
         print(f"{shlex.join(command)}: {error}", file=sys.stderr)
+        return 2
+    except SystemExit as error:  # or its 0 would say that it was graded
+        print(f"{shlex.join(command)}: {ended(options.checker, error)}", file=sys.stderr)
         return 2
     return 0
 

@@ -15,7 +15,6 @@ power cut, goes on with --resume as if it had not been.
 from __future__ import annotations
 
 import argparse
-import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from functools import partial
 from pathlib import Path
 
 import elunet as eln
-from elunet.commands._parser import make_parser
+from elunet.commands._parser import integer, make_parser, name
 from elunet.experiments.recipes import RECIPES
 from elunet.storage.fingerprints import sha256
 from elunet.train.progress import duration, leave_quietly, say
@@ -178,19 +177,3 @@ def parse(arguments: Sequence[str], command: Sequence[str] = COMMAND) -> argpars
     if options.minutes is not None and not 0 < options.minutes < float("inf"):
         parser.error(f"argument --minutes: expected a number above 0, got {options.minutes:g}")
     return options
-
-
-def integer(least: int, most: int, text: str) -> int:
-    """Read an integer from `least` to `most`."""
-    if not re.fullmatch("[0-9]{1,20}", text) or not least <= int(text) <= most:
-        got = text if len(text) < 30 else f"{text[:30]}..."
-        expected = f"at least {least} and at most {most:,}"
-        raise argparse.ArgumentTypeError(f"expected an integer of {expected}, got {got!r}")
-    return int(text)
-
-
-def name(text: str) -> str:
-    """Read a folder's or a file's name."""
-    if not text.strip():
-        raise argparse.ArgumentTypeError("expected a folder or a file, got nothing")
-    return text

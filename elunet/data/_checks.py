@@ -7,6 +7,8 @@ network with seed 0, or as ``split(..., seed=0)``.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from elunet._checks import plain
@@ -35,3 +37,20 @@ def generators(where: str, seed: Seed, count: int) -> list[np.random.Generator]:
     if not isinstance(seed, np.random.SeedSequence):
         seed = np.random.SeedSequence(seed, spawn_key=_KEYS[where])
     return [np.random.default_rng(child) for child in seed.spawn(count)]
+
+
+def callables(owner: str, name: str, values: Iterable[object]) -> None:
+    """Raise a TypeError unless all can be called for arrays: functions and objects, no classes."""
+    for value in values:
+        if isinstance(value, type):
+            made = f"{value.__name__}(...)"
+            raise TypeError(
+                f"{owner}: expected {name} made, {made}, got the class {value.__name__}"
+            )
+        if not callable(value):
+            raise TypeError(f"{owner}: expected {name} to be callable, got {value!r}")
+
+
+def is_array(value: object) -> bool:
+    """Whether a value is an array of at least one axis."""
+    return isinstance(value, np.ndarray) and value.ndim > 0

@@ -14,6 +14,7 @@ import numpy as np
 
 from elunet._checks import integer, number
 from elunet._types import Array
+from elunet.data import _checks
 
 GRAY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as in Pillow and torchvision
 
@@ -329,8 +330,9 @@ class Compose:
     """
 
     def __init__(self, *parts: Callable[..., Any]) -> None:
-        if not parts or not all(map(callable, parts)):
-            raise TypeError(f"Compose: expected augmentations, got {parts!r}")
+        if not parts:
+            raise TypeError("Compose: expected augmentations, got none")
+        _checks.callables("Compose", "augmentations", parts)
         self.parts = parts
 
     @property

@@ -147,8 +147,8 @@ class Batches:
         self.batch_size = integer("Batches", "batch_size", batch_size, 1)
         if not isinstance(shuffle, bool | np.bool_):
             raise TypeError(f"Batches: expected shuffle to be a bool, got {shuffle!r}")
-        if augment is not None and not callable(augment):
-            raise TypeError(f"Batches: expected augment to be callable or None, got {augment!r}")
+        if augment is not None:
+            _checks.callables("Batches", "augment", (augment,))
         self.shuffle = bool(shuffle)
         self.augment = augment
         self.epoch = 0
@@ -178,14 +178,7 @@ class Batches:
             chosen = order[start : start + self.batch_size]
             x, y = self.x[chosen], self.y[chosen]
             if self.augment is not None:
-                if getattr(self.augment, "with_targets", False):
-                    x, y = self.augment(x, y, self._augment_rng)
-                else:
-                    x = self.augment(x, self._augment_rng)
-                if not len(x) == len(y) == len(chosen):
-                    raise ValueError(
-                        f"Batches: expected augment to return {len(chosen)} examples, got {len(x)}"
-                    )
+                x, y = self._augmented(x, y)
             self.position += 1
             yield (x, y) if self.weights is None else (x, y, self.weights[chosen])
             if self._iteration is not iteration:
@@ -195,6 +188,23 @@ class Batches:
                 )
         self.epoch += 1
         self.position = 0
+
+    def _augmented(self, x: Array, y: Array) -> tuple[Array, Array]:
+        """Return a batch as the augmentation changes it."""
+        count, both = len(x), getattr(self.augment, "with_targets", False)
+        given = (x, y, self._augment_rng) if both else (x, self._augment_rng)
+        new = self.augment(*given)  # type: ignore[misc]  # it is there
+        pair = new if both else (new, y)
+        if not isinstance(pair, tuple) or len(pair) != 2 or not all(map(_checks.is_array, pair)):
+            kind = "two arrays, x and y" if both else "an array"
+            got = f"{type(new).__name__} {new!r}"
+            raise TypeError(f"Batches: expected augment to return {kind}, got {got[:100]}")
+        x, y = pair
+        if not len(x) == len(y) == count:
+            raise ValueError(
+                f"Batches: expected augment to return {count} examples, got {len(x)} and {len(y)}"
+            )
+        return x, y
 
     def state(self) -> dict[str, Any]:
         """Return the current place in the data, as values for JSON.

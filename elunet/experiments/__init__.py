@@ -1,6 +1,7 @@
 """Experiments: recipes of runs, learning rules side by side, and how to measure them."""
 
 from elunet.experiments import recipes
+from elunet.experiments.adversarial import Robustness, fgsm, pgd, robustness
 from elunet.experiments.alignment import (
     Alignment,
     AngleLog,
@@ -16,12 +17,16 @@ __all__ = [
     "Alignment",
     "AngleLog",
     "Comparison",
+    "Robustness",
     "Trial",
     "alignments",
     "angle",
     "compare",
+    "fgsm",
+    "pgd",
     "read_angles",
     "recipes",
+    "robustness",
     "t_interval",
     "t_quantile",
     "write_angles",

@@ -23,7 +23,7 @@ from elunet.routers import Backprop, Router
 from elunet.storage import tables
 from elunet.train import Callback, Trainer
 
-QUANTITIES = ("gradient", "delta", "weight")
+QUANTITIES = ("gradient", "delta", "image", "weight")
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,11 @@ class Alignment:
         Epochs and steps completed when it was measured.
     layer : str
         A weighted layer's name.
-    quantity : "gradient", "delta" or "weight"
+    quantity : "gradient", "delta", "image" or "weight"
         What the angle is between: the rule's and backprop's gradients of W; their signals at the
-        layer's output, dL/dz; the rule's matrix B, through which it sends down, and W.
+        layer's output, dL/dz; the signals of one image, the mean over the images of a batch; the
+        rule's matrix B, through which it sends down, and the weights that it stands for: W, or in
+        direct feedback alignment the product of the W above, where all above are Linear.
     angle : float
         In degrees, from 0 to 180. Below 90, a small enough step along the rule's gradient lowers
         the loss. NaN if either array vanishes, or the rule has no B.
@@ -119,8 +121,8 @@ def alignments(
     Returns
     -------
     list of Alignment
-        For each weighted layer from the first: its gradient, its delta and, where the rule has a B
-        of W's shape, its weight.
+        For each weighted layer from the first: its gradient, its delta, that of single images and,
+        where the rule has a B that stands for weights, its weight.
 
     Raises
     ------
@@ -136,7 +138,7 @@ def alignments(
     >>> y = net.forward(np.ones((4, 9), np.float32), train=True)
     >>> rows = alignments(net, eln.routers.FeedbackAlignment(), y, null=0)
     >>> [(row.quantity, row.angle < 0.01) for row in rows if row.layer == "linear2"]
-    [('gradient', True), ('delta', True), ('weight', False)]
+    [('gradient', True), ('delta', True), ('image', True), ('weight', False)]
     """
     measurement = _Measurement(net, dy, target, null)
     router.backward(net, dy, target, measurement.tap)
@@ -275,6 +277,7 @@ class _Measurement:
         self.names = [node.name for node in net.homes if node.layer.weighted]
         self.signals: dict[str, Array] = {}
         self.deltas: dict[str, tuple[float, float]] = {}
+        self.images: dict[str, tuple[float, float]] = {}
         Backprop().backward(net, dy, target, self._keep)
         self.gradients = {name: net[name].grads["W"].copy() for name in self.names}
 
@@ -286,6 +289,7 @@ class _Measurement:
         """Compare a signal of the rule's with backpropagation's."""
         if name in self.signals:
             self.deltas[name] = _angle_and_ratio(delta, self.signals[name])
+            self.images[name] = _mean_over_images(delta, self.signals[name])
 
     def rows(self, router: Router, epoch: int, step: int) -> list[Alignment]:
         """Return all angles after the rule's backward pass; its gradients stay as they are."""
@@ -313,9 +317,10 @@ class _Measurement:
             found[name, "gradient"] = _angle_and_ratio(layer.grads["W"], self.gradients[name])
             if name in self.deltas:
                 found[name, "delta"] = self.deltas[name]
-            B = router.feedback_weight(self.net, name)
-            if B is not None:
-                found[name, "weight"] = _angle_and_ratio(B, layer.params["W"])
+                found[name, "image"] = self.images[name]
+            B, W = router.feedback_weight(self.net, name), router.forward_weight(self.net, name)
+            if B is not None and W is not None:
+                found[name, "weight"] = _angle_and_ratio(B, W)
         return found
 
 
@@ -329,6 +334,14 @@ def _angle_and_ratio(a: Array, b: Array) -> tuple[float, float]:
             return math.nan, math.nan
     cosine = min(max(ab / math.sqrt(aa) / math.sqrt(bb), -1.0), 1.0)
     return math.degrees(math.acos(cosine)), math.sqrt(aa) / math.sqrt(bb)
+
+
+def _mean_over_images(a: Array, b: Array) -> tuple[float, float]:
+    """Return the mean angle and ratio of pairs of rows; NaN where no pair has them."""
+    pairs = np.array([_angle_and_ratio(one, other) for one, other in zip(a, b, strict=True)])
+    real = pairs[~np.isnan(pairs).any(axis=1)]
+    angle, ratio = real.mean(axis=0) if len(real) else (math.nan, math.nan)
+    return float(angle), float(ratio)
 
 
 def _extremes(angles: Sequence[float]) -> tuple[float, float]:

@@ -1,14 +1,16 @@
 """Learning rules side by side, in a comparison that is fair by construction.
 
 Every rule gets the same networks, initial weights, order of the data, grid of learning rates and
-number of steps. The rate is chosen on a validation split with a seed of its own; the test split is
-used once per final trial. Several seeds give paired differences with intervals. Baselines say what
+number of steps. The rate is chosen on a validation split with seeds of its own, and with it a
+variant of the rule (the scale of its matrices, say); the test split is used once per final trial.
+Several seeds give paired differences with intervals. Baselines say what
 a score is worth: a rule that does not beat the last layer alone, on frozen random features, has
 taught the hidden layers nothing.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import warnings
@@ -24,7 +26,7 @@ from elunet import models
 from elunet._checks import integer, number
 from elunet.experiments.alignment import Alignment, AngleLog, read_angles
 from elunet.experiments.statistics import t_interval
-from elunet.losses import Loss, SoftmaxCrossEntropy
+from elunet.losses import CrossEntropy, Loss, SoftmaxCrossEntropy
 from elunet.network import Network
 from elunet.optim import SGD, Optimizer, PerLayer
 from elunet.routers import Backprop, Router
@@ -34,12 +36,14 @@ from elunet.storage.identity import described, identity, untold, within
 from elunet.train import Data, DivergenceError, HistoryFile, Trainer, evaluate
 from elunet.train.history import History
 
-SWEEP_SEED = 1000  # the rate is chosen with weights and an order that no final trial has
+SWEEP_SEED = 1000  # the rate is chosen with weights and orders that no final trial has
+TOO_HIGH = 2.0  # a train loss of so many times that of guessing or no training: it diverged
 SETTINGS, TRIALS = "settings.json", "trials.csv"
 LAST_LAYER, LINEAR, SHALLOW = "last layer only", "linear", "shallow"
 
 MakeNetwork = Callable[[int], Network]
 MakeRouter = Callable[[int], Router]
+Variants = MakeRouter | Mapping[str, MakeRouter]
 MakeOptimizer = Callable[[float], Optimizer]
 
 
@@ -60,8 +64,12 @@ class Trial:
     validation_accuracy, test_accuracy : float
         Of the last epoch; the test split is not looked at in a sweep (NaN).
     diverged : int
-        1 if loss or weights became infinite or NaN; the accuracies are then those of guessing.
+        1 if the train loss of the last pass is more than twice that of guessing, log(classes), and
+        of the untrained network, or if loss or weights became infinite or NaN; the accuracies are
+        then those of guessing.
     seconds : float
+    variant : str
+        Which of the rule's variants; "" if it has one only.
 
     Examples
     --------
@@ -79,6 +87,7 @@ class Trial:
     test_accuracy: float
     diverged: int
     seconds: float
+    variant: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,14 +138,19 @@ class Comparison:
         return cls(rules, rates, trials, Path(folder))
 
     def of(self, rule: str, stage: str = "final") -> list[Trial]:
-        """Return a rule's trials of one stage, in order of seed and rate."""
+        """Return a rule's trials of one stage, in order of variant, seed and rate."""
         found = [trial for trial in self.trials if (trial.rule, trial.stage) == (rule, stage)]
-        return sorted(found, key=lambda trial: (trial.seed, trial.rate))
+        return sorted(found, key=lambda trial: (trial.variant, trial.seed, trial.rate))
 
     @cached_property
-    def best_rates(self) -> dict[str, float]:
-        """The learning rate of the best mean validation accuracy in each rule's sweep."""
+    def best(self) -> dict[str, tuple[str, float]]:
+        """The variant and learning rate of the best mean validation accuracy in a rule's sweep."""
         return {rule: _best(self.of(rule, "sweep")) for rule in self.rules}
+
+    @property
+    def best_rates(self) -> dict[str, float]:
+        """The learning rate of `best`, by rule."""
+        return {rule: rate for rule, (_, rate) in self.best.items()}
 
     @property
     def warnings(self) -> list[str]:
@@ -148,6 +162,8 @@ class Comparison:
                     f"{rule}: the best learning rate, {rate:g}, lies at the edge of the grid; a"
                     " better one may lie beyond"
                 )
+            if all(trial.diverged for trial in self.of(rule, "sweep")):
+                found.append(f"{rule}: every trial of its sweep diverged")
             diverged = sum(trial.diverged for trial in self.of(rule))
             if diverged:
                 found.append(f"{rule}: {diverged} of {len(self.of(rule))} final trials diverged")
@@ -185,17 +201,17 @@ class Comparison:
         ]
         for rule in self.rules:
             train = 100 * float(np.mean([trial.train_accuracy for trial in self.of(rule)]))
+            variant, rate = self.best[rule]
             minus = _percent(*self.difference(rule)) if rule != self.rules[0] else ""
             accuracy = _percent(*self.accuracy(rule))
-            rows.append(
-                f"| {rule} | {self.best_rates[rule]:g} | {accuracy} | {minus} | {train:.1f} |"
-            )
+            name = f"{rule} ({variant})" if variant else rule
+            rows.append(f"| {name} | {rate:g} | {accuracy} | {minus} | {train:.1f} |")
         return "\n".join([*rows, *(f"\nWarning: {text}." for text in self.warnings)])
 
 
 def compare(
     network: MakeNetwork,
-    rules: Mapping[str, MakeRouter],
+    rules: Mapping[str, Variants],
     train: Data,
     validation: Data,
     test: Data,
@@ -204,7 +220,8 @@ def compare(
     epochs: int,
     folder: str | os.PathLike[str],
     seeds: int = 5,
-    optimizer: MakeOptimizer | None = None,
+    sweep_seeds: int = 1,
+    optimizer: MakeOptimizer | Mapping[str, MakeOptimizer] | None = None,
     loss: Loss | None = None,
     batch_size: int = 100,
     baselines: bool = True,
@@ -214,16 +231,17 @@ def compare(
 ) -> Comparison:
     """Train the same networks with several learning rules and compare their accuracies.
 
-    First each rule trains once with each learning rate; then, with the rate of the best validation
-    accuracy, once with each seed. A call that was interrupted continues after the last complete
-    trial.
+    First each rule trains with each learning rate, in each of its variants; then, with the variant
+    and rate of the best validation accuracy, once with each seed. A call that was interrupted
+    continues after the last complete trial.
 
     Parameters
     ----------
     network : callable
         ``network(seed) -> Network``.
     rules : dict of {name: callable}
-        ``rule(seed) -> Router``; the first is the reference for the others.
+        ``rule(seed) -> Router``; the first is the reference for the others. A rule may also be a
+        dict of {variant: callable}, such as several scales of its matrices; the sweep chooses one.
     train, validation, test : (x, y)
         x float of shape (n, ...), y integer labels.
     rates : sequence of float
@@ -234,9 +252,12 @@ def compare(
         For settings.json, trials.csv, and each final trial's history and angles.
     seeds : int, default 5
         Final trials of each rule, with seeds 0, 1, ...
-    optimizer : callable, optional
-        ``optimizer(rate) -> Optimizer``, by default SGD with momentum 0.9. One with the same repr
-        and another rule needs another folder.
+    sweep_seeds : int, default 1
+        Trials of each rate and variant in the sweep; their mean counts.
+    optimizer : callable or dict, optional
+        ``optimizer(rate) -> Optimizer``, by default SGD with momentum 0.9. A dict has one for the
+        rules that need another than the rest, which get that of ``"*"``, or SGD: Kolen-Pollack's
+        and weight mirror's need weight decay.
     loss : Loss, optional
         `SoftmaxCrossEntropy` by default.
     batch_size : int, default 100
@@ -293,9 +314,18 @@ def compare(
         raise ValueError("compare: expected at least one of rates, got none")
     integer("compare", "seeds", seeds)
     integer("compare", "epochs", epochs)
+    integer("compare", "sweep_seeds", sweep_seeds)
     if not rules:
         raise ValueError("compare: expected at least one of rules, got none")
-    entries = {name: _Entry(network, rule) for name, rule in rules.items()}
+    entries = {
+        name: _Entry(network, dict(rule) if isinstance(rule, Mapping) else {"": rule})
+        for name, rule in rules.items()
+    }
+    if empty := [name for name, entry in entries.items() if not entry.variants]:
+        raise ValueError(f"compare: expected at least one variant of {empty[0]}, got none")
+    optimizers = dict(optimizer) if isinstance(optimizer, Mapping) else {"*": optimizer}
+    if unknown := sorted(set(optimizers) - {"*", *rules}):
+        raise ValueError(f'compare: expected optimizers of rules or "*", got {unknown}')
     if baselines:
         taken = {LAST_LAYER, LINEAR, SHALLOW} & set(rules)
         if taken:
@@ -309,7 +339,7 @@ def compare(
         entries,
         (train, validation, test),
         epochs,
-        optimizer or (lambda rate: SGD(rate, momentum=0.9)),
+        {name: make for name, make in optimizers.items() if make is not None},
         loss or SoftmaxCrossEntropy(),
         batch_size,
         angles_every,
@@ -318,12 +348,16 @@ def compare(
     )
     bench.open(rates)
     best = {}
-    for name in entries:
-        sweep = [bench.trial("sweep", name, rate, SWEEP_SEED, log) for rate in rates]
+    for name, entry in entries.items():
+        keys = itertools.product(entry.variants, range(sweep_seeds), rates)
+        sweep = [
+            bench.trial("sweep", name, variant, rate, SWEEP_SEED + k, log)
+            for variant, k, rate in keys
+        ]
         best[name] = _best(sweep)
     for seed in range(seeds):
         for name in entries:
-            bench.trial("final", name, best[name], seed, log)
+            bench.trial("final", name, *best[name], seed, log)
     comparison = Comparison(tuple(entries), rates, list(bench.trials.values()), bench.folder)
     for text in comparison.warnings:
         warnings.warn(f"compare: {text}", stacklevel=2)
@@ -335,7 +369,7 @@ class _Entry:
     """A rule on a network, or a baseline."""
 
     network: MakeNetwork
-    router: MakeRouter
+    variants: dict[str, MakeRouter]
     is_rule: bool = True  # rather than a baseline
     frozen: bool = False  # whether only the last weighted layer learns
 
@@ -349,9 +383,7 @@ def _baselines(network: MakeNetwork, train: Data) -> dict[str, _Entry]:
         )
     inputs, classes = math.prod(train[0].shape[1:]), net.predict(train[0][:1]).shape[-1]
 
-    def backprop(seed: int) -> Router:
-        return Backprop()
-
+    backprop: dict[str, MakeRouter] = {"": lambda seed: Backprop()}
     return {
         LAST_LAYER: _Entry(network, backprop, False, frozen=True),
         LINEAR: _Entry(lambda seed: models.mlp(classes, inputs, (), seed), backprop, False),
@@ -370,21 +402,31 @@ class _Bench:
     entries: dict[str, _Entry]
     data: tuple[Data, Data, Data]
     epochs: int
-    optimizer: MakeOptimizer
+    optimizers: dict[str, MakeOptimizer]
     loss: Loss
     batch_size: int
     angles_every: int
     null: int
     folder: Path
 
+    def optimizer(self, rule: str, rate: float) -> Optimizer:
+        """Return a rule's optimizer."""
+        make = self.optimizers.get(rule) or self.optimizers.get("*")
+        return SGD(rate, momentum=0.9) if make is None else make(rate)
+
     def open(self, rates: Sequence[float]) -> None:
         """Read the table of complete trials, if the folder belongs to this comparison."""
         shared = {
-            "rules": {name: _describe(entry) for name, entry in self.entries.items()},
+            "rules": {
+                name: " | ".join(_describe(entry, variant) for variant in entry.variants)
+                for name, entry in self.entries.items()
+            },
             "data": [f"{len(x)} examples, sha256 {sha256(x, y)[:16]}" for x, y in self.data],
             "rates": list(rates),
             "epochs": self.epochs,
-            "optimizer": described(self.optimizer(rates[0])),
+            "optimizer": " | ".join(
+                dict.fromkeys(described(self.optimizer(name, rates[0])) for name in self.entries)
+            ),
             "loss": described(self.loss),
             "batch_size": self.batch_size,
             "angles_every": self.angles_every,
@@ -403,23 +445,34 @@ class _Bench:
                 stacklevel=3,
             )
         done = tables.read("compare", self.table, Trial) if self.table.exists() else []
-        self.trials = {(each.stage, each.rule, each.rate, each.seed): each for each in done}
+        self.trials = {
+            (each.stage, each.rule, each.variant, each.rate, each.seed): each for each in done
+        }
 
     def _incomparable(self, rate: float) -> list[str]:
         """Return a text for each object of which something cannot be compared."""
-        tops: dict[str, object] = {"optimizer": self.optimizer(rate), "loss": self.loss}
+        tops: dict[str, object] = {"loss": self.loss}
         for name, entry in self.entries.items():
-            tops[name] = entry.router(0)
+            tops[f"{name}'s optimizer"] = self.optimizer(name, rate)
+            tops |= {
+                f"{name} {variant}".strip(): make(0) for variant, make in entry.variants.items()
+            }
             tops |= {f"{name}'s {node.name}": node.layer for node in entry.network(0).nodes}
         parts = [found for path, top in tops.items() for found in within(path, top, set())]
         lines = (f"{', '.join(untold(part))} of {path}" for path, part in parts if untold(part))
         return list(dict.fromkeys(lines))
 
     def trial(
-        self, stage: str, rule: str, rate: float, seed: int, log: Callable[[str], None] | None
+        self,
+        stage: str,
+        rule: str,
+        variant: str,
+        rate: float,
+        seed: int,
+        log: Callable[[str], None] | None,
     ) -> Trial:
         """Return a trial from the table, or train it."""
-        key = stage, rule, rate, seed
+        key = stage, rule, variant, rate, seed
         if key not in self.trials:
             trial = self.trials[key] = self._train(*key)
             tables.write(self.table, Trial, self.trials.values())
@@ -427,13 +480,14 @@ class _Bench:
                 score = trial.validation_accuracy if stage == "sweep" else trial.test_accuracy
                 split = "validation" if stage == "sweep" else "test"
                 end = "diverged" if trial.diverged else f"{split} {100 * score:.2f} %"
-                log(f"{stage} {rule}, rate {rate:g}, seed {seed}: {end}, {trial.seconds:.1f} s")
+                name = f"{rule} ({variant})" if variant else rule
+                log(f"{stage} {name}, rate {rate:g}, seed {seed}: {end}, {trial.seconds:.1f} s")
         return self.trials[key]
 
-    def _train(self, stage: str, rule: str, rate: float, seed: int) -> Trial:
+    def _train(self, stage: str, rule: str, variant: str, rate: float, seed: int) -> Trial:
         entry, (train, validation, test) = self.entries[rule], self.data
         net = entry.network(seed)
-        optimizer = self.optimizer(rate)
+        optimizer = self.optimizer(rule, rate)
         if entry.frozen:
             last = f"{_weighted(net)[-1]}."
             others = (
@@ -444,7 +498,7 @@ class _Bench:
             net,
             self.loss,
             optimizer,
-            entry.router(seed),
+            entry.variants[variant](seed),
             batch_size=self.batch_size,
             seed=seed,
             progress=False,
@@ -454,33 +508,52 @@ class _Bench:
             if self.angles_every and entry.is_rule:
                 file = self.folder / _file("angles", rule, seed)
                 trainer.callbacks.append(AngleLog(file, self.angles_every, self.null))
-        guess = 1 / int(net.predict(test[0][:1]).shape[-1])
+        classes = int(net.predict(test[0][:1]).shape[-1])
+        guess = 1 / classes
+        tested, limit = math.nan, math.inf
+        if isinstance(self.loss, SoftmaxCrossEntropy | CrossEntropy):
+            first = evaluate(net, *validation, self.loss, self.batch_size)[0]
+            limit = TOO_HIGH * max(math.log(classes), first)
         try:
             row = trainer.fit(train, validation, self.epochs)[-1]
             scores = row.train_loss, row.train_accuracy, row.validation_accuracy
-            tested = math.nan
             if stage == "final":
                 predict = trainer.router.predict
                 tested = evaluate(net, *test, self.loss, self.batch_size, predict=predict)[1]
-            diverged = 0
+            diverged = int(row.train_loss > limit)
+            if diverged:
+                scores = row.train_loss, guess, guess
         except DivergenceError:
-            scores, tested, diverged = (math.nan, guess, guess), guess, 1
+            scores, diverged = (math.nan, guess, guess), 1
+        if diverged and stage == "final":
+            tested = guess
         seconds = sum(trainer.history.column("seconds"))
-        return Trial(stage, rule, rate, seed, *scores, tested, diverged, seconds)
+        return Trial(stage, rule, rate, seed, *scores, tested, diverged, seconds, variant)
 
 
-def _best(sweep: Sequence[Trial]) -> float:
-    """Return the rate with the best validation accuracy: not diverged if possible, then smaller."""
-    best = max(sweep, key=lambda each: (-each.diverged, each.validation_accuracy, -each.rate))
-    return best.rate
+def _best(sweep: Sequence[Trial]) -> tuple[str, float]:
+    """Return the variant and rate of the best mean validation accuracy.
+
+    One of which a trial diverged is taken only if that is so of all. Of equals, the smaller rate.
+    """
+    groups: dict[tuple[str, float], list[Trial]] = {}
+    for each in sweep:
+        groups.setdefault((each.variant, each.rate), []).append(each)
+
+    def merit(key: tuple[str, float]) -> tuple[bool, float, float]:
+        trials = groups[key]
+        accuracy = float(np.mean([each.validation_accuracy for each in trials]))
+        return not any(each.diverged for each in trials), accuracy, -key[1]
+
+    return max(groups, key=merit)
 
 
-def _describe(entry: _Entry) -> str:
+def _describe(entry: _Entry, variant: str) -> str:
     """Return what an entry trains, as text that differs where the training would."""
-    net = entry.network(0)
+    net, router = entry.network(0), entry.variants[variant](0)
     layers = [f"{identity(node.layer)} of {node.inputs}, {node.home}" for node in net.nodes]
-    text = f"{layers} {identity(entry.router(0))} frozen={entry.frozen}"
-    return f"{sha256(text)[:16]} {entry.router(0)!r}"
+    text = f"{layers} {identity(router)} frozen={entry.frozen}"
+    return f"{sha256(text)[:16]} {router!r}"
 
 
 def _file(kind: str, rule: str, seed: int) -> str:

@@ -185,6 +185,29 @@ class Loss(ABC):
         """Return what each example counts in the mean, (N,); None, as here, if all count 1."""
         return None
 
+    @property
+    def uneven(self) -> bool:
+        """Whether `counts` may give examples different counts."""
+        return type(self).counts is not Loss.counts
+
+    def examples(
+        self, prediction: Array, target: npt.ArrayLike, weights: npt.ArrayLike | None = None
+    ) -> float:
+        """Return how many examples a batch's mean is the mean of, their weights counted.
+
+        The mean over several batches weights each batch's value with it. Arguments are as for a
+        call that has been made; N for another reduction than "mean", and for a `formula`.
+        """
+        own = type(self).formula is not Loss.formula or "formula" in vars(self)
+        if own or self.reduction != "mean" or (weights is None and not self.uneven):
+            return float(len(prediction))
+        counts = np.ones(len(prediction)) if weights is None else np.asarray(weights, np.float64)
+        if self.uneven:
+            y = self.read_target(plain(str(self), "target", target), prediction.shape)
+            its = self.counts(y)
+            counts = counts if its is None else counts * its
+        return float(counts.sum())
+
     @abstractmethod
     def read_target(self, target: Array, shape: tuple[int, ...]) -> Array:
         """Return the checked target as float64 of the prediction's shape."""

@@ -65,7 +65,8 @@ class SoftmaxCrossEntropy(Classification):
         Inception Architecture for Computer Vision", arXiv:1512.00567.
     class_weights : sequence of float, optional
         One for each class, not negative: each class's terms are multiplied by it, and the mean is
-        over the sum of the rows' weights, as in PyTorch.
+        over the sum of the rows' weights, as in PyTorch for labels (for targets that are rows of
+        probabilities, PyTorch divides by the number of rows).
     ignore : int, optional
         A label whose rows count for nothing, such as -100.
     reduction : {"mean", "sum", "none"}, default "mean"
@@ -169,6 +170,12 @@ class SoftmaxCrossEntropy(Classification):
         if self.class_weights is not None:
             return np.asarray(target @ self._weights_of(target.shape[1]))
         return None if self.ignore is None else np.asarray(target.sum(axis=1))
+
+    @property
+    def uneven(self) -> bool:
+        """Whether there are class weights, or labels that are ignored."""
+        given = self.class_weights is not None or self.ignore is not None
+        return given or type(self).counts is not SoftmaxCrossEntropy.counts
 
     def _weights_of(self, classes: int) -> Array:
         weights = np.array(self.class_weights)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from elunet._types import Seed
 from elunet.init import Initializer, LeCun
-from elunet.layers import ELU, Conv2D, Flatten, Layer, Linear, MaxPool2D
+from elunet.layers import ELU, BatchNorm, Conv2D, Flatten, Layer, Linear, MaxPool2D
 from elunet.network import Sequential
 
 
@@ -16,6 +16,8 @@ def small_cnn(
     widths: Sequence[int] = (16, 32, 64),
     seed: Seed = 0,
     init: Initializer | None = None,
+    activation: Callable[[], Layer] = ELU,
+    norm: bool = False,
 ) -> Sequential:
     """Return a small convolutional network for experiments with learning rules.
 
@@ -30,6 +32,10 @@ def small_cnn(
     seed : int, SeedSequence or None, default 0
     init : Initializer, optional
         LeCun's normal distribution by default, which suits ELU's scale near 0.
+    activation : callable, default `ELU`
+        Makes an activation layer: another class, or a function without arguments.
+    norm : bool, default False
+        Whether each activation gets a `BatchNorm` before it.
 
     Raises
     ------
@@ -47,7 +53,8 @@ def small_cnn(
     init = LeCun() if init is None else init
     layers: list[Layer] = []
     for inputs, outputs in pairwise((3, *widths)):
-        layers += [Conv2D(inputs, outputs, 3, init=init), ELU(), MaxPool2D()]
+        unit = [Conv2D(inputs, outputs, 3, init=init), *_normed(outputs, norm), activation()]
+        layers += [*unit, MaxPool2D()]
     return Sequential([*layers, Flatten(), Linear(16 * widths[-1], classes, init=init)], seed=seed)
 
 
@@ -57,6 +64,8 @@ def mlp(
     widths: Sequence[int] = (128, 128, 128),
     seed: Seed = 0,
     init: Initializer | None = None,
+    activation: Callable[[], Layer] = ELU,
+    norm: bool = False,
 ) -> Sequential:
     """Return a multilayer perceptron with ELU, for images or vectors of `inputs` numbers.
 
@@ -70,6 +79,10 @@ def mlp(
     seed : int, SeedSequence or None, default 0
     init : Initializer, optional
         LeCun's normal distribution by default.
+    activation : callable, default `ELU`
+        Makes an activation layer: another class, or a function without arguments.
+    norm : bool, default False
+        Whether each activation gets a `BatchNorm` before it.
 
     Raises
     ------
@@ -85,6 +98,10 @@ def mlp(
     init = LeCun() if init is None else init
     layers: list[Layer] = [Flatten()]
     for taken, units in pairwise((inputs, *widths)):
-        layers += [Linear(taken, units, init=init), ELU()]
+        layers += [Linear(taken, units, init=init), *_normed(units, norm), activation()]
     last = widths[-1] if len(widths) else inputs
     return Sequential([*layers, Linear(last, classes, init=init)], seed=seed)
+
+
+def _normed(channels: int, norm: bool) -> list[Layer]:
+    return [BatchNorm(channels)] if norm else []

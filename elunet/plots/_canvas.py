@@ -40,9 +40,9 @@ File = str | os.PathLike[str] | None
 
 def canvas(width: float, height: float) -> Figure:
     """Return an empty figure of this size in inches, at 100 pixels per inch."""
-    from matplotlib.figure import Figure
+    from elunet.plots._figure import ShownFigure
 
-    return Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
+    return ShownFigure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
 
 
 def finish(figure: Figure, title: str, file: File) -> Figure:

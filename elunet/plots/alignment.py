@@ -25,6 +25,7 @@ Rows = Iterable[Alignment]
 BETWEEN = {
     "gradient": "Angle to backprop's\ngradient (degrees)",
     "delta": "Angle to backprop's\nsignal (degrees)",
+    "image": "Angle to backprop's\nsignal, per image (degrees)",
     "weight": "Angle between\nB and W (degrees)",
 }
 MEANINGLESS, NOT_MEASURED = "no angle: a norm vanishes", "not measured"
@@ -51,7 +52,7 @@ def angles(
     ----------
     rows : iterable of elunet.experiments.Alignment
         The rows of one run.
-    quantity : "gradient", "delta" or "weight", default "gradient"
+    quantity : "gradient", "delta", "image" or "weight", default "gradient"
         Rows of other quantities are left out.
     file : path, optional
         Where to save the figure; the ending tells the format.
@@ -165,7 +166,7 @@ def angle_curves(
     rows : iterable of elunet.experiments.Alignment, or a dict of several
         The rows of one run, or ``{"FA": rows, "DFA": rows}`` for several runs; each band has its
         line's color.
-    quantity : "gradient", "delta" or "weight", default "gradient"
+    quantity : "gradient", "delta", "image" or "weight", default "gradient"
         Rows of other quantities are left out.
     file : path, optional
         Where to save the figure; the ending tells the format.

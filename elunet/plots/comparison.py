@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from elunet.plots._canvas import BLUE, GRAY, File, canvas, finish, light_grid, style
@@ -65,7 +66,8 @@ def sweeps(result: Comparison, file: File = None, title: str = "") -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        Trials that diverged are left out.
+        Trials that diverged are left out; points are means over the sweep's seeds. Of a rule with
+        variants, the chosen one is shown.
 
     Examples
     --------
@@ -80,12 +82,17 @@ def sweeps(result: Comparison, file: File = None, title: str = "") -> Figure:
     figure = canvas(9, 4.6)
     axes = figure.subplots()
     for place, rule in enumerate(result.rules):
-        trials = [trial for trial in result.of(rule, "sweep") if not trial.diverged]
-        rates = [trial.rate for trial in trials]
-        scores = [100 * trial.validation_accuracy for trial in trials]
-        axes.plot(rates, scores, label=rule, markersize=5, **style(place))
+        variant, best = result.best[rule]
+        groups: dict[float, list[float]] = {}
+        for trial in result.of(rule, "sweep"):
+            if trial.variant == variant and not trial.diverged:
+                groups.setdefault(trial.rate, []).append(100 * trial.validation_accuracy)
+        rates = sorted(groups)
+        scores = [fmean(groups[rate]) for rate in rates]
+        label = f"{rule} ({variant})" if variant else rule
+        axes.plot(rates, scores, label=label, markersize=5, **style(place))
         for rate, score in zip(rates, scores, strict=True):
-            if rate == result.best_rates[rule]:
+            if rate == best:
                 axes.plot(rate, score, "o", color=GRAY, fillstyle="none", markersize=12)
     axes.set_xscale("log")
     axes.set_xlabel("Learning rate (the chosen one is circled)")

@@ -320,6 +320,14 @@ class Router:
         layer = graph.nodes[name].layer
         return self.weight(layer) if layer.weighted else None
 
+    def forward_weight(self, net: Network, name: str) -> Array | None:
+        """Return the weights that a layer's `feedback_weight` stands for, in its shape.
+
+        By default its W; in direct rules the product of the W above. None where there are none.
+        """
+        layer = net[name]
+        return layer.params["W"] if layer.weighted else None
+
     def paths(self, net: Network) -> list[Path]:
         """Return the ways that signals take down through a network, in backward order.
 

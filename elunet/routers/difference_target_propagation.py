@@ -6,7 +6,7 @@ import numpy as np
 
 from elunet._checks import number
 from elunet._quiet import quiet
-from elunet._types import Array
+from elunet._types import Array, Shape
 from elunet.init import Glorot, Initializer
 from elunet.layers.base import Layer
 from elunet.network import Network, Node
@@ -131,9 +131,13 @@ class DifferenceTargetPropagation(Beside, RandomRouter):
         """Return the output layer's exact signal, and zeros from all others."""
         return layer.backward_input(dy) if layer is self._top else super().send(layer, dy)
 
+    def draws(self, name: str, shape: Shape) -> Initializer:
+        """Return Glorot's distribution, made for tanh."""
+        return Glorot()
+
     def _undo(self, unit: list[Node], h: Array, width: int) -> Array:
         """Return g(h), what a unit's inverse makes of its output."""
-        V = self.matrix(unit[0].name, (h.shape[1], width), default=Glorot())
+        V = self.matrix(unit[0].name, (h.shape[1], width))
         back: Array = np.tanh(h @ V.astype(h.dtype, copy=False))
         return back
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -99,6 +100,27 @@ class DirectFeedbackAlignment(RandomRouter):
         message: Array = e.sum(axis=tuple(range(1, e.ndim - 1)))
         return message
 
+    def feedback_weight(self, net: Network, name: str) -> Array | None:
+        """Return B_k, (C, numbers of the layer's input)."""
+        return self.drawn.get(name)
+
+    @quiet
+    def forward_weight(self, net: Network, name: str) -> Array | None:
+        """Return the transposed product of the W from this layer up, if all is one chain of Linear.
+
+        It is what B_k stands for: with slopes of 1 between, backpropagation sends e through it.
+        """
+        graph, product = self.graph(net), None
+        nodes = net.nodes[graph.place[name] :]
+        chain = all(node.inputs == (below.name,) for below, node in pairwise(nodes))
+        if not chain or not all(n.layer.params["W"].ndim == 2 for n in nodes if n.layer.weighted):
+            return None
+        for node in nodes:
+            if node.layer.weighted:
+                W = node.layer.params["W"]
+                product = W if product is None else product @ W
+        return None if product is None else product.T
+
     @quiet
     def send(self, layer: Layer, dy: Array) -> Array:
         """Return the projection, or zeros if it goes to a layer further down."""
@@ -112,14 +134,15 @@ class DirectFeedbackAlignment(RandomRouter):
         self.signals[way.target] = projection
         return np.zeros(shapes[node.inputs[0]], dy.dtype)
 
+    def draws(self, name: str, shape: Shape) -> Initializer:
+        """Return U(-sqrt(3/n), sqrt(3/n)) for n numbers at the end of the layer's way."""
+        bound = math.sqrt(3 / math.prod(self.net.shapes[self._shortcuts[name].target][1:]))
+        return Uniform(-bound, bound)
+
     def _projected(self, message: Array, name: str, shape: Shape) -> Array:
         """Return the message through a layer's B_k, in this shape."""
-        numbers = math.prod(shape[1:])
-        bound = math.sqrt(3 / numbers)
-        size, draw = shape[-1] if self.shared else numbers, Uniform(-bound, bound)
-        B = self.matrix(name, (message.shape[1], size), default=draw).astype(
-            message.dtype, copy=False
-        )
+        size = shape[-1] if self.shared else math.prod(shape[1:])
+        B = self.matrix(name, (message.shape[1], size)).astype(message.dtype, copy=False)
         sent: Array = message @ B
         if not self.shared:
             return sent.reshape(shape)

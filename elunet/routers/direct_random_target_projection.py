@@ -77,6 +77,9 @@ class DirectRandomTargetProjection(DirectFeedbackAlignment):
             )
         self.signals[MESSAGE] = rows / len(rows)
 
+    def forward_weight(self, net: Network, name: str) -> None:
+        """Return None: targets, not errors, go through B_k."""
+
     def message(self, source: str) -> Array:
         """Return y* / N."""
         return self.signals[MESSAGE]

@@ -12,7 +12,7 @@ from elunet._types import Array
 from elunet.init import Initializer
 from elunet.layers.base import Layer
 from elunet.network import Network
-from elunet.routers.random_router import RandomRouter, given, initializer
+from elunet.routers.random_router import RandomRouter, given
 
 
 class FeedbackAlignment(RandomRouter):
@@ -99,8 +99,7 @@ class FeedbackAlignment(RandomRouter):
 
     def weight(self, layer: Layer) -> Array:
         """Return B."""
-        name, shape = self.node_of(layer).home, layer.params["W"].shape
-        return self.matrix(name, shape, default=initializer(layer))
+        return self.matrix(self.node_of(layer).home, layer.params["W"].shape)
 
     def __repr__(self) -> str:
         return f"FeedbackAlignment(seed={self.seed}{given(self)})"

@@ -138,6 +138,10 @@ class Wrapper(Holder):
         """Return what the rule inside says."""
         return self.router.feedback_weight(net, name)
 
+    def forward_weight(self, net: Network, name: str) -> Array | None:
+        """Return what the rule inside says."""
+        return self.router.forward_weight(net, name)
+
     def paths(self, net: Network) -> list[Path]:
         """Return what the rule inside says."""
         return self.router.paths(net)

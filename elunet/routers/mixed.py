@@ -113,6 +113,10 @@ class Mixed(Holder):
         """Ask the layer's rule."""
         return self.rule_for(name).feedback_weight(net, name)
 
+    def forward_weight(self, net: Network, name: str) -> Array | None:
+        """Ask the layer's rule."""
+        return self.rule_for(name).forward_weight(net, name)
+
     def _start(
         self,
         net: Network,

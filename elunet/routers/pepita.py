@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from elunet._quiet import quiet
-from elunet._types import Array
+from elunet._types import Array, Shape
 from elunet.init import Initializer, Uniform
 from elunet.layers.base import Layer
 from elunet.network import Network, Node
@@ -86,9 +86,7 @@ class PEPITA(Beside, RandomRouter):
         units, x, e = Chain(net, repr(self), random=True).units, self.x, len(dy) * np.asarray(dy)
         if e.ndim != 2:
             raise ValueError(f"{self!r}: expected logits of shape (N, C), got {e.shape}")
-        n = math.prod(x.shape[1:])
-        bound = math.sqrt(6 / n)
-        matrix = self.matrix(F, (e.shape[1], n), default=Uniform(-bound, bound))
+        matrix = self.matrix(F, (e.shape[1], math.prod(x.shape[1:])))
         ends = {_end(unit).name: unit[0].name for unit in units[:-1]}
 
         def compare(name: str, h: Array) -> None:
@@ -96,6 +94,11 @@ class PEPITA(Beside, RandomRouter):
                 self.signals[ends[name]] = (self._value(name) - h) / len(x)
 
         self.again().forward(x + (e @ matrix).reshape(x.shape).astype(x.dtype), True, compare)
+
+    def draws(self, name: str, shape: Shape) -> Initializer:
+        """Return U(-sqrt(6/n), sqrt(6/n)) for n numbers of an example."""
+        bound = math.sqrt(6 / shape[1])
+        return Uniform(-bound, bound)
 
     def learn(self, layer: Layer, dy: Array) -> None:
         """Learn in the pass on x'."""

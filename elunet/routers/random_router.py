@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 from zlib import crc32
 
 import numpy as np
@@ -11,7 +11,6 @@ from elunet._checks import integer, number
 from elunet._quiet import quiet
 from elunet._types import Array, Shape
 from elunet.init import Constant, He, Initializer
-from elunet.layers.base import Layer
 from elunet.routers.base import Router
 from elunet.routers.memory import arrays
 
@@ -26,7 +25,7 @@ class RandomRouter(Router):
     seed : int
         Of the matrices; at least 0.
     distribution : Initializer, optional
-        Draws them; they are float32. By default the rule says what does.
+        Draws them; they are float32. By default `draws` says what does.
     scale : float, default 1.0
         A factor of all that is drawn, above 0. A comparison that is fair to a rule chooses it along
         with the learning rate.
@@ -70,13 +69,10 @@ class RandomRouter(Router):
         self.drawn: dict[str, Array] = {}
 
     @quiet
-    def matrix(
-        self, name: str, shape: Shape, *key: int, default: Initializer | None = None
-    ) -> Array:
+    def matrix(self, name: str, shape: Shape, *key: int) -> Array:
         """Return a layer's matrix; `key` tells several of one layer apart.
 
-        It is drawn by the rule's `distribution`, or `default` where the rule has none (He's where
-        there is neither), times `scale`.
+        It is drawn by the rule's `distribution`, or what `draws` says, times `scale`.
 
         Raises
         ------
@@ -84,7 +80,7 @@ class RandomRouter(Router):
             If there is one of another shape.
         """
         if name not in self.drawn:
-            draw = self.distribution or default or He()
+            draw = self.distribution or self.draws(name, shape)
             values = self.scale * draw(generator(self.seed, name, *key), shape)
             self.drawn[name] = np.asarray(values, np.float32)
         if self.drawn[name].shape != shape:
@@ -93,6 +89,19 @@ class RandomRouter(Router):
                 f" {self.drawn[name].shape}; use one router per network"
             )
         return self.drawn[name]
+
+    def draws(self, name: str, shape: Shape) -> Initializer:
+        """Return what draws a layer's matrix if the rule was given no `distribution`.
+
+        By default what drew the layer's W, for a matrix of its shape: the layer's ``init``. It is
+        He's where there is none, or one that draws no random numbers.
+        """
+        node = None if self._graph is None else self._graph.nodes.get(name)
+        init: Any = None if node is None else getattr(node.layer, "init", None)
+        if node is None or not callable(init) or isinstance(init, Constant):
+            return He()
+        W = node.layer.params.get("W")
+        return init if W is not None and W.shape == shape else He()
 
     @property
     def is_random(self) -> bool:
@@ -104,12 +113,6 @@ class RandomRouter(Router):
         twin = super().redrawn(seed)
         twin.seed, twin.drawn = int(seed), {}
         return twin
-
-
-def initializer(layer: Layer) -> Initializer | None:
-    """Return what drew a layer's W; None where that is unknown, or draws no random numbers."""
-    init = getattr(layer, "init", None)
-    return init if callable(init) and not isinstance(init, Constant) else None
 
 
 def given(router: RandomRouter, usual: float = 1.0) -> str:

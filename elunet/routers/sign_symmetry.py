@@ -11,7 +11,7 @@ from elunet.init import Initializer
 from elunet.layers.base import Layer
 from elunet.network import Network
 from elunet.routers.memory import count, numbers
-from elunet.routers.random_router import RandomRouter, initializer
+from elunet.routers.random_router import RandomRouter
 
 
 class SignSymmetry(RandomRouter):
@@ -87,7 +87,7 @@ class SignSymmetry(RandomRouter):
         if self.magnitudes == "uniform":
             return signs * self.deviation.setdefault(name, float(W.std()))
         key = (self.passes,) if self.magnitudes == "batchwise" else ()
-        return signs * np.abs(self.matrix(name, W.shape, *key, default=initializer(layer)))
+        return signs * np.abs(self.matrix(name, W.shape, *key))
 
     def __repr__(self) -> str:
         return f"SignSymmetry({self.magnitudes!r}, seed={self.seed})"

@@ -29,20 +29,34 @@ class Stateful(Protocol):
         ...
 
 
-def pack(tree: Any, arrays: dict[str, Array], path: str = "") -> Any:
+DEEPEST = 100
+"""How many dicts and lists may lie within each other; one that holds itself has no end."""
+
+
+def pack(tree: Any, arrays: dict[str, Array], path: str = "", depth: int = 0) -> Any:
     """Return a tree as data for JSON, and put its arrays, not copies, into `arrays` by path.
 
     Raises
     ------
     TypeError
-        If something in it is neither a dict with text keys, list, text, number nor array.
+        If something in it is neither a dict with text keys, list, text, number nor array without
+        a mask.
+    ValueError
+        If it holds itself.
     """
+    if depth > DEEPEST:
+        raise ValueError(
+            f"save: expected a state of at most {DEEPEST} dicts and lists within each other, got"
+            f" more in {path[:60]}...; does it hold itself?"
+        )
     if tree is None or isinstance(tree, str | bool | int):
         return tree
     if isinstance(tree, np.bool_ | np.integer | np.floating):
         return pack(tree.item(), arrays, path)
     if isinstance(tree, float):
         return tree if math.isfinite(tree) else {"$float": repr(tree)}
+    if isinstance(tree, np.ma.MaskedArray):
+        raise TypeError(f"save: expected {path or 'the state'} without a mask, got a masked array")
     if isinstance(tree, np.ndarray):
         name = path
         while name in arrays:
@@ -50,12 +64,12 @@ def pack(tree: Any, arrays: dict[str, Array], path: str = "") -> Any:
         arrays[name] = tree
         return {"$array": name}
     if isinstance(tree, list | tuple):
-        return [pack(item, arrays, f"{path}.{place}") for place, item in enumerate(tree)]
+        return [pack(item, arrays, f"{path}.{place}", depth + 1) for place, item in enumerate(tree)]
     if isinstance(tree, Mapping):
         for key in tree:
             if not isinstance(key, str) or key.startswith("$"):
                 raise TypeError(f"save: expected text keys in {path or 'the state'}, got {key!r}")
-        return {key: pack(item, arrays, f"{path}.{key}") for key, item in tree.items()}
+        return {key: pack(item, arrays, f"{path}.{key}", depth + 1) for key, item in tree.items()}
     raise TypeError(
         f"save: expected {path or 'the state'} as dicts, lists, texts, numbers and arrays, got a"
         f" {type(tree).__name__}"

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from elunet.testing._numeric_gradient import numeric_gradient
     from elunet.testing._optimizer import check_optimizer
     from elunet.testing._report import CheckResult, GradientCheckError, Row
+    from elunet.testing._weight_transport import WeightTransport, weight_transport
     from elunet.testing.contract import LayerContract, LossContract
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "LayerContract",
     "LossContract",
     "Row",
+    "WeightTransport",
     "check_functions",
     "check_gradient",
     "check_layer",
@@ -49,6 +51,7 @@ __all__ = [
     "numeric_gradient",
     "spread",
     "updates",
+    "weight_transport",
 ]
 
 _PLACES = {
@@ -57,6 +60,7 @@ _PLACES = {
     "LayerContract": "contract",
     "LossContract": "contract",
     "Row": "_report",
+    "WeightTransport": "_weight_transport",
     "check_functions": "_functions",
     "check_gradient": "_gradient_of",
     "check_layer": "_layer",
@@ -65,6 +69,7 @@ _PLACES = {
     "check_optimizer": "_optimizer",
     "numeric_gradient": "_numeric_gradient",
     "spread": "_inputs",
+    "weight_transport": "_weight_transport",
 }
 """Where each public name is; it is imported at its first use, with what it needs."""
 _MODULES = ("contract", "strategies", "updates")

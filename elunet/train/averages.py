@@ -13,6 +13,7 @@ from elunet.data import Batches
 from elunet.layers import BatchNorm
 from elunet.network import Network
 from elunet.train.callbacks import Callback
+from elunet.train.guards import States, first_not_finite, is_finite
 from elunet.train.history import Epoch
 
 if TYPE_CHECKING:
@@ -107,9 +108,10 @@ class WeightAverage(Callback):
         ------
         RuntimeError
             If no weights have been taken in.
-        ValueError
-            If the network's parameters have other names or shapes, or x is missing; nothing has
-            been changed then.
+        TypeError, ValueError
+            If the network's parameters have other names or shapes, or one is read-only, or x is
+            missing, or does not fit the network, or gives statistics that are not finite; nothing
+            has been changed then.
         """
         if not self.averages:
             raise RuntimeError("WeightAverage: expected a fit before put_into, got none")
@@ -120,10 +122,17 @@ class WeightAverage(Callback):
                 "WeightAverage.put_into: expected x, to estimate batch normalization's statistics"
                 " anew, got None"
             )
-        for name, array in parameters.items():
-            array[...] = self.averages[name]
-        if x is not None:
-            reestimate(net, x, batch_size)
+        before = {name: array.copy() for name, array in parameters.items()}
+        try:
+            for name, array in parameters.items():
+                array[...] = self.averages[name]
+            if x is not None:
+                reestimate(net, x, batch_size)
+        except BaseException:
+            for name, array in parameters.items():
+                if array.flags.writeable:
+                    array[...] = before[name]
+            raise
 
     def _take_in(self, trainer: Trainer) -> None:
         if trainer.optimizer.epoch < self.start:
@@ -153,15 +162,21 @@ class WeightAverage(Callback):
     def restore(self, state: Any) -> None:
         """Go back to a `state`; raise an error and change nothing if it is none."""
         averages = {name: np.array(array, np.float64) for name, array in state["averages"].items()}
-        self.count = count("WeightAverage.restore", "count", state["count"])
-        self.averages = averages
+        taken = count("WeightAverage.restore", "count", state["count"])
+        if bool(taken) != bool(averages) or not all(map(is_finite, averages.values())):
+            raise ValueError(
+                "WeightAverage.restore: expected finite averages of as many weights as counted, got"
+                f" a count of {taken} and averages of {[*averages]}"
+            )
+        self.count, self.averages = taken, averages
 
 
 def reestimate(net: Network, x: Array, batch_size: int = 100) -> None:
     """Estimate the running mean and variance of all `BatchNorm` layers anew.
 
     Each becomes the mean over the batches of what training computes of a batch, in which dropout is
-    at work as well. Generators are put back. Weights stay as they are.
+    at work as well. Generators are put back. Weights stay as they are. After an error, so do the
+    statistics.
 
     Parameters
     ----------
@@ -173,8 +188,9 @@ def reestimate(net: Network, x: Array, batch_size: int = 100) -> None:
 
     Raises
     ------
-    ValueError
-        If there are fewer than two examples.
+    TypeError, ValueError
+        If there are fewer than two examples, or they do not fit the network, or the statistics
+        would not be finite.
 
     Examples
     --------
@@ -191,6 +207,7 @@ def reestimate(net: Network, x: Array, batch_size: int = 100) -> None:
     momenta = [layer.momentum for layer in layers]
     generators = [layer.rng for layer in net.layers if layer.rng is not None]
     drawn = [generator.bit_generator.state for generator in generators]
+    states = States(net)
     try:
         for k, batch in enumerate(Batches(x, np.zeros(len(x)), batch_size, shuffle=False)):
             if len(batch[0]) < 2:
@@ -200,6 +217,15 @@ def reestimate(net: Network, x: Array, batch_size: int = 100) -> None:
                 if "batches" in layer.state:
                     layer.state["batches"] = np.array(float(k + 1))
             net.forward(batch[0], train=True)
+        for node in net.nodes:
+            if name := first_not_finite(node.layer.state.items()):
+                raise ValueError(
+                    f"reestimate: expected x that gives finite statistics, got a NaN or an infinity"
+                    f" in {node.name}.{name}"
+                )
+    except BaseException:
+        states.put_back()
+        raise
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from elunet.storage.identity import made_with, untold, within
+from elunet.routers import Router
+from elunet.storage.identity import identity, made_with, untold, within
 from elunet.storage.trees import Tree
 from elunet.train import setup
 
@@ -30,6 +31,9 @@ Numbers = dict[str, dict[str, Any]]
 """Settings by object and name: {"optimizer": {"lr": 0.1}}."""
 Texts = dict[str, str]
 PLAIN = bool | int | float | str | None
+DATA = (bool, int, float, str, type(None), np.generic, np.ndarray, dict, list, tuple, set)
+WORKING = ("net", "signals", "loss")
+"""A rule's attributes that are of the step under way."""
 
 
 class Changes:
@@ -48,6 +52,7 @@ class Changes:
         self._begun: tuple[Texts, Numbers] | None = None  # as the current `fit` found it
         self._awaited: tuple[Texts, Numbers] | None = None  # what a resumed run has to become
         self._allow: Collection[str] = ()
+        self._unremembered: Texts | None = None  # what the rule had when the current `fit` began
 
     def begin(self, trainer: Trainer) -> None:
         """Note what `fit` finds. What differs from what was left counts as built like that."""
@@ -55,13 +60,22 @@ class Changes:
         if self.built is None or texts != self._left:
             self.built, self._built = texts, found
         self._begun = texts, found
+        self._unremembered = unremembered(trainer.router)
 
     def end(self, trainer: Trainer) -> None:
         """Note what `fit` leaves."""
         self._left, self._begun = setup.describe(trainer), None
 
     def state(self, trainer: Trainer) -> Tree:
-        """Return what a checkpoint keeps: what was built, and both parts of the changes."""
+        """Return what a checkpoint keeps: what was built, and both parts of the changes.
+
+        Raises
+        ------
+        ValueError
+            If the learning rule counts or learns what no checkpoint has.
+        """
+        if self._unremembered is not None:
+            _check_memory(trainer.router, self._unremembered)
         texts, found = setup.describe(trainer), numbers(trainer)
         built = texts if self.built is None else self.built
         begun_texts, begun = self._begun or (texts, found)
@@ -129,6 +143,29 @@ def numbers(trainer: Trainer) -> Numbers:
         }
         for path, part in _parts(trainer)
     }
+
+
+def unremembered(router: Router) -> Texts:
+    """Return the data in a rule's public attributes that its state does not have, as texts."""
+    found = {}
+    for path, part in within("router", router, set()):
+        if not isinstance(part, Router):
+            continue
+        known = {*part.remembers, *made_with(part), *WORKING}
+        for name, value in vars(part).items():
+            if name not in known and not name.startswith("_") and isinstance(value, DATA):
+                found[f"{path}.{name}"] = identity(value)
+    return found
+
+
+def _check_memory(router: Router, before: Texts) -> None:
+    lost = [name for name, text in unremembered(router).items() if before.get(name) != text]
+    if lost:
+        raise ValueError(
+            f"save: expected all that {router!r} counts or learns in its `remembers`, which a"
+            f" checkpoint keeps, got changes of {', '.join(lost)} beside it; what is worked out"
+            " anew in each step has a name that begins with _"
+        )
 
 
 def put(trainer: Trainer, values: Numbers) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,22 +20,36 @@ ROUNDING = 1e-3
 
 @dataclass
 class Mean:
-    """The running mean of loss and accuracy, weighted with the size of each batch."""
+    """The running mean of loss and accuracy, weighted with the size of each batch.
+
+    A batch's loss counts as many examples as it is the mean of, `weight`: the sum of their weights,
+    or of those that are not ignored.
+    """
 
     loss: float = 0.0
     hits: float = 0.0
     count: int = 0
+    weight: float = 0.0
 
-    def add(self, loss: float, accuracy: float, count: int) -> None:
+    def add(self, loss: float, accuracy: float, count: int, weight: float) -> None:
         """Add the means of a batch."""
-        self.loss += loss * count
+        self.loss += loss * weight
         self.hits += accuracy * count
         self.count += count
+        self.weight += weight
 
     @property
     def values(self) -> tuple[float, float]:
         """Mean loss and accuracy so far."""
-        return self.loss / self.count, self.hits / self.count
+        loss = self.loss / self.weight if self.weight else 0.0  # as of a batch without weight
+        return loss, self.hits / self.count
+
+
+def examples(loss: Any, prediction: Array, target: Array, *weights: Array) -> float:
+    """Return how many examples the value of a loss counts as; N if it does not say."""
+    if isinstance(loss, Loss):
+        return loss.examples(prediction, target, *weights)
+    return float(len(prediction))
 
 
 def evaluate(
@@ -46,7 +61,7 @@ def evaluate(
     between: Callable[[], None] = lambda: None,
     predict: Callable[[Network, Array], Array] = Network.forward,
 ) -> tuple[float, float]:
-    """Return a network's mean loss and accuracy (a fraction) on data.
+    """Return a network's mean loss and accuracy (a fraction) on data, however large the batches.
 
     Parameters
     ----------
@@ -80,7 +95,8 @@ def evaluate(
         for batch in Batches(x, y, batch_size, shuffle=False):
             prediction = predict(net, batch[0])
             value, _ = loss(prediction, batch[1])
-            mean.add(value, accuracy(prediction, batch[1]), len(batch[0]))
+            weight = examples(loss, prediction, batch[1])
+            mean.add(value, accuracy(prediction, batch[1]), len(batch[0]), weight)
             between()
     return mean.values
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from os import PathLike
 from pathlib import Path
 from statistics import median
@@ -82,6 +83,27 @@ def first_bad_output(net: Network, x: Array) -> str:
     if place is None:
         net.forward(x, tap=look)
     return place or (found[0] if found else "the loss")
+
+
+class States:
+    """The layers' states of a network as they are now, to be put back if what follows fails."""
+
+    def __init__(self, net: Network) -> None:
+        self._before = [(layer.state, dict(layer.state)) for layer in net.layers]
+        self._copies = [
+            {name: copy(value) for name, value in old.items()} for _, old in self._before
+        ]
+
+    def put_back(self) -> None:
+        """Put them back, into the arrays that they were in."""
+        for (state, old), copied in zip(self._before, self._copies, strict=True):
+            for name, value in old.items():
+                if isinstance(value, np.ndarray):
+                    value[...] = copied[name]
+                else:
+                    old[name] = copied[name]
+            state.clear()
+            state.update(old)
 
 
 class Spikes:

@@ -14,7 +14,7 @@ import numpy as np
 
 from elunet._checks import choice, count, integer, number
 from elunet.optim import Optimizer, PerLayer
-from elunet.storage.weights import network_arrays
+from elunet.storage.weights import fitting, network_arrays
 from elunet.train.callbacks import Callback
 from elunet.train.history import Epoch
 
@@ -138,6 +138,9 @@ class EarlyStopping(_Plateau):
     def on_fit_start(self, trainer: Trainer) -> None:
         """Begin anew, or, in a run that had been ended when it was cut, end it again."""
         super().on_fit_start(trainer)
+        if self._weights:  # of a run that was resumed
+            there = network_arrays(trainer.net)
+            fitting("EarlyStopping", "the best weights", there, self._weights, cast=False)
         if self.waited >= self.patience:
             trainer.stop()
 

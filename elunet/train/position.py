@@ -58,7 +58,7 @@ class Position:
             "begun": self.last if self.begun is None else self.begun,
             "passed": self.passed,
             "learning_rate": self.learning_rate,
-            "mean": None if mean is None else [mean.loss, mean.hits, mean.count],
+            "mean": None if mean is None else [mean.loss, mean.hits, mean.count, mean.weight],
             "spike_count": self.spike_count,
             "losses": list(self.spikes.losses),
             "pass_seconds": self.pass_seconds,
@@ -76,8 +76,10 @@ class Position:
                     f"Position: expected begun of at most {len(new.history)}, got {new.begun}"
                 )
         if state["mean"] is not None:
-            loss, hits, examples = state["mean"]
-            new.mean = Mean(float(loss), float(hits), count("Position", "count", examples))
+            loss, hits, examples, *rest = state["mean"]
+            (weight,) = rest or [examples]  # files from before it was kept have none
+            examples = count("Position", "count", examples)
+            new.mean = Mean(float(loss), float(hits), examples, float(weight))
         new.passed = bool(state["passed"])
         new.learning_rate = float(state["learning_rate"])
         new.pass_seconds, new.seconds = float(state["pass_seconds"]), float(state["seconds"])

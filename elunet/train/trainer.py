@@ -11,9 +11,8 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from copy import copy
 from functools import cache
 from inspect import signature
 from operator import is_
@@ -25,6 +24,7 @@ import numpy as np
 from elunet._checks import integer
 from elunet._types import Array, Seed
 from elunet.data import Batches
+from elunet.layers.base import describe
 from elunet.losses import Loss
 from elunet.network import Network, Tap
 from elunet.optim import Optimizer
@@ -34,9 +34,10 @@ from elunet.train import checkpoint, folders, setup
 from elunet.train.callbacks import Callback, Checkpoints, together
 from elunet.train.changes import Changes, incomparable
 from elunet.train.datasets import Data, Fingerprints, Weighted
-from elunet.train.evaluation import Mean, accuracy, evaluate
+from elunet.train.evaluation import Mean, accuracy, evaluate, examples
 from elunet.train.guards import (
     DivergenceError,
+    States,
     first_bad_output,
     first_not_finite,
     is_finite,
@@ -135,7 +136,7 @@ class Trainer:
         self.router = Backprop() if router is None else router
         self.batch_size = integer("Trainer", "batch_size", batch_size)
         self.augment, self.seed = augment, seed
-        self.callbacks = list(callbacks)
+        self.callbacks = _checked(callbacks)
         self.debug = debug
         self.settings = setup.as_json(settings or {})
         self.position = Position()
@@ -149,6 +150,7 @@ class Trainer:
         self._resumed: tuple[Path, Tree, Collection[str]] | None = None  # until `fit` has data
         self._between_steps = True
         self._stepped = False  # whether weights have moved in this step
+        self._busy: int | None = None  # while `fit` runs, its id: a copy does not run
         self._stopped = False  # whether `fit` shall end before all its epochs
         self._interrupts = Interrupts()
         self._progress = Progress(progress)
@@ -189,13 +191,18 @@ class Trainer:
         TypeError, ValueError
             If an argument is of another kind than it should be, or the data are not those of the
             run that was resumed, or there are `Checkpoints` and a state that cannot be saved.
+        RuntimeError
+            If a `fit` of this trainer is under way.
         DivergenceError
             If loss, gradients or weights are not finite; `history` holds the epochs before.
         Interrupted
             If a signal ended the run.
         """
         integer("Trainer.fit", "epochs", epochs)
+        self._expect_idle("fit")
+        self.callbacks[:] = _checked(self.callbacks)
         self.net.expect_one_output("Trainer.fit")
+        self.fingerprints = Fingerprints()  # arrays may have been changed in place since
         batches = self._batches_of(train)
         if validation is not None:
             _check_pair("validation", validation)
@@ -208,12 +215,15 @@ class Trainer:
         total = position.begun + epochs
         left = (total - len(self.history)) * len(batches) - batches.position
         with self._progress.running(left), self._interrupts.noted():
+            self._busy = id(self)
             try:
                 self._run(batches, validation, total)
             except Exception as error:
                 if self._interrupts.asked is None:
                     raise
                 raise self._interrupted() from error  # who catches the error shall not go on
+            finally:
+                self._busy = None
             if self._interrupts.asked is not None:  # it came at the very end
                 position.begun = position.last  # the same call has nothing left to do
                 raise self._interrupted()
@@ -328,6 +338,8 @@ class Trainer:
             differences.
         OSError
             If it cannot be read.
+        RuntimeError
+            If a `fit` is under way.
 
         Warns
         -----
@@ -336,6 +348,7 @@ class Trainer:
             another: results may then differ in the last bits. Or if something cannot be compared:
             an argument of a layer or rule of your own that it keeps under another name.
         """
+        self._expect_idle("resume")
         allow = [allow] if isinstance(allow, str) else list(allow)
         file, tree = checkpoint.read(path)
         versions = checkpoint.check(self, file, tree, allow)
@@ -363,6 +376,13 @@ class Trainer:
         Where nobody listens any more (a closed pipe or terminal), it is lost, and the run goes on.
         """
         self._progress.write(text)
+
+    def _expect_idle(self, method: str) -> None:
+        if self._busy == id(self):
+            raise RuntimeError(
+                f"Trainer.{method}: expected the fit under way to end first, got called by a"
+                " callback or another thread"
+            )
 
     def _batches_of(self, train: Data | Weighted | Batches) -> Batches:
         """Return the training data as batches, the same ones for the same arrays."""
@@ -469,20 +489,12 @@ class Trainer:
         A batch on which it fails leaves no trace in the layers' state (running averages).
         """
         self._between_steps = False
-        before = [(layer.state, dict(layer.state)) for layer in self.net.layers]
-        copies = [{name: copy(value) for name, value in old.items()} for _, old in before]
+        states = States(self.net)
         try:
             return self._learn(x, y, mean, *weights)
         except BaseException:
             if not self._stepped:
-                for (state, old), copied in zip(before, copies, strict=True):
-                    for name, value in old.items():
-                        if isinstance(value, np.ndarray):
-                            value[...] = copied[name]
-                        else:
-                            old[name] = copied[name]
-                    state.clear()
-                    state.update(old)
+                states.put_back()
             raise
 
     def _learn(self, x: Array, y: Array, mean: Mean, *weights: Array) -> float:
@@ -490,7 +502,8 @@ class Trainer:
         self._stepped = False
         with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges is told below
             prediction = self._forward(x, y)
-            value, dy = self.loss(prediction, y, *weights)
+            value, dy = self._loss(prediction, y, *weights)
+            weight = examples(self.loss, prediction, y, *weights)
             self._check_state()
             if not math.isfinite(value):
                 self._check_weights()
@@ -508,7 +521,7 @@ class Trainer:
             self._stepped = True
             self.optimizer.step(self.net, self.router)
         self._check_weights()
-        mean.add(value, accuracy(prediction, y), len(x))
+        mean.add(value, accuracy(prediction, y), len(x), weight)
         self.position.spike_count += self.position.spikes.add(value)
         self._between_steps = True
         return value
@@ -518,6 +531,16 @@ class Trainer:
         looks = (getattr(each.on_gradients, "__func__", None) for each in self.callbacks)
         blind = all(look is Callback.on_gradients for look in looks)
         return blind and _can_release(type(self.router))  # type: ignore[arg-type]  # it can be hashed
+
+    def _loss(self, prediction: Array, y: Array, *weights: Array) -> tuple[float, Array]:
+        """Return the loss and its gradient, as a loss of the user's own has to give them."""
+        found = self.loss(prediction, y, *weights)
+        if not isinstance(found, tuple) or len(found) != 2 or np.ndim(found[0]):
+            raise TypeError(
+                f"Trainer.fit: expected {self.loss!r} to return (loss, gradient), a number and an"
+                f" array, got {_kinds(found)}"
+            )
+        return found
 
     def _forward(self, x: Array, y: Array) -> Array:
         """Return the network's output, looking at each layer's if in doubt."""
@@ -589,6 +612,25 @@ class Trainer:
 
     def _diverged(self, where: str) -> DivergenceError:
         return DivergenceError(self.optimizer.steps, where, self.checkpoint)
+
+
+def _checked(callbacks: Sequence[Callback]) -> list[Callback]:
+    """Return the callbacks in a list, if they are some."""
+    if isinstance(callbacks, Callback | str) or not isinstance(callbacks, Iterable):
+        raise TypeError(f"Trainer: expected callbacks as a list of callbacks, got {callbacks!r}")
+    given = list(callbacks)
+    for one in given:
+        if not isinstance(one, Callback):
+            hint = f"; make one: {one.__name__}()" if isinstance(one, type) else ""
+            raise TypeError(f"Trainer: expected callbacks of class Callback, got {one!r}{hint}")
+    return given
+
+
+def _kinds(found: object) -> str:
+    """Say what a loss returned."""
+    if not isinstance(found, tuple):
+        return describe(found)
+    return f"({', '.join(map(describe, found))})"
 
 
 def _check_pair(name: str, data: object) -> None:

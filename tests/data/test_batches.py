@@ -202,7 +202,7 @@ def test_errors():
         Batches(x, y, seed="a")
     with pytest.raises(ValueError, match="expected seed of at least 0, got -1"):
         Batches(x, y, seed=-1)
-    with pytest.raises(TypeError, match="expected augment to be callable or None, got 1"):
+    with pytest.raises(TypeError, match="expected augment to be callable, got 1"):
         Batches(x, y, augment=1)
     with pytest.raises(ValueError, match="expected augment to return 4 examples, got 3"):
         next(iter(Batches(x, y, 4, augment=lambda part, rng: part[1:])))

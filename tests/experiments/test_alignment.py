@@ -179,7 +179,7 @@ def test_the_log_measures_every_few_steps_and_writes(tmp_path):
     log = AngleLog(tmp_path / "angles.csv", every=4, null=2)
     train([log], routers.FeedbackAlignment(3))
     assert sorted({(row.epoch, row.step) for row in log.rows}) == [(0, 0), (1, 4)]
-    assert len(log.rows) == 2 * (4 + 4 + 3)
+    assert len(log.rows) == 2 * (4 + 4 + 4 + 3)
     assert str(read_angles(tmp_path / "angles.csv")) == str(log.rows)  # NaN equals NaN as text
 
 
@@ -252,3 +252,42 @@ def test_reading_angles_that_are_none(tmp_path):
 def test_wrong_arguments(arguments, text):
     with pytest.raises(ValueError, match=text):
         AngleLog(**arguments)
+
+
+def test_the_angle_of_single_images_is_a_mean():
+    """Of a Linear layer it is the mean angle between its gradients of one image each."""
+    net = eln.models.mlp(inputs=6, widths=(5, 4), classes=3, seed=0)
+    x, y = np.random.default_rng(0).standard_normal((7, 6)), np.arange(7) % 3
+    _, dy = eln.losses.SoftmaxCrossEntropy()(net.forward(x, train=True), y)
+    rule = eln.routers.FeedbackAlignment(seed=1)
+    rows = {r.layer: r for r in alignments(net, rule, dy, y, null=3) if r.quantity == "image"}
+    angles = []
+    for k in range(len(x)):
+        one, dk = x[k : k + 1], dy[k : k + 1]
+        net.forward(one, train=True)
+        eln.routers.Backprop().backward(net, dk)
+        exact = net["linear1"].grads["W"].copy()
+        rule.backward(net, dk)
+        angles.append(angle(net["linear1"].grads["W"], exact))
+    assert rows["linear1"].angle == pytest.approx(np.mean(angles), rel=1e-6)
+    assert rows["linear1"].null_low < rows["linear1"].null_high
+
+
+def test_direct_feedback_is_compared_with_the_product_of_the_weights_above():
+    net = eln.models.mlp(inputs=6, widths=(5, 4), classes=3, seed=0)
+    x, y = np.random.default_rng(0).standard_normal((7, 6)), np.arange(7) % 3
+    _, dy = eln.losses.SoftmaxCrossEntropy()(net.forward(x, train=True), y)
+    rule = eln.routers.DirectFeedbackAlignment(seed=1)
+    rule.backward(net, dy, y)
+    V, W = net["linear2"].params["W"], net["linear3"].params["W"]
+    rule.drawn["linear2"] = 3 * (V @ W).T  # aligned
+    rows = {r.layer: r for r in alignments(net, rule, dy, y, null=0) if r.quantity == "weight"}
+    assert set(rows) == {"linear2", "linear3"}
+    assert rows["linear2"].angle < 0.1
+    assert rows["linear2"].norm_ratio == pytest.approx(3, rel=1e-5)
+    assert rows["linear3"].angle == pytest.approx(angle(rule.drawn["linear3"], W.T), rel=1e-6)
+    images = eln.models.small_cnn(seed=0)
+    x = np.random.default_rng(0).standard_normal((2, 32, 32, 3)).astype(np.float32)
+    _, dy = eln.losses.SoftmaxCrossEntropy()(images.forward(x, train=True), y[:2])
+    rows = alignments(images, eln.routers.DirectFeedbackAlignment(), dy, y[:2], null=0)
+    assert [r.layer for r in rows if r.quantity == "weight"] == ["linear1"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -196,6 +197,72 @@ def test_a_run_that_diverges_counts_as_guessing(data, tmp_path):
     assert "2 of 2 final trials diverged" in found.table()
 
 
+def test_a_high_train_loss_counts_as_diverged(data, tmp_path):
+    """It is finite, and more than twice what guessing gives: no such rate is chosen."""
+    with pytest.warns(UserWarning, match="diverged|edge"):
+        found = compare(
+            data,
+            tmp_path,
+            rates=(0.01, 20.0),
+            rules={"backprop": RULES["backprop"]},
+            baselines=False,
+        )
+    good, bad = found.of("backprop", "sweep")
+    assert (good.diverged, bad.diverged) == (0, 1)
+    assert math.log(9) < bad.train_loss < math.inf
+    assert (bad.train_accuracy, bad.validation_accuracy) == (1 / 3, 1 / 3)
+    assert found.best_rates == {"backprop": 0.01}
+
+
+def test_variants_seeds_of_the_sweep_and_optimizers(data, tmp_path):
+    scales = {
+        f"{s:g}": lambda seed, s=s: eln.routers.FeedbackAlignment(seed, scale=s) for s in (1, 3)
+    }
+    optimizers = {"fa": lambda rate: eln.optim.SGD(rate, l2=0.1), "*": eln.optim.Adam}
+    options = {
+        "rules": {"backprop": RULES["backprop"], "fa": scales},
+        "baselines": False,
+        "sweep_seeds": 2,
+        "optimizer": optimizers,
+    }
+    with warnings.catch_warnings(action="ignore"):
+        found = compare(data, tmp_path, **options)
+    sweep = found.of("fa", "sweep")
+    assert [(t.variant, t.seed) for t in sweep[::3]] == [
+        (variant, SWEEP_SEED + k) for variant in ("1", "3") for k in range(2)
+    ]
+    assert len(found.of("backprop", "sweep")) == 6
+    means = {
+        (v, r): np.mean([t.validation_accuracy for t in sweep if (t.variant, t.rate) == (v, r)])
+        for v in scales
+        for r in found.rates
+    }
+    assert means[found.best["fa"]] == max(means.values())
+    variant, rate = found.best["fa"]
+    assert {(t.variant, t.rate) for t in found.of("fa")} == {(variant, rate)}
+    assert f"| fa ({variant}) | {rate:g} |" in found.table()
+    net = network(0)
+    trainer = eln.Trainer(
+        net,
+        eln.losses.SoftmaxCrossEntropy(),
+        optimizers["fa"](rate),
+        scales[variant](0),
+        batch_size=10,
+        seed=0,
+    )
+    trainer.fit(data[0], epochs=2)
+    assert eln.evaluate(net, *data[2], trainer.loss)[1] == found.of("fa")[0].test_accuracy
+    made = []
+    with warnings.catch_warnings(action="ignore"):
+        again = compare(data, tmp_path, **options | {"log": made.append})
+    assert made == []
+    assert again.rules == found.rules
+    eln.plots.sweeps(found)
+    changed = options | {"rules": {**options["rules"], "fa": {"1": scales["1"]}}}
+    with pytest.raises(ValueError, match="with other rules"):
+        compare(data, tmp_path, **changed)
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
@@ -205,6 +272,9 @@ def test_a_run_that_diverges_counts_as_guessing(data, tmp_path):
         ({"rules": {"linear": RULES["fa"]}}, "without baselines' names, got {'linear'}"),
         ({"rules": {"a b": RULES["fa"], "a-b": RULES["fa"]}}, "differ in letters or digits"),
         ({"seeds": 0}, "seeds of at least 1"),
+        ({"sweep_seeds": 0}, "sweep_seeds of at least 1"),
+        ({"rules": {"fa": {}}}, "at least one variant of fa"),
+        ({"optimizer": {"kp": eln.optim.SGD}}, r"optimizers of rules or \"\*\", got \['kp'\]"),
     ],
 )
 def test_wrong_arguments(changes, text, data, tmp_path):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
 import elunet as eln
+from elunet.storage.weights import network_arrays
 
 X = np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)
 
@@ -153,3 +156,88 @@ def test_other_subclasses_of_arrays_are_taken(tmp_path):
     file = np.memmap(tmp_path / "x", np.float32, "w+", shape=X.shape)
     file[...] = X
     np.testing.assert_array_equal(net().forward(file), net().forward(X))
+
+
+def averaged():
+    layers = [eln.layers.Linear(3, 4), eln.layers.BatchNorm(4), eln.layers.Linear(4, 2)]
+    one = eln.Sequential(layers, seed=0)
+    average = eln.WeightAverage()
+    trainer = eln.Trainer(
+        one, eln.losses.MeanSquaredError(), eln.optim.SGD(0.1), callbacks=[average]
+    )
+    trainer.fit((X, X[:, :2]), epochs=2)
+    other = eln.Sequential([copy.deepcopy(layer) for layer in one], seed=1)
+    return average, other
+
+
+def everything(one):
+    return {n: a.copy() for n, a in network_arrays(one).items()}
+
+
+@pytest.mark.parametrize(
+    ("x", "text"),
+    [
+        (X[:1], "at least 2 examples"),
+        (X[:, :2], "expected x of shape"),
+        (X.astype(int), "float32 or float64"),
+        (np.full_like(X, np.nan), "finite statistics, got a NaN or an infinity in batchnorm1"),
+        (np.concatenate([X, X * np.inf]), "finite statistics"),
+    ],
+)
+def test_averages_are_put_in_all_or_none(x, text):
+    average, one = averaged()
+    one["linear1"].params["W"] += 1
+    before = everything(one)
+    with np.errstate(invalid="ignore"), pytest.raises((TypeError, ValueError), match=text):
+        average.put_into(one, x, batch_size=4)
+    after = everything(one)
+    assert all(np.array_equal(after[name], array) for name, array in before.items())
+
+
+@pytest.mark.parametrize("locked", ["linear1.b", "batchnorm1.beta", "linear2.b"])
+def test_averages_into_a_net_with_one_read_only_parameter(locked):
+    average, one = averaged()
+    one["linear1"].params["W"] += 1
+    one.parameters()[locked].flags.writeable = False
+    before = everything(one)
+    with pytest.raises(ValueError, match="read-only"):
+        average.put_into(one, X)
+    after = everything(one)
+    assert all(np.array_equal(after[name], array) for name, array in before.items())
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"count": 2, "averages": {"linear1.W": np.full((3, 4), np.nan)}},
+        {"count": 0, "averages": {"linear1.W": np.ones((3, 4))}},
+        {"count": 2, "averages": {}},
+    ],
+)
+def test_averages_that_make_no_sense_are_not_restored(state):
+    average, _ = averaged()
+    before = average.state()
+    with pytest.raises(ValueError, match="expected finite averages of as many"):
+        average.restore(state)
+    assert average.count == before["count"]
+    assert average.averages.keys() == before["averages"].keys()
+
+
+@pytest.mark.parametrize(
+    "best", [{"other.W": np.ones(2)}, {"linear1.W": np.full((3, 4), np.nan, np.float32)}]
+)
+def test_best_weights_of_another_network_are_refused_before_the_first_step(best):
+    """Not at the end, when they would be put in."""
+    stopping = eln.EarlyStopping("train_loss", restore_best=True)
+    one = net()
+    trainer = eln.Trainer(
+        one, eln.losses.MeanSquaredError(), eln.optim.SGD(0.1), callbacks=[stopping]
+    )
+    data = X, X[:, :2].copy()
+    trainer.fit(data, epochs=1)
+    trainer.position.begun = 0  # as if it had been cut
+    stopping.restore({**stopping.state(), "weights": {**stopping.state()["weights"], **best}})
+    before = arrays(one)
+    with pytest.raises(ValueError, match="EarlyStopping: expected"):
+        trainer.fit(data, epochs=2)
+    assert same(one, before)

@@ -254,7 +254,7 @@ def test_a_given_matrix_of_a_layer_that_does_not_send():
     np.testing.assert_array_equal(router.feedback_weight(net, "linear2"), B["linear2"])
 
 
-@pytest.mark.parametrize("rule", ["plain", "backprop", "DFA", "DRTP", "dilated", "dilated random"])
+@pytest.mark.parametrize("rule", ["plain", "backprop", "dilated", "dilated random"])
 def test_rules_without_such_a_matrix(rule):
     net, router = chain(), MAKERS[rule]()
     router.backward(net, *forward(net, (6, 4), 3))

@@ -1,0 +1,1 @@
+"""Samples of other libraries' own tests, computed by elunet; see `__main__.py`."""
