@@ -93,6 +93,10 @@ class DifferenceTargetPropagation(Beside, RandomRouter):
         """The inverses' matrices, by the name of the weighted layer that they undo."""
         return self.drawn
 
+    def draws(self, name: str, shape: Shape) -> Initializer:
+        """Return Glorot's, for inverses with tanh."""
+        return Glorot()
+
     @quiet
     def begin(self, net: Network, dy: Array | tuple[Array, ...], target: Array | None) -> None:
         """Let the inverses learn, with noise on each hidden activity."""
@@ -130,10 +134,6 @@ class DifferenceTargetPropagation(Beside, RandomRouter):
     def send(self, layer: Layer, dy: Array) -> Array:
         """Return the output layer's exact signal, and zeros from all others."""
         return layer.backward_input(dy) if layer is self._top else super().send(layer, dy)
-
-    def draws(self, name: str, shape: Shape) -> Initializer:
-        """Return Glorot's distribution, made for tanh."""
-        return Glorot()
 
     def _undo(self, unit: list[Node], h: Array, width: int) -> Array:
         """Return g(h), what a unit's inverse makes of its output."""

@@ -80,6 +80,11 @@ class PEPITA(Beside, RandomRouter):
         """The matrix that brings the error to the input."""
         return self.drawn[F]
 
+    def draws(self, name: str, shape: Shape) -> Initializer:
+        """Return U(-sqrt(6/n), sqrt(6/n)) for n numbers of an example."""
+        bound = math.sqrt(6 / shape[1])
+        return Uniform(-bound, bound)
+
     @quiet
     def begin(self, net: Network, dy: Array | tuple[Array, ...], target: Array | None) -> None:
         """Run the network on x + e F, and compare the hidden activities."""
@@ -94,11 +99,6 @@ class PEPITA(Beside, RandomRouter):
                 self.signals[ends[name]] = (self._value(name) - h) / len(x)
 
         self.again().forward(x + (e @ matrix).reshape(x.shape).astype(x.dtype), True, compare)
-
-    def draws(self, name: str, shape: Shape) -> Initializer:
-        """Return U(-sqrt(6/n), sqrt(6/n)) for n numbers of an example."""
-        bound = math.sqrt(6 / shape[1])
-        return Uniform(-bound, bound)
 
     def learn(self, layer: Layer, dy: Array) -> None:
         """Learn in the pass on x'."""

@@ -101,7 +101,7 @@ class RandomRouter(Router):
         if node is None or not callable(init) or isinstance(init, Constant):
             return He()
         W = node.layer.params.get("W")
-        return init if W is not None and W.shape == shape else He()
+        return He() if W is None or W.shape != shape else init
 
     @property
     def is_random(self) -> bool:
