@@ -218,3 +218,10 @@ def test_what_overflows_raises_no_warning(rule):
     net, router = network(rule), WHOLE_STEPS[rule]()
     with np.errstate(all="raise"):
         step(net, router, 1e30 * X[:10], Y[:10])
+
+
+@RULES
+def test_weights_above(rule):
+    """Rules that run the layers above again, or backprop, hear of their weights, as they should."""
+    found = eln.testing.weight_transport(WHOLE_STEPS[rule](), network(rule), X[:10], Y[:10])
+    assert found.verdict == ("nothing" if rule in ("PEPITA", "FF") else "weights")
