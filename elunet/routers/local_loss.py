@@ -174,10 +174,6 @@ class LocalLoss(RandomRouter):
                 found.append(Path(node.name, node.inputs[0], "exact"))
         return found
 
-    def draws(self, name: str, shape: Shape) -> Initializer:
-        """Return LeCun's, for the classifiers."""
-        return LeCun()
-
     def _signal(self, name: str, h: Array) -> Array:
         """Return the gradient of a unit's loss at its end, and note that of its classifier."""
         sim = {"pred": 0.0, "sim": 1.0, "predsim": self.beta}[self.kind]
