@@ -62,7 +62,7 @@ def test_a_channel_hears_one_error_everywhere(before):
 
 
 def test_signs_are_the_gradients_where_weights_above_are_positive():
-    """Example by example; with weights of both signs, half of the units go the wrong way."""
+    """Example by example; with weights of both signs, many units go the wrong way."""
     x = np.random.default_rng(0).normal(size=(20, 8))
     for positive in (True, False):
         net, agree = deep(positive=positive), []

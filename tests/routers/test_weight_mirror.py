@@ -78,7 +78,7 @@ def test_biases_do_not_matter():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_b_comes_to_w(dtype):
-    """The angle between B and W, at first 90 degrees, falls below 20, and lengths agree."""
+    """The angle between B and W, at first near 90 degrees, falls below 20, and lengths agree."""
     parts = [L.Conv2D(3, 8, 3), L.ELU(), L.Conv2D(8, 16, 3, padding="valid"), L.ELU()]
     net = eln.Sequential([*parts, L.Flatten(), L.Linear(64, 10)], seed=0)
     dy = net.forward(np.zeros((1, 4, 4, 3), dtype), train=True)
