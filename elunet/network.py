@@ -369,7 +369,7 @@ class Network:
 
     def predict(self, x: Array, batch_size: int = 100) -> Array:
         """Return the output for x, computed in batches of `batch_size`, nothing kept."""
-        integer("Network.predict", "batch_size", batch_size)
+        batch_size = integer("Network.predict", "batch_size", batch_size)
         if len(x) <= batch_size:
             return self.forward(x)
         starts = range(0, len(x), batch_size)

@@ -458,8 +458,8 @@ def pooled(layer: Any, x: np.ndarray, of: Any, counted: bool = False) -> np.ndar
             strides[axis],
             sides[axis],
         )
-        steps = (n + before + after - size) / stride
-        last = math.ceil(steps) if layer.ceil_mode else math.floor(steps)
+        room = n + before + after - size
+        last = -(-room // stride) if layer.ceil_mode else room // stride
         if layer.ceil_mode and last * stride >= n + before:
             last -= 1
         starts = [i * stride - before for i in range(last + 1)]

@@ -102,7 +102,7 @@ class Cutout:
     size: int = 16
 
     def __post_init__(self) -> None:
-        integer("Cutout", "size", self.size)
+        object.__setattr__(self, "size", integer("Cutout", "size", self.size))
 
     def __call__(self, x: Array, rng: np.random.Generator) -> Array:
         """Return a copy with the squares set to 0."""
@@ -283,7 +283,7 @@ class Mixup:
     with_targets = True
 
     def __post_init__(self) -> None:
-        integer("Mixup", "classes", self.classes)
+        object.__setattr__(self, "classes", integer("Mixup", "classes", self.classes))
         number("Mixup", "alpha", self.alpha, "(0, inf)")
 
     def __call__(self, x: Array, y: Array, rng: np.random.Generator) -> tuple[Array, Array]:

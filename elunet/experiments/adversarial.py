@@ -127,7 +127,7 @@ def pgd(
     True
     """
     number("pgd", "eps", eps, "[0, inf)")
-    integer("pgd", "steps", steps)
+    steps = integer("pgd", "steps", steps)
     size = 2.5 * eps / steps if step is None else number("pgd", "step", step, "[0, inf)")
     changed = np.array(x)
     if seed is not None:
@@ -183,7 +183,7 @@ def robustness(
     >>> [row.attack for row in rows]
     ['none', 'fgsm', 'pgd']
     """
-    integer("robustness", "batch_size", batch_size)
+    batch_size = integer("robustness", "batch_size", batch_size)
     scored = SoftmaxCrossEntropy() if loss is None else loss
     twin = net.aside()
     starts = range(0, len(x), batch_size)

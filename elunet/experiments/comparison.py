@@ -312,9 +312,9 @@ def compare(
     rates = tuple(sorted(number("compare", "rates", rate, "(0, inf)") for rate in set(rates)))
     if not rates:
         raise ValueError("compare: expected at least one of rates, got none")
-    integer("compare", "seeds", seeds)
-    integer("compare", "epochs", epochs)
-    integer("compare", "sweep_seeds", sweep_seeds)
+    seeds = integer("compare", "seeds", seeds)
+    epochs = integer("compare", "epochs", epochs)
+    sweep_seeds = integer("compare", "sweep_seeds", sweep_seeds)
     if not rules:
         raise ValueError("compare: expected at least one of rules, got none")
     entries = {

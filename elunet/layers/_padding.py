@@ -88,6 +88,12 @@ def shortest(sides: Sides) -> tuple[int, int] | Sides:
     return (top, left) if (top, left) == (bottom, right) else sides
 
 
+def as_given(sides: Sides | None) -> int | tuple[int, int] | Sides:
+    """Return the shortest form: one number where all sides are equal."""
+    (top, bottom), (left, right) = sides or ((0, 0), (0, 0))
+    return top if top == bottom == left == right else shortest(((top, bottom), (left, right)))
+
+
 def four_sides(owner: str, padding: object, texts: str = "") -> Sides:
     """Return ((top, bottom), (left, right)) from an integer, two, or two pairs.
 

@@ -111,7 +111,7 @@ class Conv2D(Weighted, spans=True):
         self.in_channels = integer("Conv2D", "in_channels", in_channels)
         self.out_channels = integer("Conv2D", "out_channels", out_channels)
         self.groups = integer("Conv2D", "groups", groups)
-        if in_channels % groups or out_channels % groups:
+        if self.in_channels % self.groups or self.out_channels % self.groups:
             raise ValueError(
                 "Conv2D: expected groups that in_channels and out_channels can be split into, got"
                 f" groups={groups} for {in_channels} and {out_channels} channels"

@@ -45,7 +45,7 @@ class GroupNorm(Grouped):
     def __init__(self, groups: int, channels: int, affine: bool = True, eps: float = 1e-5) -> None:
         super().__init__(channels, affine, eps)
         self.groups = integer("GroupNorm", "groups", groups)
-        if channels % groups:
+        if self.channels % self.groups:
             raise ValueError(
                 f"GroupNorm: expected groups that divide the {channels} channels, got {groups}"
             )

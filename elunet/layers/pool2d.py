@@ -7,7 +7,7 @@ from typing import Any
 
 from elunet._checks import merged, pair
 from elunet._types import Array, Shape
-from elunet.layers._padding import Padding, Sides, around, sides_or_same
+from elunet.layers._padding import Padding, Sides, around, as_given, sides_or_same
 from elunet.layers._pooling import Windows, counted, regular
 from elunet.layers.spans import SpanLayer
 
@@ -58,7 +58,7 @@ class Pool2D(SpanLayer):
                     f"{name}: expected padding of less than a window, got {max(sides)} for"
                     f" {window} pixels"
                 )
-        self.padding = padding
+        self.padding = padding if isinstance(padding, str) else as_given(self._around)
         self.ceil_mode = bool(ceil_mode)
 
     @property

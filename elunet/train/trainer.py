@@ -198,7 +198,7 @@ class Trainer:
         Interrupted
             If a signal ended the run.
         """
-        integer("Trainer.fit", "epochs", epochs)
+        epochs = integer("Trainer.fit", "epochs", epochs)
         self._expect_idle("fit")
         self.callbacks[:] = _checked(self.callbacks)
         self.net.expect_one_output("Trainer.fit")

@@ -523,3 +523,22 @@ def test_large_finite_numbers_make_no_warning(case):
     x = each(lambda a: a.astype(np.float32) * np.float32(1e4), draw(case))
     assert np.isfinite(layer.forward(x, train=True)).all()
     assert all(np.isfinite(a).all() for a in arrays(layer.backward(draw_dy(case))))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda one: L.Conv2D(one(4), 400, one(1), groups=one(2), padding=one(1), dilation=one(1)),
+        lambda one: L.GroupNorm(one(2), 400),
+        lambda one: L.MaxPool2D(one(3), one(2), one(1)),
+        lambda one: L.LocallyConnected2D((6, 6), one(4), 400, one(3), padding=one(1)),
+        lambda one: L.Pad(one(1)),
+    ],
+)
+def test_small_integers_of_numpy_become_pythons(make):
+    """Arithmetic in int8 ends at 127."""
+    small, plain = make(np.int8), make(int)
+    assert repr(small) == repr(plain)
+    for name, value in vars(small).items():
+        if name not in ("init", "params", "seed"):
+            assert repr(value) == repr(vars(plain)[name]), name
