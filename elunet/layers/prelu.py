@@ -7,7 +7,7 @@ import numpy as np
 from elunet._checks import integer, number
 from elunet._quiet import quiet
 from elunet._types import Array
-from elunet.layers.base import Layer
+from elunet.layers.base import Layer, as_dtype
 
 
 class PReLU(Layer):
@@ -48,7 +48,7 @@ class PReLU(Layer):
         super().__init__()
         self.channels = integer("PReLU", "channels", channels)
         self.alpha = number("PReLU", "alpha", alpha)
-        self.params["alpha"] = np.full(channels, self.alpha, np.float32)
+        self.params["alpha"] = as_dtype(np.full(channels, self.alpha), np.dtype(np.float32))
 
     @quiet
     def forward(self, x: Array, train: bool = False) -> Array:

@@ -39,3 +39,9 @@ def test_it_is_no_weighted_layer_and_is_not_decayed():
 def test_bad_arguments(arguments):
     with pytest.raises(ValueError, match="^PReLU: expected"):
         PReLU(**arguments)
+
+
+def test_a_start_beyond_float32_is_infinite():
+    """Without a warning, as any constant of a layer."""
+    with np.errstate(all="raise"):
+        assert PReLU(alpha=1e39).params["alpha"] == np.inf
