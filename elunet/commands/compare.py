@@ -49,19 +49,25 @@ RULES: dict[str, Callable[[int], routers.Router]] = {
     "frsf": lambda seed: routers.SignSymmetry("fixed", seed),
     "kp": routers.KolenPollack,
     "dilated": lambda seed: routers.DilatedBackprop(1, 1.0, 5.0, "random", seed),
+    "wm": routers.WeightMirror,
+    "dkp": routers.DirectKolenPollack,
+    "local": lambda seed: routers.LocalLoss("pred", seed),
+    "hebbian": lambda seed: routers.ThreeFactorHebbian(),
+    "pepita": routers.PEPITA,
     "dfa-norms": lambda seed: routers.NormMatched(routers.DirectFeedbackAlignment(seed)),
 }
 SCALED: dict[str, Callable[[float, int], routers.Router]] = {
     "fa": lambda scale, seed: routers.FeedbackAlignment(seed, scale=scale),
     "kp": lambda scale, seed: routers.KolenPollack(seed, scale=scale),
     "dfa": lambda scale, seed: routers.DirectFeedbackAlignment(seed, scale=scale),
+    "dkp": lambda scale, seed: routers.DirectKolenPollack(seed, scale=scale),
     "drtp": lambda scale, seed: routers.DirectRandomTargetProjection(seed, scale=scale),
 }
 OPTIMIZERS: dict[str, Callable[[float, float], eln.optim.Optimizer]] = {
     "sgd": lambda decay, rate: eln.optim.SGD(rate, momentum=0.9, l2=decay),
     "adam": lambda decay, rate: eln.optim.AdamW(rate, l2=decay) if decay else eln.optim.Adam(rate),
 }
-DECAYING = ("kp",)  # rules whose B comes to W only by weight decay
+DECAYING = ("kp", "dkp")  # rules whose B comes to W only by weight decay
 RATES = (0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 BATCH_SIZE, COMMAND = 50, ("elunet", "compare")
 

@@ -99,6 +99,7 @@ class Router:
     net: Network
     signals: dict[str, Array]
     loss: Loss | None = None
+    _told: Loss | None = None  # the loss that it was told last
     _graph: Graph | None = None
     _values: tuple[Any, dict[str, Array]] | None = None  # of which pass, and the outputs in it
 
@@ -212,6 +213,11 @@ class Router:
             signals.clear()
             if release:
                 self._values = None
+
+    def tell(self, loss: Loss | None) -> None:
+        """Take the trainer's loss, unless the rule was made with one of its own."""
+        if self.loss is self._told:
+            self.loss = self._told = loss
 
     def begin(self, net: Network, dy: Array | tuple[Array, ...], target: Array | None) -> None:
         """Prepare for a walk: count it, look at the target, check matrices."""
@@ -447,7 +453,7 @@ class Router:
     def _shared(self) -> list[Any]:
         """Return what a twin does not copy: network, layers, loss, and what is kept of a pass."""
         net = getattr(self, "net", None)
-        return [self._values, self.loss, *([] if net is None else [net, *net.layers])]
+        return [self._values, self.loss, self._told, *([] if net is None else [net, *net.layers])]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

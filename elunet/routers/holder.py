@@ -121,7 +121,8 @@ class Wrapper(Holder):
 
     def told(self) -> Router:
         """Return the rule inside, which hears of the epoch and the loss."""
-        self.router.epoch, self.router.loss = self.epoch, self.loss
+        self.router.epoch = self.epoch
+        self.router.tell(self.loss)
         return self.router
 
     def forward(

@@ -131,7 +131,8 @@ class Mixed(Holder):
     ) -> None:
         """Start every rule too; they share the walk's signals."""
         for rule in self.rules.values():
-            rule.epoch, rule.loss, rule._values = self.epoch, self.loss, self._values
+            rule.epoch, rule._values = self.epoch, self._values
+            rule.tell(self.loss)
             rule._start(net, dy, target, signals)
         self._followed = self._patterns(net)
         super()._start(net, dy, target, signals)

@@ -127,7 +127,7 @@ def weight_transport(
     def learned(name: str, change: Callable[[Array], Array] | None) -> dict[str, Array]:
         """Return what a layer learns if the weights above it are changed in a step's middle."""
         twin, router = copy.deepcopy((net, rule))
-        router.loss = its_loss
+        router.tell(its_loss)
         for layer in twin:  # so that no layer keeps a copy in another dtype, which would not change
             layer.params.update({key: W.astype(x.dtype) for key, W in layer.params.items()})
         for again in (False, True):  # the first time so that the rule has all its matrices

@@ -544,7 +544,7 @@ class Trainer:
 
     def _forward(self, x: Array, y: Array) -> Array:
         """Return the network's output, looking at each layer's if in doubt."""
-        self.router.loss = self.loss
+        self.router.tell(self.loss)
         if not self.debug:
             return self.router.forward(self.net, x, y)
         if place := place_in_input(x):

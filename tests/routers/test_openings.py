@@ -219,3 +219,28 @@ def test_matrices_are_drawn_as_the_layers_weights():
     rule = R.FeedbackAlignment()
     rule.backward(net, dy)
     assert 5 <= rule.B["linear2"].min() < rule.B["linear2"].max() <= 6
+
+
+def test_a_rule_that_was_made_with_a_loss_keeps_it(tmp_path):
+    class Own(R.Router):
+        def __init__(self, loss):
+            super().__init__()
+            self.loss = loss
+
+    own = eln.losses.SoftmaxCrossEntropy(label_smoothing=0.1)
+    for rule in (Own(own), R.Mixed({"*": Own(own)})):
+        folder = tmp_path / type(rule).__name__
+
+        def trainer(rule=rule, folder=folder):
+            callbacks = [eln.Checkpoints(folder)]
+            parts = residual(), SoftmaxCrossEntropy(), eln.optim.SGD(0.01), rule
+            return eln.Trainer(*parts, batch_size=6, callbacks=callbacks)
+
+        trainer().fit((X, Y), epochs=1)
+        held = rule.rules["*"] if isinstance(rule, R.Mixed) else rule
+        assert held.loss is own
+        trainer().resume(folder)
+    told = R.Router()
+    for loss in (own, SoftmaxCrossEntropy()):  # of one trainer, then another
+        told.tell(loss)
+        assert told.loss is loss
