@@ -47,6 +47,7 @@ PRODUCT = 12  # multiply-adds of a matrix product that take as long as one eleme
 LOOK = 3_000  # looks at a number in memory that take about a microsecond
 AWAKE = 0 if numba.config.DISABLE_JIT else 200 * LOOK  # how long a worker looks before it sleeps
 FOREVER = 1 << 62
+MOST = 1024  # threads that anyone may ask for
 APART = 10 * LOOK  # between two threads' starts: who finds Python's lock taken loses more
 LINE = 8  # int64 numbers of a line of the cache
 
@@ -239,12 +240,12 @@ def set_num_threads(threads: int) -> None:
     Parameters
     ----------
     threads : int
-        At least 1.
+        At least 1, and at most 1,024: each is a thread of the system.
 
     Raises
     ------
     TypeError, ValueError
-        If `threads` is not an integer of at least 1.
+        If `threads` is not such an integer.
 
     Examples
     --------
@@ -254,6 +255,8 @@ def set_num_threads(threads: int) -> None:
     1
     """
     threads = integer("set_num_threads", "threads", threads)
+    if threads > MOST:
+        raise ValueError(f"set_num_threads: expected threads of at most {MOST}, got {threads}")
     _pool.threads = threads
     _pool.team = None  # its threads end when whoever is using them is done
 

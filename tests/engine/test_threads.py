@@ -65,8 +65,8 @@ class TestNumberOfThreads:
         eln.set_num_threads(threads)
         assert eln.get_num_threads() == threads
 
-    @pytest.mark.parametrize("threads", [0, -1])
-    def test_too_few(self, threads):
+    @pytest.mark.parametrize("threads", [0, -1, 1025, 99_999, 10**30])
+    def test_too_few_or_many(self, threads):
         with pytest.raises(ValueError, match=f"set_num_threads: expected threads .* got {threads}"):
             eln.set_num_threads(threads)
 
