@@ -52,6 +52,23 @@ def history(rows: Sequence[Any]) -> str:
     title = _plural(len(rows), "epoch")
     if len(rows) > EPOCHS:
         title += f", the last {EPOCHS}"
+    head, *cells = _epochs(rows[-EPOCHS:])
+    found = table(head, cells, texts=0) if rows else ""
+    return titled("History", title) + found
+
+
+def history_text(rows: Sequence[Any]) -> str:
+    """Return a table of all epochs, as text."""
+    lines = _epochs(rows)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+        for line in lines
+    )
+
+
+def _epochs(rows: Sequence[Any]) -> list[list[str]]:
+    """Return titles and a line for each epoch; columns without a number are left out."""
     columns: dict[str, tuple[str, str]] = {
         "epoch": ("epoch", "d"),
         "learning_rate": ("learning rate", ".3g"),
@@ -63,10 +80,11 @@ def history(rows: Sequence[Any]) -> str:
     }
     cells = [
         [_formatted(getattr(row, name), form) for name, (_, form) in columns.items()]
-        for row in rows[-EPOCHS:]
+        for row in rows
     ]
-    found = table([title for title, _ in columns.values()], cells, texts=0) if rows else ""
-    return titled("History", title) + found
+    titles = [title for title, _ in columns.values()]
+    kept = [place for place in range(len(titles)) if not rows or any(line[place] for line in cells)]
+    return [[line[place] for place in kept] for line in (titles, *cells)]
 
 
 def text_table(rows: Sequence[Sequence[str]], numbers: int) -> str:

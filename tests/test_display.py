@@ -139,4 +139,18 @@ def test_history_shows_the_last_epochs():
 
 def test_history_without_validation():
     history = eln.History([row(1, float("nan"))])
-    assert Reader(history._repr_html_()).rows[1][4:6] == ["", ""]
+    assert Reader(history._repr_html_()).rows[0] == [
+        *("epoch", "learning rate", "training loss", "training accuracy", "seconds")
+    ]
+
+
+def test_a_history_prints_as_a_table():
+    nan = float("nan")
+    rows = [eln.Epoch(k, 5 * k, 0.1, 1 / k, nan, nan, nan, 0.6, 8.0, 6.0) for k in (1, 20)]
+    assert str(eln.History(rows)).splitlines() == [
+        "epoch  learning rate  training loss  seconds",
+        "    1            0.1         1.0000      8.0",
+        "   20            0.1         0.0500      8.0",
+    ]
+    assert str(eln.History()) == "no epoch yet"
+    assert "training accuracy" not in eln.History(rows)._repr_html_()

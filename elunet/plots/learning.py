@@ -33,6 +33,8 @@ def curves(
 ) -> Figure:
     """Draw loss and accuracy over the epochs, for training and validation.
 
+    A history without accuracies, as of a regression, has a panel for the loss only.
+
     Parameters
     ----------
     history : History
@@ -45,7 +47,7 @@ def curves(
     Returns
     -------
     matplotlib.figure.Figure
-        It has 1000 x 420 pixels when saved as PNG.
+        It has 1000 x 420 pixels when saved as PNG, or 560 x 420 with one panel.
 
     Raises
     ------
@@ -61,14 +63,17 @@ def curves(
     """
     if not history:
         raise ValueError("curves: expected a history of at least one epoch, got none")
-    figure = canvas(10, 4.2)
-    loss, accuracy = figure.subplots(1, 2)
-    panels = ((loss, "loss", 1.0, "Loss"), (accuracy, "accuracy", 100.0, "Accuracy (%)"))
-    for axes, column, scale, label in panels:
+    found = [history.column(f"{split}_accuracy") for split in ("train", "validation")]
+    panels = [("loss", 1.0, "Loss")]
+    panels += [("accuracy", 100.0, "Accuracy (%)")] if np.isfinite(found).any() else []
+    figure = canvas(10 if len(panels) > 1 else 5.6, 4.2)
+    places = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (column, scale, label) in zip(places, panels, strict=True):
         _panel(axes, history, column, scale, validation)
         axes.set_ylabel(label)
     last = history[-1].validation_accuracy
     if np.isfinite(last):
+        accuracy = places[1]
         accuracy.axhline(100 * last, color=VERMILION, linewidth=0.8, linestyle=":")
         accuracy.set_title(f"last epoch: {100 * last:.2f} % {validation}", fontsize=10)
     return finish(figure, title, file)

@@ -76,6 +76,10 @@ class History(list[Epoch]):
         rows = super().__getitem__(index)
         return History(rows) if isinstance(rows, list) else rows
 
+    def __str__(self) -> str:
+        """Return a table, a line for each epoch."""
+        return _display.history_text(self) if self else "no epoch yet"
+
     def _repr_html_(self) -> str:
         return _display.history(self)
 

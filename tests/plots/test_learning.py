@@ -157,3 +157,11 @@ def test_an_epoch_twice_is_refused():
 def test_long_titles_take_several_lines():
     figure = eln.plots.compare_curves({"a": run([0.1])}, title="many words " * 20)
     assert "\n" in figure.get_suptitle()
+
+
+def test_a_regression_has_no_accuracies():
+    nan = float("nan")
+    rows = [eln.Epoch(k, 5 * k, 0.1, 1 / k, nan, 1.2 / k, nan, 0.6, 8.0, 6.0) for k in (1, 2)]
+    figure = eln.plots.curves(eln.History(rows))
+    (axes,) = figure.axes
+    assert (axes.get_ylabel(), len(axes.lines)) == ("Loss", 2)
