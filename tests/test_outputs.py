@@ -132,9 +132,9 @@ def test_rules_send_the_sum_of_both_outputs_signals(rule):
 @pytest.mark.parametrize("rule", MAKERS)
 def test_every_rule_trains_or_refuses(rule):
     net, router = heads(), MAKERS[rule]()
-    if re.match("DFA|DRTP|mixed random", rule):
+    if re.match("DFA|DRTP|three factors|mixed random", rule):
         _, dys = losses(net.forward(X, train=True))
-        message = r"Direct\w+\(.*expected a network with one output, got class, box"
+        message = r"(Direct|ThreeFactor)\w+\(.*expected a network with one output, got class, box"
         with pytest.raises(ValueError, match=message):
             router.backward(net, dys, LABELS)
         with pytest.raises(ValueError, match=message):
