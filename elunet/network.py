@@ -296,7 +296,7 @@ class Network:
         """
         check_float(x, "Network: expected x")
         keep = train if keep is None else bool(keep)
-        if unknown := sorted(set(add or {}) - set(self.names)):
+        if add and (unknown := sorted(set(add) - set(self.names))):
             raise ValueError(f"Network: expected names in add among {self.names}, got {unknown}")
         if self._turn.holder and not (train or keep) and self._turn.within():
             return self.aside().forward(x, tap=tap, add=add)  # the pass around it is left alone

@@ -192,9 +192,9 @@ def robustness(
     for most in eps:
         for attack in ("fgsm", "pgd"):
             changed = [
-                fgsm(twin, one, its, most, loss)
+                fgsm(twin, one, its, most, scored)
                 if attack == "fgsm"
-                else pgd(twin, one, its, most, steps, loss=loss)
+                else pgd(twin, one, its, most, steps, loss=scored)
                 for one, its in parts
             ]
             found = evaluate(twin, np.concatenate(changed), target, scored, batch_size)

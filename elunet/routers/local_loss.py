@@ -12,6 +12,7 @@ from elunet.layers.base import Layer
 from elunet.losses import one_hot
 from elunet.network import INPUT, Network
 from elunet.routers.base import Path
+from elunet.routers.beside import Silent
 from elunet.routers.objectives import (
     pooled,
     pooled_down,
@@ -21,7 +22,7 @@ from elunet.routers.objectives import (
 from elunet.routers.random_router import RandomRouter, given
 
 
-class LocalLoss(RandomRouter):
+class LocalLoss(Silent, RandomRouter):
     r"""Train every hidden unit by a loss at its end, h, and the output layer by the network's.
 
     Nothing goes down from a weighted layer, so each unit's gradient is that of its own loss alone.
@@ -148,10 +149,6 @@ class LocalLoss(RandomRouter):
         if name in self._gradients:
             self._gradients[name] = np.zeros_like(self._gradients[name])
         return np.zeros_like(dy)
-
-    def send(self, layer: Layer, dy: Array) -> Array:
-        """Return zeros: nothing goes down from a weighted layer."""
-        return np.zeros(self.net.shapes[self.node_of(layer).inputs[0]], dy.dtype)
 
     def parameters(self) -> dict[str, Array]:
         """Return {"elu1.C": array, ...}: the live arrays."""
