@@ -67,11 +67,12 @@ class InterruptAnywhere:
         self.files = []  # of each place
 
     def __enter__(self):
+        self.before = sys.gettrace()  # coverage's, which goes on afterwards
         sys.settrace(self.begin)
         return self
 
     def __exit__(self, *error):
-        sys.settrace(None)
+        sys.settrace(self.before)
 
     def begin(self, frame, event, argument):
         file = frame.f_code.co_filename
