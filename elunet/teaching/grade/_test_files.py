@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from elunet.teaching._subjects import HUNG, MOST_HANGS, NOT_RUN, Subject, Verdict, run_alone
-from elunet.teaching._time_limit import TimeIsUp
+from elunet.teaching.grade._subjects import HUNG, MOST_HANGS, NOT_RUN, Subject, Verdict, run_alone
+from elunet.teaching.grade._time_limit import TimeIsUp
 
 try:
     import pytest

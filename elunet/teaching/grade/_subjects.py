@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from elunet.teaching import _time_limit
+from elunet.teaching.grade import _time_limit
 from elunet.teaching.mutants._mutant import Mutant
 
 T = TypeVar("T")
@@ -47,13 +47,18 @@ class Subject:
 
     def __init__(self, mutant: Mutant, correct: bool) -> None:
         self.mutant, self.is_correct = mutant, correct
-        self.make = mutant.correct if correct else mutant.make
+        kind = mutant.correct_class if correct else mutant.source
+        self._kind = _disguised(kind, mutant.correct_class)
         self.call = mutant.example.call(mutant.correct_class)
         self.name = self.call if correct else mutant.name
         shapes = [np.shape(part) for part in mutant.given() if isinstance(part, np.ndarray)]
         self.key = f"{self.call} {shapes}"
         """The same for correct ones that are made in the same way."""
         self.id = f"correct {self.key}" if correct else mutant.name
+
+    def make(self) -> Any:
+        """Return it, made new."""
+        return self.mutant.example.make(self._kind)
 
     def fixtures(self) -> dict[str, Any]:
         """Return what a test may ask for by name, made new."""
@@ -64,6 +69,12 @@ class Subject:
         }[self.mutant.kind]
         made = dict(zip(names, (self.make(), *self.mutant.given()), strict=True))
         return {f"make_{self.mutant.kind}": self.make, **made}
+
+
+def _disguised(kind: type, correct: type) -> type:
+    """Return a class that looks like the correct one, in name, module, docstring and source."""
+    looks = {name: getattr(correct, name) for name in ("__module__", "__qualname__", "__doc__")}
+    return type(correct.__name__, (kind,), looks)
 
 
 def run_alone(work: Callable[[], T], seconds: float) -> T:

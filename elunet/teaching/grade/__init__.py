@@ -16,8 +16,8 @@ import numpy as np
 
 from elunet._checks import choice, number
 from elunet.teaching import mutants
-from elunet.teaching._grading import Result, Score
-from elunet.teaching._subjects import (
+from elunet.teaching.grade._score import Result, Score, compare_scores
+from elunet.teaching.grade._subjects import (
     HUNG,
     MOST_HANGS,
     NOT_RUN,
@@ -26,9 +26,11 @@ from elunet.teaching._subjects import (
     rejection,
     run_alone,
 )
-from elunet.teaching._test_classes import judge_by_class
-from elunet.teaching._time_limit import TimeIsUp
+from elunet.teaching.grade._test_classes import judge_by_class
+from elunet.teaching.grade._time_limit import TimeIsUp
 from elunet.teaching.mutants import Mutant
+
+__all__ = ["Result", "Score", "compare_scores", "grade"]
 
 KINDS = {"layer": mutants.layers, "loss": mutants.losses, "optimizer": mutants.optimizers}
 
@@ -99,7 +101,7 @@ def grade(
     subjects = _subjects(kind, zoo)
     name = getattr(checker, "__name__", str(checker))
     if isinstance(checker, str | os.PathLike):
-        from elunet.teaching._test_files import judge_by_file  # which needs pytest
+        from elunet.teaching.grade._test_files import judge_by_file  # which needs pytest
 
         path = Path(checker)
         name = path.name

@@ -19,6 +19,11 @@ class TestConcat(LayerContract):
         """Return two arrays of different widths."""
         return spread((3, 2), np.random.default_rng(0)), spread((3, 4), np.random.default_rng(1))
 
+    def formula(self, layer, x, train):
+        """Return row by row the numbers of the first array, and then those of the second."""
+        rows = zip(x[0].tolist(), x[1].tolist(), strict=True)
+        return np.array([first + second for first, second in rows])
+
 
 def test_three_images():
     """Three inputs of different depths, and one of them twice as deep."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from elunet.teaching._subjects import Subject, Verdict, rejection
+from elunet.teaching.grade._subjects import Subject, Verdict, rejection
 from elunet.testing.contract import LayerContract, LossContract
 
 

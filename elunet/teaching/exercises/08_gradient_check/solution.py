@@ -84,11 +84,8 @@ def check_here(layer, x):
 
 if __name__ == "__main__":
     from elunet.teaching import grade, mutants
-    from elunet.testing import check_layer
 
-    zoo = mutants.layers()
-    findable = grade(check_layer, zoo=zoo).caught
-    score = grade(check, zoo=[mutant for mutant in zoo if mutant.name in findable])
+    score = grade(check, zoo=[mutant for mutant in mutants.layers() if mutant.is_findable])
     print(score)
     for result in score.mutants:
         if result.name in score.missed:
