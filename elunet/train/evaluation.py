@@ -117,7 +117,7 @@ def mirrored(net: Network, x: Array) -> Array:
     --------
     >>> import elunet as eln
     >>> x, y = eln.data.make_shapes(20, seed=0)
-    >>> x, net = eln.data.standardize(x)[0], eln.models.small_cnn(seed=0)
+    >>> x, net = eln.data.standardize(x), eln.models.small_cnn(seed=0)
     >>> loss = eln.losses.SoftmaxCrossEntropy()
     >>> _, accuracy = eln.evaluate(net, x, y, loss, predict=eln.train.mirrored)
     """

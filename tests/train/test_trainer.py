@@ -381,7 +381,7 @@ def test_progress_shows_when_wanted_and_is_quiet_elsewhere(blobs, capsys):
 
 def test_mirrored_is_the_mean_over_both_images():
     rng = np.random.default_rng(0)
-    x, net = rng.standard_normal((6, 8, 8, 3)), eln.models.small_cnn(seed=0)
+    x, net = rng.standard_normal((6, 32, 32, 3)), eln.models.small_cnn(seed=0)
     both = (net.predict(x) + net.predict(x[:, :, ::-1].copy())) / 2
     got = eln.train.mirrored(net, x)
     np.testing.assert_allclose(got, both, rtol=1e-12)
