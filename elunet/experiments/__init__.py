@@ -11,6 +11,7 @@ from elunet.experiments.alignment import (
     write_angles,
 )
 from elunet.experiments.comparison import Comparison, Trial, compare
+from elunet.experiments.series import SeriesRow, series, series_table
 from elunet.experiments.statistics import t_interval, t_quantile
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "AngleLog",
     "Comparison",
     "Robustness",
+    "SeriesRow",
     "Trial",
     "alignments",
     "angle",
@@ -27,6 +29,8 @@ __all__ = [
     "read_angles",
     "recipes",
     "robustness",
+    "series",
+    "series_table",
     "t_interval",
     "t_quantile",
     "write_angles",
