@@ -20,7 +20,7 @@ import elunet as eln
 from elunet.experiments import series, series_table
 from elunet.experiments.recipes import RECIPES, Recipe
 
-RATE = 1e-3  # a hundred times the article's
+RATE = 3e-3  # three hundred times the article's
 
 CHANGES: dict[str, Callable[[Recipe], Recipe]] = {
     "norm": lambda its: replace(

@@ -33,7 +33,7 @@ def test_case_b_s_variants_change_what_they_say():
         net, rate = recipe.network(0), recipe.optimizer(1, 1).lr
         normed = any(isinstance(layer, eln.layers.BatchNorm) for layer in net)
         assert normed == (name in ("with-norm", "all"))
-        assert (rate == 1e-3) == (name in ("with-rate", "all"))
+        assert (rate == case_b.RATE) == (name in ("with-rate", "all"))
 
 
 def test_case_b_runs_and_goes_on(tmp_path, monkeypatch, capsys):
