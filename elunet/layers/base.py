@@ -8,7 +8,8 @@ a learning rule may change what is sent down without changing how the layer itse
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Mapping
 from functools import wraps
 from types import EllipsisType, FunctionType
 from typing import Any
@@ -82,6 +83,12 @@ class Layer:
     pointwise = False
     """Whether each number of the output belongs to the number of the input at the same place."""
 
+    linear = False
+    """Whether the output is linear in the input: its tangent is the layer of the input's."""
+
+    symmetric = False
+    """Whether the Jacobian dy/dx is symmetric: `tangent` and `backward_input` are then the same."""
+
     _passed: Any = None  # in which pass of a network `forward` ran last; None if by hand
 
     def __init_subclass__(cls, **rest: Any) -> None:
@@ -123,6 +130,33 @@ class Layer:
         """
         self.backward_params(dy)
         return self.backward_input(dy)
+
+    def tangent(self, dx: Any, dparams: Mapping[str, Array]) -> Any:
+        """Return how fast the output moves when x moves along dx, and parameters along theirs.
+
+        It is the Jacobian's product with a direction, at the last forward pass; the backward pass
+        is the product from the other side. `elunet.Network.jvp` needs it of every layer.
+
+        Parameters
+        ----------
+        dx : array, tuple of arrays or None
+            Of x's shape, a tuple if x is one; None where the input does not move.
+        dparams : mapping of str to array
+            By parameter name; parameters that are not in it do not move.
+
+        Raises
+        ------
+        NotImplementedError
+            If the layer has no such method and is not `linear` or `symmetric`.
+        """
+        if self.linear and not self.params:
+            return copy.copy(self).forward(dx, train=True)
+        if self.symmetric and not self.params:
+            return self.backward_input(dx)
+        raise NotImplementedError(
+            f"{self!r}: a layer has to define tangent(dx, dparams) for forward mode, or say"
+            " linear = True or symmetric = True if it has no parameters"
+        )
 
     def reset(self, seed: Seed) -> None:
         """Draw parameters and random state anew; nothing to do for a layer that draws nothing."""
