@@ -2,9 +2,10 @@
 
 Every function takes images (N, H, W, C), gray images (N, H, W) or rows of a table (N, D), of an
 integer or float dtype, and returns new float32 arrays of the same shape. A row's columns count as
-channels, and an image without channels as one channel. Statistics are estimated from the first array, the training split, and then applied to all:
-``x_train, x_test = standardize(x_train, x_test)``. A test split that is scaled by its own
-statistics would leak, and would be scaled differently.
+channels, and an image without channels as one channel. Statistics are estimated from the first
+array, the training split, and then applied to all: ``x_train, x_test = standardize(x_train,
+x_test)``. A test split that is scaled by its own statistics would leak, and would be scaled
+differently.
 
 The work is done in blocks, each in float64: 50,000 images are never all in float64.
 """
