@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -11,7 +12,8 @@ from elunet._progress import GONE, bar, say, tell
 from elunet.train.evaluation import Mean
 from elunet.train.history import Epoch
 
-LINES = 20  # of one run at most
+LINES = 10  # of a quick run at most
+PAUSE = 10.0  # seconds after which an epoch's line is shown in any case
 
 
 class Progress:
@@ -21,19 +23,21 @@ class Progress:
     ----------
     wanted : bool or None
         True for a progress bar, False for nothing. None: a bar on a terminal and in a notebook
-        with ipywidgets, elsewhere a line after each epoch (after some of them, if they are many).
+        with ipywidgets, elsewhere a line after each epoch; of quick epochs, after some of them.
     """
 
     def __init__(self, wanted: bool | None) -> None:
         self.wanted = wanted
         self._bar: Any = None
         self._lines = False
+        self._last = 0.0  # when a line was shown
 
     @contextmanager
     def running(self, steps: int, lines: bool) -> Iterator[None]:
         """Show it while the block runs, as a bar, or else as lines if these are welcome."""
         self._bar = bar(steps, "step", self.wanted)
         self._lines = lines and self.wanted is None and self._bar is None
+        self._last = time.perf_counter()
         try:
             yield
         finally:
@@ -58,7 +62,10 @@ class Progress:
 
     def end_epoch(self, row: Epoch, total: int) -> None:
         """Print the epoch's line, where there are lines and it is this one's turn."""
-        if self._lines and (row.epoch % math.ceil(total / LINES) == 0 or row.epoch == total):
+        now = time.perf_counter()
+        its_turn = row.epoch % math.ceil(total / LINES) == 0 or row.epoch == total
+        if self._lines and (its_turn or now - self._last > PAUSE):
+            self._last = now
             training = _result("training", row.train_loss, row.train_accuracy)
             validation = _result("validation", row.validation_loss, row.validation_accuracy)
             tell(f"epoch {row.epoch}/{total}: {training}{validation}{row.seconds:.1f} s")

@@ -69,8 +69,8 @@ class Trainer:
         Of the order of the batches and of the augmentation.
     progress : bool, optional
         True for a progress bar on standard error, False for nothing. By default a bar on a
-        terminal and in a notebook with ipywidgets, and elsewhere a line after each epoch (at most
-        20 in a run; none if there is a `Report`).
+        terminal and in a notebook with ipywidgets, and elsewhere a line after each epoch (of quick
+        epochs only ten in all; none if there is a `Report`).
     debug : bool, default False
         Whether to check every layer's output and signal in each step, and stop at the first that
         is not finite. Without it, loss, gradients and weights are checked.
