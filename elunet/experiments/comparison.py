@@ -24,6 +24,7 @@ import numpy as np
 
 from elunet import models
 from elunet._checks import integer, number
+from elunet._progress import steps
 from elunet.experiments.alignment import Alignment, AngleLog, read_angles
 from elunet.experiments.statistics import t_interval
 from elunet.losses import CrossEntropy, Loss, SoftmaxCrossEntropy
@@ -270,7 +271,8 @@ def compare(
     null : int, default 20
         Draws for the angles' null band.
     log : callable, optional
-        Takes a line of text per trial.
+        Takes a line of text per trial. With None, a progress bar or a line now and then shows how
+        many trials are done.
 
     Returns
     -------
@@ -348,16 +350,20 @@ def compare(
     )
     bench.open(rates)
     best = {}
-    for name, entry in entries.items():
-        keys = itertools.product(entry.variants, range(sweep_seeds), rates)
-        sweep = [
-            bench.trial("sweep", name, variant, rate, SWEEP_SEED + k, log)
-            for variant, k, rate in keys
-        ]
-        best[name] = _best(sweep)
-    for seed in range(seeds):
-        for name in entries:
-            bench.trial("final", name, *best[name], seed, log)
+    in_sweeps = sum(len(entry.variants) for entry in entries.values()) * sweep_seeds * len(rates)
+    bench.total = in_sweeps + seeds * len(entries)
+    with steps(bench.total, "trial", "compare", shown=log is None) as advance:
+        for name, entry in entries.items():
+            keys = itertools.product(entry.variants, range(sweep_seeds), rates)
+            sweep = []
+            for variant, k, rate in keys:
+                sweep.append(bench.trial("sweep", name, variant, rate, SWEEP_SEED + k, log))
+                advance()
+            best[name] = _best(sweep)
+        for seed in range(seeds):
+            for name in entries:
+                bench.trial("final", name, *best[name], seed, log)
+                advance()
     comparison = Comparison(tuple(entries), rates, list(bench.trials.values()), bench.folder)
     for text in comparison.warnings:
         warnings.warn(f"compare: {text}", stacklevel=2)
@@ -408,6 +414,8 @@ class _Bench:
     angles_every: int
     null: int
     folder: Path
+    total: int = 0  # trials of the comparison
+    done: int = 0
 
     def optimizer(self, rule: str, rate: float) -> Optimizer:
         """Return a rule's optimizer."""
@@ -473,6 +481,7 @@ class _Bench:
     ) -> Trial:
         """Return a trial from the table, or train it."""
         key = stage, rule, variant, rate, seed
+        self.done += 1
         if key not in self.trials:
             trial = self.trials[key] = self._train(*key)
             tables.write(self.table, Trial, self.trials.values())
@@ -481,7 +490,10 @@ class _Bench:
                 split = "validation" if stage == "sweep" else "test"
                 end = "diverged" if trial.diverged else f"{split} {100 * score:.2f} %"
                 name = f"{rule} ({variant})" if variant else rule
-                log(f"{stage} {name}, rate {rate:g}, seed {seed}: {end}, {trial.seconds:.1f} s")
+                log(
+                    f"{stage} {name}, rate {rate:g}, seed {seed}: {end}, {trial.seconds:.1f} s"
+                    f" ({self.done} of {self.total})"
+                )
         return self.trials[key]
 
     def _train(self, stage: str, rule: str, variant: str, rate: float, seed: int) -> Trial:

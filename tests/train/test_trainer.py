@@ -375,8 +375,36 @@ def test_progress_shows_when_wanted_and_is_quiet_elsewhere(blobs, capsys):
     shown = capsys.readouterr().err
     for text in ("compiling kernels", "epoch 2/2", "loss", "accuracy", "images/s", "14/14"):
         assert text in shown
-    make().fit(blobs, epochs=1)
-    assert capsys.readouterr().err == ""
+    make(progress=False).fit(blobs, epochs=1)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_without_a_terminal_there_is_a_line_for_each_epoch(blobs, capsys):
+    history = make().fit(blobs, blobs, epochs=3)
+    printed = capsys.readouterr()
+    shown = printed.err.splitlines()
+    assert printed.out == ""
+    assert len(shown) == 3
+    loss, hits = history[-1].train_loss, history[-1].train_accuracy
+    assert shown[-1].startswith(f"epoch 3/3: training loss {loss:.3f} ({hits:.1%}), validation")
+
+
+def test_of_many_quick_epochs_ten_lines(blobs, capsys, monkeypatch):
+    make().fit(blobs, epochs=50)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 10
+    assert lines[-1].startswith("epoch 50/50: training loss")
+    assert "validation" not in lines[-1]
+    monkeypatch.setattr("elunet.train.progress.PAUSE", 0.0)  # as if each took long
+    make().fit(blobs, epochs=50)
+    assert len(capsys.readouterr().err.splitlines()) == 50
+
+
+def test_a_report_stands_in_for_the_lines(blobs, capsys):
+    make(callbacks=[eln.train.Report(2)]).fit(blobs, epochs=2)
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert len(printed.out.splitlines()) == 2
 
 
 def test_mirrored_is_the_mean_over_both_images():
