@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "storage": GROUND | {"network"},
     "exchange": NETWORK | {"network", "storage"},
     "train": LEARNING | {"storage", "data", "_display"},
-    "experiments": LEARNING | {"storage", "data", "models", "train"},
+    "experiments": LEARNING | {"storage", "data", "models", "train", "warmup"},
     "estimators": LEARNING | {"data", "train"},
     "plots": GROUND | {"train", "network", "layers", "experiments", "routers"},
     "testing": LEARNING,
