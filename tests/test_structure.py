@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "elunet"
 
-GROUND = {"_types", "_checks", "_quiet", "_reprs"}
+GROUND = {"_types", "_checks", "_quiet", "_reprs", "_progress"}
 COMPUTE = GROUND | {"kernels", "engine"}
 NETWORK = COMPUTE | {"init", "layers", "_display"}
 LEARNING = NETWORK | {"network", "routers", "losses", "optim", "schedules"}
@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "_types": set(),
     "_checks": {"_types"},
     "_quiet": set(),
+    "_progress": set(),
     "_reprs": set(),
     "_display": set(),
     "kernels": GROUND,
@@ -40,7 +41,7 @@ MAY_IMPORT = {
     "storage": GROUND | {"network"},
     "exchange": NETWORK | {"network", "storage"},
     "train": LEARNING | {"storage", "data", "_display"},
-    "experiments": LEARNING | {"storage", "data", "models", "train"},
+    "experiments": LEARNING | {"storage", "data", "models", "train", "warmup"},
     "estimators": LEARNING | {"data", "train"},
     "plots": GROUND | {"train", "network", "layers", "experiments", "routers"},
     "testing": LEARNING,

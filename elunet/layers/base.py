@@ -193,6 +193,7 @@ class Layer:
         )
         if not fits:
             sizes = ", ".join("..." if want is ... else str(want) for want in shape)
+            hint = hint or _advice(shape, x.shape)
             raise ValueError(f"{self!r}: expected x of shape ({sizes}), got {x.shape}{hint}")
         return np.asarray(x, order="C")
 
@@ -309,6 +310,25 @@ def as_dtype(value: Array, dtype: np.dtype[Any]) -> Array:
 @quiet
 def _copy(target: Array, value: Array) -> None:
     target[...] = value
+
+
+def _advice(wanted: tuple[int | str | EllipsisType, ...], shape: Shape) -> str:
+    """Say what to do with an array of a wrong shape, where that is clear."""
+
+    def fits(part: tuple[int | str | EllipsisType, ...]) -> bool:
+        pairs = zip(part, shape, strict=True)
+        return all(isinstance(want, str) or want == size for want, size in pairs)
+
+    if ... in wanted or len(shape) != len(wanted) - 1:
+        flat = len(wanted) == 2 and len(shape) > 2
+        return "; a Flatten layer before it makes rows of images" if flat else ""
+    if fits(wanted[1:]) and (wanted[-1] != "C" or shape[-1] in (1, 3)):
+        return "; one example is a batch of one: x[None]"
+    if fits(wanted[:-1]) and wanted[-1] in (1, "C"):
+        if len(shape) == 1:
+            return f"; reshape to ({shape[0]}, 1): x[:, None]"
+        return "; channels missing: x[..., None]"
+    return ""
 
 
 def describe(value: Any) -> str:

@@ -31,7 +31,7 @@ from elunet.optim import Optimizer
 from elunet.routers import Backprop, Router
 from elunet.storage.trees import Tree
 from elunet.train import checkpoint, folders, setup
-from elunet.train.callbacks import Callback, Checkpoints, together
+from elunet.train.callbacks import Callback, Checkpoints, Report, together
 from elunet.train.changes import Changes, incomparable
 from elunet.train.datasets import Data, Fingerprints, Weighted
 from elunet.train.evaluation import Mean, accuracy, evaluate, examples
@@ -68,7 +68,9 @@ class Trainer:
     seed : int, SeedSequence, Generator or None, default 0
         Of the order of the batches and of the augmentation.
     progress : bool, optional
-        Whether to show a progress bar on standard error; by default if that is a terminal.
+        True for a progress bar on standard error, False for nothing. By default a bar on a
+        terminal and in a notebook with ipywidgets, and elsewhere a line after each epoch (of quick
+        epochs only ten in all; none if there is a `Report`).
     debug : bool, default False
         Whether to check every layer's output and signal in each step, and stop at the first that
         is not finite. Without it, loss, gradients and weights are checked.
@@ -214,7 +216,7 @@ class Trainer:
         self._changes.begin(self)
         total = position.begun + epochs
         left = (total - len(self.history)) * len(batches) - batches.position
-        with self._progress.running(left), self._interrupts.noted():
+        with self._progress.running(left, self._wants_lines), self._interrupts.noted():
             self._busy = id(self)
             try:
                 self._run(batches, validation, total)
@@ -465,6 +467,7 @@ class Trainer:
         position.drop()
         for callback in self.callbacks:
             callback.on_epoch_end(self, row)
+        self._progress.end_epoch(row, total)
         self._settle(row)
 
     def _pass(self, batches: Batches, mean: Mean, title: str) -> None:
@@ -575,6 +578,10 @@ class Trainer:
         for callback in self.callbacks:
             callback.on_interrupt(self)
         raise self._interrupted()
+
+    @property
+    def _wants_lines(self) -> bool:
+        return not any(isinstance(callback, Report) for callback in self.callbacks)
 
     @property
     def _is_saved(self) -> bool:

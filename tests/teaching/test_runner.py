@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 import unittest
 
@@ -142,6 +143,26 @@ def test_what_waits_outside_of_python_is_left_behind():
     with pytest.raises(_time_limit.TimeIsUp):
         _time_limit.call(lambda: time.sleep(20), 0.05)
     assert time.monotonic() - began < 15
+
+
+def test_a_limit_where_no_thread_can_start(monkeypatch):
+    """As in a browser: the call runs here, and is stopped at its next line."""
+
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    def endless():
+        while True:
+            time.sleep(0.001)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    tracer = sys.gettrace()
+    assert _time_limit.call(lambda: 7, 60) == 7
+    with pytest.raises(ZeroDivisionError):
+        _time_limit.call(lambda: 1 / 0, 60)
+    with pytest.raises(_time_limit.TimeIsUp):
+        _time_limit.call(endless, 0.05)
+    assert sys.gettrace() is tracer
 
 
 def test_a_checker_gets_fresh_things_and_the_same_random_numbers():
