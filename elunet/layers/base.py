@@ -17,6 +17,7 @@ import numpy as np
 
 from elunet import _display
 from elunet._checks import seed as checked_seed
+from elunet._group import ALONE, Alone
 from elunet._quiet import quiet
 from elunet._types import Array, Seed, Shape
 
@@ -81,6 +82,9 @@ class Layer:
 
     pointwise = False
     """Whether each number of the output belongs to the number of the input at the same place."""
+
+    group: Alone = ALONE
+    """Who computes the batch: what is more than a sum over rows asks it."""
 
     _passed: Any = None  # in which pass of a network `forward` ran last; None if by hand
 
