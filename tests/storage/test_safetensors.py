@@ -147,5 +147,5 @@ def test_numbers_that_numpy_does_not_have():
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint8"])
 def test_dtypes_are_numpys_own(dtype):
     """Optimizers ask with `is`: an equal dtype took another way, and a resumed run other bits."""
-    found, _ = safetensors.parse(safetensors.dump({"a": np.zeros(2, dtype)}, {}))
+    found, _ = parse(dump({"a": np.zeros(2, dtype)}, {}))
     assert found["a"].dtype is np.dtype(dtype)
