@@ -7,10 +7,10 @@ import sys
 from collections.abc import Collection, Mapping
 from typing import Any
 
-import numba
 import numpy as np
 
 from elunet.engine.threads import get_num_threads
+from elunet.kernels._jit import version
 
 
 def current() -> dict[str, Any]:
@@ -19,7 +19,7 @@ def current() -> dict[str, Any]:
         "elunet": sys.modules[__name__.partition(".")[0]].__version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "numba": numba.__version__,
+        "numba": version(),
         "machine": platform.machine(),
         "threads": get_num_threads(),
     }

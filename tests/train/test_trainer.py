@@ -407,6 +407,16 @@ def test_a_report_stands_in_for_the_lines(blobs, capsys):
     assert len(printed.out.splitlines()) == 2
 
 
+def test_mirrored_is_the_mean_over_both_images():
+    rng = np.random.default_rng(0)
+    x, net = rng.standard_normal((6, 32, 32, 3)), eln.models.small_cnn(seed=0)
+    both = (net.predict(x) + net.predict(x[:, :, ::-1].copy())) / 2
+    got = eln.train.mirrored(net, x)
+    np.testing.assert_allclose(got, both, rtol=1e-12)
+    np.testing.assert_allclose(eln.train.mirrored(net, x[:, :, ::-1]), got, rtol=1e-12)
+    assert not np.allclose(got, net.predict(x))
+
+
 def test_evaluate_agrees_with_one_batch(blobs):
     net, loss = make().net, eln.losses.SoftmaxCrossEntropy()
     x, y = blobs
