@@ -30,6 +30,7 @@ extensions = [
     "sphinx-mathjax-offline",  # formulas without a network, while building and while reading
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
+    "_names",
 ]
 exclude_patterns = ["_build", "notebooks/README.md", "*.ipynb", "**/*.ipynb"]
 templates_path = ["_templates"]
