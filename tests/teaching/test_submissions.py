@@ -25,7 +25,7 @@ HALF = {
     "maxout": ("self.winner[:, None] == pieces", "True"),
     "layer_norm": ("g - shift - x_hat * along", "g - shift"),
     "depthwise_conv": ("dx[pixels] += ", "dx[pixels] = "),
-    "gradient_check": ("rng.normal(size=y.shape)", "np.ones(y.shape)"),
+    "gradient_check": ("if not np.allclose", "if what == 'dx is wrong' and not np.allclose"),
 }
 
 # Wrong in value, and a slope that belongs to the wrong value; of the checker, one that looks at

@@ -29,7 +29,7 @@ import numpy as np
 HERE = Path(__file__).parent
 LARGEST_SUBMISSION = 20 << 20
 """Bytes of files that are copied."""
-MOST_PRINTED = 2000
+MOST_PRINTED = 1000
 """Characters of what a submission prints that are kept."""
 LAYER_NEEDS = ("_types", "_checks", "_quiet", "_display", "layers.base")
 """Modules of elunet behind its class Layer, in the order of their imports."""
