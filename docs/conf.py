@@ -6,12 +6,16 @@ A quick look at the pages, without running any notebook, is `sphinx -D nb_execut
 import functools
 import os
 import re
+import sys
 from pathlib import Path
 
 import nbclient
 from jupyter_cache.executors import utils as notebooks
 
 import elunet
+
+sys.path.insert(0, str(Path(__file__).parent))
+import browser_site
 
 project = "elunet"
 author = "elunet maintainers"
@@ -101,5 +105,15 @@ def drop_dead_links(app, page, template, context, doctree):
         )
 
 
+def add_browser_link(app, page, template, context, doctree):
+    """Put a button below the title of a page whose notebook runs in the reader's browser."""
+    address = browser_site.address(page)
+    if address:
+        up = "../" * page.count("/")
+        button = f'<p class="browser-link"><a href="{up}{address}">Run in your browser</a></p>'
+        context["body"] = context["body"].replace("</h1>", f"</h1>\n{button}", 1)
+
+
 def setup(app):
     app.connect("html-page-context", drop_dead_links)
+    app.connect("html-page-context", add_browser_link)
