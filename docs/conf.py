@@ -15,6 +15,7 @@ from jupyter_cache.executors import utils as notebooks
 import elunet
 
 sys.path.insert(0, str(Path(__file__).parent))
+import browser_site
 import make_notebooks
 
 project = "elunet"
@@ -30,6 +31,7 @@ extensions = [
     "sphinx-mathjax-offline",  # formulas without a network, while building and while reading
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
+    "_names",
 ]
 exclude_patterns = ["_build", "notebooks/README.md", "*.ipynb", "**/*.ipynb"]
 templates_path = ["_templates"]
@@ -119,11 +121,13 @@ def add_notebook_links(app, page, template, context, doctree):
     if page not in NOTEBOOKS:
         return
     _, _, repository = make_notebooks.repository().partition("github.com/")
+    address = browser_site.address(page)
     place = f"github/{repository}/blob/{PUBLISHED}/{page}.ipynb" if repository else ""
     about = {
         "notebook": f"{page.rpartition('/')[2]}.ipynb",
         "colab": COLAB + place,
         "in_colab": bool(place),
+        "browser": f"{'../' * page.count('/')}{address}" if address else "",
     }
     links = app.builder.templates.render("notebook_links.html", about)
     context["body"] = context["body"].replace("</h1>", f"</h1>\n{links}", 1)

@@ -18,6 +18,8 @@ import numpy as np
 from elunet import _display
 from elunet._checks import integer
 from elunet._checks import seed as checked_seed
+from elunet._group import ALONE
+from elunet._group import Alone as Ungrouped
 from elunet._quiet import quiet
 from elunet._types import Array, Seed, Shape
 from elunet.engine import plan
@@ -119,6 +121,9 @@ class Network:
     >>> net.forward(np.ones((2, 4), np.float32)).shape
     (2, 4)
     """
+
+    group: Ungrouped = ALONE
+    """Who computes a batch; of a group, each process sums gradients with the others."""
 
     def __init__(self, seed: Seed = None) -> None:
         self.nodes: list[Node] = []
@@ -563,6 +568,9 @@ class Network:
         signals = dict(zip(self.outputs, dys, strict=True))
         owned = set[str]()  # at whose outputs nobody else will look at the signal
         unseen = tap is None and arrive is None
+        learning = [self.nodes[turn.stage].layer for turn in turns]
+        learning = [layer for layer in learning if layer.params]
+        summing = self.group.summing(learning, dys[0].dtype)
         del dys
         for turn in turns:
             node = self.nodes[turn.stage]
@@ -599,11 +607,18 @@ class Network:
                     owned.update(inputs)
                 self._deliver(its.queue, signals, node, down, to_input)
                 del down
+            if summing is not None:
+                if summing.fills(layer):
+                    its.queue.finish()
+                    summing.send()
+                summing.poll()
             its.at(None)
             if release:
                 layer.forget()
             del delta  # so that its memory can be lent again
         its.queue.finish()
+        if summing is not None:
+            summing.wait()
         self._gather()
         if release:
             self.release()

@@ -25,6 +25,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 COMMON = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("default", COMMON)
 settings.register_profile("ci", COMMON, derandomize=True, print_blob=True)
+settings.register_profile("quick", COMMON, max_examples=10)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "elunet"
 
-GROUND = {"_types", "_checks", "_quiet", "_reprs", "_progress"}
+GROUND = {"_types", "_checks", "_quiet", "_reprs", "_progress", "_group"}
 COMPUTE = GROUND | {"kernels", "engine"}
 NETWORK = COMPUTE | {"init", "layers", "_display"}
 LEARNING = NETWORK | {"network", "routers", "losses", "optim", "schedules"}
@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "_quiet": set(),
     "_progress": set(),
     "_reprs": set(),
+    "_group": {"_types"},
     "_display": set(),
     "kernels": GROUND,
     "engine": GROUND | {"kernels"},
@@ -41,6 +42,7 @@ MAY_IMPORT = {
     "storage": GROUND | {"network"},
     "exchange": NETWORK | {"network", "storage"},
     "train": LEARNING | {"storage", "data", "_display"},
+    "distributed": COMPUTE,
     "experiments": LEARNING | {"storage", "data", "models", "train", "warmup"},
     "estimators": LEARNING | {"data", "train"},
     "plots": GROUND | {"train", "network", "layers", "experiments", "routers"},
@@ -48,7 +50,7 @@ MAY_IMPORT = {
     "teaching": LEARNING | {"testing", "storage"},
     "commands": LEARNING
     | {"storage", "data", "models", "train", "experiments", "plots", "exchange", "testing"}
-    | {"teaching"},
+    | {"teaching", "distributed"},
     "__main__": {"commands"},
 }
 

@@ -17,6 +17,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from elunet._quiet import quiet
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 VARIABLE = "ELUNET_KERNELS"
@@ -118,4 +120,5 @@ def _twin(function: Function) -> Function:
         return function
     twins = importlib.import_module(f"{package}.plain.{module}")
     twin: Function = getattr(twins, function.__name__, function)
-    return twin
+    calculates = module not in ("limits", "waiting")
+    return quiet(twin) if calculates else twin  # compiled ones know nothing of `numpy.seterr`

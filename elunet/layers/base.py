@@ -18,6 +18,7 @@ import numpy as np
 
 from elunet import _display
 from elunet._checks import seed as checked_seed
+from elunet._group import ALONE, Alone
 from elunet._quiet import quiet
 from elunet._types import Array, Seed, Shape
 
@@ -88,6 +89,9 @@ class Layer:
 
     symmetric = False
     """Whether the Jacobian dy/dx is symmetric: `tangent` and `backward_input` are then the same."""
+
+    group: Alone = ALONE
+    """Who computes the batch: what is more than a sum over rows asks it."""
 
     _passed: Any = None  # in which pass of a network `forward` ran last; None if by hand
 

@@ -121,8 +121,12 @@ class BatchNorm(Layer):
         slope = rstd if gamma is None else gamma * rstd
         if not train:
             return np.asarray(dy * slope)
-        values = max(x_hat.size // self.channels, 1)
-        along, shift = (total / values for total in self._sums(dy, x_hat))
+        values = self.group.whole(max(x_hat.size // self.channels, 1))
+        sums = np.stack(self._sums(dy, x_hat))
+        self.group.sum_rows(sums)
+        if not self.group.weight:  # its row is no part of the batch
+            return np.zeros_like(dy)
+        along, shift = sums / values
         # In float64: dx has mean 0, and a constant channel's rstd enlarges what rounding leaves.
         return np.asarray((dy - shift - x_hat * along) * slope, dy.dtype)
 
@@ -139,18 +143,21 @@ class BatchNorm(Layer):
     def _batch_statistics(self, x: Array) -> tuple[Array, Array]:
         """Return each channel's mean and biased variance, and move the running averages."""
         rows = x.reshape(-1, self.channels)
-        if len(rows) < 2:
+        count = self.group.whole(len(rows))
+        if count < 2:
             raise ValueError(
                 f"{self!r}: expected x with at least 2 values per channel in training, got shape"
                 f" {x.shape}"
             )
         mean, var = np.zeros(self.channels), np.zeros(self.channels)
         add_rows(rows, mean)
-        mean /= len(rows)
+        self.group.sum_rows(mean)
+        mean /= count
         centered = rows - mean
         add_row_products(centered, centered, var)
-        var /= len(rows)
-        unbiased = var * len(rows) / (len(rows) - 1)
+        self.group.sum_rows(var)
+        var /= count
+        unbiased = var * count / (count - 1)
         share = self._share_of_new()
         for name, new in (("running_mean", mean), ("running_var", unbiased)):
             self.state[name] = (1 - share) * self.state[name] + share * new

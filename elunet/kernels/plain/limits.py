@@ -1,8 +1,9 @@
 """BLAS on one thread while somebody here computes. Compiled twins: `elunet.kernels.limits`.
 
 Here Python may give way to another thread or a signal's handler, though only where it calls
-something. So what counts is asked first, and then noted in one go, without a call. What the twins
-exclude and these do not: two threads that begin and end at once may leave BLAS at one thread.
+something. So what counts is asked first, and then noted in one go, without a call. What the
+compiled kernels exclude and these do not: an error from a signal's handler that comes in here, or
+two threads that begin and end at once, may leave BLAS at one thread.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def hold(mine: Array, users: Array, functions: Array, before: Array) -> None:
     if mine[0] == 0:
         found = [_ask(get)() for get, _ in functions.tolist()]
         if users[0] == 0:
-            before[:] = found
+            before[: len(found)] = found
         users[0] += 1
         mine[0] = 1
         for _, put in functions.tolist():
@@ -32,5 +33,5 @@ def let_go(mine: Array, users: Array, functions: Array, before: Array) -> None:
         mine[0] = 0
         users[0] -= 1
         if users[0] == 0:
-            for (_, put), threads in zip(functions.tolist(), before.tolist(), strict=True):
+            for (_, put), threads in zip(functions.tolist(), before.tolist(), strict=False):
                 _tell(put)(threads)
