@@ -18,7 +18,8 @@ class Mark:
     Attributes
     ----------
     name : str
-    points, max_points : float
+    points : float
+    max_points : float
     passed : bool
     part : str
         To which part of the points it belongs, such as "gradients".
