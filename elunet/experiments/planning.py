@@ -177,11 +177,14 @@ def _costs(bench: Bench, data: Splits, keys: Sequence[Key]) -> list[Cost]:
     if not can_start_workers():
         return [bench.try_out(data, key) for key in keys]
     found: list[Cost] = []
-    with tempfile.TemporaryDirectory() as folder, sent(bench, data, Path(folder)) as recipe:
-        with Workers(1) as workers:
-            for key in keys:
-                cost = workers.submit(work, "try_out", *recipe, tuple(key)).result()
-                if isinstance(cost, BaseException):
-                    raise cost
-                found.append(cost)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        sent(bench, data, Path(folder)) as recipe,
+        Workers(1) as workers,
+    ):
+        for key in keys:
+            cost = workers.submit(work, "try_out", *recipe, tuple(key)).result()
+            if isinstance(cost, BaseException):
+                raise cost
+            found.append(cost)
     return found
