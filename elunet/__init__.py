@@ -45,7 +45,7 @@ from elunet.train import (
 from elunet.warmup import warmup
 
 if TYPE_CHECKING:
-    from elunet import estimators, teaching, testing
+    from elunet import distributed, estimators, teaching, testing
     from elunet.estimators import Classifier, Regressor
 
 __version__ = "0.1.0"
@@ -71,6 +71,7 @@ __all__ = [
     "__version__",
     "compare",
     "data",
+    "distributed",
     "estimators",
     "evaluate",
     "exchange",
@@ -98,7 +99,7 @@ def __getattr__(name: str) -> Any:
     """Import what is needed less often at its first use."""
     import importlib
 
-    if name in ("estimators", "teaching", "testing"):
+    if name in ("distributed", "estimators", "teaching", "testing"):
         return importlib.import_module(f"elunet.{name}")
     if name in ("Classifier", "Regressor"):
         return getattr(importlib.import_module("elunet.estimators"), name)

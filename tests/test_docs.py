@@ -27,11 +27,12 @@ NOTEBOOKS = [
     for page in sorted((ROOT / "docs").rglob("*.md"))
     if page.read_text("utf-8").startswith("---\n") and "_build" not in page.parts
 ]
-EVERY_PAGE = sorted({*PAGES, *NOTEBOOKS, *(ROOT / "docs").rglob("*.md")})
+TASKS = (ROOT / "elunet" / "teaching" / "exercises").glob("*/task.md")  # included in pages
+EVERY_PAGE = sorted({*PAGES, *NOTEBOOKS, *(ROOT / "docs").rglob("*.md"), *TASKS})
 BY_ANOTHER_TEST = {"exchange.md": "test_exchange.py"}  # these pages' blocks marked py
 NO_CODE = re.compile(
     r"(text|text about|sh|toml|csv|json"
-    r"|\{(toctree|eval-rst|raw|image|figure|admonition|container|note)\}.*)"
+    r"|\{(toctree|eval-rst|raw|image|figure|admonition|container|note|include)\}.*)"
 )
 FENCED = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TOLERANCES = {"text": 2e-3, "text about": 0.1}

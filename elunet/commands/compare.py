@@ -3,10 +3,13 @@
     elunet compare
     elunet compare --net mlp --data path/to/cifar10 --limit 6000 --seeds 5
     elunet compare --net elu11 --rules backprop,fa,dfa --out runs/rules-elu11
+    elunet compare --workers 8
+    elunet compare --plan
 
 Each rule trains once with each learning rate of a grid; the best on a validation split then trains
 with several seeds. It ends with a table, and plots of accuracies, sweeps, curves and angles. If it
-is interrupted, the same command continues it.
+is interrupted, the same command continues it. Trainings run side by side on this machine's cores,
+on a dask cluster or on Slurm, with the same table; --plan says beforehand how long that takes.
 """
 
 from __future__ import annotations
@@ -16,28 +19,36 @@ import shlex
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import elunet as eln
 from elunet import routers
 from elunet.commands._parser import integer, make_parser, name, positive
-from elunet.experiments.comparison import Variants
+from elunet.experiments.grid import EXTRA, Executor
+from elunet.experiments.trials import Variants
 from elunet.storage.files import write_atomically
 from elunet.train import Data
 
-NETWORKS: dict[str, Callable[[int], eln.Network]] = {
-    "cnn": lambda seed: eln.models.small_cnn(seed=seed),
-    "cnn-tanh": lambda seed: eln.models.small_cnn(seed=seed, activation=eln.layers.Tanh),
-    "cnn-norm": lambda seed: eln.models.small_cnn(
-        seed=seed, init=eln.init.He(), activation=eln.layers.ReLU, norm=True
+NETWORKS: dict[str, Callable[[int, int], eln.Network]] = {
+    "cnn": lambda classes, seed: eln.models.small_cnn(classes, seed=seed),
+    "cnn-tanh": lambda classes, seed: eln.models.small_cnn(
+        classes, seed=seed, activation=eln.layers.Tanh
     ),
-    "mlp": lambda seed: eln.models.mlp(seed=seed),
-    "mlp-tanh": lambda seed: eln.models.mlp(
-        widths=(256, 256, 256), seed=seed, activation=eln.layers.Tanh
+    "cnn-norm": lambda classes, seed: eln.models.small_cnn(
+        classes, seed=seed, init=eln.init.He(), activation=eln.layers.ReLU, norm=True
     ),
-    "elu11": lambda seed: eln.models.elu11(seed=seed, init=eln.init.LeCun()),
+    "mlp": lambda classes, seed: eln.models.mlp(classes, seed=seed),
+    "mlp-tanh": lambda classes, seed: eln.models.mlp(
+        classes, widths=(256, 256, 256), seed=seed, activation=eln.layers.Tanh
+    ),
+    "lenet": lambda classes, seed: eln.models.lenet5(classes, size=32, channels=3, seed=seed),
+    "resnet20": lambda classes, seed: eln.models.resnet(20, classes, seed=seed),
+    "elu11": lambda classes, seed: eln.models.elu11(classes, seed=seed, init=eln.init.LeCun()),
 }
 RULES: dict[str, Callable[[int], routers.Router]] = {
     "backprop": lambda seed: routers.Backprop(),
@@ -80,31 +91,31 @@ def main(arguments: Sequence[str] | None = None, command: Sequence[str] = COMMAN
     except KeyboardInterrupt:
         print(f"{shlex.join(command)}: interrupted; the same command goes on", file=sys.stderr)
         return 130
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
         print(f"{shlex.join(command)}: {error}", file=sys.stderr)
         return 2
 
 
 def run(options: argparse.Namespace) -> int:
     """Compare, and write tables and plots."""
-    if options.threads:
-        eln.set_num_threads(options.threads)
     warnings.filterwarnings("ignore", "compare:")  # the table says it
     begin = time.perf_counter()
-    train, validation, test = splits(options.data, options.limit, options.validation)
+    train, validation, test = splits(
+        options.data, options.limit, options.validation, options.classes
+    )
     print(f"{len(train[0])} images to train on, {len(validation[0])} to choose the rate, ", end="")
-    print(f"{len(test[0])} to test on; {len(options.rules)} rules and 3 baselines")
-    result = eln.compare(
-        NETWORKS[options.net],
-        {name: variants(name, options.scales) for name in options.rules},
-        train,
-        validation,
-        test,
-        rates=options.rates,
-        epochs=options.epochs,
-        seeds=options.seeds,
-        sweep_seeds=options.sweep_seeds,
-        optimizer={
+    print(f"{len(test[0])} to test on; {len(options.rules)} rules and 3 baselines", flush=True)
+    what: dict[str, Any] = {
+        "network": partial(NETWORKS[options.net], options.classes),
+        "rules": {name: variants(name, options.scales) for name in options.rules},
+        "train": train,
+        "validation": validation,
+        "test": test,
+        "rates": options.rates,
+        "epochs": options.epochs,
+        "seeds": options.seeds,
+        "sweep_seeds": options.sweep_seeds,
+        "optimizer": {
             "*": partial(OPTIMIZERS[options.optimizer], 0.0),
             **{
                 name: partial(OPTIMIZERS[options.optimizer], options.decay)
@@ -112,12 +123,18 @@ def run(options: argparse.Namespace) -> int:
                 if name in DECAYING
             },
         },
-        batch_size=BATCH_SIZE,
-        folder=options.out,
-        angles_every=max(1, options.epochs * len(train[0]) // BATCH_SIZE // 10),
-        null=options.null,
-        log=lambda text: print(text, flush=True),
-    )
+        "batch_size": BATCH_SIZE,
+        "angles_every": max(1, options.epochs * len(train[0]) // BATCH_SIZE // 10),
+        "null": options.null,
+        "threads": options.threads,
+    }
+    if options.plan:
+        print(eln.experiments.plan(**what, workers=options.workers))
+        return 0
+    with executor(options) as who:
+        result = eln.compare(
+            **what, folder=options.out, executor=who, log=lambda text: print(text, flush=True)
+        )
     plot(result, options.out)
     write_atomically(options.out / "table.md", (result.table() + "\n").encode())
     print(result.table())
@@ -130,9 +147,11 @@ def parse(arguments: Sequence[str], command: Sequence[str] = COMMAND) -> argpars
     parser = make_parser(__doc__, COMMAND, command)
     parser.add_argument("--net", choices=NETWORKS, default="cnn")
     parser.add_argument(
-        "--data", type=name, default="synthetic", help="synthetic, or CIFAR-10's folder"
+        "--data", type=name, default="synthetic", help="synthetic, or CIFAR-10's or -100's folder"
     )
     count = partial(partial, integer, 1)
+    about = "100 for CIFAR-100; default: 10"
+    parser.add_argument("--classes", type=int, choices=(10, 100), default=10, help=about)
     about = "images to train on, at least 5"
     parser.add_argument("--limit", type=partial(integer, 5, 10**9), default=2000, help=about)
     parser.add_argument("--rules", default=",".join(list(RULES)[:7]), help="names, with commas")
@@ -149,12 +168,55 @@ def parse(arguments: Sequence[str], command: Sequence[str] = COMMAND) -> argpars
     parser.add_argument("--seeds", type=count(100_000), default=3)
     about = "draws for the angles' null band"
     parser.add_argument("--null", type=partial(integer, 0, 10**6), default=20, help=about)
-    parser.add_argument("--threads", type=count(1024), help="default: all cores")
+    about = "of each training; default: 1 for a small network, else all cores"
+    parser.add_argument("--threads", type=count(1024), help=about)
+    who = parser.add_mutually_exclusive_group()
+    about = "trainings side by side in processes of this machine; default: as its cores allow"
+    who.add_argument("--workers", type=count(1024), metavar="N", help=about)
+    about = "on the dask cluster whose scheduler is there, such as tcp://head:8786"
+    who.add_argument("--dask", type=name, metavar="ADDRESS", help=about)
+    about = "as Slurm jobs, with submitit's parameters: timeout_min=600,slurm_partition=cpu"
+    who.add_argument("--slurm", nargs="?", const="", metavar="KEY=VALUE,...", help=about)
+    about = "say how many runs, hours and how much memory it will take, and stop"
+    parser.add_argument("--plan", action="store_true", help=about)
     folder = Path("runs/rules")
     parser.add_argument("--out", type=lambda text: Path(name(text)), default=folder)
     options = parser.parse_args(arguments)
     options.rules = list(RULES) if options.rules == "all" else names(options.rules, parser)
     return options
+
+
+@contextmanager
+def executor(options: argparse.Namespace) -> Iterator[Executor | int | None]:
+    """Yield who makes the trainings: workers on this machine, a dask cluster, or Slurm.
+
+    Raises
+    ------
+    ImportError
+        If what that takes is not installed.
+    """
+    if options.dask:
+        with _extra("distributed").Client(options.dask) as client:
+            yield client
+    elif options.slurm is not None:
+        slurm = _extra("submitit").AutoExecutor(folder=options.out / "slurm")
+        given = dict(part.split("=", 1) for part in options.slurm.split(",") if part)
+        threads = {"cpus_per_task": options.threads or 1}
+        slurm.update_parameters(**threads, **{key: _number(value) for key, value in given.items()})
+        yield slurm
+    else:
+        yield options.workers
+
+
+def _extra(module: str) -> Any:
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ImportError(f"expected {module} to be installed: {EXTRA}") from error
+
+
+def _number(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
 
 
 def variants(rule: str, scales: Sequence[float]) -> Variants:
@@ -177,14 +239,17 @@ def floats(text: str) -> tuple[float, ...]:
     return tuple(positive(part) for part in text.split(","))
 
 
-def splits(data: str, limit: int, held_out: int | None = None) -> tuple[Data, Data, Data]:
+def splits(
+    data: str, limit: int, held_out: int | None = None, classes: int = 10
+) -> tuple[Data, Data, Data]:
     """Return standardized splits for training, validation (a fifth as many images) and test."""
     held_out = held_out or limit // 5
     if data == "synthetic":
         images, labels = eln.data.make_shapes(limit + held_out, seed=0)
         test = eln.data.make_shapes(2000, seed=1)
     else:
-        (images, labels), test = eln.data.load_cifar10(data)
+        load = eln.data.load_cifar100 if classes == 100 else eln.data.load_cifar10
+        (images, labels), test = load(data)
         images, labels = images[: limit + held_out], labels[: limit + held_out]
     train, validation = (images[:limit], labels[:limit]), (images[limit:], labels[limit:])
     x = eln.data.standardize(train[0], validation[0], test[0])

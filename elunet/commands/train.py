@@ -6,6 +6,7 @@ Without options it trains on images that it makes itself and needs no download:
     elunet train --data download --epochs 15 --out runs/cifar
     elunet train --case d --data path/to/cifar10 --epochs 6 --out runs/d
     elunet train --resume runs/d
+    mpirun -n 4 elunet train --distributed --threads 1
 
 After each epoch it brings history.csv, curves.png, weights.safetensors and the checkpoints in --out
 up to date; at the end it writes summary.json. A run that was interrupted, by Ctrl-C, a crash or a
@@ -17,15 +18,16 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import elunet as eln
+from elunet._progress import duration, leave_quietly
+from elunet._progress import say as _say
 from elunet.commands._parser import integer, make_parser, name
 from elunet.experiments.recipes import RECIPES
 from elunet.storage.fingerprints import sha256
-from elunet.train.progress import duration, leave_quietly, say
 
 SYNTHETIC_TRAIN, SYNTHETIC_TEST, SYNTHETIC_EPOCHS = 5000, 2000, 4
 DEFAULTS = {"case": "quick", "data": "synthetic", "limit": None, "seed": 0, "epochs": None}
@@ -44,12 +46,20 @@ def main(arguments: Sequence[str] | None = None, command: Sequence[str] = COMMAN
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parse(arguments, command)
+    options.group = None
     try:
         return run(options)
+    except SystemExit as error:
+        if options.group is None or error.code is None:
+            raise
+        _say(str(error.code), sys.stderr)
+        options.group.abort()  # the others may wait for this one
     except eln.DivergenceError as error:
-        say(f"stopped: {error}", sys.stderr)
+        _say(f"stopped: {error}", sys.stderr)
     except OSError as error:
-        say(f"cannot go on: {error}", sys.stderr)
+        _say(f"cannot go on: {error}", sys.stderr)
+        if options.group is not None:
+            options.group.abort()
     except KeyboardInterrupt as error:
         how, code = "interrupted; to go on:", 130
         if isinstance(error, eln.Interrupted):
@@ -61,7 +71,8 @@ def main(arguments: Sequence[str] | None = None, command: Sequence[str] = COMMAN
         job = getattr(options, "job", None)
         if job is None or not job.begun:  # nothing is there yet
             again = [*arguments]
-        say(f"{how}\n  {shlex.join([*command, *again])}", sys.stderr)
+        if options.group is None or options.group.rank == 0:
+            _say(f"{how}\n  {shlex.join([*command, *again])}", sys.stderr)
         return code
     finally:
         leave_quietly()
@@ -70,9 +81,11 @@ def main(arguments: Sequence[str] | None = None, command: Sequence[str] = COMMAN
 
 def run(options: argparse.Namespace) -> int:
     """Train, test, and say what happened."""
-    job = options.job = find_job(options)
     if options.threads:
         eln.set_num_threads(options.threads)
+    group = options.group = eln.distributed.Group() if options.distributed else None
+    job = options.job = find_job(options)
+    say = _say if group is None or group.rank == 0 else _keep_quiet
     recipe, (train, test) = RECIPES[options.case], load(options)
     if options.epochs is None:  # shapes need few
         short = options.data == "synthetic" and options.case == "quick"
@@ -82,6 +95,7 @@ def run(options: argparse.Namespace) -> int:
     say(
         f"{count:,} images to train on, {len(test[0]):,} to test on ({options.data});"
         f" {epochs} epochs of {recipe.steps(count)} steps, {eln.get_num_threads()} threads"
+        + (f" in each of {group.size} processes" if group else "")
     )
     settings = {option: getattr(options, option) for option in DEFAULTS}
     settings["images"] = sha256(*train, *test)[:16]
@@ -92,22 +106,24 @@ def run(options: argparse.Namespace) -> int:
         sys.exit(f"--resume {options.resume}: {expected}{''.join(lines)}")
     if job.saved and job.is_finished(epochs):
         say(f"this run is finished: {epochs} epochs; nothing to do")
-        return conclude(job, job.saved.history[-1])
+        return conclude(job, job.saved.history[-1], say)
     job.prepare(options.overwrite)
     say("compiling kernels (a few seconds, once) and timing a step ...")
-    seconds = recipe.seconds_per_epoch(count, len(test[0]))
+    seconds = recipe.seconds_per_epoch(count, len(test[0])) / (group.size if group else 1)
     left = epochs - (len(job.saved.history) if job.saved else 0)
     say(f"about {duration(seconds * left)} to go, {duration(seconds)} an epoch")
 
     report = eln.train.Report(epochs, "test")
-    trainer = recipe.trainer(count, epochs, options.seed, [report], settings=settings)
+    trainer = recipe.trainer(
+        count, epochs, options.seed, [report], settings=settings, distributed=group
+    )
     more = {"case": options.case, "data": Path(options.data).name, "seed": options.seed}
     more["command"] = options.command
     title = f"ELU-11, case {options.case}"
     draw = partial(eln.plots.curves, title=title, validation="test")
     keep = {"minutes": options.minutes, "best": "validation_accuracy"}
     job.train(trainer, *recipe.prepared(train, test), epochs, draw, more, **keep)
-    return conclude(job, trainer.history[-1])
+    return conclude(job, trainer.history[-1], say)
 
 
 def find_job(options: argparse.Namespace) -> eln.Job:
@@ -116,7 +132,7 @@ def find_job(options: argparse.Namespace) -> eln.Job:
     home = None if place is None else eln.Job.folder_of(place)
     told = options.out is not None or home is not None or place is None
     options.out = options.out or home or OUT
-    job = eln.Job(options.out)
+    job = eln.Job(options.out, **({"group": options.group} if options.group else {}))
     try:
         saved = None if place is None else job.resume(place)
         if saved and saved.settings.get("case") not in RECIPES:
@@ -133,11 +149,15 @@ def find_job(options: argparse.Namespace) -> eln.Job:
     return job
 
 
-def conclude(job: eln.Job, last: eln.Epoch) -> int:
+def conclude(job: eln.Job, last: eln.Epoch, say: Callable[[str], None]) -> int:
     """Say how it went and where the files are."""
     say(f"test accuracy {100 * last.validation_accuracy:.2f} %")
     say("files: " + ", ".join(map(str, job.files)))
     return 0
+
+
+def _keep_quiet(text: str) -> None:
+    """Leave it to the first process to tell."""
 
 
 def load(options: argparse.Namespace) -> tuple[eln.train.Data, eln.train.Data]:
@@ -171,6 +191,8 @@ def parse(arguments: Sequence[str], command: Sequence[str] = COMMAND) -> argpars
     about = "move a run that is in --out aside, and begin anew"
     add("--overwrite", action="store_true", help=about)
     add("--threads", type=count(1024), metavar="N", help="default: all cores")
+    about = "train in all processes that mpirun or srun has started, each with some rows of a batch"
+    add("--distributed", action="store_true", help=about)
     add("--minutes", type=float, metavar="M", help="save every M minutes, not only after an epoch")
     options = parser.parse_args(arguments)
     options.command = shlex.join([*command, *arguments])

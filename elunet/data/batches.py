@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from elunet._checks import integer, number, plain
+from elunet._group import ALONE, Alone
 from elunet._types import Array, Seed
 from elunet.data import _checks
 
@@ -158,6 +159,9 @@ class Batches:
         self._restored = False
         self._iteration: object = None
 
+    group: Alone = ALONE
+    """Who computes a batch; each process of a group gets its own rows."""
+
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
         return -(-len(self.x) // self.batch_size)
@@ -176,11 +180,15 @@ class Batches:
         while self.position < len(self):
             start = self.position * self.batch_size
             chosen = order[start : start + self.batch_size]
-            x, y = self.x[chosen], self.y[chosen]
-            if self.augment is not None:
-                x, y = self._augmented(x, y)
+            rows = self.group.share(len(chosen))
+            own = chosen[rows]
+            if self.augment is None:
+                x, y = self.x[own], self.y[own]
+            else:  # it draws for the whole batch
+                x, y = self._augmented(self.x[chosen], self.y[chosen])
+                x, y = x[rows], y[rows]
             self.position += 1
-            yield (x, y) if self.weights is None else (x, y, self.weights[chosen])
+            yield (x, y) if self.weights is None else (x, y, self.weights[own])
             if self._iteration is not iteration:
                 raise RuntimeError(
                     "Batches: expected one iteration at a time, got a new one or a restore() "

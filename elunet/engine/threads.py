@@ -133,6 +133,8 @@ class _Pool:
     ----------
     threads : int or None
         With how many to compute; None before somebody asked.
+    asked : bool
+        Whether somebody said how many.
     team : _Team or None
     user : dict of {0: object}
         Who has the team, if somebody has: a dict, so that one operation asks and takes.
@@ -140,6 +142,7 @@ class _Pool:
 
     def __init__(self, threads: int | None = None) -> None:
         self.threads = threads
+        self.asked = False
         self.team: _Team | None = None
         self.user: dict[int, object] = {}
 
@@ -227,6 +230,11 @@ def get_num_threads() -> int:
     return _pool.threads
 
 
+def asked_threads() -> int | None:
+    """Return how many threads somebody has said to use; None if nobody has."""
+    return _pool.threads if _pool.asked else None
+
+
 def set_num_threads(threads: int) -> None:
     """Compute with this many threads from now on.
 
@@ -255,7 +263,7 @@ def set_num_threads(threads: int) -> None:
     threads = integer("set_num_threads", "threads", threads)
     if threads > MOST:
         raise ValueError(f"set_num_threads: expected threads of at most {MOST}, got {threads}")
-    _pool.threads = threads
+    _pool.threads, _pool.asked = threads, True
     _pool.team = None  # its threads end when whoever is using them is done
 
 

@@ -10,23 +10,32 @@ from elunet.experiments.alignment import (
     read_angles,
     write_angles,
 )
-from elunet.experiments.comparison import Comparison, Trial, compare
+from elunet.experiments.comparison import compare
+from elunet.experiments.planning import Plan, plan
+from elunet.experiments.results import Comparison
+from elunet.experiments.series import SeriesRow, series, series_table
 from elunet.experiments.statistics import t_interval, t_quantile
+from elunet.experiments.trials import Trial
 
 __all__ = [
     "Alignment",
     "AngleLog",
     "Comparison",
+    "Plan",
     "Robustness",
+    "SeriesRow",
     "Trial",
     "alignments",
     "angle",
     "compare",
     "fgsm",
     "pgd",
+    "plan",
     "read_angles",
     "recipes",
     "robustness",
+    "series",
+    "series_table",
     "t_interval",
     "t_quantile",
     "write_angles",

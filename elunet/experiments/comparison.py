@@ -10,203 +10,36 @@ taught the hidden layers nothing.
 
 from __future__ import annotations
 
-import itertools
-import math
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from glob import escape
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
-
-from elunet import models
 from elunet._checks import integer, number
-from elunet.experiments.alignment import Alignment, AngleLog, read_angles
-from elunet.experiments.statistics import t_interval
-from elunet.losses import CrossEntropy, Loss, SoftmaxCrossEntropy
-from elunet.network import Network
-from elunet.optim import SGD, Optimizer, PerLayer
-from elunet.routers import Backprop, Router
+from elunet.engine.cores import available_cores
+from elunet.experiments import grid, trials
+from elunet.experiments.grid import Executor, Order, Workers
+from elunet.experiments.results import SETTINGS, TRIALS, Comparison
+from elunet.experiments.trials import (
+    LAST_LAYER,
+    LINEAR,
+    SHALLOW,
+    Bench,
+    Entry,
+    MakeNetwork,
+    MakeOptimizer,
+    Splits,
+    Trial,
+    Variants,
+    file_of,
+    threads_for,
+)
+from elunet.losses import Loss, SoftmaxCrossEntropy
 from elunet.storage import settings, tables
-from elunet.storage.fingerprints import sha256
-from elunet.storage.identity import described, identity, untold, within
-from elunet.train import Data, DivergenceError, HistoryFile, Trainer, evaluate
-from elunet.train.history import History
-
-SWEEP_SEED = 1000  # the rate is chosen with weights and orders that no final trial has
-TOO_HIGH = 2.0  # a train loss of so many times that of guessing or no training: it diverged
-SETTINGS, TRIALS = "settings.json", "trials.csv"
-LAST_LAYER, LINEAR, SHALLOW = "last layer only", "linear", "shallow"
-
-MakeNetwork = Callable[[int], Network]
-MakeRouter = Callable[[int], Router]
-Variants = MakeRouter | Mapping[str, MakeRouter]
-MakeOptimizer = Callable[[float], Optimizer]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One training of a comparison.
-
-    Attributes
-    ----------
-    stage : "sweep" or "final"
-    rule : str
-    rate : float
-        The learning rate.
-    seed : int
-        Of the weights, the rule's matrices, and the order of the batches.
-    train_loss, train_accuracy : float
-        Means over the last pass, while the weights changed. Accuracies are fractions.
-    validation_accuracy, test_accuracy : float
-        Of the last epoch; the test split is not looked at in a sweep (NaN).
-    diverged : int
-        1 if the train loss of the last pass is more than twice that of guessing, log(classes), and
-        of the untrained network, or if loss or weights became infinite or NaN; the accuracies are
-        then those of guessing.
-    seconds : float
-    variant : str
-        Which of the rule's variants; "" if it has one only.
-
-    Examples
-    --------
-    >>> Trial("final", "fa", 0.1, 0, 1.2, 0.55, 0.5, 0.52, 0, 9.0).rate
-    0.1
-    """
-
-    stage: str
-    rule: str
-    rate: float
-    seed: int
-    train_loss: float
-    train_accuracy: float
-    validation_accuracy: float
-    test_accuracy: float
-    diverged: int
-    seconds: float
-    variant: str = ""
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What `compare` found.
-
-    Attributes
-    ----------
-    rules : tuple of str
-        In the order given, the baselines last; the first is the reference.
-    rates : tuple of float
-    trials : list of Trial
-    folder : Path
-        Where each final trial's history and angles are.
-
-    Examples
-    --------
-    >>> trial = Trial("final", "fa", 0.1, 0, 1.2, 0.55, 0.5, 0.52, 0, 9.0)
-    >>> Comparison(("fa",), (0.1,), [trial], Path()).accuracy("fa")[0]
-    0.52
-    """
-
-    rules: tuple[str, ...]
-    rates: tuple[float, ...]
-    trials: list[Trial]
-    folder: Path
-
-    @classmethod
-    def read(cls, folder: str | os.PathLike[str]) -> Comparison:
-        """Return the comparison that `compare` left in a folder.
-
-        Raises
-        ------
-        OSError
-            If there is none.
-        ValueError
-            If its table or its settings are damaged.
-        """
-        file = Path(folder) / SETTINGS
-        shared = settings.read("Comparison.read", file)
-        trials = tables.read("Comparison.read", Path(folder) / TRIALS, Trial)
-        try:
-            rules, rates = tuple(shared["rules"]), tuple(map(float, shared["rates"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"Comparison.read: expected {file} with lists of rules and rates, got others"
-            ) from error
-        return cls(rules, rates, trials, Path(folder))
-
-    def of(self, rule: str, stage: str = "final") -> list[Trial]:
-        """Return a rule's trials of one stage, in order of variant, seed and rate."""
-        found = [trial for trial in self.trials if (trial.rule, trial.stage) == (rule, stage)]
-        return sorted(found, key=lambda trial: (trial.variant, trial.seed, trial.rate))
-
-    @cached_property
-    def best(self) -> dict[str, tuple[str, float]]:
-        """The variant and learning rate of the best mean validation accuracy in a rule's sweep."""
-        return {rule: _best(self.of(rule, "sweep")) for rule in self.rules}
-
-    @property
-    def best_rates(self) -> dict[str, float]:
-        """The learning rate of `best`, by rule."""
-        return {rule: rate for rule, (_, rate) in self.best.items()}
-
-    @property
-    def warnings(self) -> list[str]:
-        """What weakens the comparison: best rates at the grid's edge, diverged final trials."""
-        found = []
-        for rule, rate in self.best_rates.items():
-            if rate in (min(self.rates), max(self.rates)):
-                found.append(
-                    f"{rule}: the best learning rate, {rate:g}, lies at the edge of the grid; a"
-                    " better one may lie beyond"
-                )
-            if all(trial.diverged for trial in self.of(rule, "sweep")):
-                found.append(f"{rule}: every trial of its sweep diverged")
-            diverged = sum(trial.diverged for trial in self.of(rule))
-            if diverged:
-                found.append(f"{rule}: {diverged} of {len(self.of(rule))} final trials diverged")
-        return found
-
-    def accuracy(self, rule: str) -> tuple[float, float]:
-        """Return the mean test accuracy and half its 95 % t-interval, as fractions."""
-        return t_interval([trial.test_accuracy for trial in self.of(rule)])
-
-    def difference(self, rule: str, reference: str | None = None) -> tuple[float, float]:
-        """Return a rule's mean accuracy minus the reference's, and half the 95 % t-interval.
-
-        Trials are paired by seed: a pair shares initial weights and order, and the variation that
-        these cause cancels. With many rules, some intervals exclude 0 by chance.
-        """
-        others = self.of(self.rules[0] if reference is None else reference)
-        pairs = zip(self.of(rule), others, strict=True)
-        return t_interval([trial.test_accuracy - other.test_accuracy for trial, other in pairs])
-
-    def histories(self, rule: str) -> list[History]:
-        """Return the histories of the final trials that completed an epoch, by seed."""
-        files = [self.folder / _file("history", rule, trial.seed) for trial in self.of(rule)]
-        return [History.from_csv(file) for file in files if file.exists()]
-
-    def angles(self, rule: str, seed: int = 0) -> list[Alignment]:
-        """Return a final trial's angles to backpropagation, [] if they were not measured."""
-        file = self.folder / _file("angles", rule, seed)
-        return read_angles(file) if file.exists() else []
-
-    def table(self) -> str:
-        """Return the results as a Markdown table, followed by the warnings."""
-        rows = [
-            "| rule | learning rate | test accuracy, % | minus " + self.rules[0] + " | train, % |",
-            "|---|---|---|---|---|",
-        ]
-        for rule in self.rules:
-            train = 100 * float(np.mean([trial.train_accuracy for trial in self.of(rule)]))
-            variant, rate = self.best[rule]
-            minus = _percent(*self.difference(rule)) if rule != self.rules[0] else ""
-            accuracy = _percent(*self.accuracy(rule))
-            name = f"{rule} ({variant})" if variant else rule
-            rows.append(f"| {name} | {rate:g} | {accuracy} | {minus} | {train:.1f} |")
-        return "\n".join([*rows, *(f"\nWarning: {text}." for text in self.warnings)])
+from elunet.storage.locks import held
+from elunet.train import Data
 
 
 def compare(
@@ -228,12 +61,18 @@ def compare(
     angles_every: int = 0,
     null: int = 20,
     log: Callable[[str], None] | None = print,
+    executor: Executor | int | None = None,
+    threads: int | None = None,
 ) -> Comparison:
     """Train the same networks with several learning rules and compare their accuracies.
 
     First each rule trains with each learning rate, in each of its variants; then, with the variant
-    and rate of the best validation accuracy, once with each seed. A call that was interrupted
-    continues after the last complete trial.
+    and rate of the best validation accuracy, once with each seed. Trials run side by side, on
+    whatever `executor` stands for; each is on the disk when it is complete. A call that was
+    interrupted makes what is left.
+
+    The table is the same, but for the seconds, whoever makes the trials and in whatever order. It
+    depends in the last bits on `threads`, and where machines differ, on the machine.
 
     Parameters
     ----------
@@ -270,7 +109,18 @@ def compare(
     null : int, default 20
         Draws for the angles' null band.
     log : callable, optional
-        Takes a line of text per trial.
+        Takes a line of text per trial. With None, a progress bar or a line now and then shows how
+        many trials are done.
+    executor : int or object with ``submit``, optional
+        Who makes the trials. By default this machine's cores: as many worker processes as they
+        allow with `threads` each, if the extra ``elunet[grid]`` is installed, or else this process.
+        A number is that of worker processes; 1 is this process. An object is a
+        `concurrent.futures` pool, a ``dask.distributed.Client``, an ``MPIPoolExecutor`` of
+        mpi4py, a submitit ``AutoExecutor`` (Slurm), or another whose ``submit(function,
+        *arguments)`` gives a future. Workers on other machines need to see `folder`.
+    threads : int, optional
+        Of each trial; by default 1 for a network of at most 50 million multiply-adds an image, else
+        `get_num_threads`.
 
     Returns
     -------
@@ -281,6 +131,12 @@ def compare(
     TypeError, ValueError
         If an argument is out of range, a rule has a baseline's name, or the folder holds another
         comparison; the message lists how it differs.
+    BlockingIOError
+        If another process is at work in the folder.
+    ImportError
+        If workers are asked for, and the extra is not there.
+    RuntimeError
+        If an executor has broken, or a trial has lost its worker three times.
 
     Warns
     -----
@@ -309,16 +165,59 @@ def compare(
     >>> result.rules
     ('backprop', 'fa', 'last layer only', 'linear', 'shallow')
     """
+    bench, rates = bench_of(
+        network,
+        rules,
+        (train, validation, test),
+        rates,
+        epochs,
+        optimizer,
+        loss,
+        batch_size,
+        baselines,
+        angles_every,
+        null,
+        threads,
+    )
+    seeds = integer("compare", "seeds", seeds)
+    sweep_seeds = integer("compare", "sweep_seeds", sweep_seeds)
+    data, place = (train, validation, test), Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    with held(place):
+        done = _claimed(bench, data, rates, place)
+        variants = {name: list(entry.variants) for name, entry in bench.entries.items()}
+        order = Order(variants, rates, seeds, sweep_seeds, done)
+        with _working(executor, bench.threads, order.left) as who, trials.using(bench.threads):
+            grid.make(bench, data, order, place, place / TRIALS, who, log)
+    comparison = Comparison(tuple(bench.entries), rates, order.table(), place)
+    for text in comparison.warnings:
+        warnings.warn(f"compare: {text}", stacklevel=2)
+    return comparison
+
+
+def bench_of(
+    network: MakeNetwork,
+    rules: Mapping[str, Variants],
+    data: Splits,
+    rates: Sequence[float],
+    epochs: int,
+    optimizer: MakeOptimizer | Mapping[str, MakeOptimizer] | None,
+    loss: Loss | None,
+    batch_size: int,
+    baselines: bool,
+    angles_every: int,
+    null: int,
+    threads: int | None,
+) -> tuple[Bench, tuple[float, ...]]:
+    """Return what all trials share, and the rates in order."""
     rates = tuple(sorted(number("compare", "rates", rate, "(0, inf)") for rate in set(rates)))
     if not rates:
         raise ValueError("compare: expected at least one of rates, got none")
-    seeds = integer("compare", "seeds", seeds)
     epochs = integer("compare", "epochs", epochs)
-    sweep_seeds = integer("compare", "sweep_seeds", sweep_seeds)
     if not rules:
         raise ValueError("compare: expected at least one of rules, got none")
     entries = {
-        name: _Entry(network, dict(rule) if isinstance(rule, Mapping) else {"": rule})
+        name: Entry(network, dict(rule) if isinstance(rule, Mapping) else {"": rule})
         for name, rule in rules.items()
     }
     if empty := [name for name, entry in entries.items() if not entry.variants]:
@@ -330,237 +229,63 @@ def compare(
         taken = {LAST_LAYER, LINEAR, SHALLOW} & set(rules)
         if taken:
             raise ValueError(f"compare: expected rules without baselines' names, got {taken}")
-        entries |= _baselines(network, train)
-    if len({_file("", name, 0) for name in entries}) < len(entries):
+        entries |= trials.baselines(network, data[0])
+    if len({file_of("", name, 0) for name in entries}) < len(entries):
         raise ValueError(
             f"compare: expected rules with names that differ in letters or digits, got {[*rules]}"
         )
-    bench = _Bench(
+    if threads is None:
+        threads = threads_for(network, data[0][0])
+    bench = Bench(
         entries,
-        (train, validation, test),
         epochs,
         {name: make for name, make in optimizers.items() if make is not None},
         loss or SoftmaxCrossEntropy(),
         batch_size,
         angles_every,
         null,
-        Path(folder),
+        integer("compare", "threads", threads),
     )
-    bench.open(rates)
-    best = {}
-    for name, entry in entries.items():
-        keys = itertools.product(entry.variants, range(sweep_seeds), rates)
-        sweep = [
-            bench.trial("sweep", name, variant, rate, SWEEP_SEED + k, log)
-            for variant, k, rate in keys
-        ]
-        best[name] = _best(sweep)
-    for seed in range(seeds):
-        for name in entries:
-            bench.trial("final", name, *best[name], seed, log)
-    comparison = Comparison(tuple(entries), rates, list(bench.trials.values()), bench.folder)
-    for text in comparison.warnings:
-        warnings.warn(f"compare: {text}", stacklevel=2)
-    return comparison
+    return bench, rates
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """A rule on a network, or a baseline."""
-
-    network: MakeNetwork
-    variants: dict[str, MakeRouter]
-    is_rule: bool = True  # rather than a baseline
-    frozen: bool = False  # whether only the last weighted layer learns
-
-
-def _baselines(network: MakeNetwork, train: Data) -> dict[str, _Entry]:
-    net = network(0)
-    if not _weighted(net):
+def _claimed(bench: Bench, data: Splits, rates: tuple[float, ...], folder: Path) -> list[Trial]:
+    """Return the complete trials of a folder, if it belongs to this comparison."""
+    if different := settings.claim(folder / SETTINGS, bench.settings(data, rates)):
         raise ValueError(
-            "compare: expected baselines=False, or a network with a layer that has weights, got"
-            f" layers {[node.name for node in net.nodes]}"
+            f"compare: expected {folder} empty or with the same comparison, got one"
+            f" with other {', '.join(different)} (settings.json); use another folder"
         )
-    inputs, classes = math.prod(train[0].shape[1:]), net.predict(train[0][:1]).shape[-1]
-
-    backprop: dict[str, MakeRouter] = {"": lambda seed: Backprop()}
-    return {
-        LAST_LAYER: _Entry(network, backprop, False, frozen=True),
-        LINEAR: _Entry(lambda seed: models.mlp(classes, inputs, (), seed), backprop, False),
-        SHALLOW: _Entry(lambda seed: models.mlp(classes, inputs, (128,), seed), backprop, False),
-    }
-
-
-def _weighted(net: Network) -> list[str]:
-    return [node.name for node in net.homes if node.layer.weighted]
-
-
-@dataclass
-class _Bench:
-    """What all trials of a comparison share, and the table of those that are complete."""
-
-    entries: dict[str, _Entry]
-    data: tuple[Data, Data, Data]
-    epochs: int
-    optimizers: dict[str, MakeOptimizer]
-    loss: Loss
-    batch_size: int
-    angles_every: int
-    null: int
-    folder: Path
-
-    def optimizer(self, rule: str, rate: float) -> Optimizer:
-        """Return a rule's optimizer."""
-        make = self.optimizers.get(rule) or self.optimizers.get("*")
-        return SGD(rate, momentum=0.9) if make is None else make(rate)
-
-    def open(self, rates: Sequence[float]) -> None:
-        """Read the table of complete trials, if the folder belongs to this comparison."""
-        shared = {
-            "rules": {
-                name: " | ".join(_describe(entry, variant) for variant in entry.variants)
-                for name, entry in self.entries.items()
-            },
-            "data": [f"{len(x)} examples, sha256 {sha256(x, y)[:16]}" for x, y in self.data],
-            "rates": list(rates),
-            "epochs": self.epochs,
-            "optimizer": " | ".join(
-                dict.fromkeys(described(self.optimizer(name, rates[0])) for name in self.entries)
-            ),
-            "loss": described(self.loss),
-            "batch_size": self.batch_size,
-            "angles_every": self.angles_every,
-            "null": self.null,
-        }
-        if different := settings.claim(self.folder / SETTINGS, shared):
-            raise ValueError(
-                f"compare: expected {self.folder} empty or with the same comparison, got one"
-                f" with other {', '.join(different)} (settings.json); use another folder"
-            )
-        self.table = self.folder / TRIALS
-        if self.table.exists() and (unknown := self._incomparable(rates[0])):
-            warnings.warn(
-                f"compare: whether these are as in {self.folder} cannot be told, as no attribute"
-                f" has their name: {'; '.join(unknown)}",
-                stacklevel=3,
-            )
-        done = tables.read("compare", self.table, Trial) if self.table.exists() else []
-        self.trials = {
-            (each.stage, each.rule, each.variant, each.rate, each.seed): each for each in done
-        }
-
-    def _incomparable(self, rate: float) -> list[str]:
-        """Return a text for each object of which something cannot be compared."""
-        tops: dict[str, object] = {"loss": self.loss}
-        for name, entry in self.entries.items():
-            tops[f"{name}'s optimizer"] = self.optimizer(name, rate)
-            tops |= {
-                f"{name} {variant}".strip(): make(0) for variant, make in entry.variants.items()
-            }
-            tops |= {f"{name}'s {node.name}": node.layer for node in entry.network(0).nodes}
-        parts = [found for path, top in tops.items() for found in within(path, top, set())]
-        lines = (f"{', '.join(untold(part))} of {path}" for path, part in parts if untold(part))
-        return list(dict.fromkeys(lines))
-
-    def trial(
-        self,
-        stage: str,
-        rule: str,
-        variant: str,
-        rate: float,
-        seed: int,
-        log: Callable[[str], None] | None,
-    ) -> Trial:
-        """Return a trial from the table, or train it."""
-        key = stage, rule, variant, rate, seed
-        if key not in self.trials:
-            trial = self.trials[key] = self._train(*key)
-            tables.write(self.table, Trial, self.trials.values())
-            if log is not None:
-                score = trial.validation_accuracy if stage == "sweep" else trial.test_accuracy
-                split = "validation" if stage == "sweep" else "test"
-                end = "diverged" if trial.diverged else f"{split} {100 * score:.2f} %"
-                name = f"{rule} ({variant})" if variant else rule
-                log(f"{stage} {name}, rate {rate:g}, seed {seed}: {end}, {trial.seconds:.1f} s")
-        return self.trials[key]
-
-    def _train(self, stage: str, rule: str, variant: str, rate: float, seed: int) -> Trial:
-        entry, (train, validation, test) = self.entries[rule], self.data
-        net = entry.network(seed)
-        optimizer = self.optimizer(rule, rate)
-        if entry.frozen:
-            last = f"{_weighted(net)[-1]}."
-            others = (
-                {"*": SGD(0.0)} if any(n[: len(last)] != last for n in net.parameters()) else {}
-            )
-            optimizer = PerLayer({f"{escape(last)}*": optimizer, **others})
-        trainer = Trainer(
-            net,
-            self.loss,
-            optimizer,
-            entry.variants[variant](seed),
-            batch_size=self.batch_size,
-            seed=seed,
-            progress=False,
+    table = folder / TRIALS
+    if table.exists() and (unknown := bench.incomparable(rates[0])):
+        warnings.warn(
+            f"compare: whether these are as in {folder} cannot be told, as no attribute"
+            f" has their name: {'; '.join(unknown)}",
+            stacklevel=3,
         )
-        if stage == "final":
-            trainer.callbacks.append(HistoryFile(self.folder / _file("history", rule, seed)))
-            if self.angles_every and entry.is_rule:
-                file = self.folder / _file("angles", rule, seed)
-                trainer.callbacks.append(AngleLog(file, self.angles_every, self.null))
-        classes = int(net.predict(test[0][:1]).shape[-1])
-        guess = 1 / classes
-        tested, limit = math.nan, math.inf
-        if isinstance(self.loss, SoftmaxCrossEntropy | CrossEntropy):
-            first = evaluate(net, *validation, self.loss, self.batch_size)[0]
-            limit = TOO_HIGH * max(math.log(classes), first)
-        try:
-            row = trainer.fit(train, validation, self.epochs)[-1]
-            scores = row.train_loss, row.train_accuracy, row.validation_accuracy
-            if stage == "final":
-                predict = trainer.router.predict
-                tested = evaluate(net, *test, self.loss, self.batch_size, predict=predict)[1]
-            diverged = int(row.train_loss > limit)
-            if diverged:
-                scores = row.train_loss, guess, guess
-        except DivergenceError:
-            scores, diverged = (math.nan, guess, guess), 1
-        if diverged and stage == "final":
-            tested = guess
-        seconds = sum(trainer.history.column("seconds"))
-        return Trial(stage, rule, rate, seed, *scores, tested, diverged, seconds, variant)
+    return tables.read("compare", table, Trial) if table.exists() else []
 
 
-def _best(sweep: Sequence[Trial]) -> tuple[str, float]:
-    """Return the variant and rate of the best mean validation accuracy.
-
-    One of which a trial diverged is taken only if that is so of all. Of equals, the smaller rate.
-    """
-    groups: dict[tuple[str, float], list[Trial]] = {}
-    for each in sweep:
-        groups.setdefault((each.variant, each.rate), []).append(each)
-
-    def merit(key: tuple[str, float]) -> tuple[bool, float, float]:
-        trials = groups[key]
-        accuracy = float(np.mean([each.validation_accuracy for each in trials]))
-        return not any(each.diverged for each in trials), accuracy, -key[1]
-
-    return max(groups, key=merit)
+def workers_for(threads: int) -> int:
+    """Return how many workers this machine's cores allow, as far as something can start them."""
+    there = find_spec("loky") and find_spec("cloudpickle")
+    return max(1, available_cores() // threads) if there else 1
 
 
-def _describe(entry: _Entry, variant: str) -> str:
-    """Return what an entry trains, as text that differs where the training would."""
-    net, router = entry.network(0), entry.variants[variant](0)
-    layers = [f"{identity(node.layer)} of {node.inputs}, {node.home}" for node in net.nodes]
-    text = f"{layers} {identity(router)} frozen={entry.frozen}"
-    return f"{sha256(text)[:16]} {router!r}"
-
-
-def _file(kind: str, rule: str, seed: int) -> str:
-    plain = "".join(letter if letter.isalnum() else "-" for letter in rule)
-    return f"{kind}-{plain}-{seed}.csv"
-
-
-def _percent(mean: float, half: float) -> str:
-    """Return "12.3 ± 0.4" of fractions."""
-    return f"{100 * mean:.1f} ± {100 * half:.1f}"
+@contextmanager
+def _working(executor: Executor | int | None, threads: int, left: int) -> Iterator[Executor | None]:
+    """Yield who makes the trials; None for this process."""
+    if executor is not None and not isinstance(executor, int):
+        if not isinstance(executor, Executor):
+            raise TypeError(
+                "compare: expected executor as a number of workers, or an object with submit, got"
+                f" {executor!r}"
+            )
+        yield executor
+        return
+    count = workers_for(threads) if executor is None else integer("compare", "executor", executor)
+    if min(count, left) <= 1:
+        yield None
+        return
+    with Workers(min(count, left)) as workers:
+        yield workers

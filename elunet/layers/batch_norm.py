@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from elunet._checks import integer, number
@@ -119,26 +121,43 @@ class BatchNorm(Layer):
         slope = rstd if gamma is None else gamma * rstd
         if not train:
             return np.asarray(dy * slope)
-        values = max(x_hat.size // self.channels, 1)
-        along, shift = (total / values for total in self._sums(dy, x_hat))
+        values = self.group.whole(max(x_hat.size // self.channels, 1))
+        sums = np.stack(self._sums(dy, x_hat))
+        self.group.sum_rows(sums)
+        if not self.group.weight:  # its row is no part of the batch
+            return np.zeros_like(dy)
+        along, shift = sums / values
         # In float64: dx has mean 0, and a constant channel's rstd enlarges what rounding leaves.
         return np.asarray((dy - shift - x_hat * along) * slope, dy.dtype)
+
+    @quiet
+    def tangent(self, dx: Array | None, dparams: Mapping[str, Array]) -> Array:
+        """Return ``J dx + dgamma x_hat + dbeta``; the Jacobian J is symmetric in each channel."""
+        x_hat, *_ = self.recall()
+        dy = np.zeros_like(x_hat) if dx is None else self.backward_input(dx)
+        for name, factor in (("gamma", x_hat), ("beta", 1)):
+            if name in dparams:
+                dy = np.asarray(dy + dparams[name] * factor)
+        return dy
 
     def _batch_statistics(self, x: Array) -> tuple[Array, Array]:
         """Return each channel's mean and biased variance, and move the running averages."""
         rows = x.reshape(-1, self.channels)
-        if len(rows) < 2:
+        count = self.group.whole(len(rows))
+        if count < 2:
             raise ValueError(
                 f"{self!r}: expected x with at least 2 values per channel in training, got shape"
                 f" {x.shape}"
             )
         mean, var = np.zeros(self.channels), np.zeros(self.channels)
         add_rows(rows, mean)
-        mean /= len(rows)
+        self.group.sum_rows(mean)
+        mean /= count
         centered = rows - mean
         add_row_products(centered, centered, var)
-        var /= len(rows)
-        unbiased = var * len(rows) / (len(rows) - 1)
+        self.group.sum_rows(var)
+        var /= count
+        unbiased = var * count / (count - 1)
         share = self._share_of_new()
         for name, new in (("running_mean", mean), ("running_var", unbiased)):
             self.state[name] = (1 - share) * self.state[name] + share * new

@@ -42,7 +42,7 @@ class Dropout(SpanLayer, spans=True):
     array([2., 2., 0., 0., 2., 0., 2., 0.])
     """
 
-    pointwise = True
+    pointwise = symmetric = True
     in_place = True
 
     rng: np.random.Generator
@@ -62,7 +62,7 @@ class Dropout(SpanLayer, spans=True):
 
     def allocate(self, x: Array, y: Array) -> tuple[Array, ...]:
         """Return random bits; the mask is where they are large enough."""
-        return (self.rng.integers(0, STEPS, x.shape, np.uint16),)
+        return (self.group.integers(self.rng, STEPS, x.shape, np.uint16),)
 
     def forward_span(self, x: Array, y: Array, bits: Array) -> None:
         """Write ``y = x mask / (1 - rate)``."""

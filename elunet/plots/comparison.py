@@ -10,7 +10,7 @@ from elunet.plots._canvas import BLUE, GRAY, File, canvas, finish, light_grid, s
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from elunet.experiments.comparison import Comparison
+    from elunet.experiments.results import Comparison
 
 
 def accuracies(result: Comparison, file: File = None, title: str = "") -> Figure:

@@ -208,11 +208,20 @@ class Router:
             weight = self._checked_weight if self._own("weight") else None
             learn = self.learn if self._own("learn") else None
             net.walk(dy, arrive, send, weight, tap, release=release, learn=learn)
+            self._sum_own(net)
             self.end(net)
         finally:
             signals.clear()
             if release:
                 self._values = None
+
+    def _sum_own(self, net: Network) -> None:
+        """Sum over a group what the rule learns itself, where that is not the network's already."""
+        if net.group.size > 1:
+            summed = {id(gradient) for gradient in net.gradients().values()}
+            for gradient in self.gradients().values():
+                if id(gradient) not in summed:
+                    net.group.sum_rows(gradient)
 
     def tell(self, loss: Loss | None) -> None:
         """Take the trainer's loss, unless the rule was made with one of its own."""
@@ -281,6 +290,14 @@ class Router:
     def gradients(self) -> dict[str, Array]:
         """Return the gradients of `parameters`."""
         return {}
+
+    @property
+    def by_rows(self) -> bool:
+        """Whether all that is learned is a sum over the batch's rows, given the loss gradient.
+
+        Only such a rule can train over several processes, each with some rows.
+        """
+        return True
 
     @property
     def is_random(self) -> bool:

@@ -23,6 +23,11 @@ class Silent(Router):
     overrides `learn`.
     """
 
+    @property
+    def by_rows(self) -> bool:
+        """Whether all that is learned is a sum over rows: not what other passes tell."""
+        return False
+
     def send(self, layer: Layer, dy: Array) -> Array:
         """Return zeros."""
         return np.zeros(self.net.shapes[self.node_of(layer).inputs[0]], dy.dtype)

@@ -77,7 +77,7 @@ class DirectRandomTargetProjection(DirectFeedbackAlignment):
                 f"{self!r}: expected target of shape {shape[:1]} (labels) or {shape} (one-hot), got"
                 f" {labels.shape}"
             )
-        self.signals[MESSAGE] = rows / len(rows)
+        self.signals[MESSAGE] = rows * net.group.weight / len(rows)
 
     def forward_weight(self, net: Network, name: str) -> None:
         """Return None: targets, not errors, go through B_k."""

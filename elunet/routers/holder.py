@@ -58,6 +58,11 @@ class Holder(Router):
         return {k: v for rule in self.held.values() for k, v in rule.gradients().items()}
 
     @property
+    def by_rows(self) -> bool:
+        """Whether all rules learn from sums over rows."""
+        return all(rule.by_rows for rule in self.held.values())
+
+    @property
     def is_random(self) -> bool:
         """Whether random matrices decide what goes down, in one rule at least."""
         return any(rule.is_random for rule in self.held.values())

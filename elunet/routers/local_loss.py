@@ -114,6 +114,11 @@ class LocalLoss(Silent, RandomRouter):
         return self.drawn
 
     @property
+    def by_rows(self) -> bool:
+        """Whether all that is learned is a sum over rows: "sim" compares rows with one another."""
+        return self.kind == "pred"
+
+    @property
     def is_random(self) -> bool:
         """Whether random matrices decide what goes down: classifiers do."""
         return self.kind != "sim"
@@ -179,8 +184,9 @@ class LocalLoss(Silent, RandomRouter):
             p, classes = pooled(h, self.grid), self._target.shape[1]
             C = self.matrix(name, (p[0].size, classes)).astype(h.dtype)
             dC, dp = prediction_gradients(p, C, self._target)
-            self._gradients[name] = (1 - sim) * dC
-            signal += (1 - sim) * pooled_down(dp, h.shape)
+            share = (1 - sim) * self.net.group.weight
+            self._gradients[name] = share * dC
+            signal += share * pooled_down(dp, h.shape)
         if sim > 0:
             signal += sim * similarity_gradient(h, self._target)
         return signal

@@ -116,7 +116,7 @@ def _array(name: str, kind: str, shape: list[int], data: memoryview) -> Array:
         array = np.frombuffer(data, DTYPES[kind]).reshape(shape)
     except (ValueError, OverflowError) as error:  # too many axes, or too large
         raise UnholdableError(str(error)) from error
-    return array.astype(array.dtype.newbyteorder("="))
+    return array.astype(array.dtype.type)  # the native dtype itself, not one that is equal to it
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from elunet._checks import choice, integer, number
 from elunet._types import Array
@@ -43,6 +43,9 @@ class Callback:
     epoch 1: 2 steps
     epoch 2: 4 steps
     """
+
+    writes: ClassVar[bool] = False
+    """Whether all that it does is to write or print: of several processes, the first calls it."""
 
     def on_fit_start(self, trainer: Trainer) -> None:
         """Before anything else; a resumed run may be in the middle of an epoch."""
@@ -107,6 +110,8 @@ class Report(Callback):
     >>> callbacks = [eln.train.Report(15, "test")]  # for a Trainer
     """
 
+    writes = True
+
     def __init__(self, epochs: int, validation: str = "validation") -> None:
         self.epochs, self.validation = epochs, validation
 
@@ -141,6 +146,8 @@ class HistoryFile(Callback):
     >>> import elunet as eln
     >>> callbacks = [eln.HistoryFile("history.csv")]  # for a Trainer
     """
+
+    writes = True
 
     def __init__(self, file: str | os.PathLike[str]) -> None:
         self.file = Path(file)
@@ -203,6 +210,8 @@ class Checkpoints(Callback):
     >>> sorted(file.name for file in Path("run").iterdir())
     ['latest.safetensors', 'previous.safetensors']
     """
+
+    writes = True
 
     def __init__(
         self,

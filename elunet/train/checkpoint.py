@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from elunet._group import ALONE, Alone
 from elunet._types import Array
 from elunet.data import Batches
 from elunet.storage import files
@@ -86,7 +87,7 @@ def content(trainer: Trainer, changes: Tree, resumed: Tree | None) -> bytes:
     tree = {
         "kind": "run",
         "format": FORMAT,
-        "versions": versions.current(),
+        "versions": versions.current(trainer.group),
         "settings": trainer.settings,
         **changes,
         "batches": place,
@@ -99,8 +100,10 @@ def content(trainer: Trainer, changes: Tree, resumed: Tree | None) -> bytes:
     return encode(weights | arrays, note)
 
 
-def read(path: str | os.PathLike[str]) -> tuple[Path, Tree]:
+def read(path: str | os.PathLike[str], group: Alone = ALONE) -> tuple[Path, Tree]:
     """Return a run's checkpoint: its file, and the tree that was written.
+
+    Of several processes, the first reads it; the others need not see the folder.
 
     Raises
     ------
@@ -109,9 +112,9 @@ def read(path: str | os.PathLike[str]) -> tuple[Path, Tree]:
     OSError
         If it cannot be read.
     """
-    file = find(path)
+    file, content = group.first(lambda: _read(path))
     try:
-        return file, _parse(file)
+        return file, _parse(file, content)
     except ValueError as error:
         older = file.with_name(PREVIOUS)
         if file.name != LATEST or not older.is_file():
@@ -119,8 +122,13 @@ def read(path: str | os.PathLike[str]) -> tuple[Path, Tree]:
         raise ValueError(f"{error}\nThe checkpoint before it is {older}.") from error
 
 
-def _parse(file: Path) -> Tree:
-    arrays, note = decode("Trainer.resume", file, files.read("Trainer.resume", file))
+def _read(path: str | os.PathLike[str]) -> tuple[Path, bytes]:
+    file = find(path)
+    return file, files.read("Trainer.resume", file)
+
+
+def _parse(file: Path, content: bytes) -> Tree:
+    arrays, note = decode("Trainer.resume", file, content)
     if not note:
         raise ValueError(
             f"Trainer.resume: expected {file} as a whole run's checkpoint, got weights only;"
@@ -187,7 +195,7 @@ def check(trainer: Trainer, file: Path, tree: Tree, allow: Collection[str]) -> l
     """
     try:
         found = setup.differences(trainer, tree["setup"], tree["settings"], allow)
-        others = versions.differences(tree["versions"], allow)
+        others = versions.differences(tree["versions"], allow, trainer.group)
     except MALFORMED as error:
         raise broken(file, error) from error
     if found:

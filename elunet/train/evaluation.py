@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
 
+from elunet._group import ALONE, Alone
 from elunet._types import Array
 from elunet.data import Batches
 from elunet.losses import Loss
@@ -60,6 +61,7 @@ def evaluate(
     batch_size: int = 100,
     between: Callable[[], None] = lambda: None,
     predict: Callable[[Network, Array], Array] = Network.forward,
+    group: Alone = ALONE,
 ) -> tuple[float, float]:
     """Return a network's mean loss and accuracy (a fraction) on data, however large the batches.
 
@@ -73,6 +75,8 @@ def evaluate(
         Called after each batch; its errors end the evaluation.
     predict : callable, optional
         ``predict(net, x)`` returns the output, by default ``net.forward(x)``: a rule's `predict`.
+    group : elunet.distributed.Group, optional
+        Its processes share out the batches, and all get the means over all.
 
     Raises
     ------
@@ -92,13 +96,41 @@ def evaluate(
     net.expect_one_output("evaluate")
     mean = Mean()
     with np.errstate(over="ignore", invalid="ignore"):
-        for batch in Batches(x, y, batch_size, shuffle=False):
+        for number, batch in enumerate(Batches(x, y, batch_size, shuffle=False)):
+            if number % group.size != group.rank:
+                continue
             prediction = predict(net, batch[0])
             value, _ = loss(prediction, batch[1])
             weight = examples(loss, prediction, batch[1])
             mean.add(value, accuracy(prediction, batch[1]), len(batch[0]), weight)
             between()
+    if group.size > 1:
+        sums = zip(*group.gather(astuple(mean)), strict=True)
+        mean = Mean(*(sum(each) for each in sums))
     return mean.values
+
+
+def mirrored(net: Network, x: Array) -> Array:
+    """Return the mean of the outputs for images and for their mirror images.
+
+    As `evaluate`'s `predict` it tells a little better what is in an image, at twice the cost, if
+    the network was trained with mirror images (`eln.data.pad_crop_flip`).
+
+    Parameters
+    ----------
+    net : Network
+        With one output.
+    x : array, (N, H, W, C)
+
+    Examples
+    --------
+    >>> import elunet as eln
+    >>> x, y = eln.data.make_shapes(20, seed=0)
+    >>> x, net = eln.data.standardize(x), eln.models.small_cnn(seed=0)
+    >>> loss = eln.losses.SoftmaxCrossEntropy()
+    >>> _, accuracy = eln.evaluate(net, x, y, loss, predict=eln.train.mirrored)
+    """
+    return np.asarray((net.forward(x) + net.forward(np.ascontiguousarray(x[:, :, ::-1]))) / 2)
 
 
 def accuracy(prediction: Array, target: Array) -> float:

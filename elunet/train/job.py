@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from elunet._group import ALONE, Alone
+from elunet._progress import say
 from elunet.storage.files import write_json
-from elunet.storage.locks import held
+from elunet.storage.locks import Lock, held
 from elunet.storage.weights import save
 from elunet.train import versions
 from elunet.train.callbacks import Callback, Checkpoints
@@ -24,7 +26,6 @@ from elunet.train.checkpoint import SavedRun, about
 from elunet.train.datasets import Data
 from elunet.train.folders import LATEST
 from elunet.train.history import Epoch, History
-from elunet.train.progress import say
 from elunet.train.trainer import Trainer
 
 HISTORY, CURVES, WEIGHTS, SUMMARY = (
@@ -46,6 +47,8 @@ class Job:
     folder : path
     log : callable, optional
         Takes a line of text about what happens to the folder; by default it is printed.
+    group : elunet.distributed.Group, optional
+        The processes that train together: the first alone reads and writes the folder.
 
     Attributes
     ----------
@@ -69,8 +72,14 @@ class Job:
     ({'seed': 0}, True)
     """
 
-    def __init__(self, folder: str | os.PathLike[str], log: Callable[[str], object] = say) -> None:
-        self.folder, self.log = Path(folder), log
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        log: Callable[[str], object] = say,
+        group: Alone = ALONE,
+    ) -> None:
+        self.folder, self.group = Path(folder), group
+        self.log: Callable[[str], object] = log if group.rank == 0 else lambda text: None
         self.saved: SavedRun | None = None
         self.begun = self._overwrite = False
 
@@ -108,14 +117,17 @@ class Job:
         ValueError, OSError
             If there is no run's checkpoint, or it cannot be read.
         """
+        self.saved = self.group.first(lambda: self._found(place))
+        return self.saved
+
+    def _found(self, place: str | os.PathLike[str]) -> SavedRun | None:
         if self.is_in(place):
             inside = Path(place) / CHECKPOINTS
             if not any(inside.glob("*.safetensors")):
                 self.log(f"{place} has no checkpoint yet; beginning from the start")
                 return None
             place = inside
-        self.saved = about(place)
-        return self.saved
+        return about(place)
 
     def differences(
         self, settings: Mapping[str, Any], allow: str | Collection[str] = ()
@@ -132,6 +144,9 @@ class Job:
 
     def is_finished(self, epochs: int) -> bool:
         """Return whether the folder's own run was found, with its epochs and all that it writes."""
+        return self.group.first(lambda: self._is_finished(epochs))
+
+    def _is_finished(self, epochs: int) -> bool:
         names = (SUMMARY, HISTORY, WEIGHTS)
         if self.saved is None or not self._is_here(self.saved.file):
             return False
@@ -165,6 +180,9 @@ class Job:
             If it cannot be written to.
         """
         self._overwrite = overwrite
+        self.group.first(self._prepare)
+
+    def _prepare(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         with held(self.folder):
             self._is_in_the_way()
@@ -248,18 +266,30 @@ class Job:
         """
         files = _Files(self.folder, draw)
         own = [files, Checkpoints(self.folder / CHECKPOINTS, **checkpoints)]
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with held(self.folder):
-            replaces = self._is_in_the_way()
+        lock = Lock(self.folder)
+        try:
+            replaces = self.group.first(lambda: self._claim(lock))
             if self.saved is not None:
                 self._take_up(trainer, self.saved)
-            if replaces:
-                self._move_aside()
-            (self.folder / CHECKPOINTS).mkdir(exist_ok=True)
-            if not (self.folder / CHECKPOINTS / LATEST).exists():
-                trainer.save(self.folder / CHECKPOINTS)  # its settings are known from now on
+            self.group.first(lambda: self._begin(trainer, replaces))
             self.begun = True
             return self._train(trainer, (train, test), epochs, own, more or {})
+        finally:
+            lock.release()
+
+    def _claim(self, lock: Lock) -> bool:
+        """Lock the folder; return whether the run in it has to be moved aside."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+        return self._is_in_the_way()
+
+    def _begin(self, trainer: Trainer, replaces: bool) -> None:
+        """Make the folder ready."""
+        if replaces:
+            self._move_aside()
+        (self.folder / CHECKPOINTS).mkdir(exist_ok=True)
+        if not (self.folder / CHECKPOINTS / LATEST).exists():
+            trainer.save(self.folder / CHECKPOINTS)  # its settings are known from now on
 
     def _is_here(self, file: Path) -> bool:
         return file.resolve().parent == (self.folder / CHECKPOINTS).resolve()
@@ -279,16 +309,20 @@ class Job:
             trainer.fit(train, test, epochs)
         finally:
             trainer.callbacks = [each for each in trainer.callbacks if each not in own]
-        if not (self.folder / WEIGHTS).exists():  # resumed from elsewhere, or interrupted late
-            files.on_epoch_end(trainer, trainer.history[-1])
         seconds = before + time.perf_counter() - begin
         summary = {**more, **summarize(trainer, len(train[0]), seconds)}
-        write_json(self.folder / SUMMARY, summary)
+        self.group.first(lambda: self._conclude(trainer, files, summary))
         return summary
+
+    def _conclude(self, trainer: Trainer, files: Callback, summary: Mapping[str, Any]) -> None:
+        """Write what a finished run leaves."""
+        if not (self.folder / WEIGHTS).exists():  # resumed from elsewhere, or interrupted late
+            files.on_epoch_end(trainer, trainer.history[-1])
+        write_json(self.folder / SUMMARY, summary)
 
     def _take_up(self, trainer: Trainer, saved: SavedRun) -> None:
         trainer.resume(saved.file, allow=["settings", *saved.versions])
-        for other in versions.differences(saved.versions):
+        for other in versions.differences(saved.versions, group=self.group):
             self.log(f"note: the run began with {other}: the last bits may come out otherwise")
         epochs = len(saved.history)
         self.log(f"going on after step {saved.step}, with {epochs} epochs complete")
@@ -296,6 +330,8 @@ class Job:
 
 class _Files(Callback):
     """Keeps weights, history and curves in a job's folder up to date."""
+
+    writes = True
 
     def __init__(self, folder: Path, draw: Draw | None) -> None:
         self.folder, self.draw = folder, draw
@@ -315,7 +351,7 @@ class _Files(Callback):
 def summarize(trainer: Trainer, images: int, seconds: float) -> dict[str, Any]:
     """Return a run's results in a flat dict; seconds per epoch are without the test."""
     history = trainer.history
-    last, here = history[-1], versions.current()
+    last, here = history[-1], versions.current(trainer.group)
     return {
         "epochs": last.epoch,
         "steps": last.step,
@@ -330,6 +366,7 @@ def summarize(trainer: Trainer, images: int, seconds: float) -> dict[str, Any]:
         "images_per_s": round(float(np.median(history.column("images_per_s"))), 1),
         "peak_memory_mb": peak_memory_mb(),
         "threads": here["threads"],
+        "processes": trainer.group.size,
         "versions": f"elunet {here['elunet']}, Python {here['python']}, numpy {here['numpy']},"
         f" numba {here['numba']}",
     }

@@ -22,24 +22,25 @@ if TYPE_CHECKING:
 
 def capture(trainer: Trainer) -> dict[str, Any]:
     """Return the state of each part of a run."""
-    return {name: part.state() for name, part in _parts(trainer).items()}
+    return {name: part.state() for name, part in parts(trainer).items()}
 
 
 def restore(trainer: Trainer, state: Tree) -> None:
     """Go back to a run's `capture`, with all parts; if one refuses its state, with none."""
-    parts = _parts(trainer)
+    all_parts = parts(trainer)
     before = copy.deepcopy(capture(trainer))
     try:
-        for name, part in parts.items():
+        for name, part in all_parts.items():
             part.restore(state[name])
         _check_fit(trainer)
     except Exception:
-        for name, part in parts.items():
+        for name, part in all_parts.items():
             part.restore(before[name])
         raise
 
 
-def _parts(trainer: Trainer) -> dict[str, Stateful]:
+def parts(trainer: Trainer) -> dict[str, Stateful]:
+    """Return what has a state, by name."""
     return {
         "layers": Layers(trainer.net),
         "optimizer": trainer.optimizer,

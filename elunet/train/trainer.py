@@ -11,8 +11,8 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from inspect import signature
 from operator import is_
@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from elunet._checks import integer
+from elunet._group import ALONE, Alone
 from elunet._types import Array, Seed
 from elunet.data import Batches
 from elunet.layers.base import describe
@@ -30,8 +31,8 @@ from elunet.network import Network, Tap
 from elunet.optim import Optimizer
 from elunet.routers import Backprop, Router
 from elunet.storage.trees import Tree
-from elunet.train import checkpoint, folders, setup
-from elunet.train.callbacks import Callback, Checkpoints, together
+from elunet.train import checkpoint, folders, ranks, setup
+from elunet.train.callbacks import Callback, Checkpoints, Report, together
 from elunet.train.changes import Changes, incomparable
 from elunet.train.datasets import Data, Fingerprints, Weighted
 from elunet.train.evaluation import Mean, accuracy, evaluate, examples
@@ -68,13 +69,18 @@ class Trainer:
     seed : int, SeedSequence, Generator or None, default 0
         Of the order of the batches and of the augmentation.
     progress : bool, optional
-        Whether to show a progress bar on standard error; by default if that is a terminal.
+        True for a progress bar on standard error, False for nothing. By default a bar on a
+        terminal and in a notebook with ipywidgets, and elsewhere a line after each epoch (of quick
+        epochs only ten in all; none if there is a `Report`).
     debug : bool, default False
         Whether to check every layer's output and signal in each step, and stop at the first that
         is not finite. Without it, loss, gradients and weights are checked.
     settings : mapping, optional
         How the run was set up, as plain data for JSON: kept in its checkpoints, and compared by
         `resume`.
+    distributed : elunet.distributed.Group, optional
+        The processes that train together: each has some rows of every batch. All of them make the
+        same trainer and the same calls, with the same data.
 
     Attributes
     ----------
@@ -119,14 +125,16 @@ class Trainer:
         progress: bool | None = None,
         debug: bool = False,
         settings: Mapping[str, Any] | None = None,
+        distributed: Alone | None = None,
     ) -> None:
         for name, value, kind in (
             ("net", net, Network),
             ("optimizer", optimizer, Optimizer),
             ("router", router, Router | None),
+            ("distributed", distributed, Alone | None),
         ):
             if not isinstance(value, kind):
-                wanted = getattr(kind, "__name__", "Router")
+                wanted = getattr(kind, "__name__", {"distributed": "Group"}.get(name, "Router"))
                 raise TypeError(f"Trainer: expected {name} of type {wanted}, got {value!r}")
         if not callable(loss) or isinstance(loss, type):
             raise TypeError(f"Trainer: expected loss as a loss object, got {loss!r}")
@@ -153,7 +161,9 @@ class Trainer:
         self._busy: int | None = None  # while `fit` runs, its id: a copy does not run
         self._stopped = False  # whether `fit` shall end before all its epochs
         self._interrupts = Interrupts()
-        self._progress = Progress(progress)
+        self._agreed: int | None = None  # the signal that all processes have heard of
+        self.group = ALONE if distributed is None else distributed
+        self._progress = Progress(False if self.group.rank else progress)
 
     @property
     def seconds(self) -> float:
@@ -197,6 +207,12 @@ class Trainer:
             If loss, gradients or weights are not finite; `history` holds the epochs before.
         Interrupted
             If a signal ended the run.
+
+        Notes
+        -----
+        Of several processes the first alone writes, prints, and calls the callbacks that only do
+        that (`Callback.writes`); others are called in all. Callbacks that look at signals or
+        outputs see their own process's rows. A signal to one process ends all, after the same step.
         """
         epochs = integer("Trainer.fit", "epochs", epochs)
         self._expect_idle("fit")
@@ -214,26 +230,62 @@ class Trainer:
         self._changes.begin(self)
         total = position.begun + epochs
         left = (total - len(self.history)) * len(batches) - batches.position
-        with self._progress.running(left), self._interrupts.noted():
+        progress = self._progress.running(left, self._wants_lines)
+        with self._joined(batches), progress, self._interrupts.noted():
             self._busy = id(self)
             try:
                 self._run(batches, validation, total)
             except Exception as error:
-                if self._interrupts.asked is None:
+                if self._asked is None or self.group.size > 1:
                     raise
                 raise self._interrupted() from error  # who catches the error shall not go on
             finally:
                 self._busy = None
-            if self._interrupts.asked is not None:  # it came at the very end
+            self._agree(self.group.gather(self._interrupts.asked))
+            if self._asked is not None:  # it came at the very end
                 position.begun = position.last  # the same call has nothing left to do
                 raise self._interrupted()
         return self.history
+
+    @contextmanager
+    def _joined(self, batches: Batches) -> Iterator[None]:
+        """Let network, layers and batches know of the group while the block runs."""
+        self._agreed, group = None, self.group
+        if group.size == 1:
+            yield
+            return
+        ranks.expect_fit(self)
+        ranks.expect_same_start(self)
+        parts: list[Any] = [self.net, *self.net.layers, batches]
+        for part in parts:
+            part.group = group
+        try:
+            yield
+        finally:
+            group.leave()
+            for part in parts:
+                part.group = ALONE
+
+    @property
+    def _asked(self) -> int | None:
+        """The number of the signal on which the run ends; of several processes, agreed upon."""
+        return self._interrupts.asked if self.group.size == 1 else self._agreed
+
+    def _agree(self, numbers: Iterable[float | None]) -> None:
+        """End the run if a process was asked to."""
+        self._agreed = int(max(number or 0 for number in numbers)) or None
+
+    @property
+    def _called(self) -> list[Callback]:
+        """The callbacks that this process calls."""
+        writer = self.group.rank == 0
+        return [each for each in self.callbacks if writer or not each.writes]
 
     def _run(self, batches: Batches, validation: Data | None, total: int) -> None:
         """Train until there are so many epochs."""
         position, started, self._stopped = self.position, False, False
         try:
-            for callback in self.callbacks:
+            for callback in self._called:
                 callback.on_fit_start(self)
             self._changes.catch_up(self)
             if self._is_saved:
@@ -254,7 +306,7 @@ class Trainer:
             self._between_steps = True
             with ExitStack() as ends:  # each is called, in order, whatever the others raise
                 ends.callback(self._changes.end, self)  # last: callbacks put layers back
-                for callback in reversed(self.callbacks):
+                for callback in reversed(self._called):
                     ends.callback(callback.on_fit_end, self)
 
     def stop(self) -> None:
@@ -279,7 +331,7 @@ class Trainer:
         Returns
         -------
         Path
-            The file.
+            The file; in a process that does not write, `path`.
 
         Raises
         ------
@@ -306,6 +358,8 @@ class Trainer:
         )
         if where is not None:
             raise self._diverged(where)
+        if self.group.rank:
+            return Path(path)
         self.checkpoint = folders.write(path, self._content(), best)
         return self.checkpoint
 
@@ -350,7 +404,7 @@ class Trainer:
         """
         self._expect_idle("resume")
         allow = [allow] if isinstance(allow, str) else list(allow)
-        file, tree = checkpoint.read(path)
+        file, tree = checkpoint.read(path, self.group)
         versions = checkpoint.check(self, file, tree, allow)
         self._changes = checkpoint.restore(self, file, tree, allow)
         if unknown := incomparable(self):
@@ -374,8 +428,10 @@ class Trainer:
         """Print a line, above the progress bar if there is one.
 
         Where nobody listens any more (a closed pipe or terminal), it is lost, and the run goes on.
+        Of several processes, the first prints.
         """
-        self._progress.write(text)
+        if self.group.rank == 0:
+            self._progress.write(text)
 
     def _expect_idle(self, method: str) -> None:
         if self._busy == id(self):
@@ -428,7 +484,7 @@ class Trainer:
         epoch, position = len(self.history), self.position
         self.optimizer.epoch = self.router.epoch = epoch
         if position.mean is None:
-            for callback in self.callbacks:
+            for callback in self._called:
                 callback.on_epoch_start(self, epoch)
             position.mean, position.learning_rate = Mean(), self.optimizer.learning_rate()
         title = f"epoch {epoch + 1}/{total}"
@@ -444,8 +500,9 @@ class Trainer:
                 *validation,
                 self.loss,
                 self.batch_size,
-                self._leave_if_asked,
+                self._leave_if_asked if self.group.size == 1 else lambda: None,
                 self.router.predict,
+                self.group,
             )
             position.seconds += time.perf_counter() - begin
             if not math.isfinite(validated[0]):
@@ -463,17 +520,24 @@ class Trainer:
         )
         self.history.append(row)
         position.drop()
-        for callback in self.callbacks:
+        if self.group.size > 1:
+            ranks.expect_same(self)
+            self._agree(self.group.gather(self._interrupts.asked))
+        for callback in self._called:
             callback.on_epoch_end(self, row)
+        self._progress.end_epoch(row, total)
         self._settle(row)
 
     def _pass(self, batches: Batches, mean: Mean, title: str) -> None:
         """Learn from what is left of an epoch."""
-        position = self.position
+        position, fresh = self.position, self.group.size > 1
         begin = time.perf_counter()
         for x, y, *weights in batches:
             value = self._step(x, y, mean, *weights)
-            for callback in self.callbacks:
+            if fresh:  # matrices that rules draw are there now
+                ranks.expect_same(self)
+                fresh = False
+            for callback in self._called:
                 callback.on_step(self, value)
             seconds = time.perf_counter() - begin
             position.pass_seconds += seconds
@@ -504,11 +568,14 @@ class Trainer:
             prediction = self._forward(x, y)
             value, dy = self._loss(prediction, y, *weights)
             weight = examples(self.loss, prediction, y, *weights)
+            hits, count = accuracy(prediction, y), len(x)
+            if self.group.size > 1:
+                value, dy, hits, count, weight = self._of_all(value, dy, hits, count, weight)
             self._check_state()
             if not math.isfinite(value):
                 self._check_weights()
                 raise self._diverged(first_bad_output(self.net, x))
-            taps = [callback.on_backward(self, dy, y) for callback in self.callbacks]
+            taps = [callback.on_backward(self, dy, y) for callback in self._called]
             if self.debug:
                 taps.append(self._look("the signal at {}'s output"))
             if self._last_pass():
@@ -516,15 +583,37 @@ class Trainer:
             else:
                 self.router.backward(self.net, dy, y, together(taps))
             self._check_gradients()
-            for callback in self.callbacks:
+            for callback in self._called:
                 callback.on_gradients(self)
             self._stepped = True
             self.optimizer.step(self.net, self.router)
         self._check_weights()
-        mean.add(value, accuracy(prediction, y), len(x), weight)
+        mean.add(value, hits, count, weight)
         self.position.spike_count += self.position.spikes.add(value)
         self._between_steps = True
         return value
+
+    def _of_all(
+        self, value: float, dy: Array, hits: float, count: int, weight: float
+    ) -> tuple[float, Array, float, int, float]:
+        """Return the whole batch's loss, accuracy and size, and this process's part of dy.
+
+        Parts of dy are such that gradients add up to the batch's. All judge by the same numbers.
+        """
+        summed = getattr(self.loss, "reduction", "mean") == "sum"
+        own = np.zeros(5)
+        if self.group.weight:  # else its row is no part of the batch
+            own[:4] = value * (1.0 if summed else weight), hits * count, count, weight
+        own[4] = self._interrupts.asked or 0
+        table = np.array(self.group.gather(own.tolist()))
+        self._agree(table[:, 4])
+        value, hits, count, weight = table[:, :4].sum(axis=0)
+        if not summed:
+            value = value / weight if weight else 0.0
+        share = own[3] / weight if weight else 0.0
+        if summed:
+            share = 1.0 if self.group.weight else 0.0
+        return float(value), dy * dy.dtype.type(share), hits / count, int(count), float(weight)
 
     def _last_pass(self) -> bool:
         """Whether nothing goes back through a forward pass once the rule has done so once."""
@@ -563,18 +652,23 @@ class Trainer:
     def _settle(self, row: Epoch | None) -> None:
         """Let callbacks save, those first that do nothing else, and leave if a signal came."""
         for saves in (True, False):
-            for callback in self.callbacks:
+            for callback in self._called:
                 if isinstance(callback, Checkpoints) is saves:
                     callback.on_settled(self, row)
         self._leave_if_asked()
 
     def _leave_if_asked(self) -> None:
         """Leave if a signal came."""
-        if self._interrupts.asked is None:
+        if self._asked is None:
             return
-        for callback in self.callbacks:
+        for callback in self._called:
             callback.on_interrupt(self)
+        self.group.barrier()  # nobody leaves, and has the others ended, while one saves
         raise self._interrupted()
+
+    @property
+    def _wants_lines(self) -> bool:
+        return not any(isinstance(callback, Report) for callback in self.callbacks)
 
     @property
     def _is_saved(self) -> bool:
@@ -582,7 +676,7 @@ class Trainer:
 
     def _interrupted(self) -> Interrupted:
         """Return the error that tells of the signal that came."""
-        number = self._interrupts.tell()
+        number = self._interrupts.tell() or self._asked or 0
         return Interrupted(
             number, self.optimizer.steps, self.checkpoint if self._is_saved else None
         )

@@ -9,12 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from elunet._group import ALONE, Alone
 from elunet.engine.threads import get_num_threads
 from elunet.kernels._jit import version
 
+ALONE_IS = {"processes": 1, "mpi": ""}
+"""What a checkpoint of one process need not say."""
 
-def current() -> dict[str, Any]:
-    """Return those of this process."""
+
+def current(group: Alone = ALONE) -> dict[str, Any]:
+    """Return those of this process, and how many train together."""
+    together = {"processes": group.size, "mpi": group.about} if group.size > 1 else {}
     return {
         "elunet": sys.modules[__name__.partition(".")[0]].__version__,
         "python": platform.python_version(),
@@ -22,13 +27,17 @@ def current() -> dict[str, Any]:
         "numba": version(),
         "machine": platform.machine(),
         "threads": get_num_threads(),
+        **together,
     }
 
 
-def differences(saved: Mapping[str, Any], allow: Collection[str] = ()) -> list[str]:
+def differences(
+    saved: Mapping[str, Any], allow: Collection[str] = (), group: Alone = ALONE
+) -> list[str]:
     """Return a text for each that differs from a checkpoint's."""
+    there, here = ALONE_IS | dict(saved), ALONE_IS | current(group)
     return [
-        f"{name} {saved.get(name)}, here {here}"
-        for name, here in current().items()
-        if saved.get(name) != here and name not in allow
+        f"{name} {there.get(name)}, here {value}"
+        for name, value in here.items()
+        if there.get(name) != value and name not in allow
     ]

@@ -10,7 +10,8 @@ import pytest
 
 import elunet as eln
 from elunet import routers
-from elunet.experiments.comparison import SWEEP_SEED, Comparison, Trial
+from elunet.experiments import Comparison, Trial
+from elunet.experiments.trials import SWEEP_SEED, baselines
 
 RULES = {"backprop": lambda seed: routers.Backprop(), "fa": routers.FeedbackAlignment}
 L = eln.layers
@@ -32,6 +33,7 @@ def data():
 
 def compare(data, folder, **changes):
     options = {"rates": (0.001, 0.01, 0.1), "epochs": 2, "seeds": 2, "batch_size": 10, "log": None}
+    options |= {"executor": 1}
     options |= changes
     rules, net = options.pop("rules", RULES), options.pop("network", network)
     return eln.compare(net, rules, *data, folder=folder, **options)
@@ -83,9 +85,7 @@ def test_rules_start_from_the_same_weights_and_see_the_same_order(result, data, 
 
 
 def test_the_last_layer_alone_learns_alone(data):
-    from elunet.experiments.comparison import _baselines
-
-    entry = _baselines(network, data[0])["last layer only"]
+    entry = baselines(network, data[0])["last layer only"]
     assert entry.frozen
     assert not entry.is_rule
     net, before = entry.network(0), network(0).parameters()
@@ -154,6 +154,7 @@ def test_more_seeds_can_be_added(result, data, tmp_path):
     with pytest.warns(UserWarning, match="edge"):
         more = compare(data, tmp_path, seeds=3, baselines=False, log=made.append)
     assert [text.split(",")[0] for text in made] == ["final backprop", "final fa"] * 2
+    assert "; 9 of 12, about " in made[0]
     assert len(more.of("fa")) == 3
 
 

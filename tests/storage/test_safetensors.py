@@ -142,3 +142,10 @@ def test_a_damaged_file_is_refused_as_by_the_package(data):
 def test_numbers_that_numpy_does_not_have():
     with pytest.raises(UnknownDtypeError, match="BF16"):
         parse(content({"a": entry(dtype="BF16", shape=[2])}, FOUR))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint8"])
+def test_dtypes_are_numpys_own(dtype):
+    """Optimizers ask with `is`: an equal dtype took another way, and a resumed run other bits."""
+    found, _ = parse(dump({"a": np.zeros(2, dtype)}, {}))
+    assert found["a"].dtype is np.dtype(dtype)

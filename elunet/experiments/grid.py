@@ -1,0 +1,350 @@
+"""The order of work of a comparison: which trial next, on whom, and what is done with it.
+
+Who does the work is an executor: anything whose ``submit(function, *arguments)`` gives a future,
+with ``done()`` and ``result()``. So processes of this machine, a dask cluster, MPI or Slurm all
+serve, and none of them is made here. The parent alone decides and writes: it hands out keys, and
+puts each finished trial on the disk at once, in one order whoever was faster. What all trials share
+travels once: the arrays as files that workers map into memory, all else as one piece of bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import shutil
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager, nullcontext, suppress
+from itertools import product
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from elunet._progress import duration, steps
+from elunet._types import Array
+from elunet.experiments.trials import SWEEP_SEED, Bench, Finished, Key, Splits, Trial, best
+from elunet.storage import tables
+from elunet.storage.files import write_atomically
+from elunet.warmup import warmup
+
+SHARED, SPLITS = "shared", ("train", "validation", "test")
+PAUSE = 0.02  # seconds between two looks at the futures
+LOST = 3  # times that a trial may lose its worker: after that it is the trial's own doing
+EXTRA = "pip install 'elunet[grid]'"
+
+
+class Future(Protocol):
+    """What `submit` gives."""
+
+    def done(self) -> bool:
+        """Return whether the result, or an error, is there."""
+
+    def result(self) -> Any:
+        """Return the result, or raise the error."""
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """Who does work: a pool of `concurrent.futures`, a `dask.distributed.Client`, and the like."""
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Have ``function(*arguments)`` done; return a `Future`."""
+
+
+class Order:
+    """Which trials there are, which are done, and which can be made next.
+
+    Parameters
+    ----------
+    variants : mapping of {rule: variants}
+    rates : sequence of float
+    seeds, sweep_seeds : int
+    trials : sequence of Trial
+        Those that are done.
+    """
+
+    def __init__(
+        self,
+        variants: Mapping[str, Sequence[str]],
+        rates: Sequence[float],
+        seeds: int,
+        sweep_seeds: int,
+        trials: Sequence[Trial],
+    ) -> None:
+        self.seeds = seeds
+        self.sweeps = {
+            rule: [
+                Key("sweep", rule, variant, rate, SWEEP_SEED + k)
+                for variant, k, rate in product(its, range(sweep_seeds), rates)
+            ]
+            for rule, its in variants.items()
+        }
+        self.done = {trial.key: trial for trial in trials}
+
+    def finals(self, rule: str) -> list[Key]:
+        """Return a rule's final trials; none before its sweep is through."""
+        sweep = self.sweeps[rule]
+        if not all(key in self.done for key in sweep):
+            return []
+        chosen = best([self.done[key] for key in sweep])
+        return [Key("final", rule, *chosen, seed) for seed in range(self.seeds)]
+
+    def ready(self) -> list[Key]:
+        """Return what can be made now: final trials, seed by seed, and then what is to be swept."""
+        finals = [key for rule in self.sweeps for key in self.finals(rule)]
+        sweeps = [key for sweep in self.sweeps.values() for key in sweep]
+        keys = [*sorted(finals, key=lambda key: key.seed), *sweeps]
+        return [key for key in keys if key not in self.done]
+
+    @property
+    def size(self) -> int:
+        """How many trials there are in all."""
+        return sum(len(sweep) + self.seeds for sweep in self.sweeps.values())
+
+    @property
+    def left(self) -> int:
+        """How many are not done."""
+        rules = [[*sweep, *self.finals(rule)] for rule, sweep in self.sweeps.items()]
+        return self.size - sum(key in self.done for keys in rules for key in keys)
+
+    def table(self) -> list[Trial]:
+        """Return all trials that are done, in one order, in whichever they were made."""
+        sweeps = [key for sweep in self.sweeps.values() for key in sweep]
+        finals = [key for rule in self.sweeps for key in self.finals(rule)]
+        keys = [*sweeps, *sorted(finals, key=lambda key: key.seed), *self.done]
+        return [self.done[key] for key in dict.fromkeys(keys) if key in self.done]
+
+
+def make(
+    bench: Bench,
+    data: Splits,
+    order: Order,
+    folder: Path,
+    table: Path,
+    executor: Executor | None,
+    log: Callable[[str], None] | None,
+) -> None:
+    """Make all trials that are left, and write each down as soon as it is there.
+
+    Raises
+    ------
+    RuntimeError
+        If the executor has broken, or a trial has lost its worker three times.
+    """
+    if not order.left:
+        return
+    began, before = time.perf_counter(), order.left
+
+    def keep(finished: Finished) -> None:
+        for name, text in finished.files.items():
+            write_atomically(folder / name, text.encode())
+        order.done[finished.trial.key] = finished.trial
+        tables.write(table, Trial, order.table())
+        if log is not None:
+            left = order.left
+            to_go = (time.perf_counter() - began) / (before - left) * left
+            ahead = f", about {duration(to_go)} to go" if left else ""
+            log(f"{finished.trial}; {order.size - left} of {order.size}{ahead}")
+
+    with steps(before, "trial", "compare", shown=log is None) as advance:
+
+        def keep_and_count(finished: Finished) -> None:
+            keep(finished)
+            advance()
+
+        if executor is None:
+            while ready := order.ready():
+                keep_and_count(bench.train(data, ready[0]))
+        else:
+            with sent(bench, data, folder) as recipe:
+                _hand_out(order, recipe, executor, keep_and_count)
+
+
+def _hand_out(
+    order: Order, recipe: tuple[str, bytes], executor: Executor, keep: Callable[[Finished], None]
+) -> None:
+    """Keep an executor busy until nothing is left."""
+    waiting: dict[Key, Any] = {}
+    lost = Counter[Key]()
+    try:
+        while order.left:
+            ready = [key for key in order.ready() if key not in waiting]
+            ready = ready[: getattr(executor, "free", None)]
+            if ready:
+                with getattr(executor, "batch", nullcontext)():  # a Slurm array
+                    waiting |= {key: _submit(executor, recipe, key) for key in ready}
+            come = [key for key, future in waiting.items() if future.done()]
+            for key in come:
+                future = waiting.pop(key)
+                try:
+                    outcome = future.result()
+                except Exception as error:  # not the trial's own: that is an outcome
+                    lost[key] += 1
+                    if lost[key] >= LOST:
+                        raise RuntimeError(
+                            f"compare: expected a worker to last through {_name(key)}, got"
+                            f" {lost[key]} that did not: {type(error).__name__}: {error}. A trial"
+                            " may need more memory than there is."
+                        ) from error
+                    continue
+                if isinstance(outcome, BaseException):
+                    raise outcome
+                keep(outcome)
+            if not come:
+                time.sleep(PAUSE)
+    finally:
+        for future in waiting.values():
+            with suppress(Exception):
+                future.cancel()
+
+
+def _submit(executor: Executor, recipe: tuple[str, bytes], key: Key) -> Any:
+    try:
+        return executor.submit(work, "train", *recipe, tuple(key))
+    except (BrokenExecutor, RuntimeError) as error:
+        raise RuntimeError(
+            f"compare: expected an executor that goes on, got {type(error).__name__}: {error}. The"
+            " finished trials are on the disk; the same call with a new executor makes the rest"
+        ) from error
+
+
+def _name(key: Key) -> str:
+    return f"{key.stage} {key.rule}, rate {key.rate:g}, seed {key.seed}"
+
+
+@contextmanager
+def sent(bench: Bench, data: Splits, folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Give workers what all trials share: the arrays' folder, and the bench as bytes.
+
+    Both go when the block ends. numba's cache is filled before, so that not every worker compiles.
+    """
+    try:
+        cloudpickle = importlib.import_module("cloudpickle")
+    except ImportError as error:
+        raise ImportError(
+            f"compare: an executor needs cloudpickle, for functions of a script: {EXTRA}"
+        ) from error
+    warmup()
+    place = folder.resolve() / SHARED
+    place.mkdir(parents=True, exist_ok=True)
+    try:
+        for split, arrays in zip(SPLITS, data, strict=True):
+            for name, array in zip("xy", arrays, strict=True):
+                np.save(place / f"{split}-{name}.npy", array, allow_pickle=False)
+        yield str(place), cloudpickle.dumps(bench)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def work(task: str, place: str, recipe: bytes, key: tuple[Any, ...]) -> Any:
+    """Do a task of a bench in a worker; return what came out, or the error that it ended with."""
+    try:
+        bench, data = _received(place, recipe)
+        return getattr(bench, task)(data, Key(*key))
+    except Exception as error:
+        error.add_note(f"In a worker:\n{traceback.format_exc()}")
+        return error
+
+
+_latest: dict[str, tuple[Bench, Splits]] = {}
+
+
+def _received(place: str, recipe: bytes) -> tuple[Bench, Splits]:
+    """Return the bench and the data; the same ones for the same recipe."""
+    digest = hashlib.sha256(place.encode() + recipe).hexdigest()
+    found = _latest.get(digest)
+    if found is None:
+        train, validation, test = (
+            (_mapped(place, split, "x"), _mapped(place, split, "y")) for split in SPLITS
+        )
+        bench = importlib.import_module("cloudpickle").loads(recipe)
+        found = bench, (train, validation, test)
+        _latest.clear()
+        _latest[digest] = found
+    return found
+
+
+def _mapped(place: str, split: str, name: str) -> Array:
+    array: Array = np.load(f"{place}/{split}-{name}.npy", mmap_mode="r", allow_pickle=False)
+    return array.view(np.ndarray)
+
+
+def _leave_with(parent: int) -> None:
+    """End this process when its parent has ended, which a killed one cannot tell it."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+class Workers:
+    """Processes of this machine, each in a pool of its own: one that dies takes one trial with it.
+
+    Parameters
+    ----------
+    count : int
+
+    Attributes
+    ----------
+    free : int
+        How many have nothing to do.
+
+    Raises
+    ------
+    ImportError
+        If loky is not there.
+
+    Examples
+    --------
+    >>> from elunet.experiments.grid import Workers
+    >>> try:
+    ...     with Workers(2) as workers:
+    ...         print(workers.submit(abs, -3).result())
+    ... except ImportError:
+    ...     print(3)
+    3
+    """
+
+    def __init__(self, count: int) -> None:
+        try:
+            self._loky = importlib.import_module("loky")
+        except ImportError as error:
+            raise ImportError(f"compare: several workers need loky: {EXTRA}") from error
+        self._pools = [self._pool() for _ in range(count)]
+        self._futures: list[Any] = [None] * count
+
+    def _pool(self) -> Any:
+        return self._loky.ProcessPoolExecutor(
+            max_workers=1, initializer=_leave_with, initargs=(os.getpid(),)
+        )
+
+    @property
+    def free(self) -> int:
+        """How many have nothing to do."""
+        return sum(future is None or future.done() for future in self._futures)
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Have a free worker call a function; a new one, where one has died."""
+        done = [future is None or future.done() for future in self._futures]
+        place = done.index(True) if any(done) else 0
+        future = self._futures[place]
+        if future is not None and future.done() and isinstance(future.exception(), BrokenExecutor):
+            self._pools[place] = self._pool()
+        self._futures[place] = future = self._pools[place].submit(function, *arguments)
+        return future
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, kind: object, *rest: object) -> None:
+        for pool in self._pools:
+            pool.shutdown(wait=True, kill_workers=kind is not None)

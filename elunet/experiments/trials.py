@@ -1,0 +1,386 @@
+"""What a trial of a comparison is: one training of a rule, and what all of them share.
+
+`Bench.train` turns a key (which rule, which rate, which seed) into a row of the table and the text
+of its files. It writes nothing and needs nothing but the bench and the data, so that it runs in any
+process. Its numbers depend on the number of threads only, not on who made which trial when.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from glob import escape
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from elunet import models
+from elunet.engine.threads import get_num_threads, set_num_threads
+from elunet.experiments.alignment import Alignment, AngleLog
+from elunet.losses import CrossEntropy, Loss, SoftmaxCrossEntropy
+from elunet.network import Network, multiply_adds
+from elunet.optim import SGD, Optimizer, PerLayer
+from elunet.routers import Backprop, Router
+from elunet.storage import tables
+from elunet.storage.fingerprints import sha256
+from elunet.storage.identity import described, identity, untold, within
+from elunet.train import Callback, Data, DivergenceError, Trainer, evaluate
+from elunet.train.job import peak_memory_mb
+
+SWEEP_SEED = 1000  # the rate is chosen with weights and orders that no final trial has
+TOO_HIGH = 2.0  # a train loss of so many times that of guessing or no training: it diverged
+LAST_LAYER, LINEAR, SHALLOW = "last layer only", "linear", "shallow"
+SMALL = 50_000_000  # multiply-adds of an image: a smaller network's trial gets one thread
+TRIED = 6  # steps from which a trial's time is told
+
+MakeNetwork = Callable[[int], Network]
+MakeRouter = Callable[[int], Router]
+Variants = MakeRouter | Mapping[str, MakeRouter]
+MakeOptimizer = Callable[[float], Optimizer]
+Splits = tuple[Data, Data, Data]
+"""To train on, to choose the rate on, to test on."""
+
+
+class Key(NamedTuple):
+    """Which trial of a comparison."""
+
+    stage: str
+    rule: str
+    variant: str
+    rate: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training of a comparison.
+
+    Attributes
+    ----------
+    stage : "sweep" or "final"
+    rule : str
+    rate : float
+        The learning rate.
+    seed : int
+        Of the weights, the rule's matrices, and the order of the batches.
+    train_loss, train_accuracy : float
+        Means over the last pass, while the weights changed. Accuracies are fractions.
+    validation_accuracy, test_accuracy : float
+        Of the last epoch; the test split is not looked at in a sweep (NaN).
+    diverged : int
+        1 if the train loss of the last pass is more than twice that of guessing, log(classes), and
+        of the untrained network, or if loss or weights became infinite or NaN; the accuracies are
+        then those of guessing.
+    seconds : float
+    variant : str
+        Which of the rule's variants; "" if it has one only.
+
+    Examples
+    --------
+    >>> Trial("final", "fa", 0.1, 0, 1.2, 0.55, 0.5, 0.52, 0, 9.0).rate
+    0.1
+    """
+
+    stage: str
+    rule: str
+    rate: float
+    seed: int
+    train_loss: float
+    train_accuracy: float
+    validation_accuracy: float
+    test_accuracy: float
+    diverged: int
+    seconds: float
+    variant: str = ""
+
+    @property
+    def key(self) -> Key:
+        """Which trial it is."""
+        return Key(self.stage, self.rule, self.variant, self.rate, self.seed)
+
+    def __str__(self) -> str:
+        score = self.validation_accuracy if self.stage == "sweep" else self.test_accuracy
+        split = "validation" if self.stage == "sweep" else "test"
+        end = "diverged" if self.diverged else f"{split} {100 * score:.2f} %"
+        name = f"{self.rule} ({self.variant})" if self.variant else self.rule
+        rate = f"rate {self.rate:g}, seed {self.seed}"
+        return f"{self.stage} {name}, {rate}: {end}, {self.seconds:.1f} s"
+
+
+class Finished(NamedTuple):
+    """A trial's row of the table, and its files: {name: text}."""
+
+    trial: Trial
+    files: dict[str, str]
+
+
+class Cost(NamedTuple):
+    """What a trial takes, told from a few steps of it.
+
+    Attributes
+    ----------
+    step, image : float
+        Seconds of a step, and of an image that is evaluated.
+    angles : float
+        Seconds of a measurement of angles.
+    memory : float
+        MB, at most, that the process has had.
+    """
+
+    step: float
+    image: float
+    angles: float
+    memory: float
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A rule on a network, or a baseline."""
+
+    network: MakeNetwork
+    variants: dict[str, MakeRouter]
+    is_rule: bool = True  # rather than a baseline
+    frozen: bool = False  # whether only the last weighted layer learns
+
+
+def baselines(network: MakeNetwork, train: Data) -> dict[str, Entry]:
+    """Return the entries that say what a score is worth."""
+    net = network(0)
+    if not _weighted(net):
+        raise ValueError(
+            "compare: expected baselines=False, or a network with a layer that has weights, got"
+            f" layers {[node.name for node in net.nodes]}"
+        )
+    inputs, classes = math.prod(train[0].shape[1:]), net.predict(train[0][:1]).shape[-1]
+
+    backprop: dict[str, MakeRouter] = {"": lambda seed: Backprop()}
+    return {
+        LAST_LAYER: Entry(network, backprop, False, frozen=True),
+        LINEAR: Entry(lambda seed: models.mlp(classes, inputs, (), seed), backprop, False),
+        SHALLOW: Entry(lambda seed: models.mlp(classes, inputs, (128,), seed), backprop, False),
+    }
+
+
+def _weighted(net: Network) -> list[str]:
+    return [node.name for node in net.homes if node.layer.weighted]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all trials of a comparison share, but for the data."""
+
+    entries: dict[str, Entry]
+    epochs: int
+    optimizers: dict[str, MakeOptimizer]
+    loss: Loss
+    batch_size: int
+    angles_every: int
+    null: int
+    threads: int
+
+    def optimizer(self, rule: str, rate: float) -> Optimizer:
+        """Return a rule's optimizer."""
+        make = self.optimizers.get(rule) or self.optimizers.get("*")
+        return SGD(rate, momentum=0.9) if make is None else make(rate)
+
+    def settings(self, data: Splits, rates: Sequence[float]) -> dict[str, Any]:
+        """Return what makes it this comparison and no other, as plain data."""
+        return {
+            "rules": {
+                name: " | ".join(_describe(entry, variant) for variant in entry.variants)
+                for name, entry in self.entries.items()
+            },
+            "data": [f"{len(x)} examples, sha256 {sha256(x, y)[:16]}" for x, y in data],
+            "rates": list(rates),
+            "epochs": self.epochs,
+            "optimizer": " | ".join(
+                dict.fromkeys(described(self.optimizer(name, rates[0])) for name in self.entries)
+            ),
+            "loss": described(self.loss),
+            "batch_size": self.batch_size,
+            "angles_every": self.angles_every,
+            "null": self.null,
+            "threads": self.threads,
+        }
+
+    def incomparable(self, rate: float) -> list[str]:
+        """Return a text for each object of which something cannot be compared."""
+        tops: dict[str, object] = {"loss": self.loss}
+        for name, entry in self.entries.items():
+            tops[f"{name}'s optimizer"] = self.optimizer(name, rate)
+            tops |= {
+                f"{name} {variant}".strip(): make(0) for variant, make in entry.variants.items()
+            }
+            tops |= {f"{name}'s {node.name}": node.layer for node in entry.network(0).nodes}
+        parts = [found for path, top in tops.items() for found in within(path, top, set())]
+        lines = (f"{', '.join(untold(part))} of {path}" for path, part in parts if untold(part))
+        return list(dict.fromkeys(lines))
+
+    def trainer(self, key: Key) -> Trainer:
+        """Return a trial's trainer."""
+        entry = self.entries[key.rule]
+        net = entry.network(key.seed)
+        optimizer = self.optimizer(key.rule, key.rate)
+        if entry.frozen:
+            last = f"{_weighted(net)[-1]}."
+            others = (
+                {"*": SGD(0.0)} if any(n[: len(last)] != last for n in net.parameters()) else {}
+            )
+            optimizer = PerLayer({f"{escape(last)}*": optimizer, **others})
+        return Trainer(
+            net,
+            self.loss,
+            optimizer,
+            entry.variants[key.variant](key.seed),
+            batch_size=self.batch_size,
+            seed=key.seed,
+            progress=False,
+        )
+
+    def train(self, data: Splits, key: Key) -> Finished:
+        """Make a trial."""
+        with using(self.threads):
+            return self._train(data, key)
+
+    def _train(self, data: Splits, key: Key) -> Finished:
+        train, validation, test = data
+        trainer, final = self.trainer(key), key.stage == "final"
+        net, angles = trainer.net, None
+        if final and self.angles_every and self.entries[key.rule].is_rule:
+            angles = AngleLog(None, self.angles_every, self.null)
+            trainer.callbacks.append(angles)
+        classes = int(net.predict(test[0][:1]).shape[-1])
+        guess = 1 / classes
+        tested, limit = math.nan, math.inf
+        if isinstance(self.loss, SoftmaxCrossEntropy | CrossEntropy):
+            first = evaluate(net, *validation, self.loss, self.batch_size)[0]
+            limit = TOO_HIGH * max(math.log(classes), first)
+        try:
+            row = trainer.fit(train, validation, self.epochs)[-1]
+            scores = row.train_loss, row.train_accuracy, row.validation_accuracy
+            if final:
+                predict = trainer.router.predict
+                tested = evaluate(net, *test, self.loss, self.batch_size, predict=predict)[1]
+            diverged = int(row.train_loss > limit)
+            if diverged:
+                scores = row.train_loss, guess, guess
+        except DivergenceError:
+            scores, diverged = (math.nan, guess, guess), 1
+        if diverged and final:
+            tested = guess
+        seconds = sum(trainer.history.column("seconds"))
+        files = {}
+        if final and trainer.history:
+            files[file_of("history", key.rule, key.seed)] = trainer.history.to_text()
+        if angles is not None:
+            text = tables.to_text(Alignment, angles.rows)
+            files[file_of("angles", key.rule, key.seed)] = text
+        stage, rule, variant, rate, seed = key
+        trial = Trial(stage, rule, rate, seed, *scores, tested, diverged, seconds, variant)
+        return Finished(trial, files)
+
+    def try_out(self, data: Splits, key: Key) -> Cost:
+        """Make a few steps of a trial, and say what the whole would take."""
+        with using(self.threads):
+            (x, y), trainer, clock = data[0], self.trainer(key), _Clock()
+            images = min(TRIED * self.batch_size, len(x))
+            few = x[:images], y[:images]
+            trainer.callbacks.append(clock)
+            trainer.fit(few)
+            evaluate(trainer.net, *few, self.loss, self.batch_size)  # its memory is there now
+            begin = time.perf_counter()
+            evaluate(trainer.net, *few, self.loss, self.batch_size)
+            image = (time.perf_counter() - begin) / images
+            step, angles = clock.step, 0.0
+            if self.angles_every and self.entries[key.rule].is_rule:
+                trainer = self.trainer(key)
+                trainer.callbacks += [AngleLog(None, 1, self.null), clock]
+                one = x[: 2 * self.batch_size], y[: 2 * self.batch_size]
+                trainer.fit(one)
+                angles = max(clock.step - step, 0.0)
+        return Cost(step, image, angles, peak_memory_mb() or 0.0)
+
+    def seconds(self, data: Splits, key: Key, cost: Cost) -> float:
+        """Return what a trial takes, as far as a `Cost` tells."""
+        train, validation, test = (len(x) for x, _ in data)
+        steps = self.epochs * -(-train // self.batch_size)
+        images = (self.epochs + 1) * validation
+        seconds = steps * cost.step
+        if key.stage == "final":
+            images += test
+            seconds += cost.angles * -(-steps // self.angles_every) if self.angles_every else 0.0
+        return seconds + images * cost.image
+
+
+class _Clock(Callback):
+    """Tells the shortest time from one step to the next: what the machine can do."""
+
+    step = math.inf
+
+    def on_fit_start(self, trainer: Trainer) -> None:
+        """Begin."""
+        self.last, self.step = time.perf_counter(), math.inf
+
+    def on_step(self, trainer: Trainer, loss: float) -> None:
+        """Take the time."""
+        now = time.perf_counter()
+        self.last, self.step = now, min(self.step, now - self.last)
+
+
+@contextmanager
+def using(threads: int) -> Iterator[None]:
+    """Compute with so many threads inside a block."""
+    before = get_num_threads()
+    if threads != before:
+        set_num_threads(threads)
+    try:
+        yield
+    finally:
+        if threads != before:
+            set_num_threads(before)
+
+
+def threads_for(network: MakeNetwork, x: Any) -> int:
+    """Return with how many threads a network's trials run: one, if it is small."""
+    net, total = network(0), 0
+
+    def count(name: str, y: np.ndarray[Any, Any]) -> None:
+        nonlocal total
+        total += multiply_adds(net[name], y.shape)
+
+    net.forward(x[:1], tap=count)
+    return 1 if total <= SMALL else get_num_threads()
+
+
+def best(sweep: Sequence[Trial]) -> tuple[str, float]:
+    """Return the variant and rate of the best mean validation accuracy.
+
+    One of which a trial diverged is taken only if that is so of all. Of equals, the smaller rate.
+    """
+    groups: dict[tuple[str, float], list[Trial]] = {}
+    for each in sweep:
+        groups.setdefault((each.variant, each.rate), []).append(each)
+
+    def merit(key: tuple[str, float]) -> tuple[bool, float, float]:
+        trials = groups[key]
+        accuracy = float(np.mean([each.validation_accuracy for each in trials]))
+        return not any(each.diverged for each in trials), accuracy, -key[1]
+
+    return max(groups, key=merit)
+
+
+def file_of(kind: str, rule: str, seed: int) -> str:
+    """Return the name of a final trial's file."""
+    plain = "".join(letter if letter.isalnum() else "-" for letter in rule)
+    return f"{kind}-{plain}-{seed}.csv"
+
+
+def _describe(entry: Entry, variant: str) -> str:
+    """Return what an entry trains, as text that differs where the training would."""
+    net, router = entry.network(0), entry.variants[variant](0)
+    layers = [f"{identity(node.layer)} of {node.inputs}, {node.home}" for node in net.nodes]
+    text = f"{layers} {identity(router)} frozen={entry.frozen}"
+    return f"{sha256(text)[:16]} {router!r}"
