@@ -127,7 +127,11 @@ def add_notebook_links(app, page, template, context, doctree):
         "notebook": f"{page.rpartition('/')[2]}.ipynb",
         "colab": COLAB + place,
         "in_colab": bool(place),
+<<<<<<< HEAD
         "browser": f"{'../' * page.count('/')}{address}" if address else "",
+=======
+        "browser": browser_site.address(page),
+>>>>>>> browser
     }
     links = app.builder.templates.render("notebook_links.html", about)
     context["body"] = context["body"].replace("</h1>", f"</h1>\n{links}", 1)
