@@ -7,11 +7,7 @@ NOTEBOOKS = [  # one line for each that runs in a browser
     "notebooks/02_is_my_gradient_right",
     "notebooks/03_convolution",
     "notebooks/04_training",
-<<<<<<< HEAD
-    "notebooks/rules_in_a_browser",
-=======
     "notebooks/10_three_rules",
->>>>>>> browser
 ]
 
 

@@ -19,7 +19,7 @@ import jupytext
 import nbformat
 
 DOCS = Path(__file__).parent
-SOURCES = [DOCS / "tutorial.md", *sorted((DOCS / "notebooks").glob("[0-9r]*.md"))]
+SOURCES = [DOCS / "tutorial.md", *sorted((DOCS / "notebooks").glob("[0-9]*.md"))]
 EXERCISE = re.compile(r"^:::\{admonition\} (.*)\n:class: exercise\n\n(.*?)^:::$", re.M | re.S)
 LINK = re.compile(r"\[([^\]]+)\]\((?!\w+:)([\w./]+)\.md(#[\w-]*)?\)")
 FOLDED = "**Solution:** in the next cell, which is folded. Try it first."

@@ -89,11 +89,7 @@ def test_a_notebooks_page_has_the_button(page, address):
         "02_is_my_gradient_right",
         "03_convolution",
         "04_training",
-<<<<<<< HEAD
-        "rules_in_a_browser",
-=======
         "10_three_rules",
->>>>>>> browser
     ],
 )
 def test_each_notebook_runs_to_its_end(page, address, pictures, name):
