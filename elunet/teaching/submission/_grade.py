@@ -19,7 +19,9 @@ class Mark:
     ----------
     name : str
     points : float
+        Of at most `max_points`.
     max_points : float
+        What the test is worth.
     passed : bool
     part : str
         To which part of the points it belongs, such as "gradients".
