@@ -6,12 +6,17 @@ A quick look at the pages, without running any notebook, is `sphinx -D nb_execut
 import functools
 import os
 import re
+import sys
 from pathlib import Path
 
 import nbclient
 from jupyter_cache.executors import utils as notebooks
 
 import elunet
+
+sys.path.insert(0, str(Path(__file__).parent))
+import browser_site
+import make_notebooks
 
 project = "elunet"
 author = "elunet maintainers"
@@ -26,8 +31,10 @@ extensions = [
     "sphinx-mathjax-offline",  # formulas without a network, while building and while reading
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
+    "_names",
 ]
-exclude_patterns = ["_build", "notebooks/README.md"]
+exclude_patterns = ["_build", "notebooks/README.md", "*.ipynb", "**/*.ipynb"]
+templates_path = ["_templates"]
 nitpicky = False
 
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
@@ -101,5 +108,38 @@ def drop_dead_links(app, page, template, context, doctree):
         )
 
 
+NOTEBOOKS = {
+    file.relative_to(make_notebooks.DOCS).with_suffix("").as_posix()
+    for file in make_notebooks.SOURCES
+}
+COLAB = "https://colab.research.google.com/"
+PUBLISHED = "gh-pages"  # the branch with the built site, whose notebooks Colab opens
+
+
+def add_notebook_links(app, page, template, context, doctree):
+    """Put the links of a notebook (_templates/notebook_links.html) below its title."""
+    if page not in NOTEBOOKS:
+        return
+    _, _, repository = make_notebooks.repository().partition("github.com/")
+    address = browser_site.address(page)
+    place = f"github/{repository}/blob/{PUBLISHED}/{page}.ipynb" if repository else ""
+    about = {
+        "notebook": f"{page.rpartition('/')[2]}.ipynb",
+        "colab": COLAB + place,
+        "in_colab": bool(place),
+        "browser": f"{'../' * page.count('/')}{address}" if address else "",
+    }
+    links = app.builder.templates.render("notebook_links.html", about)
+    context["body"] = context["body"].replace("</h1>", f"</h1>\n{links}", 1)
+
+
+def write_notebooks(app, error):
+    """Write the .ipynb files next to their pages."""
+    if error is None and app.builder.format == "html":
+        make_notebooks.write(Path(app.outdir), make_notebooks.repository(), app.config.html_baseurl)
+
+
 def setup(app):
     app.connect("html-page-context", drop_dead_links)
+    app.connect("html-page-context", add_notebook_links)
+    app.connect("build-finished", write_notebooks)

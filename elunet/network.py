@@ -397,6 +397,97 @@ class Network:
         dx = self.walk(dy, to_input=True)
         return dx  # type: ignore[return-value]  # down to the input, so it is there
 
+    def jvp(self, tangents: Mapping[str, Array]) -> Array:
+        """Return how fast the output moves along a direction: forward-mode differentiation.
+
+        It is the Jacobian's product with the direction, at the last ``forward(x, train=True)``,
+        found in one pass up. `backward` is the product from the other side.
+
+        Parameters
+        ----------
+        tangents : dict of str to array
+            What moves, and how: parameters by name ("conv1.W"), a layer's output by the layer's
+            name ("conv1": noise there), and the network's input ("input"), each of its own shape.
+            What is not named does not move by itself.
+
+        Returns
+        -------
+        array
+            Of the output's shape; a tuple if there are several `outputs`.
+
+        Raises
+        ------
+        RuntimeError
+            If no ``forward(x, train=True)`` came before.
+        TypeError, ValueError
+            If a name is not known, or an array does not fit.
+        NotImplementedError
+            If a layer has no `tangent`.
+
+        References
+        ----------
+        Baydin, Pearlmutter, Radul, Siskind, "Automatic Differentiation in Machine Learning: a
+        Survey", JMLR 18, 2018.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import elunet as eln
+        >>> net = eln.Sequential([eln.layers.Linear(2, 1, bias=False)])
+        >>> y = net.forward(np.array([[1.0, 2.0]]), train=True)
+        >>> net.jvp({"linear1.W": np.array([[10.0], [1.0]])})
+        array([[12.]])
+        """
+        return self._run(self._jvp, tangents)
+
+    def _jvp(self, its: _Running, tangents: Mapping[str, Array]) -> Array:
+        """Go up through the layers with what moves."""
+        if self._output is None:
+            raise _before_forward("jvp")
+        moving, dtype = dict[str, Array](), self._output[0][1]
+        known = {INPUT, *self.names, *self.parameters()}
+        if unknown := sorted(set(tangents) - known):
+            raise ValueError(
+                f"Network: expected names in tangents among {sorted(known)}, got {unknown}"
+            )
+
+        def given(name: str, shape: Shape) -> Array:
+            check_float(value := tangents[name], f'Network: expected tangents["{name}"]')
+            if value.shape != shape:
+                raise ValueError(
+                    f'Network: expected tangents["{name}"] of shape {shape}, got {value.shape}'
+                )
+            return as_dtype(value, dtype)
+
+        if INPUT in tangents:
+            moving[INPUT] = given(INPUT, self.shapes[INPUT])
+        for name, layer, inputs, _, home in self.nodes:
+            if layer._passed is not self._passed:
+                raise self._not_its_own(self._by_name[name])
+            own = {
+                key: given(f"{home}.{key}", value.shape)
+                for key, value in layer.params.items()
+                if f"{home}.{key}" in tangents
+            }
+            its.at(self._by_name[name])
+            dx: Any = moving.get(inputs[0])
+            if len(inputs) > 1 and not moving.keys().isdisjoint(inputs):
+                dx = tuple(
+                    moving[source] if source in moving else np.zeros(self.shapes[source], dtype)
+                    for source in inputs
+                )
+            if dx is not None or own:
+                moving[name] = layer.tangent(dx, own)
+            its.at(None)
+            if name in tangents:
+                added = given(name, self.shapes[name])
+                moving[name] = _sum(moving[name], added) if name in moving else added
+        ys = [
+            moving.get(name, np.zeros(shape, dtype))
+            for name, (shape, dtype) in zip(self.outputs, self._output, strict=True)
+        ]
+        return tuple(ys) if len(ys) > 1 else ys[0]  # type: ignore[return-value]
+
     def walk(
         self,
         dy: Array | tuple[Array, ...],
@@ -577,7 +668,7 @@ class Network:
                 blas.set()
             current.workspace = self._workspace
             return body(its, *arguments)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, NotImplementedError) as error:
             raise self._named(its, error) from error
         finally:
             current.workspace, current.least = workspace, least
@@ -750,11 +841,7 @@ class Network:
     def _check_gradient(self, dy: Any) -> list[Array]:
         """Return dy at each output, in the output's dtype, if it fits the last forward pass."""
         if self._output is None:
-            raise RuntimeError(
-                "Network: backward before forward: expected forward(x, train=True) to have come"
-                " first (train=False keeps nothing for a backward pass, and one with release=True"
-                " leaves nothing)"
-            )
+            raise _before_forward("backward")
         several = len(self._output) > 1
         if several and (not isinstance(dy, tuple) or len(dy) != len(self._output)):
             got = f"{len(dy)}" if isinstance(dy, tuple) else type(dy).__name__
@@ -848,6 +935,13 @@ def multiply_adds(layer: Layer, output_shape: Shape) -> int:
         return 0
     W = layer.params["W"]
     return int(W.size // W.shape[-1] * math.prod(output_shape[1:]))
+
+
+def _before_forward(what: str) -> RuntimeError:
+    return RuntimeError(
+        f"Network: {what} before forward: expected forward(x, train=True) to have come first"
+        " (train=False keeps nothing for a backward pass, and one with release=True leaves nothing)"
+    )
 
 
 def _got(value: Any) -> str:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import elunet as eln
+from elunet.kernels._jit import PLAIN
 
 mpl.use("Agg")
 
@@ -24,7 +25,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 COMMON = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("default", COMMON)
 settings.register_profile("ci", COMMON, derandomize=True, print_blob=True)
+settings.register_profile("quick", COMMON, max_examples=10)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what is about numba where the plain kernels are in use."""
+    if PLAIN:
+        for item in items:
+            if item.get_closest_marker("numba"):
+                item.add_marker(pytest.mark.skip(reason="numba is not in use"))
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,8 @@ import pytest
 
 import elunet as eln
 from elunet import commands
-from elunet.commands import check, compare, export, grade, info
+from elunet.commands import check, compare, export, grade, info, zoo
+from elunet.teaching import exercises
 
 ROOT = Path(__file__).parent.parent
 
@@ -177,11 +178,11 @@ def test_check_of_no_file(tmp_path, capsys):
     assert "expected integers with commas, got '3,x'" in capsys.readouterr().err
 
 
-def test_grade(tmp_path, capsys):
+def test_zoo(tmp_path, capsys):
     file = tmp_path / "mine.py"
     file.write_text("from elunet.testing import check_layer as check\n")
     arguments = [f"{file}:check", "--of", "ELU", "--json", str(tmp_path / "points.json")]
-    assert grade.main(arguments) == 0
+    assert zoo.main(arguments) == 0
     assert "DoubleSlope" in capsys.readouterr().out
     assert json.loads((tmp_path / "points.json").read_text())
     for checker, text in (
@@ -189,8 +190,22 @@ def test_grade(tmp_path, capsys):
         (f"{tmp_path}/none.py:check", "none.py"),
         (f"{file}:check", "expected of among"),
     ):
-        assert grade.main([checker, "--of", "Nothing" if "among" in text else "ELU"]) == 2
+        assert zoo.main([checker, "--of", "Nothing" if "among" in text else "ELU"]) == 2
         assert text in capsys.readouterr().err
+
+
+def test_grade(tmp_path, capsys):
+    file = exercises()[0].folder / "solution.py"
+    out = tmp_path / "results.json"
+    assert grade.main(["softplus", str(file), "--format", "gradescope", "--out", str(out)]) == 0
+    assert "10 of 10 points" in capsys.readouterr().out
+    assert json.loads(out.read_text())["score"] == 10
+    assert grade.main(["hardplus", str(file)]) == 2
+    assert "expected an exercise among softplus, concat," in capsys.readouterr().err
+    assert grade.main(["softplus", str(tmp_path / "none.py")]) == 0
+    assert "0 of 10 points\nexpected softplus.py" in capsys.readouterr().out
+    assert grade.main(["softplus", str(file), "--memory", "3"]) == 2
+    assert "expected memory in [256, inf)" in capsys.readouterr().err
 
 
 def test_info(capsys):
@@ -277,5 +292,5 @@ def test_what_could_not_be_checked_is_neither_right_nor_wrong(
 def test_a_file_to_grade_that_ends_the_process(tmp_path, capsys):
     file = tmp_path / "my_check.py"
     file.write_text("raise SystemExit(0)")
-    assert grade.main([f"{file}:check"]) == 2
+    assert zoo.main([f"{file}:check"]) == 2
     assert "got sys.exit(0) in it" in capsys.readouterr().err

@@ -27,11 +27,12 @@ NOTEBOOKS = [
     for page in sorted((ROOT / "docs").rglob("*.md"))
     if page.read_text("utf-8").startswith("---\n") and "_build" not in page.parts
 ]
-EVERY_PAGE = sorted({*PAGES, *NOTEBOOKS, *(ROOT / "docs").rglob("*.md")})
+TASKS = (ROOT / "elunet" / "teaching" / "exercises").glob("*/task.md")  # included in pages
+EVERY_PAGE = sorted({*PAGES, *NOTEBOOKS, *(ROOT / "docs").rglob("*.md"), *TASKS})
 BY_ANOTHER_TEST = {"exchange.md": "test_exchange.py"}  # these pages' blocks marked py
 NO_CODE = re.compile(
     r"(text|text about|sh|toml|csv|json"
-    r"|\{(toctree|eval-rst|raw|image|figure|admonition|container|note)\}.*)"
+    r"|\{(toctree|eval-rst|raw|image|figure|admonition|container|note|include)\}.*)"
 )
 FENCED = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TOLERANCES = {"text": 2e-3, "text about": 0.1}
@@ -71,6 +72,9 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
         with contextlib.redirect_stdout(printed):
             # Empty lines before the code, so that a traceback shows the page's own line numbers.
             exec(compile("\n" * line + code, str(page), "exec"), namespace)
+        assert shown or not printed.getvalue(), (
+            f"line {line}: show what it prints:\n{printed.getvalue()}"
+        )
         if shown is not None and not agree(printed.getvalue(), shown, tolerance):
             pytest.fail(
                 f"{page.name}: the block at line {line} prints\n{printed.getvalue()}\nand the page"

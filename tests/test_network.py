@@ -282,6 +282,63 @@ class TestPasses:
         with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
             net.forward(batch(2, side=8))
 
+    @pytest.mark.parametrize("make", [chain, residual])
+    def test_jvp_is_the_gradient_from_the_other_side(self, make):
+        net, rng = make(), np.random.default_rng(3)
+        y = net.forward(batch(dtype=np.float64), train=True)
+        dy = rng.standard_normal(y.shape)
+        dx = net.backward(dy)
+        moves = {name: rng.standard_normal(p.shape) for name, p in net.parameters().items()}
+        expected = sum(np.vdot(net.gradients()[name], move) for name, move in moves.items())
+        np.testing.assert_allclose(np.vdot(dy, net.jvp(moves)), expected, rtol=1e-9)
+        move = rng.standard_normal(dx.shape)
+        np.testing.assert_allclose(
+            np.vdot(dy, net.jvp({"input": move})), np.vdot(dx, move), rtol=1e-9
+        )
+        seen = {}
+        net.walk(dy, tap=lambda name, delta: seen.update({name: delta.copy()}))
+        for name, delta in seen.items():
+            move = rng.standard_normal(delta.shape)
+            got = np.vdot(dy, net.jvp({name: move}))
+            np.testing.assert_allclose(got, np.vdot(delta, move), rtol=1e-9)
+        np.testing.assert_array_equal(net.jvp({}), np.zeros_like(y))
+
+    def test_jvp_of_shared_weights_moves_every_place(self):
+        net = eln.Network(seed=0)
+        layer = eln.layers.Linear(3, 3)
+        for name in ("one", "elu", "two"):
+            net.add(eln.layers.ELU() if name == "elu" else layer, name=name)
+        rng = np.random.default_rng(0)
+        y = net.forward(rng.standard_normal((4, 3)), train=True)
+        net.backward(dy := rng.standard_normal(y.shape))
+        move = rng.standard_normal((3, 3))
+        got = np.vdot(dy, net.jvp({"one.W": move}))
+        np.testing.assert_allclose(got, np.vdot(net.gradients()["one.W"], move), rtol=1e-9)
+
+    def test_jvp_names_what_does_not_fit(self):
+        net = chain()
+        with pytest.raises(RuntimeError, match="jvp before forward: .* train=True"):
+            net.jvp({})
+        net.forward(batch(), train=True)
+        with pytest.raises(ValueError, match=r"expected names in tangents among .*\['conv9.W'\]"):
+            net.jvp({"conv9.W": np.zeros(3)})
+        with pytest.raises(
+            ValueError, match=r'expected tangents\["input"\] of shape .* got \(3,\)'
+        ):
+            net.jvp({"input": np.zeros(3)})
+
+        class Plain(eln.layers.Layer):
+            def forward(self, x, train=False):
+                return x + 0.0
+
+            def backward_input(self, dy):
+                return dy
+
+        net = eln.Sequential([eln.layers.Linear(2, 2), Plain()])
+        net.forward(np.ones((1, 2)), train=True)
+        with pytest.raises(NotImplementedError, match=r"plain1.*Plain\(\): .* define tangent"):
+            net.jvp({"input": np.ones((1, 2))})
+
     def test_errors_on_the_way_back_name_the_layer_and_its_place(self):
         net = chain()
         y = net.forward(batch(), train=True)

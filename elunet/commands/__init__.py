@@ -1,4 +1,4 @@
-"""The command ``elunet``: train, compare, check, grade, export, info.
+"""The command ``elunet``: train, compare, check, zoo, grade, exercises, export, info.
 
 Each is a module with a `main` that takes its arguments and returns an exit code.
 """
@@ -13,7 +13,9 @@ COMMANDS = {
     "train": "train ELU-11, or a case of the 2018 article",
     "compare": "compare learning rules on a small network",
     "check": "check the gradients of a layer in a file",
-    "grade": "grade a gradient check on layers with known bugs",
+    "zoo": "try a gradient check on layers with known bugs",
+    "grade": "grade what a student hands in for an exercise",
+    "exercises": "list the exercises, write them without solutions, make files for graders",
     "export": "write a trained network as an ONNX file",
     "info": "tell versions, threads, kernels and where data are looked for",
 }

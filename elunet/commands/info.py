@@ -10,9 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numba
-
 from elunet import kernels
+from elunet.kernels._jit import PLAIN, in_use
 from elunet.train import versions
 
 COMMAND = ("elunet", "info")
@@ -24,10 +23,11 @@ def main(arguments: Sequence[str] | None = None, command: Sequence[str] = COMMAN
     parser = argparse.ArgumentParser(prog=shlex.join(command), description=__doc__)
     parser.parse_args(sys.argv[1:] if arguments is None else arguments)
     found = {**versions.current(), "system": platform.platform(), "cores": os.cpu_count()}
-    found["kernels"] = "plain Python" if numba.config.DISABLE_JIT else "compiled by numba"
-    found["kernels' cache"] = os.environ.get("NUMBA_CACHE_DIR") or str(
-        Path(kernels.__file__).parent / "__pycache__"
-    )
+    found["kernels"] = in_use()
+    if not PLAIN:
+        found["kernels' cache"] = os.environ.get("NUMBA_CACHE_DIR") or str(
+            Path(kernels.__file__).parent / "__pycache__"
+        )
     for place in PLACES:
         found[place] = os.environ.get(place, "not set: the user's cache folder")
     for name, value in found.items():

@@ -23,11 +23,11 @@ from functools import partial
 from pathlib import Path
 
 import elunet as eln
+from elunet._progress import duration, leave_quietly
+from elunet._progress import say as _say
 from elunet.commands._parser import integer, make_parser, name
 from elunet.experiments.recipes import RECIPES
 from elunet.storage.fingerprints import sha256
-from elunet.train.progress import duration, leave_quietly
-from elunet.train.progress import say as _say
 
 SYNTHETIC_TRAIN, SYNTHETIC_TEST, SYNTHETIC_EPOCHS = 5000, 2000, 4
 DEFAULTS = {"case": "quick", "data": "synthetic", "limit": None, "seed": 0, "epochs": None}

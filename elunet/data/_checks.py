@@ -19,13 +19,17 @@ _DOMAIN = 0xDA7A
 _KEYS = {"Batches": (_DOMAIN,), "split": (_DOMAIN, 1), "make_shapes": (_DOMAIN, 2)}
 
 
-def images(where: str, name: str, x: object) -> Array:
-    """Return `x` as an array, after checking that it is a batch of images (N, H, W, C)."""
+def examples(where: str, name: str, x: object) -> Array:
+    """Return `x` as an array, if it is a batch: images (N, H, W, C), (N, H, W), or rows (N, D)."""
     array = plain(where, name, x)
     if array.dtype.kind not in "uif":
         raise TypeError(f"{where}: expected {name} of an integer or float dtype, got {array.dtype}")
-    if array.ndim != 4:
-        raise ValueError(f"{where}: expected {name} of shape (N, H, W, C), got {array.shape}")
+    if not 2 <= array.ndim <= 4:
+        hint = f"; reshape it to ({len(array)}, 1)" if array.ndim == 1 else ""
+        raise ValueError(
+            f"{where}: expected {name} of shape (N, H, W, C), (N, H, W) or (N, D),"
+            f" got {array.shape}{hint}"
+        )
     return array
 
 

@@ -1,9 +1,11 @@
-"""Scale pixels so that a network learns well.
+"""Scale pixels, or a table's columns, so that a network learns well.
 
-Every function takes images (N, H, W, C) of an integer or float dtype and returns new float32
-arrays. Statistics are estimated from the first array, the training split, and then applied to all:
-``x_train, x_test = standardize(x_train, x_test)``. A test split that is scaled by its own
-statistics would leak, and would be scaled differently.
+Every function takes images (N, H, W, C), gray images (N, H, W) or rows of a table (N, D), of an
+integer or float dtype, and returns new float32 arrays of the same shape. A row's columns count as
+channels, and an image without channels as one channel. Statistics are estimated from the first
+array, the training split, and then applied to all: ``x_train, x_test = standardize(x_train,
+x_test)``. A test split that is scaled by its own statistics would leak, and would be scaled
+differently.
 
 The work is done in blocks, each in float64: 50,000 images are never all in float64.
 """
@@ -23,9 +25,9 @@ _BLOCK = 500  # images at a time
 
 
 def _filled(where: str, name: str, x: object) -> Array:
-    array = _checks.images(where, name, x)
+    array = _checks.examples(where, name, x)
     if not array.size:
-        raise ValueError(f"{where}: expected {name} with at least one pixel, got {array.shape}")
+        raise ValueError(f"{where}: expected {name} with at least one value, got {array.shape}")
     return array
 
 
@@ -35,10 +37,10 @@ def _splits(
     """Check all splits, and that they have the first one's image shape (or its channels)."""
     train = _filled(where, "x_train", x_train)
     splits = [train]
-    first = 1 if per_pixel else 3
+    first = 1 if per_pixel or train.ndim == 2 else 3
     for i, other in enumerate(others):
-        x = _checks.images(where, f"others[{i}]", other)
-        if x.shape[first:] != train.shape[first:]:
+        x = _checks.examples(where, f"others[{i}]", other)
+        if x.ndim != train.ndim or x.shape[first:] != train.shape[first:]:
             wanted = (*"NHWC"[:first], *train.shape[first:])
             shape = f"({', '.join(map(str, wanted))})"
             raise ValueError(f"{where}: expected others[{i}] of shape {shape}, got {x.shape}")
@@ -56,7 +58,7 @@ def _require_finite(where: str, name: str, x: Array) -> None:
 
 
 def _blocks(x: Array) -> Iterator[tuple[slice, Array]]:
-    """Iterate over `x` in blocks, each as float64 rows (images, H * W * C)."""
+    """Iterate over `x` in blocks, each as float64 rows (examples, values of one)."""
     for start in range(0, len(x), _BLOCK):
         block = x[start : start + _BLOCK]
         rows = np.asarray(block.reshape(len(block), -1), np.float64)
@@ -64,7 +66,7 @@ def _blocks(x: Array) -> Iterator[tuple[slice, Array]]:
 
 
 def _affine(x: Array, shift: Array, divisor: Array) -> Array:
-    """Compute (x - shift) / divisor as float32; both broadcast against one image (H, W, C)."""
+    """Compute (x - shift) / divisor as float32; both broadcast against one example."""
     out = np.empty(x.shape, np.float32)
     shift = np.broadcast_to(shift, x.shape[1:]).ravel()
     divisor = np.broadcast_to(divisor, x.shape[1:]).ravel()
@@ -75,7 +77,7 @@ def _affine(x: Array, shift: Array, divisor: Array) -> Array:
 
 def _moments(where: str, x: Array) -> tuple[Array, Array]:
     """Mean and standard deviation of each channel, float64, in two passes over the blocks."""
-    channels = x.shape[-1]
+    channels = 1 if x.ndim == 3 else x.shape[-1]
     count = x.size // channels
     mean = np.zeros(channels)
     for _, rows in _blocks(x):  # over images first: long rows add fast, three channels slowly
@@ -98,13 +100,14 @@ def standardize(x_train: Array, *others: Array) -> Array | tuple[Array, ...]:
     """Give each channel mean 0 and standard deviation 1 over the training split.
 
     ``(x - mean) / std`` with the mean and the standard deviation of each channel over all
-    images and pixels of `x_train`, for every array. A constant channel becomes 0.
+    images and pixels of `x_train`, for every array. In a table (N, D), the channels are its
+    columns; gray images (N, H, W) have one. A constant channel becomes 0.
 
     Parameters
     ----------
-    x_train : (N, H, W, C), integer or float
+    x_train : (N, H, W, C), (N, H, W) or (N, D), integer or float
         The split that the statistics come from.
-    *others : (M, H', W', C), integer or float
+    *others : (M, H', W', C), (M, H', W') or (M, D), integer or float
         More splits, scaled with the same statistics.
 
     Returns
@@ -139,7 +142,7 @@ def minmax(x_train: Array) -> Array: ...
 @overload
 def minmax(x_train: Array, other: Array, /, *others: Array) -> tuple[Array, ...]: ...
 def minmax(x_train: Array, *others: Array) -> Array | tuple[Array, ...]:
-    """Scale each pixel position and channel to [0, 1] over the training split.
+    """Scale each pixel position and channel, or each column, to [0, 1] over the training split.
 
     ``(x - low) / (high - low)``, where low and high (H, W, C) are the extremes of each position
     and channel in `x_train`. Values of other splits may lie a little outside [0, 1]. A position
@@ -148,9 +151,9 @@ def minmax(x_train: Array, *others: Array) -> Array | tuple[Array, ...]:
 
     Parameters
     ----------
-    x_train : (N, H, W, C), integer or float
+    x_train : (N, H, W, C), (N, H, W) or (N, D), integer or float
         The split that the extremes come from.
-    *others : (M, H, W, C), integer or float
+    *others : as x_train
         More splits, scaled with the same extremes.
 
     Returns
@@ -191,8 +194,8 @@ def global_contrast_normalize(x: Array, scale: float = 55.0, eps: float = 1e-8) 
 
     Parameters
     ----------
-    x : (N, H, W, C), integer or float
-        Images.
+    x : (N, H, W, C), (N, H, W) or (N, D), integer or float
+        Images, or rows.
     scale
         The norm of each scaled image, above 0.
     eps
@@ -200,8 +203,7 @@ def global_contrast_normalize(x: Array, scale: float = 55.0, eps: float = 1e-8) 
 
     Returns
     -------
-    (N, H, W, C) float32
-        The scaled images.
+    float32, shape of x
 
     Raises
     ------
@@ -221,7 +223,7 @@ def global_contrast_normalize(x: Array, scale: float = 55.0, eps: float = 1e-8) 
     [55.0, 55.0]
     """
     where = "global_contrast_normalize"
-    x = _checks.images(where, "x", x)
+    x = _checks.examples(where, "x", x)
     scale = number(where, "scale", scale, "(0, inf)")
     eps = number(where, "eps", eps, "(0, inf)")
     out = np.empty(x.shape, np.float32)
@@ -253,7 +255,7 @@ class ZCA:
     Attributes
     ----------
     shape : tuple of int or None
-        (H, W, C) of the images that it was fitted to.
+        Of one of the images or rows that it was fitted to.
     mean : (D,) float32
         m.
     matrix, inverse_matrix : (D, D) float32
@@ -291,7 +293,7 @@ class ZCA:
         self.inverse_matrix: Array = np.empty((0, 0), np.float32)
 
     def fit(self, x: Array) -> ZCA:
-        """Estimate mean and covariance from `x` (N, H, W, C), the training split only.
+        """Estimate mean and covariance from `x`, images or rows of the training split only.
 
         Returns
         -------
@@ -327,7 +329,7 @@ class ZCA:
         return self
 
     def __call__(self, x: Array) -> Array:
-        """Whiten images (N, H, W, C); float32.
+        """Whiten images or rows; float32.
 
         Raises
         ------
@@ -344,7 +346,7 @@ class ZCA:
         return out
 
     def inverse(self, x: Array) -> Array:
-        """Undo the whitening of images (N, H, W, C), up to rounding; float32.
+        """Undo the whitening of images or rows, up to rounding; float32.
 
         Raises
         ------
@@ -363,7 +365,7 @@ class ZCA:
     def _check(self, where: str, x: object) -> Array:
         if self.shape is None:
             raise RuntimeError(f"{where}: expected fit(x_train) before this call, got no fit yet")
-        array = _checks.images(where, "x", x)
+        array = _checks.examples(where, "x", x)
         if array.shape[1:] != self.shape:
             wanted = ", ".join(map(str, self.shape))
             raise ValueError(f"{where}: expected x of shape (N, {wanted}), got {array.shape}")

@@ -30,14 +30,12 @@ from functools import cache, partial
 from queue import SimpleQueue
 from typing import Any
 
-import numba
 import numpy as np
-import threadpoolctl
-from numba.core.compiler_lock import global_compiler_lock
 
 from elunet._checks import integer
 from elunet._types import Array
 from elunet.engine.cores import available_cores
+from elunet.kernels._jit import COMPILED, compiler_lock
 from elunet.kernels.limits import hold, let_go
 from elunet.kernels.waiting import say_and_wait, wait_for_all
 
@@ -45,7 +43,7 @@ SMALL = 150_000  # elementary operations; a second worker for fewer costs more t
 PRODUCT = 12  # multiply-adds of a matrix product that take as long as one elementary operation
 
 LOOK = 3_000  # looks at a number in memory that take about a microsecond
-AWAKE = 0 if numba.config.DISABLE_JIT else 200 * LOOK  # how long a worker looks before it sleeps
+AWAKE = 200 * LOOK if COMPILED else 0  # how long a worker looks before it sleeps
 FOREVER = 1 << 62
 MOST = 1024  # threads that anyone may ask for
 APART = 10 * LOOK  # between two threads' starts: who finds Python's lock taken loses more
@@ -295,6 +293,8 @@ class _Libraries:
     """
 
     def __init__(self) -> None:
+        import threadpoolctl
+
         found = threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
         self.private: list[Any] = []
         self.shared: list[Any] = []
@@ -421,13 +421,14 @@ def _share_out(team: _Team, share: Callable[[int], None], workers: int) -> None:
 
 def _before_fork() -> None:
     """Let nobody fork while another thread compiles: in the child it would do so for ever."""
-    global_compiler_lock.acquire()
+    if compiler_lock is not None:
+        compiler_lock.acquire()
 
 
 def _after_fork_here() -> None:
     """In the parent: let others compile again."""
-    if global_compiler_lock.is_locked():  # not if an interrupt came instead
-        global_compiler_lock.release()
+    if compiler_lock is not None and compiler_lock.is_locked():  # not if an interrupt came instead
+        compiler_lock.release()
 
 
 def _after_fork() -> None:

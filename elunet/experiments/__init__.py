@@ -13,6 +13,7 @@ from elunet.experiments.alignment import (
 from elunet.experiments.comparison import compare
 from elunet.experiments.planning import Plan, plan
 from elunet.experiments.results import Comparison
+from elunet.experiments.series import SeriesRow, series, series_table
 from elunet.experiments.statistics import t_interval, t_quantile
 from elunet.experiments.trials import Trial
 
@@ -22,6 +23,7 @@ __all__ = [
     "Comparison",
     "Plan",
     "Robustness",
+    "SeriesRow",
     "Trial",
     "alignments",
     "angle",
@@ -32,6 +34,8 @@ __all__ = [
     "read_angles",
     "recipes",
     "robustness",
+    "series",
+    "series_table",
     "t_interval",
     "t_quantile",
     "write_angles",

@@ -109,7 +109,8 @@ def compare(
     null : int, default 20
         Draws for the angles' null band.
     log : callable, optional
-        Takes a line of text per trial.
+        Takes a line of text per trial. With None, a progress bar or a line now and then shows how
+        many trials are done.
     executor : int or object with ``submit``, optional
         Who makes the trials. By default this machine's cores: as many worker processes as they
         allow with `threads` each, if the extra ``elunet[grid]`` is installed, or else this process.

@@ -26,11 +26,11 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from elunet._progress import duration, steps
 from elunet._types import Array
 from elunet.experiments.trials import SWEEP_SEED, Bench, Finished, Key, Splits, Trial, best
 from elunet.storage import tables
 from elunet.storage.files import write_atomically
-from elunet.train.progress import duration
 from elunet.warmup import warmup
 
 SHARED, SPLITS = "shared", ("train", "validation", "test")
@@ -152,12 +152,18 @@ def make(
             ahead = f", about {duration(to_go)} to go" if left else ""
             log(f"{finished.trial}; {order.size - left} of {order.size}{ahead}")
 
-    if executor is None:
-        while ready := order.ready():
-            keep(bench.train(data, ready[0]))
-    else:
-        with sent(bench, data, folder) as recipe:
-            _hand_out(order, recipe, executor, keep)
+    with steps(before, "trial", "compare", shown=log is None) as advance:
+
+        def keep_and_count(finished: Finished) -> None:
+            keep(finished)
+            advance()
+
+        if executor is None:
+            while ready := order.ready():
+                keep_and_count(bench.train(data, ready[0]))
+        else:
+            with sent(bench, data, folder) as recipe:
+                _hand_out(order, recipe, executor, keep_and_count)
 
 
 def _hand_out(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from elunet._checks import integer
+from elunet._progress import duration
 from elunet.experiments.comparison import bench_of, can_start_workers, workers_for
 from elunet.experiments.grid import Workers, sent, work
 from elunet.experiments.trials import (
@@ -21,7 +22,6 @@ from elunet.experiments.trials import (
 )
 from elunet.losses import Loss
 from elunet.train import Data
-from elunet.train.progress import duration
 
 
 @dataclass(frozen=True)

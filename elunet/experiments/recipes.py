@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -303,6 +304,17 @@ RECIPES = {
         optimizer=_quick_optimizer,
         callbacks=lambda epochs: [DropoutRamp(0.3, 0.8, epochs)],
         epochs=15,
+    ),
+    "long": Recipe(
+        about="ELU-11 with a recipe for an hour or two: that of the short runs, with ZCA-whitened"
+        " images and smoothed labels",
+        network=_quick_network,
+        prepare=whiten,
+        augment=pad_crop_flip,
+        optimizer=_quick_optimizer,
+        callbacks=lambda epochs: [DropoutRamp(0.3, 0.8, epochs)],
+        loss=partial(SoftmaxCrossEntropy, label_smoothing=0.1),
+        epochs=40,
     ),
     "paper": Recipe(
         about="ELU-11 as in the ELU paper: contrast normalization and ZCA, momentum, dropout;"

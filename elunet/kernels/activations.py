@@ -15,10 +15,6 @@ import math
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic, overload
-from numpy.polynomial import chebyshev, polynomial
 
 from elunet._types import Array
 from elunet.kernels._jit import jit
@@ -27,67 +23,13 @@ from elunet.kernels._jit import jit
 def split_exp(x: Any) -> tuple[Any, Any]:
     """Return (2^n, t) with e^x = 2^n (1 + t), for -oo <= x <= 0 or NaN.
 
-    This is the plain twin, which runs when the JIT is off; compiled code takes the overload below.
+    So it runs when the JIT is off; compiled code takes that of `elunet.kernels._intrinsics`.
     """
     if x != x:
         return x, x
     clipped = max(float(x), -700.0)
     n = round(clipped / math.log(2.0))
     return 2.0**n, np.expm1(clipped - n * math.log(2.0))
-
-
-def _polynomial(terms: int) -> list[float]:
-    """Return the factors of r, r^2, ... in a polynomial for e^r - 1, |r| <= ln 2 / 2.
-
-    It is ``r + r^2 / 2 + r^3 q(r)``, with the q that is exact in the Chebyshev points. Taylor's
-    polynomial, which is exact in 0 only, needs one more term in float32, and two in float64.
-    """
-    end = math.log(2.0) / 2
-    exact: Any = polynomial.Polynomial([end**k / math.factorial(k + 3) for k in range(30)])
-    q = chebyshev.chebinterpolate(exact, terms - 3)
-    return [1.0, 0.5, *(chebyshev.cheb2poly(q) / end ** np.arange(terms - 2))]
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _reinterpret(typingctx: Any, value: Any) -> Any:
-    """Read the bits of a floating-point number as an integer of its width, or the reverse."""
-    other, llvm_type = {
-        types.float32: (types.int32, ir.IntType(32)),
-        types.float64: (types.int64, ir.IntType(64)),
-        types.int32: (types.float32, ir.FloatType()),
-        types.int64: (types.float64, ir.DoubleType()),
-    }[value]
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], llvm_type)
-
-    return other(value), code
-
-
-@overload(split_exp)  # type: ignore[untyped-decorator]
-def _vectorized_split_exp(x: Any) -> Any:
-    dtype, integer, terms = (
-        (np.float32, np.int32, 6) if x == types.float32 else (np.float64, np.int64, 11)
-    )
-    limits = np.finfo(dtype)
-    mantissa, one = limits.nmant, integer((1 - limits.minexp) << limits.nmant)  # the bits of 1.0
-    lowest = dtype((limits.minexp + 1) * math.log(2.0))  # below it, 2^n is no normal number
-    log2e, ln2 = dtype(1 / math.log(2.0)), dtype(math.log(2.0))
-    rounder = dtype(1.5 * 2.0**mantissa)  # a sum with it keeps round(x) in its lowest bits
-    factors = tuple(dtype(factor) for factor in _polynomial(terms)[::-1])
-
-    def split(x: Any) -> tuple[Any, Any]:
-        clipped = lowest if x < lowest else x
-        rounded = clipped * log2e + rounder
-        n = rounded - rounder
-        r = clipped - n * ln2
-        power = _reinterpret(integer((_reinterpret(rounded) << mantissa) + one))
-        tail = factors[0]
-        for k in range(1, terms):
-            tail = tail * r + factors[k]
-        return power, tail * r
-
-    return split
 
 
 @jit

@@ -13,9 +13,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic, overload
 
 from elunet._types import Array
 from elunet.kernels._jit import jit
@@ -27,36 +24,9 @@ PLACE = np.uintp  # of an index that is never negative, which saves asking wheth
 def move(source: Array, i: Any, target: Array, j: Any) -> None:
     """Copy LANES numbers, from place i on to place j on.
 
-    This is the plain twin, which runs when the JIT is off; compiled code takes the overload below.
+    So it runs when the JIT is off; compiled code takes that of `elunet.kernels._intrinsics`.
     """
     target[int(j) : int(j) + LANES] = source[int(i) : int(i) + LANES]
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _move(typingctx: Any, source: Any, i: Any, target: Any, j: Any) -> Any:
-    """Do so in one vector: the compiler would take a line's last numbers one by one."""
-
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        dtype = signature.args[0].dtype
-        vector = ir.VectorType(context.get_value_type(dtype), LANES).as_pointer()
-
-        def pointer(array: int) -> Any:
-            data = context.make_array(signature.args[array])(context, builder, arguments[array])
-            return builder.bitcast(builder.gep(data.data, [arguments[array + 1]]), vector)
-
-        numbers = builder.load(pointer(0), align=dtype.bitwidth // 8)
-        builder.store(numbers, pointer(2), align=dtype.bitwidth // 8)
-        return context.get_dummy_value()
-
-    return types.none(source, i, target, j), code
-
-
-@overload(move, inline="always")  # type: ignore[untyped-decorator]
-def _compiled_move(source: Any, i: Any, target: Any, j: Any) -> Any:
-    def code(source: Any, i: Any, target: Any, j: Any) -> None:
-        _move(source, i, target, j)
-
-    return code
 
 
 @jit

@@ -9,10 +9,6 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic, overload
-
 from elunet._types import Array
 from elunet.kernels._jit import locked_jit
 
@@ -20,7 +16,8 @@ from elunet.kernels._jit import locked_jit
 def ask(function: Any) -> int:
     """Return what the C function ``int f(void)`` at this address returns.
 
-    This is the plain twin, as is `tell`; compiled code takes the overloads below.
+    So it runs when the JIT is off, as `tell`; compiled code takes those of
+    `elunet.kernels._intrinsics`.
     """
     return int(ctypes.CFUNCTYPE(ctypes.c_int)(int(function))())
 
@@ -28,43 +25,6 @@ def ask(function: Any) -> int:
 def tell(function: Any, number: Any) -> None:
     """Call the C function ``void f(int)`` at this address."""
     ctypes.CFUNCTYPE(None, ctypes.c_int)(int(function))(int(number))
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _ask(typingctx: Any, function: Any) -> Any:
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = ir.FunctionType(ir.IntType(32), [])
-        answer = builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), [])
-        return builder.sext(answer, ir.IntType(64))
-
-    return types.int64(types.int64), code
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _tell(typingctx: Any, function: Any, number: Any) -> Any:
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(32)])
-        number = builder.trunc(arguments[1], ir.IntType(32))
-        builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), [number])
-        return context.get_dummy_value()
-
-    return types.none(types.int64, types.int64), code
-
-
-@overload(ask, inline="always")  # type: ignore[untyped-decorator]
-def _compiled_ask(function: Any) -> Any:
-    def code(function: Any) -> Any:
-        return _ask(function)
-
-    return code
-
-
-@overload(tell, inline="always")  # type: ignore[untyped-decorator]
-def _compiled_tell(function: Any, number: Any) -> Any:
-    def code(function: Any, number: Any) -> None:
-        _tell(function, number)
-
-    return code
 
 
 @locked_jit

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import types
-from numba.extending import intrinsic, overload
-
 from elunet._types import Array
 from elunet.kernels._jit import jit
 
@@ -18,7 +15,8 @@ from elunet.kernels._jit import jit
 def load(counter: Any) -> Any:
     """Return ``counter[0]`` as it is in memory now.
 
-    This is the plain twin, as is `store`; compiled code takes the overloads below.
+    So it runs when the JIT is off, as `store`; compiled code takes those of
+    `elunet.kernels._intrinsics`.
     """
     return counter[0]
 
@@ -26,45 +24,6 @@ def load(counter: Any) -> Any:
 def store(counter: Any, value: Any) -> None:
     """Write ``counter[0]``, after all that was written before."""
     counter[0] = value
-
-
-def _place(context: Any, builder: Any, kind: Any, counter: Any) -> Any:
-    return context.make_array(kind)(context, builder, counter).data
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _load(typingctx: Any, counter: Any) -> Any:
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = _place(context, builder, signature.args[0], arguments[0])
-        return builder.load_atomic(place, "acquire", 8)
-
-    return types.int64(counter), code
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _store(typingctx: Any, counter: Any, value: Any) -> Any:
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = _place(context, builder, signature.args[0], arguments[0])
-        builder.store_atomic(arguments[1], place, "release", 8)
-        return context.get_dummy_value()
-
-    return types.none(counter, types.int64), code
-
-
-@overload(load, inline="always")  # type: ignore[untyped-decorator]
-def _compiled_load(counter: Any) -> Any:
-    def code(counter: Any) -> Any:
-        return _load(counter)
-
-    return code
-
-
-@overload(store, inline="always")  # type: ignore[untyped-decorator]
-def _compiled_store(counter: Any, value: Any) -> Any:
-    def code(counter: Any, value: Any) -> None:
-        _store(counter, value)
-
-    return code
 
 
 @jit

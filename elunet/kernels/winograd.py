@@ -16,35 +16,15 @@ arXiv:1509.09308; S. Winograd, "Arithmetic Complexity of Computations", SIAM, 19
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
-from itertools import combinations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.core.datamodel import models, register_default
-from numba.extending import NativeValue, unbox
 
 from elunet._types import Array
 from elunet.kernels._jit import jit
-from elunet.kernels.lanes import (
-    LANES,
-    address,
-    below,
-    compiled,
-    fill,
-    first_ones,
-    load,
-    read,
-    store,
-    where,
-    whole_or_part,
-    write,
-)
+from elunet.kernels.lanes import LANES, below, fill, load, store, where
 
 POINTS = tuple(Fraction(numerator, 8) for numerator in (0, 5, -5, 12, -12))
 """Where polynomials are evaluated, besides infinity. The usual 0, 1, -1, 2, -2 round twice as
@@ -93,23 +73,7 @@ class Matrix:
 
     def __init__(self, rows: Array) -> None:
         self.rows = np.asarray(rows, float)
-        self._numba_type_ = MatrixType(tuple(map(tuple, self.rows.tolist())))
-
-
-class MatrixType(types.Type):  # type: ignore[misc]
-    """Numba's type of one matrix: its numbers are part of it."""
-
-    def __init__(self, rows: tuple[tuple[float, ...], ...]) -> None:
-        self.rows = rows
-        super().__init__(name=f"Matrix({rows})")
-
-
-register_default(MatrixType)(models.OpaqueModel)
-
-
-@unbox(MatrixType)  # type: ignore[untyped-decorator]
-def _unbox(kind: Any, value: Any, c: Any) -> Any:
-    return NativeValue(c.context.get_dummy_value())
+        self.key: tuple[tuple[float, ...], ...] = tuple(map(tuple, self.rows.tolist()))
 
 
 def sides(matrix: Any) -> tuple[int, int]:
@@ -192,129 +156,6 @@ def scatter(
                 total = total + factor * row
             before = load(target, goal + p * stride, count)
             store(target, goal + p * stride, before + where(below(skip), nothing, total), count)
-
-
-@compiled(sides, (MatrixType,), lambda matrix: types.UniTuple(types.intp, 2))
-def _sides(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    rows = signature.args[0].rows
-    return context.get_constant_generic(builder, signature.return_type, (len(rows), len(rows[0])))
-
-
-_LINE = (types.Array, types.Integer, types.Integer)
-_RANGE = (types.Integer, types.Integer)
-
-
-@compiled(
-    gather, (MatrixType, *_LINE, *_RANGE, *_LINE, types.Integer), lambda *arguments: types.none
-)
-def _gather(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    matrix, source, _, _, _, _, target, *_ = signature.args
-    _, x, place, step, start, stop, y, goal, stride, count = arguments
-    rows = _Line(builder, address(context, builder, source, x, place), step, start, stop)
-    results = _Line(builder, address(context, builder, target, y, goal), stride)
-
-    def work(count: Any) -> None:
-        vectors = [read(builder, rows.place(u), count) for u in range(len(matrix.rows[0]))]
-        for p, vector in enumerate(_multiply(builder, matrix.rows, vectors)):
-            write(builder, vector, results.place(p), count)
-
-    whole_or_part(builder, count, work)
-    return context.get_dummy_value()
-
-
-@compiled(
-    scatter,
-    (MatrixType, *_LINE, *_LINE, *_RANGE, types.Integer, types.Integer),
-    lambda *arguments: types.none,
-)
-def _scatter(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    matrix, source, _, _, target, *_ = signature.args
-    _, x, place, step, y, goal, stride, start, stop, skip, count = arguments
-    rows = _Line(builder, address(context, builder, source, x, place), step)
-    results = _Line(builder, address(context, builder, target, y, goal), stride, start, stop)
-    skipped = first_ones(builder, skip)
-
-    def work(count: Any) -> None:
-        vectors = [read(builder, rows.place(u), count) for u in range(len(matrix.rows[0]))]
-        for p, vector in enumerate(_multiply(builder, matrix.rows, vectors)):
-            added = builder.select(skipped, ir.Constant(vector.type, None), vector)
-            before = read(builder, results.place(p), count)
-            write(builder, builder.fadd(before, added), results.place(p), count)
-
-    whole_or_part(builder, count, work)
-    return context.get_dummy_value()
-
-
-class _Line:
-    """Vectors at even distances, those from start to stop; others are a vector put aside."""
-
-    def __init__(
-        self, builder: Any, first: Any, step: Any, start: Any = None, stop: Any = None
-    ) -> None:
-        self.builder, self.first, self.step = builder, first, step
-        self.start, self.stop = start, stop
-        if start is not None:
-            kind = ir.VectorType(first.type.pointee, LANES)
-            aside = cgutils.alloca_once(builder, kind, zfill=True)
-            self.aside = builder.bitcast(aside, first.type)
-
-    def place(self, number: int) -> Any:
-        """Return the address of a vector."""
-        builder, index = self.builder, ir.Constant(self.step.type, number)
-        place = builder.gep(self.first, [builder.mul(self.step, index)])
-        if self.start is None:
-            return place
-        within = builder.and_(
-            builder.icmp_signed("<=", self.start, index), builder.icmp_signed("<", index, self.stop)
-        )
-        return builder.select(within, place, self.aside)
-
-
-Rows = Sequence[Sequence[float]]
-
-
-def _multiply(builder: Any, rows: Rows, vectors: list[Any]) -> list[Any]:
-    """Return a matrix times a vector of vectors."""
-    columns = list(zip(*rows, strict=True))
-    for i, j in _opposites(columns):  # so even rows take their sum, odd ones their difference
-        a, b = vectors[i], vectors[j]
-        vectors[i], vectors[j] = builder.fadd(a, b), builder.fsub(a, b)
-        columns[i] = tuple(0.0 if k % 2 else factor for k, factor in enumerate(columns[i]))
-        columns[j] = tuple(-factor if k % 2 else 0.0 for k, factor in enumerate(columns[j]))
-    rows = list(zip(*columns, strict=True))
-    opposites = dict(_opposites(rows))
-    results: dict[int, Any] = {}
-    for i, row in enumerate(rows):
-        if i in opposites:
-            even = _combine(builder, row[::2], vectors[::2])
-            odd = _combine(builder, row[1::2], vectors[1::2])
-            results[i], results[opposites[i]] = builder.fadd(even, odd), builder.fsub(even, odd)
-        elif i not in results:
-            results[i] = _combine(builder, row, vectors)
-    return [results[i] for i in range(len(rows))]
-
-
-def _opposites(rows: Rows) -> list[tuple[int, int]]:
-    """Return the pairs of rows that differ in the sign of every other number only."""
-    pairs = combinations(range(len(rows)), 2)
-    return [(i, j) for i, j in pairs if _opposite(rows[i], rows[j])]
-
-
-def _opposite(a: Sequence[float], b: Sequence[float]) -> bool:
-    if not (any(a[::2]) and any(a[1::2])):
-        return False
-    return all(y == (-x if k % 2 else x) for k, (x, y) in enumerate(zip(a, b, strict=True)))
-
-
-def _combine(builder: Any, factors: Sequence[float], vectors: Sequence[Any]) -> Any:
-    """Return the sum of factors times vectors."""
-    total = None
-    pairs = [(f, v) for f, v in zip(factors, vectors, strict=True) if f]
-    for factor, vector in sorted(pairs, key=lambda pair: pair[0] != 1.0):  # so 1 needs no product
-        if factor != 1.0:
-            vector = builder.fmul(ir.Constant(vector.type, [factor] * LANES), vector)
-        total = vector if total is None else builder.fadd(total, vector)
-    return total
 
 
 @jit

@@ -7,7 +7,9 @@ evaluation are the same, and an image's output depends on that image alone.
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -79,6 +81,20 @@ class Grouped(Layer):
         along = x_hat.reshape(shape)
         dx = (g - self._mean(g) - along * self._mean(g * along)) * rstd
         return np.asarray(dx, dy.dtype).reshape(x_hat.shape)
+
+    @quiet
+    def tangent(self, dx: Array | None, dparams: Mapping[str, Array]) -> Array:
+        """Return ``gamma S dx + dgamma x_hat + dbeta``; S, `backward_input` without gamma."""
+        x_hat, gamma, rstd = self.recall()
+        dy: Array = np.zeros_like(x_hat)
+        if dx is not None:
+            plain = copy.copy(self)
+            plain.keep(x_hat, None, rstd)
+            dy = plain.backward_input(dx) * (1 if gamma is None else gamma)
+        for name, factor in (("gamma", x_hat), ("beta", 1)):
+            if name in dparams:
+                dy = np.asarray(dy + dparams[name] * factor)
+        return dy
 
     def _mean(self, values: Array) -> Array:
         """Return the mean of what is normalized together."""

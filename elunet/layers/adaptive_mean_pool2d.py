@@ -34,6 +34,8 @@ class AdaptiveMeanPool2D(SpanLayer, spans=True):
     array([2., 3., 5., 6.])
     """
 
+    linear = True
+
     def __init__(self, size: Pair) -> None:
         super().__init__()
         self.sizes = pair("AdaptiveMeanPool2D", "size", size)

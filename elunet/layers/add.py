@@ -30,6 +30,8 @@ class Add(Layer):
     array([11., 22.])
     """
 
+    linear = True
+
     @quiet
     def forward(self, x: tuple[Array, ...], train: bool = False) -> Array:
         """Return the sum."""

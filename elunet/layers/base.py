@@ -8,7 +8,8 @@ a learning rule may change what is sent down without changing how the layer itse
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Mapping
 from functools import wraps
 from types import EllipsisType, FunctionType
 from typing import Any
@@ -83,6 +84,12 @@ class Layer:
     pointwise = False
     """Whether each number of the output belongs to the number of the input at the same place."""
 
+    linear = False
+    """Whether the output is linear in the input: its tangent is the layer of the input's."""
+
+    symmetric = False
+    """Whether the Jacobian dy/dx is symmetric: `tangent` and `backward_input` are then the same."""
+
     group: Alone = ALONE
     """Who computes the batch: what is more than a sum over rows asks it."""
 
@@ -128,6 +135,33 @@ class Layer:
         self.backward_params(dy)
         return self.backward_input(dy)
 
+    def tangent(self, dx: Any, dparams: Mapping[str, Array]) -> Any:
+        """Return how fast the output moves when x moves along dx, and parameters along theirs.
+
+        It is the Jacobian's product with a direction, at the last forward pass; the backward pass
+        is the product from the other side. `elunet.Network.jvp` needs it of every layer.
+
+        Parameters
+        ----------
+        dx : array, tuple of arrays or None
+            Of x's shape, a tuple if x is one; None where the input does not move.
+        dparams : mapping of str to array
+            By parameter name; parameters that are not in it do not move.
+
+        Raises
+        ------
+        NotImplementedError
+            If the layer has no such method and is not `linear` or `symmetric`.
+        """
+        if self.linear and not self.params:
+            return copy.copy(self).forward(dx, train=True)
+        if self.symmetric and not self.params:
+            return self.backward_input(dx)
+        raise NotImplementedError(
+            f"{self!r}: a layer has to define tangent(dx, dparams) for forward mode, or say"
+            " linear = True or symmetric = True if it has no parameters"
+        )
+
     def reset(self, seed: Seed) -> None:
         """Draw parameters and random state anew; nothing to do for a layer that draws nothing."""
 
@@ -163,6 +197,7 @@ class Layer:
         )
         if not fits:
             sizes = ", ".join("..." if want is ... else str(want) for want in shape)
+            hint = hint or _advice(shape, x.shape)
             raise ValueError(f"{self!r}: expected x of shape ({sizes}), got {x.shape}{hint}")
         return np.asarray(x, order="C")
 
@@ -264,6 +299,7 @@ def _noted(forward: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(forward)
     def noted(self: Layer, *inputs: Any, **named: Any) -> Any:
+        __tracebackhide__ = True
         self._passed = None
         return forward(self, *inputs, **named)
 
@@ -279,6 +315,25 @@ def as_dtype(value: Array, dtype: np.dtype[Any]) -> Array:
 @quiet
 def _copy(target: Array, value: Array) -> None:
     target[...] = value
+
+
+def _advice(wanted: tuple[int | str | EllipsisType, ...], shape: Shape) -> str:
+    """Say what to do with an array of a wrong shape, where that is clear."""
+
+    def fits(part: tuple[int | str | EllipsisType, ...]) -> bool:
+        pairs = zip(part, shape, strict=True)
+        return all(isinstance(want, str) or want == size for want, size in pairs)
+
+    if ... in wanted or len(shape) != len(wanted) - 1:
+        flat = len(wanted) == 2 and len(shape) > 2
+        return "; a Flatten layer before it makes rows of images" if flat else ""
+    if fits(wanted[1:]) and (wanted[-1] != "C" or shape[-1] in (1, 3)):
+        return "; one example is a batch of one: x[None]"
+    if fits(wanted[:-1]) and wanted[-1] in (1, "C"):
+        if len(shape) == 1:
+            return f"; reshape to ({shape[0]}, 1): x[:, None]"
+        return "; channels missing: x[..., None]"
+    return ""
 
 
 def describe(value: Any) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from elunet._checks import integer, number
@@ -127,6 +129,16 @@ class BatchNorm(Layer):
         along, shift = sums / values
         # In float64: dx has mean 0, and a constant channel's rstd enlarges what rounding leaves.
         return np.asarray((dy - shift - x_hat * along) * slope, dy.dtype)
+
+    @quiet
+    def tangent(self, dx: Array | None, dparams: Mapping[str, Array]) -> Array:
+        """Return ``J dx + dgamma x_hat + dbeta``; the Jacobian J is symmetric in each channel."""
+        x_hat, *_ = self.recall()
+        dy = np.zeros_like(x_hat) if dx is None else self.backward_input(dx)
+        for name, factor in (("gamma", x_hat), ("beta", 1)):
+            if name in dparams:
+                dy = np.asarray(dy + dparams[name] * factor)
+        return dy
 
     def _batch_statistics(self, x: Array) -> tuple[Array, Array]:
         """Return each channel's mean and biased variance, and move the running averages."""

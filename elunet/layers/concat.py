@@ -34,6 +34,8 @@ class Concat(Layer):
     (5, 2, 2, 4)
     """
 
+    linear = True
+
     def __init__(self, axis: int = -1) -> None:
         super().__init__()
         self.axis = integer("Concat", "axis", axis, -32)

@@ -42,7 +42,7 @@ class Dropout(SpanLayer, spans=True):
     array([2., 2., 0., 0., 2., 0., 2., 0.])
     """
 
-    pointwise = True
+    pointwise = symmetric = True
     in_place = True
 
     rng: np.random.Generator

@@ -33,7 +33,7 @@ class Elementwise(SpanLayer):
     dx     ...            ...            2 of 2
     """
 
-    pointwise = True
+    pointwise = symmetric = True
     slope_from = "y"
     """What `apply_slope` is given: "y", the output, or "x", the input."""
 

@@ -19,6 +19,8 @@ class Flatten(SpanLayer, spans=True):
     (5, 12)
     """
 
+    linear = True
+
     def output_shape(self, x_shape: Shape) -> Shape:
         """Return (N, D)."""
         return x_shape[0], math.prod(x_shape[1:])

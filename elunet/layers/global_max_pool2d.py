@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from elunet._types import Array, Shape
@@ -50,3 +52,9 @@ class GlobalMaxPool2D(SpanLayer, spans=True):
     def backward_span(self, dy: Array, dx: Array, winner: Array) -> None:
         """Write dx: the gradient goes to the pixel that was largest."""
         max_windows_backward(dy[:, None, None], winner[:, None, None], dx)
+
+    def tangent(self, dx: Array, dparams: Mapping[str, Array]) -> Array:
+        """Return what dx has at each channel's largest pixel."""
+        (winner,) = self.recall()
+        flat = dx.reshape(len(dx), -1, dx.shape[3])
+        return np.take_along_axis(flat, winner[:, None].astype(np.intp), 1)[:, 0]

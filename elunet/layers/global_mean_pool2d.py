@@ -24,6 +24,8 @@ class GlobalMeanPool2D(SpanLayer, spans=True):
     array([[7.5]])
     """
 
+    linear = True
+
     def check(self, x: Array) -> Array:
         """Return x, of shape (N, H, W, C) with H, W > 0."""
         x = self.check_input(x, ("N", "H", "W", "C"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from elunet._types import Array
@@ -27,6 +29,8 @@ class LogSoftmax(Softmax, spans=True):
     array([[    0., -1000.]])
     """
 
+    symmetric = False
+
     def forward_span(self, x: Array, y: Array, kept: Array) -> None:
         """Write the probabilities' logarithms."""
         log_softmax(x.reshape(-1, x.shape[-1]), y.reshape(-1, x.shape[-1]))
@@ -35,3 +39,9 @@ class LogSoftmax(Softmax, spans=True):
         """Write ``dx_k = dy_k - e^(y_k) (sum over j of dy_j)``."""
         total = dy.sum(axis=-1, keepdims=True, dtype=np.float64)
         np.subtract(dy, np.exp(y) * total, out=dx, casting="same_kind")
+
+    def tangent(self, dx: Array, dparams: Mapping[str, Array]) -> Array:
+        """Return ``dy_k = dx_k - sum over j of e^(y_j) dx_j``."""
+        (y,) = self.recall()
+        mean = (np.exp(y) * dx.astype(np.float64, copy=False)).sum(axis=-1, keepdims=True)
+        return np.asarray(dx - mean, dx.dtype)

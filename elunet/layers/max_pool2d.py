@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from elunet._types import Array
@@ -59,3 +61,16 @@ class MaxPool2D(Pool2D, spans=True):
             max_pool_backward(dy, winner, self.sizes[0], self.strides[0], dx)
         else:
             max_windows_backward(dy, winner, dx)
+
+    def tangent(self, dx: Array, dparams: Mapping[str, Array]) -> Array:
+        """Return what dx has at each window's largest pixel."""
+        (winner,) = self.recall()
+        images, _, width, channels = dx.shape
+        pixels = winner.astype(np.intp)
+        if self.is_plain:
+            row, column = np.divmod(pixels, self.sizes[0])
+            row += np.arange(winner.shape[1])[:, None, None] * self.strides[0]
+            column += np.arange(winner.shape[2])[:, None] * self.strides[0]
+            pixels = row * width + column
+        flat = pixels.reshape(images, -1, channels)
+        return np.take_along_axis(dx.reshape(images, -1, channels), flat, 1).reshape(winner.shape)

@@ -41,6 +41,8 @@ class MeanPool2D(Pool2D, spans=True):
     array([ 2.5,  4.5, 10.5, 12.5])
     """
 
+    linear = True
+
     def __init__(
         self,
         size: Pair = 2,

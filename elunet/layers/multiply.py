@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -57,3 +58,13 @@ class Multiply(Layer):
             summed(dy * math.prod(arrays[:place] + arrays[place + 1 :]), own)
             for place, own in enumerate(shapes)
         )
+
+    @quiet
+    def tangent(self, dx: tuple[Array, ...], dparams: Mapping[str, Array]) -> Array:
+        """Return the sum over k of dx_k times the product of the others."""
+        arrays, _, shape = self.recall()
+        total = np.zeros(shape, arrays[0].dtype)
+        for place, moving in enumerate(dx):
+            own = moving.reshape(arrays[place].shape)
+            total += own * math.prod(arrays[:place] + arrays[place + 1 :])
+        return total

@@ -39,6 +39,8 @@ class Pad(Layer):
     array([3., 2., 1., 2., 3., 2.])
     """
 
+    linear = True
+
     def __init__(
         self,
         padding: int | tuple[int, int] | Sides,

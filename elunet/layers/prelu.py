@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from elunet._checks import integer, number
@@ -72,6 +74,13 @@ class PReLU(Layer):
         x, alpha = self.recall()
         dy = self.check_gradient(dy, x.shape, x.dtype)
         return np.where(x > 0, dy, alpha * dy)
+
+    @quiet
+    def tangent(self, dx: Array | None, dparams: Mapping[str, Array]) -> Array:
+        """Return dx for x > 0, and ``alpha dx + dalpha x`` elsewhere."""
+        x, alpha = self.recall()
+        dx = np.zeros_like(x) if dx is None else dx
+        return np.where(x > 0, dx, alpha * dx + dparams.get("alpha", x.dtype.type(0)) * x)
 
     def __repr__(self) -> str:
         return "PReLU()" if self.channels == 1 else f"PReLU({self.channels})"

@@ -28,6 +28,8 @@ class Softmax(SpanLayer, spans=True):
     array([[0.25, 0.25, 0.25, 0.25]])
     """
 
+    symmetric = True
+
     def check(self, x: Array) -> Array:
         """Return x, of shape (N, ..., K) with K > 0."""
         x = super().check(x)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -81,6 +83,20 @@ class Weighted(SpanLayer):
     def backward_input(self, dy: Array, weight: Array | None = None) -> Array:
         """Return dL/dx, or what `weight`, of W's shape, would send down in its place."""
         return self.run_backward(dy, weight)
+
+    def tangent(self, dx: Array | None, dparams: Mapping[str, Array]) -> Array:
+        """Return the layer of dx without b, plus that of x with dW and db in place of W and b."""
+        x, W = self.recall()
+        moving = {name: np.zeros_like(value, W.dtype) for name, value in self.params.items()}
+        parts = [(dx, {**moving, "W": W})] if dx is not None else []
+        if dparams:
+            parts.append((x, {**moving, **dparams}))
+        total: Any = 0
+        for source, params in parts:
+            twin = copy.copy(self)
+            twin.params = params
+            total = total + twin.forward(source, train=True)
+        return np.asarray(total)
 
     def carried(self, weight: Array | None) -> tuple[tuple[Array, ...], tuple[Any, ...]]:
         """Return the weight of the way down: W, or one of its shape that stands in for it."""

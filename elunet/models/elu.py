@@ -7,13 +7,15 @@ five poolings leave one pixel. For larger images more pixels remain, and the log
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from elunet._checks import choice, integer
 from elunet._types import Seed
 from elunet.init import Initializer, Normal
 from elunet.layers import (
     ELU,
+    BatchNorm,
     Conv2D,
     Dropout,
     GlobalMeanPool2D,
@@ -61,6 +63,8 @@ def elu11(
     bias: bool = True,
     init: Initializer | None = None,
     alpha: float = 1.0,
+    norm: bool = False,
+    activation: Callable[[], Layer] | None = None,
 ) -> Sequential:
     """Return the paper's 11-layer network (section 4.2) for 32 x 32 x 3 images.
 
@@ -79,6 +83,10 @@ def elu11(
         He's normal distribution by default, as in the paper.
     alpha : float, default 1.0
         Of every ELU.
+    norm : bool, default False
+        Whether batch normalization comes between each convolution and its activation.
+    activation : callable, optional
+        Makes what stands in ELU's place, such as `elunet.layers.ReLU`.
 
     Raises
     ------
@@ -102,7 +110,8 @@ def elu11(
         )
     channels = iter(widths)
     stacks = [[(next(channels), kernel) for kernel in kernels] for kernels in ELU11_KERNELS]
-    return _stacked("elu11", stacks, classes, pool, dropout, bias, init, alpha, seed)
+    make = partial(ELU, alpha) if activation is None else activation
+    return _stacked("elu11", stacks, classes, pool, dropout, bias, init, make, seed, norm)
 
 
 def elu18(
@@ -141,10 +150,10 @@ def elu18(
     """
     if len(dropout) != 7:
         raise ValueError(f"elu18: expected 7 dropout rates, got {len(dropout)}")
-    return _stacked("elu18", ELU18_STACKS, classes, pool, dropout, True, None, 1.0, seed)
+    return _stacked("elu18", ELU18_STACKS, classes, pool, dropout, True, None, ELU, seed)
 
 
-def article_case(case: str, seed: Seed = 0, classes: int = 10) -> Sequential:
+def article_case(case: str, seed: Seed = 0, classes: int = 10, norm: bool = False) -> Sequential:
     """Return the network of one of the article's five cases: no biases, weights N(0, 0.05^2).
 
     Parameters
@@ -154,6 +163,8 @@ def article_case(case: str, seed: Seed = 0, classes: int = 10) -> Sequential:
         other widths (the same in d and e).
     seed : int, SeedSequence or None, default 0
     classes : int, default 10
+    norm : bool, default False
+        Whether batch normalization comes before each ELU, as the article has it nowhere.
 
     Raises
     ------
@@ -176,7 +187,14 @@ def article_case(case: str, seed: Seed = 0, classes: int = 10) -> Sequential:
     classes = integer("article_case", "classes", classes)
     pool, dropout = ("max", ELU11_DROPOUT) if case == "a" else ("mean", (0.0,) * 6)
     return elu11(
-        classes, pool, ARTICLE_WIDTHS[case], seed, dropout, bias=False, init=Normal(std=0.05)
+        classes,
+        pool,
+        ARTICLE_WIDTHS[case],
+        seed,
+        dropout,
+        bias=False,
+        init=Normal(std=0.05),
+        norm=norm,
     )
 
 
@@ -188,8 +206,9 @@ def _stacked(
     dropout: Sequence[float],
     bias: bool,
     init: Initializer | None,
-    alpha: float,
+    activation: Callable[[], Layer],
     seed: Seed,
+    norm: bool = False,
 ) -> Sequential:
     """Chain the stacks: convolutions with ELU, then pooling, then dropout; 1x1 to the classes."""
     choice(owner, "pool", pool, ("max", "mean"))
@@ -198,7 +217,8 @@ def _stacked(
     channels = 3
     for place, (stack, rate) in enumerate(zip(stacks, dropout, strict=True)):
         for outputs, kernel_size in stack:
-            layers += [Conv2D(channels, outputs, kernel_size, bias=bias, init=init), ELU(alpha)]
+            layers.append(Conv2D(channels, outputs, kernel_size, bias=bias, init=init))
+            layers += [BatchNorm(outputs), activation()] if norm else [activation()]
             channels = outputs
         if place < POOLED_STACKS:
             layers.append(MaxPool2D() if pool == "max" else MeanPool2D())

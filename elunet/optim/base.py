@@ -550,9 +550,13 @@ class _Bound:
 
 
 def matches(name: str, pattern: str) -> bool:
-    """Return whether a pattern takes a name; a backward weight B counts as the W it follows."""
+    """Return whether a pattern takes a name.
+
+    A backward weight B counts as the W it follows, unless the pattern ends in ".B".
+    """
     stem, dot, last = name.rpartition(".")
-    return fnmatchcase(f"{stem}{dot}W" if last == "B" else name, pattern)
+    follows = last == "B" and not pattern.endswith(".B")
+    return fnmatchcase(f"{stem}{dot}W" if follows else name, pattern)
 
 
 def _patterns(owner: str, given: str | Sequence[str] | None) -> tuple[str, ...] | None:

@@ -1,5 +1,6 @@
 """Learning rules: one file each, over one shared walk."""
 
+from elunet.routers import memory
 from elunet.routers.backprop import Backprop
 from elunet.routers.base import Path, Router
 from elunet.routers.difference_target_propagation import DifferenceTargetPropagation
@@ -12,6 +13,7 @@ from elunet.routers.feedback_alignment import FeedbackAlignment
 from elunet.routers.forward_forward import ForwardForward
 from elunet.routers.forward_gradient import ForwardGradient
 from elunet.routers.gradient_noise import GradientNoise
+from elunet.routers.graph import Graph
 from elunet.routers.kolen_pollack import KolenPollack
 from elunet.routers.local_loss import LocalLoss
 from elunet.routers.mixed import Mixed
@@ -38,6 +40,7 @@ __all__ = [
     "ForwardForward",
     "ForwardGradient",
     "GradientNoise",
+    "Graph",
     "KolenPollack",
     "LocalLoss",
     "Mixed",
@@ -51,4 +54,5 @@ __all__ = [
     "ThreeFactorHebbian",
     "WeightMirror",
     "WeightPerturbation",
+    "memory",
 ]

@@ -34,10 +34,9 @@ class ForwardGradient(Perturbed):
 
     Notes
     -----
-    The slope along a direction is the inner product with the gradient. Forward-mode automatic
-    differentiation finds it in one pass up; here it is taken from backpropagation's gradient, which
-    is the same number. So the rule learns as the published one does, and saves no time: it costs
-    two walks. In "weights" the signals between layers are zeros, as nothing goes down.
+    The slope along a direction comes from forward-mode differentiation, `Network.jvp`: one pass up,
+    and nothing goes back through the layers. So every layer needs a `tangent`. In "weights" the
+    signals between layers are zeros, as nothing goes down.
 
     References
     ----------
@@ -65,32 +64,33 @@ class ForwardGradient(Perturbed):
         tap: Tap | None = None,
         release: bool = False,
     ) -> None:
-        """Find the exact gradient, then learn from its slopes along the directions."""
+        """Find the slopes, then learn from them; no other thread comes in between."""
         with net.alone():
-            self._exact: dict[str, Array] = {}
-            net.walk(dy, tap=self._note)
-            if self.perturb == "weights":
-                self._exact = {name: g.copy() for name, g in net.gradients().items()}
             super().backward(net, dy, target, tap, release)
-            self._exact = {}
-
-    def _note(self, name: str, delta: Array) -> None:
-        self._exact[name] = delta.copy()
 
     @quiet
     def begin(self, net: Network, dy: Array | tuple[Array, ...], target: Array | None) -> None:
-        """Find the estimates."""
+        """Find the estimates: a pass up along each direction, and how dy lies to what it gives."""
         self.passes += 1
-        if self.perturb == "activities":
-            learning = [node.name for node in net.nodes if node.layer.params]
-            self._exact = {name: self._exact[name] for name in learning}
+        dys = dy if isinstance(dy, tuple) else (dy,)
+        if self.perturb == "weights":
+            shapes = {name: value.shape for name, value in net.parameters().items()}
+        else:
+            shapes = {node.name: net.shapes[node.name] for node in net.nodes if node.layer.params}
         for draw in range(self.draws):
-            v, slopes = dict[str, Array](), np.zeros(1)  # one for all, or one for each example
-            for name, exact in self._exact.items():
-                v[name] = self.direction(name, exact.shape, draw, exact.dtype)
-                rows = 1 if self.perturb == "weights" else len(exact)
-                slopes = slopes + (exact * v[name]).reshape(rows, -1).sum(axis=1, dtype=float)
-            for name, direction in v.items():
+            directions = {
+                name: self.direction(name, shape, draw, dys[0].dtype)
+                for name, shape in shapes.items()
+            }
+            moved = net.jvp(directions)
+            slopes = np.zeros(len(dys[0]))  # of each example's loss
+            for one, along in zip(
+                dys, moved if isinstance(moved, tuple) else (moved,), strict=True
+            ):
+                slopes = slopes + (one * along).reshape(len(one), -1).sum(axis=1, dtype=float)
+            if self.perturb == "weights":
+                slopes = slopes.sum(keepdims=True)  # one for all
+            for name, direction in directions.items():
                 self.add(name, times(slopes, direction))
 
     def __repr__(self) -> str:

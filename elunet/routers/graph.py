@@ -27,6 +27,18 @@ class Graph:
         The layers' places in forward order, from 0.
     ends : set of str
         Names of the layers at which a unit ends.
+
+    Parameters
+    ----------
+    net : Network
+
+    Examples
+    --------
+    >>> import elunet as eln
+    >>> net = eln.models.small_cnn(seed=0)
+    >>> graph = eln.routers.Graph(net)
+    >>> sorted(graph.ends), graph.above("elu1", past_pooling=True), graph.output_layer().name
+    (['elu1', 'elu2', 'elu3', 'linear1'], 'elu2', 'linear1')
     """
 
     def __init__(self, net: Network) -> None:

@@ -20,18 +20,73 @@ Check = Callable[[str, str, Any], Any]
 
 
 def count(owner: str, name: str, value: Any) -> int:
-    """Return an integer of at least 0."""
+    """Return an integer of at least 0.
+
+    Parameters
+    ----------
+    owner, name : str
+        The rule and its attribute, for the error's message.
+    value : object
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the value is another.
+
+    Examples
+    --------
+    >>> from elunet.routers import memory
+    >>> memory.count("MyRule", "passes", 3)
+    3
+    """
     return integer(owner, name, value, 0)
 
 
 def numbers(owner: str, name: str, value: Any) -> dict[str, float]:
-    """Return a copy of {layer's name: number}."""
+    """Return a copy of {layer's name: number}.
+
+    Parameters
+    ----------
+    owner, name : str
+        The rule and its attribute, for the error's message.
+    value : object
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the value is another.
+
+    Examples
+    --------
+    >>> from elunet.routers import memory
+    >>> memory.numbers("MyRule", "rates", {"conv1": 0.5})
+    {'conv1': 0.5}
+    """
     found = _by_layer(owner, name, value)
     return {layer: number(owner, f"{name} of {layer}", item) for layer, item in found.items()}
 
 
 def arrays(owner: str, name: str, value: Any) -> dict[str, Array]:
-    """Return a copy of {layer's name: float array}."""
+    """Return a copy of {layer's name: float array}.
+
+    Parameters
+    ----------
+    owner, name : str
+        The rule and its attribute, for the error's message.
+    value : object
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the value is another.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from elunet.routers import memory
+    >>> memory.arrays("MyRule", "traces", {"conv1": np.zeros(2)})
+    {'conv1': array([0., 0.])}
+    """
     for layer, item in _by_layer(owner, name, value).items():
         if not isinstance(item, np.ndarray) or item.dtype.kind != "f":
             raise ValueError(

@@ -15,12 +15,11 @@ from contextlib import suppress
 import numpy as np
 
 from elunet._types import Array
+from elunet.storage import safetensors
 from elunet.storage.fingerprints import sha256
 
 KEY, VERSION = "elunet", 1
-DTYPES = ("bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
-DTYPES += ("float16", "float32", "float64")
-LARGEST_HEADER = 100_000_000  # bytes; the format's own limit
+DTYPES = tuple(safetensors.NAMES)
 MALFORMED = (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError)
 """What reading malformed data may raise."""
 PICKLE_PROTOCOLS = (b"\x02", b"\x03", b"\x04", b"\x05")
@@ -34,15 +33,12 @@ def encode(arrays: Mapping[str, Array], note: str = "") -> bytes:
     TypeError
         If the format has no such dtype.
     """
-    import safetensors.numpy
-
     contiguous = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     for name, array in contiguous.items():
         if array.dtype.name not in DTYPES:
             raise TypeError(f"save: expected {name} as one of {DTYPES}, got {array.dtype}")
-    # One entry only: safetensors writes several in any order, and equal networks give equal files.
     about = f"{VERSION} sha256:{_digest(contiguous, note)}" + (f" {note}" if note else "")
-    return safetensors.numpy.save(contiguous, {KEY: about})
+    return safetensors.dump(contiguous, {KEY: about})
 
 
 def decode(
@@ -63,27 +59,22 @@ def decode(
     ValueError
         If it is no safetensors file, or elunet's and damaged or of a newer version.
     """
-    import safetensors
-    import safetensors.numpy
-
     try:
-        found = safetensors.numpy.load(content)
-    except KeyError as error:  # its reader for NumPy has no dtype of that name
+        found, about = safetensors.parse(content)
+    except safetensors.UnknownDtypeError as error:
         raise ValueError(
-            f"{owner}: expected numbers in {file} of a dtype that NumPy has, got"
-            f" {str(error).strip(chr(39))}; convert them to F32 in the program that wrote them"
+            f"{owner}: expected numbers in {file} of a dtype that NumPy has, got {error};"
+            " convert them to F32 in the program that wrote them"
         ) from error
-    except ValueError as error:  # too many axes, or too large
+    except safetensors.UnholdableError as error:
         raise ValueError(
             f"{owner}: expected arrays in {file} that NumPy can hold, got one of another shape:"
             f" {error}"
         ) from error
-    except safetensors.SafetensorError as error:
+    except safetensors.MalformedError as error:
         raise ValueError(
             f"{owner}: expected {file} as a safetensors file, got {_kind_of_file(content, error)}"
         ) from error
-    length = int.from_bytes(content[:8], "little")
-    about = json.loads(content[8 : 8 + length]).get("__metadata__") or {}
     if KEY not in about and not any(re.match(r"\d+ sha256:", text) for text in about.values()):
         return found, None
     version, _, rest = about.get(KEY, "").partition(" ")  # the key itself may be damaged
@@ -115,7 +106,7 @@ def _kind_of_file(content: bytes, error: Exception) -> str:
         return "a zip archive, as PyTorch and NumPy write them"
     length = int.from_bytes(content[:8], "little")
     start = 8 + length
-    if content[8:9] == b"{" and start > len(content) and length < LARGEST_HEADER:
+    if content[8:9] == b"{" and start > len(content) and length < safetensors.LARGEST_HEADER:
         return f"a truncated one: {len(content)} bytes, which end inside its header"
     with suppress(*MALFORMED):
         header = json.loads(content[8:start])

@@ -1,8 +1,9 @@
-"""For teachers: a zoo of wrong layers, and a grader that runs a student's checks on them.
+"""For teachers: a zoo of wrong layers, exercises, and graders of what students hand in.
 
 A check that has never failed has proved little. `mutants` holds layers, losses and optimizers with
 one bug each, of the kind that leaves the loss falling. `grade` runs a gradient check or tests
-on them and on the correct ones, and counts what they catch.
+on them and on the correct ones, and counts what they catch; it runs in this process, for practice
+and for code that you trust. `grade_submission` grades an exercise in processes of its own.
 
     from elunet.teaching import grade
     from elunet.testing import check_layer
@@ -11,18 +12,26 @@ on them and on the correct ones, and counts what they catch.
 Where things are:
 
     mutants/           the zoo, one file per kind; a mutant explains itself: print(mutants.all()[0])
-    _runner.py         `grade`: what a checker may be, and how it is run
-    _subjects.py       one mutant or correct object, made new each time it is checked
-    _time_limit.py     stops a checker that hangs
-    _test_classes.py   a class of tests as a checker
-    _test_files.py     a file of tests as a checker, run by pytest
-    _grading.py        `Score`: the points, the table, JSON for an autograder
+    exercises/         eight exercises: task, stub, tests, solution, points
+    grade/             `grade`, and the command line of `grade_submission`
+    submission/        `grade_submission`, exercises without solutions, files for graders
 
 `elunet.testing` has the checks themselves and knows nothing of this package.
 """
 
 from elunet.teaching import mutants
-from elunet.teaching._grading import Result, Score, compare_scores
-from elunet.teaching._runner import grade
+from elunet.teaching.grade import Result, Score, compare_scores, grade
+from elunet.teaching.submission import Exercise, Grade, Mark, exercises, grade_submission
 
-__all__ = ["Result", "Score", "compare_scores", "grade", "mutants"]
+__all__ = [
+    "Exercise",
+    "Grade",
+    "Mark",
+    "Result",
+    "Score",
+    "compare_scores",
+    "exercises",
+    "grade",
+    "grade_submission",
+    "mutants",
+]

@@ -1,14 +1,16 @@
 """`check_layer`: backward has to compute the derivative of forward.
 
-There are four parts. Side effects: the same x gives the same y, and no pass writes to arrays that
+There are five parts. Side effects: the same x gives the same y, and no pass writes to arrays that
 are not its own. The gradients of x and of each parameter, compared with central differences of
 <dy, y> for a random dy. The same along one direction, after x and the parameters have changed. And,
-if the layer has them, the two halves of backward, compared with the whole.
+if the layer has them, the two halves of backward, compared with the whole, and `tangent`, compared
+with backward.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,9 +22,11 @@ from elunet.testing._compare.settings import Settings
 from elunet.testing._find.values import Given
 from elunet.testing._perturb.layer_run import Options, Runner
 from elunet.testing._perturb.moves import real
-from elunet.testing._perturb.side_effects import check_halves
+from elunet.testing._perturb.side_effects import check_halves, check_tangent
 from elunet.testing._perturb.snapshot import Snapshot
 from elunet.testing._report import CheckResult
+
+__tracebackhide__ = True  # pytest shows the frames of the code that is checked
 
 
 def check_layer(
@@ -172,7 +176,8 @@ def check_layer(
         leave_integers(run, given)
         result, sample = check_passes(run, settings)
         check_halves(run, sample, settings.rng(2))
-        return result
+        check_tangent(run, sample, settings.rng(3))
+        return replace(result, notes=tuple(run.notes))
     finally:
         snapshot.restore()
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from elunet._checks import number
+from elunet._progress import steps
 from elunet._types import Array
 from elunet.testing._compare.settings import POSITIVE
 from elunet.testing._perturb.moves import real
@@ -55,17 +56,19 @@ def numeric_gradient(
     if work.dtype != np.float64 or not work.flags.writeable:
         work = real(x, "numeric_gradient: x")
     gradient = np.empty(work.shape)
-    for index in np.ndindex(work.shape):
-        old = float(work[index])
-        high, low = old + eps, old - eps
-        try:
-            work[index] = high
-            above = _number(f(work))
-            work[index] = low
-            below = _number(f(work))
-        finally:
-            work[index] = old
-        gradient[index] = (above - below) / (high - low)
+    with steps(work.size, "value", "numeric_gradient") as advance:
+        for index in np.ndindex(work.shape):
+            old = float(work[index])
+            high, low = old + eps, old - eps
+            try:
+                work[index] = high
+                above = _number(f(work))
+                work[index] = low
+                below = _number(f(work))
+            finally:
+                work[index] = old
+            gradient[index] = (above - below) / (high - low)
+            advance()
     return gradient
 
 

@@ -4,7 +4,7 @@ from elunet.train.averages import WeightAverage, reestimate
 from elunet.train.callbacks import Callback, Checkpoints, HistoryFile, Report
 from elunet.train.checkpoint import SavedRun, about
 from elunet.train.datasets import Data
-from elunet.train.evaluation import accuracy, evaluate
+from elunet.train.evaluation import accuracy, evaluate, mirrored
 from elunet.train.guards import DivergenceError, Spikes
 from elunet.train.history import Epoch, History
 from elunet.train.interrupts import Interrupted
@@ -34,6 +34,7 @@ __all__ = [
     "about",
     "accuracy",
     "evaluate",
+    "mirrored",
     "r2",
     "reestimate",
     "rmse",

@@ -110,6 +110,29 @@ def evaluate(
     return mean.values
 
 
+def mirrored(net: Network, x: Array) -> Array:
+    """Return the mean of the outputs for images and for their mirror images.
+
+    As `evaluate`'s `predict` it tells a little better what is in an image, at twice the cost, if
+    the network was trained with mirror images (`eln.data.pad_crop_flip`).
+
+    Parameters
+    ----------
+    net : Network
+        With one output.
+    x : array, (N, H, W, C)
+
+    Examples
+    --------
+    >>> import elunet as eln
+    >>> x, y = eln.data.make_shapes(20, seed=0)
+    >>> x, net = eln.data.standardize(x), eln.models.small_cnn(seed=0)
+    >>> loss = eln.losses.SoftmaxCrossEntropy()
+    >>> _, accuracy = eln.evaluate(net, x, y, loss, predict=eln.train.mirrored)
+    """
+    return np.asarray((net.forward(x) + net.forward(np.ascontiguousarray(x[:, :, ::-1]))) / 2)
+
+
 def accuracy(prediction: Array, target: Array) -> float:
     """Return the fraction of rows whose largest entry is the target's; NaN without classes.
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from elunet._group import ALONE, Alone
+from elunet._progress import say
 from elunet.storage.files import write_json
 from elunet.storage.locks import Lock, held
 from elunet.storage.weights import save
@@ -25,7 +26,6 @@ from elunet.train.checkpoint import SavedRun, about
 from elunet.train.datasets import Data
 from elunet.train.folders import LATEST
 from elunet.train.history import Epoch, History
-from elunet.train.progress import say
 from elunet.train.trainer import Trainer
 
 HISTORY, CURVES, WEIGHTS, SUMMARY = (

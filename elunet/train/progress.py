@@ -1,65 +1,50 @@
-"""A progress bar on standard error, and times in words."""
+"""What `Trainer.fit` shows while it trains: a bar, or a line after each epoch."""
 
 from __future__ import annotations
 
 import math
-import os
-import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from elunet._progress import GONE, bar, say, tell
 from elunet.train.evaluation import Mean
+from elunet.train.history import Epoch
 
-GONE = (OSError, ValueError, AttributeError)
-"""What writing raises where the stream is a broken pipe, closed, or None."""
-
-
-def duration(seconds: float) -> str:
-    """Return a time in words, in the unit that suits it.
-
-    Examples
-    --------
-    >>> from elunet.train.progress import duration
-    >>> duration(70), duration(600), duration(7200)
-    ('70 s', '10 min', '2.0 h')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+LINES = 10  # of a quick run at most
+PAUSE = 10.0  # seconds after which an epoch's line is shown in any case
 
 
 class Progress:
-    """Shows a progress bar while a run trains.
+    """Shows how far a run has come.
 
     Parameters
     ----------
     wanted : bool or None
-        Whether to show it; None shows it if standard error is a terminal.
+        True for a progress bar, False for nothing. None: a bar on a terminal and in a notebook
+        with ipywidgets, elsewhere a line after each epoch; of quick epochs, after some of them.
     """
 
     def __init__(self, wanted: bool | None) -> None:
         self.wanted = wanted
         self._bar: Any = None
+        self._lines = False
+        self._last = 0.0  # when a line was shown
 
     @contextmanager
-    def running(self, steps: int) -> Iterator[None]:
-        """Show a bar while the block runs, if there is somewhere to show it."""
-        if not (self.wanted or (self.wanted is None and is_terminal(sys.stderr))):
-            yield
-            return
-        from tqdm import tqdm
-
-        with suppress(*GONE):
-            sys.stderr.write("")  # a bar that fails while it is made fails again in its finalizer
-            self._bar = tqdm(total=steps, unit="step", dynamic_ncols=True)
+    def running(self, steps: int, lines: bool) -> Iterator[None]:
+        """Show it while the block runs, as a bar, or else as lines if these are welcome."""
+        self._bar = bar(steps, "step", self.wanted)
+        self._lines = lines and self.wanted is None and self._bar is None
+        self._last = time.perf_counter()
         try:
             yield
         finally:
-            bar, self._bar = self._bar, None
+            shown, self._bar = self._bar, None
             with suppress(*GONE):
-                if bar is not None:
-                    bar.close()
+                if shown is not None:
+                    shown.close()
 
     def show(self, title: str, mean: Mean | None = None, speed: float = 0.0) -> None:
         """Set the bar's text, and advance it by a step if `mean` is given."""
@@ -75,6 +60,16 @@ class Progress:
         except GONE:
             self._bar = None
 
+    def end_epoch(self, row: Epoch, total: int) -> None:
+        """Print the epoch's line, where there are lines and it is this one's turn."""
+        now = time.perf_counter()
+        its_turn = row.epoch % math.ceil(total / LINES) == 0 or row.epoch == total
+        if self._lines and (its_turn or now - self._last > PAUSE):
+            self._last = now
+            training = _result("training", row.train_loss, row.train_accuracy)
+            validation = _result("validation", row.validation_loss, row.validation_accuracy)
+            tell(f"epoch {row.epoch}/{total}: {training}{validation}{row.seconds:.1f} s")
+
     def write(self, text: str) -> None:
         """Print a line, above the bar if there is one."""
         if self._bar is None:
@@ -84,28 +79,8 @@ class Progress:
                 self._bar.write(text)
 
 
-def say(text: str, stream: Any = None) -> None:
-    """Print a line at once; where nobody listens any more, it is lost."""
-    with suppress(*GONE):
-        try:
-            print(text, file=stream, flush=True)
-        except UnicodeEncodeError:
-            print(text.encode("ascii", "backslashreplace").decode(), file=stream, flush=True)
-
-
-def leave_quietly() -> None:
-    """See that Python does not complain of a closed pipe when it ends."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except GONE:
-            with suppress(*GONE):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def is_terminal(stream: Any) -> bool:
-    """Return whether a stream is a terminal; it may be None, closed, or somebody's own."""
-    try:
-        return bool(stream.isatty())
-    except GONE:
-        return False
+def _result(split: str, loss: float, accuracy: float) -> str:
+    """Return a split's loss and accuracy as text, as far as there are such."""
+    if math.isnan(loss):
+        return ""
+    return f"{split} loss {loss:.3f}{'' if math.isnan(accuracy) else f' ({accuracy:.1%})'}, "

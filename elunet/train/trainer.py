@@ -32,7 +32,7 @@ from elunet.optim import Optimizer
 from elunet.routers import Backprop, Router
 from elunet.storage.trees import Tree
 from elunet.train import checkpoint, folders, ranks, setup
-from elunet.train.callbacks import Callback, Checkpoints, together
+from elunet.train.callbacks import Callback, Checkpoints, Report, together
 from elunet.train.changes import Changes, incomparable
 from elunet.train.datasets import Data, Fingerprints, Weighted
 from elunet.train.evaluation import Mean, accuracy, evaluate, examples
@@ -69,7 +69,9 @@ class Trainer:
     seed : int, SeedSequence, Generator or None, default 0
         Of the order of the batches and of the augmentation.
     progress : bool, optional
-        Whether to show a progress bar on standard error; by default if that is a terminal.
+        True for a progress bar on standard error, False for nothing. By default a bar on a
+        terminal and in a notebook with ipywidgets, and elsewhere a line after each epoch (of quick
+        epochs only ten in all; none if there is a `Report`).
     debug : bool, default False
         Whether to check every layer's output and signal in each step, and stop at the first that
         is not finite. Without it, loss, gradients and weights are checked.
@@ -228,7 +230,8 @@ class Trainer:
         self._changes.begin(self)
         total = position.begun + epochs
         left = (total - len(self.history)) * len(batches) - batches.position
-        with self._joined(batches), self._progress.running(left), self._interrupts.noted():
+        progress = self._progress.running(left, self._wants_lines)
+        with self._joined(batches), progress, self._interrupts.noted():
             self._busy = id(self)
             try:
                 self._run(batches, validation, total)
@@ -522,6 +525,7 @@ class Trainer:
             self._agree(self.group.gather(self._interrupts.asked))
         for callback in self._called:
             callback.on_epoch_end(self, row)
+        self._progress.end_epoch(row, total)
         self._settle(row)
 
     def _pass(self, batches: Batches, mean: Mean, title: str) -> None:
@@ -661,6 +665,11 @@ class Trainer:
             callback.on_interrupt(self)
         self.group.barrier()  # nobody leaves, and has the others ended, while one saves
         raise self._interrupted()
+
+    @property
+    def _wants_lines(self) -> bool:
+        reported = any(isinstance(callback, Report) for callback in self.callbacks)
+        return self.group.rank == 0 and not reported
 
     @property
     def _is_saved(self) -> bool:

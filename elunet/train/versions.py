@@ -7,11 +7,11 @@ import sys
 from collections.abc import Collection, Mapping
 from typing import Any
 
-import numba
 import numpy as np
 
 from elunet._group import ALONE, Alone
 from elunet.engine.threads import get_num_threads
+from elunet.kernels._jit import version
 
 ALONE_IS = {"processes": 1, "mpi": ""}
 """What a checkpoint of one process need not say."""
@@ -24,7 +24,7 @@ def current(group: Alone = ALONE) -> dict[str, Any]:
         "elunet": sys.modules[__name__.partition(".")[0]].__version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "numba": numba.__version__,
+        "numba": version(),
         "machine": platform.machine(),
         "threads": get_num_threads(),
         **together,

@@ -154,8 +154,10 @@ def test_input_stays_and_its_layout_does_not_matter(function, splits):
 
 def test_wrong_arrays(function):
     x = np.zeros((4, 4, 4, 3))
-    with pytest.raises(ValueError, match=r"of shape \(N, H, W, C\), got \(4, 4, 3\)"):
-        function(x[0])
+    with pytest.raises(ValueError, match=r"\(N, D\), got \(192,\); reshape it to \(192, 1\)"):
+        function(x.ravel())
+    with pytest.raises(ValueError, match=r"of shape \(N, H, W, C\), \(N, H, W\) or \(N, D\), got"):
+        function(x[None])
     for dtype in (bool, complex, object, "U1"):
         with pytest.raises(TypeError, match="integer or float dtype, got"):
             function(x.astype(dtype))
@@ -164,13 +166,36 @@ def test_wrong_arrays(function):
 @pytest.mark.parametrize("function", [standardize, minmax, lambda x: ZCA().fit(x)])
 def test_what_cannot_be_fitted(function):
     x = np.random.default_rng(0).random((20, 4, 4, 3))
-    with pytest.raises(ValueError, match=r"at least one pixel, got \(0, 4, 4, 3\)"):
+    with pytest.raises(ValueError, match=r"at least one value, got \(0, 4, 4, 3\)"):
         function(x[:0])
     for value in (np.nan, np.inf, -np.inf):
         bad = x.copy()
         bad[9, 1, 2, 0] = value
         with pytest.raises(ValueError, match=rf"got {value} at index \(9, 1, 2, 0\)"):
             function(bad)
+
+
+@pytest.mark.parametrize("shape", [(60, 5), (60, 4, 3), (60, 4, 3, 2)])
+def test_rows_and_gray_images_keep_their_shape(function, shape):
+    x = np.random.default_rng(0).normal(3, 2, shape)
+    scaled = function(x)
+    assert scaled.shape == shape
+    assert scaled.dtype == np.float32
+    if len(shape) == 3:
+        np.testing.assert_allclose(scaled, function(x[..., None])[..., 0], rtol=1e-5, atol=1e-6)
+
+
+def test_a_column_of_a_table_is_a_channel():
+    x = np.random.default_rng(0).normal([0, 5, -3], [1, 2, 30], (200, 3))
+    train, test = standardize(x[:150], x[150:])
+    np.testing.assert_allclose(train.mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(train.std(axis=0), 1, rtol=1e-5)
+    wanted = (x[150:] - x[:150].mean(axis=0)) / x[:150].std(axis=0)
+    np.testing.assert_allclose(test, wanted, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match=r"others\[0\] of shape \(N, 3\), got \(200, 2\)"):
+        standardize(x, x[:, :2])
+    with pytest.raises(ValueError, match=r"others\[0\] of shape"):
+        standardize(x, x[None])
 
 
 def test_splits_that_do_not_go_together():

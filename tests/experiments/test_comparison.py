@@ -154,6 +154,7 @@ def test_more_seeds_can_be_added(result, data, tmp_path):
     with pytest.warns(UserWarning, match="edge"):
         more = compare(data, tmp_path, seeds=3, baselines=False, log=made.append)
     assert [text.split(",")[0] for text in made] == ["final backprop", "final fa"] * 2
+    assert "; 9 of 12, about " in made[0]
     assert len(more.of("fa")) == 3
 
 

@@ -154,3 +154,10 @@ def test_the_paper_whitens():
     train, test = RECIPES["paper"].prepare(small, small[:5])
     np.testing.assert_allclose(train[:5], test, rtol=1e-5, atol=1e-5)
     assert train.dtype == np.float32
+
+
+def test_the_long_recipe_smooths_labels_and_whitens():
+    recipe = RECIPES["long"]
+    assert recipe.loss().label_smoothing == 0.1
+    assert recipe.prepare is RECIPES["paper"].prepare
+    assert repr(recipe.optimizer(40, 500)) == repr(RECIPES["quick"].optimizer(40, 500))

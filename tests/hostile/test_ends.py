@@ -276,6 +276,7 @@ class TestForks:
         )
         assert out == "True\n"
 
+    @pytest.mark.numba
     def test_while_another_thread_compiles(self):
         """The child compiles, too; it would wait for ever for a lock that nobody gives back."""
         out = run(

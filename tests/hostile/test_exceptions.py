@@ -30,7 +30,8 @@ EXAMPLES = [
     UnmatchedError("two of one shape"),
     UnknownDesignError.of("no step", ["step(net)"]),
 ]
-INTERNAL = {"TimeIsUp"}  # caught where it is raised
+INTERNAL = {"TimeIsUp"}  # caught where they are raised
+INTERNAL |= {"MalformedError", "UnknownDtypeError", "UnholdableError"}
 
 
 def test_no_exception_is_left_out():

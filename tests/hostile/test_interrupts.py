@@ -275,6 +275,7 @@ def test_real_ones(sender):
     assert json.loads(run.stdout)["wrong"] == {}
 
 
+@pytest.mark.numba  # plain kernels may be interrupted while they set BLAS's threads
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer that sends signals")
 def test_a_timer_that_ends_every_step(loop):
     """As a time limit does: signals that another handler turns into an error."""

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import elunet as eln
-from elunet.train.progress import is_terminal, say
+from elunet._progress import is_terminal, say
 
 X = np.random.default_rng(0).standard_normal((20, 4)).astype(np.float32)
 Y = np.arange(20) % 3

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import warnings
 
-import numba
 import pytest
 
 from elunet.kernels import _cache, _jit
+
+pytestmark = pytest.mark.numba
 
 
 def test_without_a_cache_it_warns_once(monkeypatch):
@@ -20,9 +21,9 @@ def test_without_a_cache_it_warns_once(monkeypatch):
     def cache(function):
         raise RuntimeError("cannot cache function: no locator available")
 
-    monkeypatch.setattr(numba, "njit", njit)
+    monkeypatch.setattr(_jit._numba, "njit", njit)
     monkeypatch.setattr(_jit, "hasattr", lambda thing, name: True, raising=False)
-    monkeypatch.setattr(_jit, "Cache", cache)
+    monkeypatch.setattr(_cache, "Cache", cache)
     monkeypatch.setattr(_cache, "_said", set())
     with pytest.warns(RuntimeWarning, match=r"elunet: compiled kernels cannot .* NUMBA_CACHE_DIR"):
         assert _jit.jit(abs)(-1) == 1

@@ -1,4 +1,4 @@
-"""The pooling kernels against loops over windows."""
+"""The pooling kernels against their plain twins, and against those for windows of any size."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elunet.kernels.plain import pooling as plain
 from elunet.kernels.pooling import max_pool, max_pool_backward, mean_pool, mean_pool_backward
+from elunet.kernels.windows import max_windows, mean_windows
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
@@ -27,11 +29,10 @@ def out_shape(x, size, stride):
     return (len(x), *sides, x.shape[3])
 
 
-def windows(x, size, stride):
-    """Yield each output place (n, i, j, c) and its window."""
-    for n, i, j, c in np.ndindex(out_shape(x, size, stride)):
-        rows, columns = i * stride, j * stride
-        yield (n, i, j, c), x[n, rows : rows + size, columns : columns + size, c]
+def lines(x, size, stride):
+    """Return the windows' rows and columns, as `max_windows` takes them."""
+    firsts = (np.arange(count) * stride for count in out_shape(x, size, stride)[1:3])
+    return [np.stack([first, first + size], axis=1) for first in firsts]
 
 
 def run_max_pool(x, size, stride, places=np.uint8):
@@ -44,26 +45,48 @@ def run_max_pool(x, size, stride, places=np.uint8):
 @DTYPES
 @pytest.mark.parametrize("places", [np.uint8, np.int32])
 @given(case=cases())
-def test_max_pool_and_its_ties(dtype, places, case):
+def test_max_pool_is_the_one_for_any_windows(dtype, places, case):
+    """Its winners are places in the window; those of the other are places in the image."""
     x, size, stride = case
     y, winner = run_max_pool(x.astype(dtype), size, stride, places)
-    for place, window in windows(x, size, stride):
-        assert y[place] == window.max()
-        assert winner[place] == window.argmax()  # the first of equal ones
+    expected, place = np.empty(y.shape), np.empty(y.shape, np.int32)
+    max_windows(x, *lines(x, size, stride), expected, place)
+    np.testing.assert_array_equal(y, expected)
+    _, i, j, _ = np.indices(y.shape, sparse=True)
+    row, column = np.divmod(winner.astype(int), size)
+    width = x.shape[2]
+    np.testing.assert_array_equal((i * stride + row) * width + j * stride + column, place)
+
+
+@pytest.mark.numba
+@DTYPES
+@given(case=cases())
+def test_gradients_are_their_twins(dtype, case):
+    x, size, stride = case
+    y, winner = run_max_pool(x.astype(dtype), size, stride)
+    dy = np.arange(1, y.size + 1, dtype=dtype).reshape(y.shape)
+    dx, expected = np.full(x.shape, np.nan, dtype), np.empty(x.shape, dtype)
+    max_pool_backward(dy, winner, size, stride, dx)
+    plain.max_pool_backward(dy, winner, size, stride, expected)
+    np.testing.assert_array_equal(dx, expected)
+    mean_pool_backward(dy, size, stride, dx)
+    plain.mean_pool_backward(dy, size, stride, expected)
+    np.testing.assert_allclose(dx, expected, rtol=1e-6)
 
 
 @DTYPES
 @given(case=cases())
-def test_max_pool_backward(dtype, case):
+def test_gradients_are_transposes(dtype, case):
+    """<y, dy> = <x, dx> for the windows that won; for means, exactly that."""
     x, size, stride = case
     y, winner = run_max_pool(x.astype(dtype), size, stride)
-    dy = np.arange(1, y.size + 1, dtype=dtype).reshape(y.shape)
+    dy = np.random.default_rng(0).integers(-9, 10, y.shape).astype(dtype)
     dx = np.full(x.shape, np.nan, dtype)
     max_pool_backward(dy, winner, size, stride, dx)
-    expected = np.zeros_like(x)
-    for place, window in windows(expected, size, stride):
-        window[divmod(int(winner[place]), size)] += dy[place]
-    np.testing.assert_array_equal(dx, expected)
+    assert (y * dy).sum() == (x * dx).sum()
+    mean_pool(x.astype(dtype), size, stride, y)
+    mean_pool_backward(dy, size, stride, dx)
+    np.testing.assert_allclose((y * dy).sum(), (x * dx).sum(), rtol=1e-5, atol=1e-4)
 
 
 @DTYPES
@@ -85,25 +108,10 @@ def test_infinities(dtype):
 
 @DTYPES
 @given(case=cases())
-def test_mean_pool(dtype, case):
+def test_mean_pool_is_the_one_for_any_windows(dtype, case):
     x, size, stride = case
     y = np.full(out_shape(x, size, stride), np.nan, dtype)
     mean_pool(x.astype(dtype), size, stride, y)
-    for place, window in windows(x, size, stride):
-        np.testing.assert_allclose(y[place], window.mean(), rtol=1e-6, atol=1e-6)
-
-
-@DTYPES
-@given(case=cases())
-def test_mean_pool_backward_is_its_transpose(dtype, case):
-    x, size, stride = case
-    y = np.empty(out_shape(x, size, stride), dtype)
-    mean_pool(x.astype(dtype), size, stride, y)
-    dy = np.random.default_rng(0).integers(-9, 10, y.shape).astype(dtype)
-    dx = np.full(x.shape, np.nan, dtype)
-    mean_pool_backward(dy, size, stride, dx)
-    np.testing.assert_allclose((y * dy).sum(), (x * dx).sum(), rtol=1e-5, atol=1e-4)
-    expected = np.zeros_like(x)
-    for place, window in windows(expected, size, stride):
-        window += dy[place] / size**2
-    np.testing.assert_allclose(dx, expected, rtol=1e-5, atol=1e-5)
+    expected = np.empty(y.shape)
+    mean_windows(x, *lines(x, size, stride), np.full(y.shape[1:3], float(size**2)), expected)
+    np.testing.assert_allclose(y, expected, rtol=1e-6, atol=1e-6)

@@ -1,4 +1,7 @@
-"""im2col and col2im with strides, dilation and groups, and depthwise kernels, against loops."""
+"""im2col with strides, dilation and groups against a loop, the others against their plain twins.
+
+The loop is here for the twins, all of which take windows in the same way.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elunet.kernels.plain import strided as plain
 from elunet.kernels.strided import (
     col2im_strided,
     depthwise,
@@ -73,30 +77,18 @@ def depthwise_cases(draw):
     return x, W, draw(PAIRS), draw(PAIRS), *corner, shape
 
 
-def meetings(x, W, strides, dilation, top, left, shape):
-    """Yield (i, j, u, v, row, column) wherever W[u, v] meets a pixel inside the image."""
-    for i, j, u, v in np.ndindex(*shape[1:3], *W.shape[:2]):
-        row = i * strides[0] + u * dilation[0] - top
-        column = j * strides[1] + v * dilation[1] - left
-        if 0 <= row < x.shape[1] and 0 <= column < x.shape[2]:
-            yield i, j, u, v, row, column
-
-
+@pytest.mark.numba
 @DTYPES
 @given(case=depthwise_cases())
 def test_depthwise_kernels(dtype, case):
     """Forward, and both ways back, of whole numbers: exact in either dtype."""
     x, W, *where, shape = case
     dy = np.random.default_rng(1).integers(-4, 5, shape)
-    many = shape[3] // x.shape[3]
-    wide = x.repeat(many, axis=3)  # output o sees channel o // many
-    y, dx, dW = np.zeros(shape), np.zeros(wide.shape), np.ones(W.shape)
-    for i, j, u, v, row, column in meetings(x, W, *where, shape):
-        y[:, i, j] += wide[:, row, column] * W[u, v]
-        dx[:, row, column] += dy[:, i, j] * W[u, v]
-        dW[u, v] += (wide[:, row, column] * dy[:, i, j]).sum(axis=0)
-    dx = dx.reshape(*x.shape, many).sum(axis=-1)
-    got_y, got_dx = np.full(y.shape, np.nan, dtype), np.full(x.shape, np.nan, dtype)
+    y, dx, dW = np.empty(shape), np.empty(x.shape), np.ones(W.shape)  # of whole numbers: exact
+    plain.depthwise(x, W, *where, y)
+    plain.depthwise_backward(dy.astype(float), W, *where, dx)
+    plain.depthwise_gradient(x, dy, *where, dW)
+    got_y, got_dx = np.full(shape, np.nan, dtype), np.full(x.shape, np.nan, dtype)
     got_dW = np.ones(W.shape)  # it adds
     x, W, dy = (array.astype(dtype) for array in (x, W, dy))
     depthwise(x, W, *where, got_y)
@@ -104,3 +96,23 @@ def test_depthwise_kernels(dtype, case):
     depthwise_gradient(x, dy, *where, got_dW)
     for got, expected in [(got_y, y), (got_dx, dx), (got_dW, dW)]:
         np.testing.assert_array_equal(got, expected)
+
+
+@DTYPES
+@given(case=depthwise_cases())
+def test_depthwise_is_a_product_with_the_columns(dtype, case):
+    """One group for each channel of x; and both ways back are its transposes."""
+    x, W, *where, shape = case
+    dy = np.random.default_rng(1).integers(-4, 5, shape).astype(dtype)
+    x, W = x.astype(dtype), W.astype(dtype)
+    channels = x.shape[3]
+    columns = np.empty((channels, *shape[:3], *W.shape[:2], 1), dtype)
+    im2col_strided(x, *where, columns)
+    matrices = W.reshape(-1, channels, shape[3] // channels).swapaxes(0, 1)
+    products = columns.reshape(channels, -1, matrices.shape[1]) @ matrices
+    y, dx, dW = np.empty(shape, dtype), np.empty_like(x), np.zeros(W.shape)
+    depthwise(x, W, *where, y)
+    np.testing.assert_array_equal(y, products.swapaxes(0, 1).reshape(shape))
+    depthwise_backward(dy, W, *where, dx)
+    depthwise_gradient(x, dy, *where, dW)
+    assert (y * dy).sum() == (x * dx).sum() == (W * dW).sum()

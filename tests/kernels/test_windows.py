@@ -1,4 +1,7 @@
-"""Pooling over ranges of rows and columns, against loops over windows."""
+"""Pooling over ranges of rows and columns, against loops over windows.
+
+The loops are here for the twins too: those of windows, and through them those of squares.
+"""
 
 from __future__ import annotations
 

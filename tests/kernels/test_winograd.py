@@ -1,4 +1,4 @@
-"""The matrices against a plain correlation; the tiles against their formula, and as transposes."""
+"""The matrices against a plain correlation; the tiles against their twins, and as transposes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elunet.kernels.lanes import LANES
+from elunet.kernels.plain import winograd as plain
 from elunet.kernels.winograd import Matrix, gather_tiles, matrices, scatter_tiles, transform
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -36,16 +37,7 @@ def cases(draw):
     return shape, matrix, outputs, draw(st.integers(0, 3)), draw(st.integers(0, 3)), grid
 
 
-def plain_tiles(x, matrix, step, top, left, grid):
-    far, side = 40, matrix.shape[1]
-    padded = np.pad(x, ((0, 0), (top, far), (left, far), (0, 0)))
-    cut = [
-        [padded[:, i * step : i * step + side, j * step : j * step + side] for j in range(grid[1])]
-        for i in range(grid[0])
-    ]
-    return np.einsum("pu,qv,ijnuvc->pqnijc", matrix, matrix, np.array(cut))
-
-
+@pytest.mark.numba
 @DTYPES
 @given(case=cases(), seed=st.integers(0, 99))
 def test_gather_tiles(dtype, case, seed):
@@ -56,9 +48,21 @@ def test_gather_tiles(dtype, case, seed):
     memory = np.full((points**2, size + 3), np.nan, dtype)
     gather_tiles(x, Matrix(matrix), step, top, left, grid, memory)
     assert np.isnan(memory[:, size:]).all()
-    tiles = memory[:, :size].reshape(points, points, shape[0], *grid, shape[3])
-    expected = plain_tiles(x, matrix, step, top, left, grid)
-    np.testing.assert_allclose(tiles, expected, rtol=0, atol=2e-5 if dtype == np.float32 else 1e-12)
+    expected = np.empty((points**2, size))
+    plain.gather_tiles(x.astype(np.float64), Matrix(matrix), step, top, left, grid, expected)
+    tolerance = 2e-5 if dtype == np.float32 else 1e-12
+    np.testing.assert_allclose(memory[:, :size], expected, rtol=0, atol=tolerance)
+
+
+@DTYPES
+def test_a_tile_is_multiplied_from_both_sides(dtype):
+    _, B, _ = matrices(4, 3)
+    x = np.random.default_rng(0).normal(size=(1, 6, 6, 1)).astype(dtype)
+    tiles = np.empty((36, 1), dtype)
+    gather_tiles(x, Matrix(B), 4, 0, 0, (1, 1), tiles)
+    expected = B @ x[0, :, :, 0].astype(np.float64) @ B.T
+    tolerance = 2e-5 if dtype == np.float32 else 1e-12
+    np.testing.assert_allclose(tiles.reshape(6, 6), expected, rtol=0, atol=tolerance)
 
 
 @DTYPES

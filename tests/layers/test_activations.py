@@ -146,6 +146,6 @@ def test_elu_slope_far_below_zero_agrees_with_pytorch():
     np.testing.assert_allclose(layer.backward(np.ones_like(x)), theirs.grad.numpy(), rtol=1e-5)
     layer = ELU()
     layer.forward(x, train=True)
-    assert layer.backward(np.ones_like(x))[0, 2] == 0
+    assert layer.backward(np.ones_like(x))[0, 3] == 0
     with pytest.raises(ValueError, match="ELU: expected slope_from to be one of"):
         ELU(slope_from="z")

@@ -318,6 +318,30 @@ def test_gradients(case, train):
 
 
 @ALL
+@TRAIN
+@DTYPES
+def test_the_tangent_is_the_same_jacobian_from_the_other_side(case, train, dtype):
+    """<dy, J dx + J' dW> = <J^T dy, dx> + <J'^T dy, dW>, and each alone."""
+    layer = case.make()
+    layer.forward(draw(case, dtype=dtype), train)
+    dx, dy = draw(case, dtype=dtype, seed=7), draw_dy(case, dtype=dtype)
+    rng = np.random.default_rng(8)
+    dparams = {name: rng.standard_normal(p.shape).astype(dtype) for name, p in layer.params.items()}
+    down = layer.backward(dy)
+    by_input = sum(np.vdot(a, b) for a, b in zip(arrays(down), arrays(dx), strict=True))
+    by_params = sum(np.vdot(layer.grads[name], value) for name, value in dparams.items())
+    near = {"rtol": 1e-9, "atol": 1e-11} if dtype == np.float64 else {"rtol": 1e-3, "atol": 1e-3}
+    for moves, expected in [((dx, {}), by_input), ((dx, dparams), by_input + by_params)] + [
+        ((None, dparams), by_params) for _ in [1] if dparams
+    ]:
+        tangent = layer.tangent(*moves)
+        assert tangent.dtype == dtype
+        assert tangent.shape == dy.shape
+        np.testing.assert_allclose(np.vdot(dy, tangent), expected, **near)
+    np.testing.assert_array_equal(layer.backward(dy)[0], down[0])  # what was kept is still there
+
+
+@ALL
 def test_backward_is_its_two_halves(case):
     layer, other = case.make(), case.make()
     x, dy = draw(case), draw_dy(case)

@@ -122,3 +122,14 @@ def test_bad_arguments(optimizers, error, message):
 def test_it_has_no_rule_of_its_own():
     with pytest.raises(NotImplementedError, match="PerLayer"):
         PerLayer({"*": SGD(0.1)}).update(np.ones(2), np.ones(2), {}, 0.1)
+
+
+def test_a_pattern_for_b_alone():
+    own, rest, all_b = SGD(0.1), SGD(0.2), SGD(0.3)
+    optimizer = PerLayer({"conv2.B": own, "*.B": all_b, "*": rest})
+    assert optimizer.assign(dict.fromkeys(["conv1.W", "conv2.W", "conv1.B", "conv2.B"])) == {
+        "conv1.W": "*",
+        "conv2.W": "*",
+        "conv1.B": "*.B",
+        "conv2.B": "conv2.B",
+    }

@@ -63,3 +63,17 @@ def test_each_plot_shows_one_image(way):
     for name, cell in zip(CALLS, notebook.cells[2:], strict=True):
         images = [output for output in cell.outputs if "image/png" in output.get("data", {})]
         assert len(images) == len(cell.outputs) == 1, (name, cell.outputs)
+
+
+def test_training_says_something_in_a_notebook():
+    pytest.importorskip("ipykernel")
+    nbformat = pytest.importorskip("nbformat")
+    client = pytest.importorskip("nbclient")
+    code = "trainer = eln.Trainer(net, eln.losses.SoftmaxCrossEntropy(), eln.optim.SGD(0.01))\n"
+    code += "trainer.fit((x, y), epochs=2);"
+    notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, (SETUP, code))))
+    client.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    outputs = notebook.cells[1].outputs
+    texts = [out.get("text") or out.get("data", {}).get("text/plain", "") for out in outputs]
+    assert "epoch 2/2" in "".join(texts)
+    assert all(out.get("name") != "stderr" for out in outputs)

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from elunet import layers, losses, optim
-from elunet.teaching import compare_scores, grade, mutants
+from elunet.teaching import compare_scores, exercises, grade, mutants
+from elunet.teaching.grade._subjects import Subject
 from elunet.testing import LayerContract, LossContract, check_layer, check_loss, check_optimizer
 
 PAGE = Path(__file__).parents[2] / "docs" / "teaching.md"
@@ -151,8 +152,24 @@ def test_the_page_counts_right():
     text = " ".join(PAGE.read_text("utf-8").split())
     counts = [len(part()) for part in (mutants.layers, mutants.losses, mutants.optimizers)]
     assert "{} layers, {} losses and {} optimizers".format(*counts) in text
-    task = (PAGE.parent / "exercises" / "08_gradient_check" / "task.md").read_text("utf-8")
+    task = (exercises()[-1].folder / "task.md").read_text("utf-8")
     assert f": {scores('layer')['check_layer'].points} wrong layers that a gradient check" in task
+
+
+@KIND
+def test_those_that_a_gradient_check_finds_are_marked(kind):
+    found = set(scores(kind)[CHECKS[kind].__name__].caught)
+    assert {m.name for m in mutants.all() if m.kind == kind and m.is_findable} == found
+
+
+@ALL
+def test_mutants_and_correct_ones_look_alike(mutant):
+    for correct in (True, False):
+        kind = type(Subject(mutant, correct).make())
+        for name in ("__name__", "__qualname__", "__module__", "__doc__"):
+            assert getattr(kind, name) == getattr(mutant.correct_class, name)
+        assert inspect.getsource(kind) == inspect.getsource(mutant.correct_class)
+        assert kind is not mutant.correct_class  # or "is it that one?" would tell them apart
 
 
 def test_only_some_of_a_class():

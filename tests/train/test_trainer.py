@@ -375,8 +375,46 @@ def test_progress_shows_when_wanted_and_is_quiet_elsewhere(blobs, capsys):
     shown = capsys.readouterr().err
     for text in ("compiling kernels", "epoch 2/2", "loss", "accuracy", "images/s", "14/14"):
         assert text in shown
-    make().fit(blobs, epochs=1)
-    assert capsys.readouterr().err == ""
+    make(progress=False).fit(blobs, epochs=1)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_without_a_terminal_there_is_a_line_for_each_epoch(blobs, capsys):
+    history = make().fit(blobs, blobs, epochs=3)
+    printed = capsys.readouterr()
+    shown = printed.err.splitlines()
+    assert printed.out == ""
+    assert len(shown) == 3
+    loss, hits = history[-1].train_loss, history[-1].train_accuracy
+    assert shown[-1].startswith(f"epoch 3/3: training loss {loss:.3f} ({hits:.1%}), validation")
+
+
+def test_of_many_quick_epochs_ten_lines(blobs, capsys, monkeypatch):
+    make().fit(blobs, epochs=50)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 10
+    assert lines[-1].startswith("epoch 50/50: training loss")
+    assert "validation" not in lines[-1]
+    monkeypatch.setattr("elunet.train.progress.PAUSE", 0.0)  # as if each took long
+    make().fit(blobs, epochs=50)
+    assert len(capsys.readouterr().err.splitlines()) == 50
+
+
+def test_a_report_stands_in_for_the_lines(blobs, capsys):
+    make(callbacks=[eln.train.Report(2)]).fit(blobs, epochs=2)
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert len(printed.out.splitlines()) == 2
+
+
+def test_mirrored_is_the_mean_over_both_images():
+    rng = np.random.default_rng(0)
+    x, net = rng.standard_normal((6, 32, 32, 3)), eln.models.small_cnn(seed=0)
+    both = (net.predict(x) + net.predict(x[:, :, ::-1].copy())) / 2
+    got = eln.train.mirrored(net, x)
+    np.testing.assert_allclose(got, both, rtol=1e-12)
+    np.testing.assert_allclose(eln.train.mirrored(net, x[:, :, ::-1]), got, rtol=1e-12)
+    assert not np.allclose(got, net.predict(x))
 
 
 def test_evaluate_agrees_with_one_batch(blobs):

@@ -157,6 +157,11 @@ class Mutant:
     correct_class: type = field(repr=False)
     example: Example = field(repr=False)
 
+    @property
+    def is_findable(self) -> bool:
+        """Whether a gradient check can find it, or for an optimizer its update rule."""
+        return self.caught_by in ("check_layer", "check_loss", "check_optimizer")
+
     def make(self) -> Any:
         """Return a new mutant."""
         return self.example.make(self.source)

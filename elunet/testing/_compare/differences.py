@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from elunet._progress import steps
 from elunet._types import Array
 from elunet.testing._compare.collect import evidence_of
 from elunet.testing._compare.probe import Probe, Target
@@ -19,6 +20,8 @@ from elunet.testing._compare.refused import check_form, kink_error
 from elunet.testing._compare.settings import Settings
 from elunet.testing._diagnose import explain
 from elunet.testing._report import GradientCheckError, Row
+
+__tracebackhide__ = True  # pytest shows the frames of the code that is checked
 
 LARGEST_PICTURE = 100_000
 """Larger arrays keep no error for each entry."""
@@ -47,7 +50,7 @@ def compare_gradient(owner: str, target: Target, dy: Array, settings: Settings) 
         cannot be compared because the value sits on a kink.
     """
     try:
-        return _compared(target, dy, settings)
+        return _compared(owner, target, dy, settings)
     except GradientCheckError as error:
         message = f"{owner}: {error}"
         raise GradientCheckError(message, error.array, error.index, error.cause) from None
@@ -73,7 +76,7 @@ def compare_gradients(
     return [compare_gradient(owner, target, dy, settings) for target in complete]
 
 
-def _compared(target: Target, dy: Array, settings: Settings) -> Row:
+def _compared(owner: str, target: Target, dy: Array, settings: Settings) -> Row:
     check_form(target, dy, settings)
     probe = Probe(target, dy, settings)
     size = probe.flat.size
@@ -82,7 +85,11 @@ def _compared(target: Target, dy: Array, settings: Settings) -> Row:
     work = 20_000_000 // (size + dy.size)
     count = min(settings.entries, max(12, work))
     order = rng.permutation(size) if size > count else np.arange(size)
-    found = {int(i): probe.judge(int(i)) for i in order[:count]}
+    found = {}
+    with steps(count, "value", f"{owner}, {target.array}") as advance:
+        for i in order[:count]:
+            found[int(i)] = probe.judge(int(i))
+            advance()
     lost = False
     if size > count and not any(wrong for *_, wrong in found.values()):
         u = rng.standard_normal(size)

@@ -11,6 +11,7 @@ import copy
 import numpy as np
 
 from elunet._types import Array
+from elunet.layers.base import Layer
 from elunet.testing._diagnose import CLOSE
 from elunet.testing._find.places import numeric_places, walk
 from elunet.testing._find.values import Held, contents
@@ -18,6 +19,11 @@ from elunet.testing._perturb.layer_pairs import pair_values, settle_values
 from elunet.testing._perturb.layer_run import Runner, Sample
 from elunet.testing._perturb.moves import first_index, moved, stream
 from elunet.testing._perturb.snapshot import Snapshot
+
+__tracebackhide__ = True  # pytest shows the frames of the code that is checked
+
+TANGENT = ("tangent", "linear", "symmetric")
+PASSES = ("forward", "backward_input", "forward_span", "backward_span", "apply", "apply_slope")
 
 
 def same(a: Array, b: Array) -> bool:
@@ -199,6 +205,49 @@ def check_halves(run: Runner, sample: Sample, rng: np.random.Generator) -> None:
         weight.set(own)
     text = "backward_input(dy, weight=B) gives another {} than a layer whose W is B"
     _agree(run, claimed, expected, text)
+
+
+def check_tangent(run: Runner, sample: Sample, rng: np.random.Generator) -> None:
+    """Check that a layer's `tangent`, if it has one, is backward's Jacobian from the other side.
+
+    For all directions, <dy, J dx + J_W dW> = <dx of backward, dx> + <dW of backward, dW>. A layer
+    that has it from a base class whose passes it replaced gets a note, no error.
+    """
+    layer = run.layer
+    if not isinstance(layer, Layer) or run.left_alone:
+        return
+    run.forward(run.copies())
+    dxs = [rng.standard_normal(x.shape).astype(x.dtype) for x in run.inputs]
+    moves = {name: rng.standard_normal(w.shape) for name, w in layer.params.items()}
+    try:
+        moved_y = np.asarray(layer.tangent(tuple(dxs) if run.many else dxs[0], moves))
+    except NotImplementedError:
+        return
+    if moved_y.shape != sample.y.shape:
+        raise run.error(
+            f"tangent(dx, dparams) gives shape {moved_y.shape}, expected y's, {sample.y.shape}",
+            "tangent",
+        )
+    expected = sum(float(np.vdot(a, b)) for a, b in zip(sample.dxs, dxs, strict=True))
+    run.forward(run.copies())
+    layer.backward(sample.dy.copy())
+    expected += sum(float(np.vdot(layer.grads[name], w)) for name, w in moves.items())
+    got = float(np.vdot(sample.dy, moved_y))
+    size = float(np.linalg.norm(sample.dy) * np.linalg.norm(moved_y)) + abs(expected)
+    if abs(got - expected) > (1e-6 if moved_y.dtype == np.float64 else CLOSE) * size:
+        if _depth(layer, TANGENT) > _depth(layer, PASSES):
+            run.note("tangent, of a base class, does not fit these passes: net.jvp would be wrong")
+            return
+        raise run.error(
+            f"tangent(dx, dparams) is not backward's Jacobian: <dy, tangent> is {got:.6g}, and"
+            f" backward's gradients along the same direction give {expected:.6g}",
+            "tangent",
+        )
+
+
+def _depth(layer: Layer, names: tuple[str, ...]) -> int:
+    """Return which of a layer's classes, from its own upwards, is the first to define a name."""
+    return next(k for k, kind in enumerate(type(layer).__mro__) if {*names} & {*vars(kind)})
 
 
 def _unchanged(

@@ -1,0 +1,110 @@
+"""What a checker is run on: a mutant or a correct object, made new, quietly and in limited time."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from elunet.teaching.grade import _time_limit
+from elunet.teaching.mutants._mutant import Mutant
+
+T = TypeVar("T")
+MOST_HANGS = 3
+"""After so many that hang, the rest is not run."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a checker said of one subject.
+
+    Attributes
+    ----------
+    rejected : bool
+        Whether it found something wrong.
+    message : str
+    tests : tuple of str
+        The tests that failed.
+    unfinished : str
+        "hung" or "not run" if there is no verdict.
+    """
+
+    rejected: bool = False
+    message: str = ""
+    tests: tuple[str, ...] = ()
+    unfinished: str = ""
+
+
+HUNG, NOT_RUN = Verdict(unfinished="hung"), Verdict(unfinished="not run")
+
+
+class Subject:
+    """A mutant or a correct layer, loss or optimizer, for a checker to judge."""
+
+    def __init__(self, mutant: Mutant, correct: bool) -> None:
+        self.mutant, self.is_correct = mutant, correct
+        kind = mutant.correct_class if correct else mutant.source
+        self._kind = _disguised(kind, mutant.correct_class)
+        self.call = mutant.example.call(mutant.correct_class)
+        self.name = self.call if correct else mutant.name
+        shapes = [np.shape(part) for part in mutant.given() if isinstance(part, np.ndarray)]
+        self.key = f"{self.call} {shapes}"
+        """The same for correct ones that are made in the same way."""
+        self.id = f"correct {self.key}" if correct else mutant.name
+
+    def make(self) -> Any:
+        """Return it, made new."""
+        return self.mutant.example.make(self._kind)
+
+    def fixtures(self) -> dict[str, Any]:
+        """Return what a test may ask for by name, made new."""
+        names = {
+            "layer": ("layer", "x"),
+            "loss": ("loss", "prediction", "target"),
+            "optimizer": ("optimizer", "updates"),
+        }[self.mutant.kind]
+        made = dict(zip(names, (self.make(), *self.mutant.given()), strict=True))
+        return {f"make_{self.mutant.kind}": self.make, **made}
+
+
+def _disguised(kind: type, correct: type) -> type:
+    """Return a class that looks like the correct one, in name, module, docstring and source."""
+    looks = {name: getattr(correct, name) for name in ("__module__", "__qualname__", "__doc__")}
+    return type(correct.__name__, (kind,), looks)
+
+
+def run_alone(work: Callable[[], T], seconds: float) -> T:
+    """Run a checker within the time limit, with no effect on the next run.
+
+    Raises
+    ------
+    _time_limit.TimeIsUp
+        If it takes longer.
+    """
+    with _quiet():
+        return _time_limit.call(work, seconds)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence floating-point warnings, and start the global generator from one state."""
+    state = np.random.get_state()  # noqa: NPY002 (a checker may draw from it)
+    np.random.set_state(np.random.RandomState(0).get_state())  # noqa: NPY002
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
+
+
+def rejection(error: BaseException) -> Verdict:
+    """Return the verdict that an error stands for; a TimeIsUp is raised again."""
+    if isinstance(error, _time_limit.TimeIsUp):
+        raise error
+    lines = str(error).splitlines() or [""]
+    return Verdict(True, f"{type(error).__name__}: {lines[0]}")

@@ -1,0 +1,105 @@
+"""What a reader's browser does with the pages: it installs, trains, checks, plots, downloads."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import numpy as np
+import pytest
+
+import elunet as eln
+
+MINUTE = 60_000
+PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+
+
+def run_all(page, address, name, done):
+    """Open a notebook, run it, return its outputs once `done` holds of them."""
+    page.goto(f"{address}lite/notebooks/index.html?path={name}.ipynb")
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=4 * MINUTE)
+    page.wait_for_selector("text=Python (Pyodide)", timeout=4 * MINUTE)
+    page.click("text=Run >> nth=0")
+    page.click("text=Run All Cells")
+    end = time.monotonic() + 600
+    while time.monotonic() < end:
+        page.wait_for_timeout(1000)
+        texts = page.locator(".jp-OutputArea-output").all_inner_texts()
+        broken = [text for text in texts if "Traceback" in text or "Error:" in text]
+        assert not broken, broken[0]
+        if done("\n".join(texts)):
+            return "\n".join(texts)
+    raise AssertionError(f"{name}: not done after ten minutes, got {texts}")
+
+
+def test_a_notebook_does_everything(page, address, pictures, tmp_path):
+    said = run_all(page, address, "everything", lambda text: "SAVED" in text)
+    seconds = {name: float(s) for name, s in re.findall(r"([A-Z]+) after ([\d.]+) s", said)}
+    print(seconds)
+    assert {"IMPORTED", "CHECKED", "TRAINED", "SAVED"} <= seconds.keys()
+    assert "plain, in NumPy" in said
+    assert "likely cause: wrong only where x > 0" in said
+    assert page.locator(".jp-OutputArea-output img").count() >= 1
+    page.screenshot(path=pictures / "everything.png")
+    with page.expect_download() as download:
+        page.click("a[download='net.safetensors']")
+    download.value.save_as(tmp_path / "net.safetensors")
+    net = eln.Sequential([eln.layers.Linear(2, 16), eln.layers.ELU(), eln.layers.Linear(16, 3)])
+    eln.load(net, tmp_path / "net.safetensors")
+    assert np.abs(net["linear1"].params["W"]).max() > 0
+
+
+@pytest.mark.parametrize(("size", "name"), [(DESKTOP, "desktop"), (PHONE, "phone")])
+def test_the_interactive_page(page, address, pictures, size, name):
+    page.set_viewport_size(size)
+    page.goto(f"{address}playground.html")
+    room = page.evaluate("document.documentElement.scrollWidth")
+    assert room <= size["width"], f"the page is {room} pixels wide"
+    page.click("[data-part=run]")
+    said = page.locator("[data-part=said]")
+    page.wait_for_function(
+        "/^Step [1-9]\\d\\d/.test(document.querySelector('[data-part=said]').textContent)",
+        timeout=4 * MINUTE,
+    )
+    page.click("[data-part=run]")
+    loss = float(re.search(r"loss ([\d.]+)", said.inner_text())[1])
+    assert loss < 0.9  # that of guessing is ln 3 = 1.1
+    page.select_option("[data-part=rule]", label="Feedback alignment")
+    page.wait_for_function(
+        "/^Step \\d\\d\\d/.test(document.querySelector('[data-part=said]').textContent)",
+        timeout=4 * MINUTE,
+    )
+    page.click("[data-part=run]")
+    page.locator("#playground").scroll_into_view_if_needed()
+    page.screenshot(path=pictures / f"playground-{name}.png", full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+
+
+def test_a_notebooks_page_has_the_button(page, address):
+    page.goto(f"{address}notebooks/rules_in_a_browser.html")
+    with page.expect_navigation():
+        page.click("text=Run in your browser")
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=4 * MINUTE)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "01_network_by_hand",
+        "02_is_my_gradient_right",
+        "03_convolution",
+        "04_training",
+        "rules_in_a_browser",
+    ],
+)
+def test_each_notebook_runs_to_its_end(page, address, pictures, name):
+    began = time.monotonic()
+    last = "document.querySelectorAll('.jp-CodeCell').length"
+
+    def done(text):
+        prompts = page.locator(".jp-CodeCell .jp-InputPrompt").all_inner_texts()
+        return len(prompts) == page.evaluate(last) and all(re.match(r"\[\d+\]", p) for p in prompts)
+
+    run_all(page, address, name, done)
+    print(name, round(time.monotonic() - began), "s")
+    page.screenshot(path=pictures / f"{name}.png")
