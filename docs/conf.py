@@ -121,13 +121,12 @@ def add_notebook_links(app, page, template, context, doctree):
     if page not in NOTEBOOKS:
         return
     _, _, repository = make_notebooks.repository().partition("github.com/")
-    address = browser_site.address(page)
     place = f"github/{repository}/blob/{PUBLISHED}/{page}.ipynb" if repository else ""
     about = {
         "notebook": f"{page.rpartition('/')[2]}.ipynb",
         "colab": COLAB + place,
         "in_colab": bool(place),
-        "browser": f"{'../' * page.count('/')}{address}" if address else "",
+        "browser": browser_site.address(page) if app.config.in_browser else "",
     }
     links = app.builder.templates.render("notebook_links.html", about)
     context["body"] = context["body"].replace("</h1>", f"</h1>\n{links}", 1)
@@ -140,6 +139,8 @@ def write_notebooks(app, error):
 
 
 def setup(app):
+    # Whether make_browser.py is to add the site in which notebooks run: pages then link to it.
+    app.add_config_value("in_browser", False, "html")
     app.connect("html-page-context", drop_dead_links)
     app.connect("html-page-context", add_notebook_links)
     app.connect("build-finished", write_notebooks)
