@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -374,6 +375,11 @@ def summarize(trainer: Trainer, images: int, seconds: float) -> dict[str, Any]:
 
 def peak_memory_mb() -> float | None:
     """Return the process's peak resident memory in MB, None where the system does not tell."""
+    with suppress(
+        OSError, ValueError, IndexError
+    ):  # Linux: without what the parent had at the fork
+        status = Path("/proc/self/status").read_text()
+        return round(int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6, 1)
     try:
         import resource
     except ImportError:  # Windows

@@ -668,7 +668,8 @@ class Trainer:
 
     @property
     def _wants_lines(self) -> bool:
-        return not any(isinstance(callback, Report) for callback in self.callbacks)
+        reported = any(isinstance(callback, Report) for callback in self.callbacks)
+        return self.group.rank == 0 and not reported
 
     @property
     def _is_saved(self) -> bool:
