@@ -31,6 +31,7 @@ extensions = [
     "sphinx-mathjax-offline",  # formulas without a network, while building and while reading
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
+    "_names",
 ]
 exclude_patterns = ["_build", "notebooks/README.md", "*.ipynb", "**/*.ipynb"]
 templates_path = ["_templates"]
@@ -125,7 +126,7 @@ def add_notebook_links(app, page, template, context, doctree):
         "notebook": f"{page.rpartition('/')[2]}.ipynb",
         "colab": COLAB + place,
         "in_colab": bool(place),
-        "browser": browser_site.address(page),
+        "browser": browser_site.address(page) if app.config.in_browser else "",
     }
     links = app.builder.templates.render("notebook_links.html", about)
     context["body"] = context["body"].replace("</h1>", f"</h1>\n{links}", 1)
@@ -138,6 +139,8 @@ def write_notebooks(app, error):
 
 
 def setup(app):
+    # Whether make_browser.py is to add the site in which notebooks run: pages then link to it.
+    app.add_config_value("in_browser", False, "html")
     app.connect("html-page-context", drop_dead_links)
     app.connect("html-page-context", add_notebook_links)
     app.connect("build-finished", write_notebooks)

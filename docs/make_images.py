@@ -48,6 +48,37 @@ def shapes(file: Path) -> None:
     figure.savefig(file)
 
 
+def opening(file: Path) -> None:
+    """Show what README's code works with: the images, and how four rules learn to name them."""
+    x, y = eln.data.make_shapes(2000, seed=0)
+    train, test = eln.data.split(x, y, 0.2, seed=0)
+    scaled, scaled_test = eln.data.standardize(train[0], test[0])
+    figure = Figure(figsize=(9, 3.4), dpi=110, layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.15))
+    for axes, k in zip(left.subplots(3, 4).flat, range(12), strict=True):
+        axes.imshow(x[k], interpolation="nearest")
+        axes.set_title(eln.data.SHAPE_CLASSES[y[k]], fontsize=9)
+        axes.set_axis_off()
+    axes = right.subplots()
+    for rule, color, marker in (
+        (eln.routers.Backprop(), "#0072B2", "o"),
+        (eln.routers.SignSymmetry("uniform"), "#009E73", "s"),
+        (eln.routers.FeedbackAlignment(), "#D55E00", "^"),
+        (eln.routers.DirectFeedbackAlignment(), "#CC79A7", "v"),
+    ):
+        net, loss = eln.models.small_cnn(seed=0), eln.losses.SoftmaxCrossEntropy()
+        trainer = eln.Trainer(net, loss, eln.optim.Adam(0.002), rule, batch_size=50)
+        history = trainer.fit((scaled, train[1]), (scaled_test, test[1]), epochs=8)
+        accuracies = [100 * row.validation_accuracy for row in history]
+        label = re.sub("(?<=[a-z])(?=[A-Z])", " ", type(rule).__name__).capitalize()
+        axes.plot(history.column("epoch"), accuracies, marker=marker, color=color, label=label)
+    axes.axhline(10, color="0.6", linestyle=":")
+    axes.set(xlabel="epoch", ylabel="new images right (%)", ylim=(0, 100))
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, fontsize=9, loc="lower right", bbox_to_anchor=(1, 0.08))
+    figure.savefig(file)
+
+
 def rules(name: str, angles: tuple[str, ...]) -> None:
     """Draw what a comparison of rules found: accuracies, sweeps, and angles of some rules."""
     result = eln.Comparison.read(DOCS / "data" / name)
@@ -67,6 +98,7 @@ def page(name: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    opening(DOCS / "images" / "opening.png")
     shapes(DOCS / "images" / "shapes.png")
     for run, title in RUNS.items():
         history = eln.History.from_csv(DOCS / "data" / f"{run}-history.csv")

@@ -72,6 +72,9 @@ def test_python_blocks_run(page, tmp_path, monkeypatch):
         with contextlib.redirect_stdout(printed):
             # Empty lines before the code, so that a traceback shows the page's own line numbers.
             exec(compile("\n" * line + code, str(page), "exec"), namespace)
+        assert shown or not printed.getvalue(), (
+            f"line {line}: show what it prints:\n{printed.getvalue()}"
+        )
         if shown is not None and not agree(printed.getvalue(), shown, tolerance):
             pytest.fail(
                 f"{page.name}: the block at line {line} prints\n{printed.getvalue()}\nand the page"

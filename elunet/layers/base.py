@@ -299,6 +299,7 @@ def _noted(forward: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(forward)
     def noted(self: Layer, *inputs: Any, **named: Any) -> Any:
+        __tracebackhide__ = True
         self._passed = None
         return forward(self, *inputs, **named)
 

@@ -20,6 +20,8 @@ from elunet.testing._perturb.function_run import Run
 from elunet.testing._perturb.snapshot import Snapshot
 from elunet.testing._report import CheckResult
 
+__tracebackhide__ = True  # pytest shows the frames of the code that is checked
+
 
 def check_functions(
     forward: Callable[..., Any],

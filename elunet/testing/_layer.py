@@ -26,6 +26,8 @@ from elunet.testing._perturb.side_effects import check_halves, check_tangent
 from elunet.testing._perturb.snapshot import Snapshot
 from elunet.testing._report import CheckResult
 
+__tracebackhide__ = True  # pytest shows the frames of the code that is checked
+
 
 def check_layer(
     layer: Any,

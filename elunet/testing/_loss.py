@@ -24,6 +24,8 @@ from elunet.testing._perturb.problem import Changed, Problem
 from elunet.testing._perturb.snapshot import Randomness, Snapshot
 from elunet.testing._report import CheckResult
 
+__tracebackhide__ = True  # pytest shows the frames of the code that is checked
+
 
 def check_loss(
     loss: Any,

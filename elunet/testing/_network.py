@@ -23,6 +23,8 @@ from elunet.testing._perturb.moves import real
 from elunet.testing._perturb.snapshot import Snapshot
 from elunet.testing._report import CheckResult, Row
 
+__tracebackhide__ = True  # pytest shows the frames of the code that is checked
+
 
 def check_network(
     net: Any,

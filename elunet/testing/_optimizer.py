@@ -22,6 +22,8 @@ from elunet.testing._perturb.moves import stream
 from elunet.testing._report import CheckResult
 from elunet.testing.updates import Update
 
+__tracebackhide__ = True  # pytest shows the frames of the code that is checked
+
 MISFITS = (TypeError, AttributeError, KeyError, IndexError, ValueError)
 """What the first step raises if the design is another one."""
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from elunet._types import Array, Shape
 from elunet.testing import _html
 
+__tracebackhide__ = True  # pytest shows the frames of the code that is checked
+
 
 @dataclass(frozen=True)
 class Row:

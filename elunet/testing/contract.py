@@ -35,6 +35,8 @@ from elunet.testing._perturb.layer_run import Runner
 from elunet.testing._perturb.moves import first_index, stream
 from elunet.testing._perturb.side_effects import same
 
+__tracebackhide__ = True  # pytest shows the frames of the code that is checked
+
 __all__ = ["LayerContract", "LossContract"]
 
 

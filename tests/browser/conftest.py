@@ -62,7 +62,16 @@ def site(tmp_path_factory):
     if os.environ.get("ELUNET_SITE"):
         return Path(os.environ["ELUNET_SITE"])
     html = tmp_path_factory.mktemp("site") / "html"
-    sphinx = [sys.executable, "-m", "sphinx", "-q", "-D", "nb_execution_mode=off"]
+    sphinx = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-q",
+        "-D",
+        "nb_execution_mode=off",
+        "-D",
+        "in_browser=1",
+    ]
     subprocess.run([*sphinx, "-b", "html", str(ROOT / "docs"), str(html)], check=True)
     sys.path.insert(0, str(ROOT / "docs"))
     try:

@@ -12,6 +12,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from elunet.teaching import mutants
+from elunet.teaching.submission._exercise import find
+from elunet.testing import LayerContract, LossContract
+
 ROOT = Path(__file__).parents[2]
 EXERCISES = ROOT / "elunet" / "teaching" / "exercises"
 FOLDERS = sorted(path for path in EXERCISES.iterdir() if (path / "task.md").exists())
@@ -36,11 +40,14 @@ def module_of(folder):
     return test.stem.removeprefix("test_")
 
 
+ALL_OF_THEM = ("-p", "no:cacheprovider", "-o", "addopts=")  # the settings stop at a failure
+
+
 def run(folder):
     """Run all exercises in a folder; {exercise: [outcome of each test]}, without those skipped."""
     report = folder / "report.xml"
     subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--junitxml={report}"],
+        [sys.executable, "-m", "pytest", *ALL_OF_THEM, f"--junitxml={report}"],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""},
         stdout=subprocess.DEVNULL,
@@ -93,6 +100,44 @@ def test_every_test_passes_on_the_solution(folder, outcomes):
 @EACH
 def test_a_bug_is_found(folder, outcomes):
     assert "failed" in outcomes["bug"][module_of(folder)]
+
+
+@EACH
+def test_a_failure_is_short_and_about_the_students_code(folder, tmp_path):
+    shutil.copy(EXERCISES / "pytest.ini", tmp_path)
+    copy = tmp_path / folder.name
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    module = module_of(folder)
+    for text in (None, (folder / "solution.py").read_text("utf-8").replace(*BUGS[module])):
+        if text is not None:
+            (copy / f"{module}.py").write_text(text, "utf-8")
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", folder.name],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert 5 < len(done.stdout.splitlines()) < 25, done.stdout
+        assert "site-packages" not in done.stdout
+        assert f"{os.sep}elunet{os.sep}testing" not in done.stdout
+
+
+@EACH
+def test_every_test_has_its_points(folder):
+    exercise = find(folder)
+    names = [name for part in exercise.parts for name in part.tests]
+    assert len(names) == len(set(names))
+    assert set(exercise.needed) <= set(names)
+    assert sum(part.points for part in exercise.parts) == 10
+    if exercise.check:
+        assert set(names) == {m.name for m in mutants.layers() if m.is_findable}
+        return
+    tests = set(re.findall(r"def (test_\w+)", exercise.tests.read_text("utf-8")))
+    assert tests <= set(names) <= tests | set(dir(LayerContract)) | set(dir(LossContract))
 
 
 @EACH

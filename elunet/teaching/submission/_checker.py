@@ -82,13 +82,13 @@ class Desk(Border):
         return self.encode({name: getattr(self.layer, name) for name in VISIBLE})
 
 
-def run_checker(exercise: Exercise, processes: Processes, points: float) -> tuple[list[Mark], str]:
+def run_checker(exercise: Exercise, processes: Processes) -> tuple[list[Mark], str]:
     """Let a checker judge the zoo; return a mark for each layer, and why none could be, or "".
 
-    A wrong layer gives points if the checker rejects it and accepts the right one. Only those
-    count that a gradient check can find.
+    A wrong layer gives points if the checker rejects it and accepts the right one.
     """
-    zoo = [mutant for mutant in layers() if mutant.is_findable]
+    named = {name for part in exercise.parts for name in part.tests}
+    zoo = [mutant for mutant in layers() if mutant.name in named]
     right: dict[str, Subject] = {}
     for mutant in zoo:
         subject = Subject(mutant, correct=True)
@@ -111,7 +111,7 @@ def run_checker(exercise: Exercise, processes: Processes, points: float) -> tupl
                 return [], str(error)
         except _UnusableError as error:
             return [], str(error)
-    return list(_marks(subjects, found, points)), ""
+    return list(_marks(exercise, subjects, found)), ""
 
 
 class _UnusableError(Exception):
@@ -147,7 +147,7 @@ def _judge(exercise: Exercise, processes: Processes, subject: Subject) -> tuple[
 
 
 def _marks(
-    subjects: list[Subject], found: dict[int, tuple[bool, str]], points: float
+    exercise: Exercise, subjects: list[Subject], found: dict[int, tuple[bool, str]]
 ) -> Iterator[Mark]:
     """Yield a mark for each layer, the right ones first; these have no points of their own."""
     accepted = {
@@ -155,7 +155,7 @@ def _marks(
         for index, subject in enumerate(subjects)
         if subject.is_correct and not found[index][0]
     }
-    share = points / sum(not subject.is_correct for subject in subjects)
+    parts = {name: part for part in exercise.parts for name in part.tests}
     for index, subject in enumerate(subjects):
         rejected, said = found[index]
         if subject.is_correct:
@@ -178,5 +178,7 @@ def _marks(
             message = f"Rejected, but the correct {mutant.of} is rejected as well." * (not caught)
         else:
             message = f"{mutant.why}\nIn training: {mutant.in_training}\nHow: {mutant.hint}"
+        part = parts[mutant.name]
+        share = part.points / len(part.tests)
         name = f"finds {mutant.name}, a wrong {mutant.of}"
-        yield Mark(name, share * caught, share, caught, "wrong layers", message)
+        yield Mark(name, share * caught, share, caught, part.name, message)

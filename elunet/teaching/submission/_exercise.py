@@ -10,7 +10,7 @@
     tests = ["test_gradients", "test_known_slopes"]
 
 Each test of a part gets an equal share of its points. An exercise in which a checker is written has
-``check = "check"``, the function's name, in place of parts.
+``check = "check"``, the function's name; its tests are the names of wrong layers in the zoo.
 """
 
 from __future__ import annotations
@@ -127,6 +127,6 @@ def _read(folder: Path) -> Exercise:
         exercise = Exercise(folder.name, folder, needed=needed, parts=tuple(parts), **found)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"grade: {file}: {error}") from error
-    if bool(exercise.check) == bool(exercise.parts):
-        raise ValueError(f"grade: {file}: expected parts, or the name of a function as check")
+    if not exercise.parts or not all(part.tests for part in parts):
+        raise ValueError(f"grade: {file}: expected at least one part, each with tests")
     return exercise

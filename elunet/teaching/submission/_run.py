@@ -106,12 +106,13 @@ def _marks(exercise: Exercise, processes: Processes, points: float) -> tuple[lis
     if problem:
         return [], problem
     if exercise.check:
-        from elunet.teaching.submission._checker import run_checker
-
-        return run_checker(exercise, processes, points)
-    from elunet.teaching.submission._tests import run_tests  # which needs pytest
-
-    marks, why = run_tests(exercise, processes)
+        from elunet.teaching.submission._checker import run_checker as run
+    else:
+        from elunet.teaching.submission._tests import run_tests as run  # which needs pytest
+    try:
+        marks, why = run(exercise, processes)
+    except OSError as error:
+        return [], str(error)
     scale = points / sum(part.points for part in exercise.parts)
     return [
         Mark(m.name, scale * m.points, scale * m.max_points, m.passed, m.part, m.message)

@@ -16,6 +16,8 @@ from elunet.testing._call.passes import INPUT_GRADIENT, method_of, name_of
 from elunet.testing._call.signatures import Parameters, is_readable, parameters_of
 from elunet.testing._find.places import attributes
 
+__tracebackhide__ = True  # pytest shows the frames of the code that is checked
+
 VALUE = (
     "calculate",
     "forward",

@@ -18,6 +18,8 @@ import numpy as np
 
 from elunet._types import Array
 
+__tracebackhide__ = True  # pytest shows the frames of the code that is checked
+
 FORWARD = (
     "forward",
     "forward_pass",

@@ -25,6 +25,8 @@ from elunet.testing._perturb.moves import only_while
 from elunet.testing._perturb.problem import Changed, Problem, Stage
 from elunet.testing._report import CheckResult, Row, conclude
 
+__tracebackhide__ = True  # pytest shows the frames of the code that is checked
+
 
 def check(problem: Problem, settings: Settings) -> CheckResult:
     """Compare all claims, at the given values and at moved ones.

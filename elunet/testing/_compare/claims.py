@@ -19,6 +19,8 @@ from elunet.testing._find.returned import Claim
 from elunet.testing._perturb.problem import Changed, Problem
 from elunet.testing._report import Row
 
+__tracebackhide__ = True  # pytest shows the frames of the code that is checked
+
 ROUNDED = (
     "forward rounds to float32 inside, too coarse for differences: compute in x's dtype, or check "
     "with dtype=np.float32"

@@ -21,6 +21,8 @@ from elunet.testing._compare.settings import Settings
 from elunet.testing._diagnose import explain
 from elunet.testing._report import GradientCheckError, Row
 
+__tracebackhide__ = True  # pytest shows the frames of the code that is checked
+
 LARGEST_PICTURE = 100_000
 """Larger arrays keep no error for each entry."""
 

@@ -16,6 +16,8 @@ from elunet.testing._perturb.layer_run import Runner, Sample
 from elunet.testing._perturb.side_effects import check_backward, check_forward
 from elunet.testing._report import CheckResult, Row
 
+__tracebackhide__ = True  # pytest shows the frames of the code that is checked
+
 
 def check_passes(
     run: Runner, settings: Settings, hint: Callable[[list[Row]], str] = lambda rows: ""

@@ -29,6 +29,8 @@ from elunet.testing._find.values import Given, Held, Value, in_dtype
 from elunet.testing._perturb.snapshot import Frozen, Snapshot
 from elunet.testing._report import GradientCheckError
 
+__tracebackhide__ = True  # pytest shows the frames of the code that is checked
+
 RATES_KEPT = ("learning_rate", "lr", "eta", "step_size")
 """Names of an attribute that holds the learning rate of an update in backward."""
 CLEARING = (

@@ -20,6 +20,8 @@ from elunet.testing._perturb.layer_run import Runner, Sample
 from elunet.testing._perturb.moves import first_index, moved, stream
 from elunet.testing._perturb.snapshot import Snapshot
 
+__tracebackhide__ = True  # pytest shows the frames of the code that is checked
+
 TANGENT = ("tangent", "linear", "symmetric")
 PASSES = ("forward", "backward_input", "forward_span", "backward_span", "apply", "apply_slope")
 
