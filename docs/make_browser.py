@@ -56,7 +56,7 @@ def build(html: Path, pyodide: Path | None = None, also: Sequence[Path] = ()) ->
         run([*pip, "wheel", "-q", "--no-deps", "-w", str(wheels), str(DOCS.parent)], work)
         pure = ["--no-binary=:none:", "--python-version=3.12", "--only-binary=:all:"]
         target = ["--platform=any", "--implementation=py", "--abi=none"]
-        needs = [PURE, "sortedcontainers", "attrs", "tqdm"]
+        needs = [PURE, "sortedcontainers", "attrs", "tqdm", "comm"]
         run([*pip, "download", "-q", "--no-deps", *pure, *target, "-d", str(wheels), *needs], work)
         if pyodide is not None:
             (work / "static").mkdir()

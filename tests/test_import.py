@@ -40,6 +40,7 @@ assert threading.active_count() == 1, threading.enumerate()
     )
 
 
+@pytest.mark.numba
 def test_import_compiles_nothing():
     run(
         """
@@ -79,6 +80,7 @@ for old, new in zip(before, after):
     )
 
 
+@pytest.mark.numba
 @pytest.mark.skipif(sys.platform == "win32", reason="user folders come from the registry there")
 @pytest.mark.parametrize("home", ["plain-file", None])
 def test_works_where_nothing_can_be_written(tmp_path, home):

@@ -23,6 +23,8 @@ try:
     _fcntl: Any = importlib.import_module("fcntl")
 except ImportError:  # Windows
     _fcntl = None
+if not hasattr(_fcntl, "flock"):  # a browser's has no locks
+    _fcntl = None
 
 
 def take(descriptor: int) -> bool:
