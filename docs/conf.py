@@ -121,7 +121,7 @@ def add_notebook_links(app, page, template, context, doctree):
     if page not in NOTEBOOKS:
         return
     _, _, repository = make_notebooks.repository().partition("github.com/")
-    address = browser_site.address(page)
+    address = browser_site.address(page) if app.config.in_browser else ""
     place = f"github/{repository}/blob/{PUBLISHED}/{page}.ipynb" if repository else ""
     about = {
         "notebook": f"{page.rpartition('/')[2]}.ipynb",
@@ -140,6 +140,8 @@ def write_notebooks(app, error):
 
 
 def setup(app):
+    # Whether make_browser.py is to add the site in which notebooks run: pages then link to it.
+    app.add_config_value("in_browser", False, "html")
     app.connect("html-page-context", drop_dead_links)
     app.connect("html-page-context", add_notebook_links)
     app.connect("build-finished", write_notebooks)

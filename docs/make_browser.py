@@ -1,6 +1,6 @@
 """Put a site beside the documentation in which its notebooks run without installing anything.
 
-    python -m sphinx docs html && python docs/make_browser.py html
+    python -m sphinx -D in_browser=1 docs html && python docs/make_browser.py html
 
 It writes ``html/lite``, a JupyterLite site with the notebooks and elunet's wheel in it. Python is
 Pyodide, which the reader's browser fetches from its makers' CDN, as it does NumPy and matplotlib.

@@ -23,7 +23,7 @@ import pytest
 
 import elunet
 
-REFERENCE = Path(__file__).parents[1] / "docs" / "reference.md"
+REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 LAZY = {"elunet.testing": ["strategies"]}  # not in `__all__`: they import what only tests need
 
@@ -149,8 +149,8 @@ def commented(module: ModuleType) -> set[str]:
 
 
 def listed() -> dict[str, Any]:
-    """Return what docs/reference.md lists, as autodoc goes about it."""
-    text = REFERENCE.read_text("utf-8")
+    """Return what the pages in docs/reference list, as autodoc goes about it."""
+    text = "".join(page.read_text("utf-8") for page in sorted(REFERENCE.glob("*.md")))
     found = {}
     pattern = r"^\.\. (?:auto|py:)(\w+):: (\S+)\n((?:   :.*\n)*)"
     directives = re.findall(pattern, text, flags=re.MULTILINE)
@@ -185,4 +185,4 @@ def test_the_reference_lists_every_public_name_and_no_private_one():
         for name, value in PUBLIC.items()
         if id(value) not in ids and not isinstance(value, ModuleType)
     ]
-    assert not missing, f"docs/reference.md has none of {missing}"
+    assert not missing, f"docs/reference has none of {missing}"

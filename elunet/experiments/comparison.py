@@ -266,10 +266,14 @@ def _claimed(bench: Bench, data: Splits, rates: tuple[float, ...], folder: Path)
     return tables.read("compare", table, Trial) if table.exists() else []
 
 
+def can_start_workers() -> bool:
+    """Return whether the extra for worker processes is there."""
+    return find_spec("loky") is not None and find_spec("cloudpickle") is not None
+
+
 def workers_for(threads: int) -> int:
     """Return how many workers this machine's cores allow, as far as something can start them."""
-    there = find_spec("loky") and find_spec("cloudpickle")
-    return max(1, available_cores() // threads) if there else 1
+    return max(1, available_cores() // threads) if can_start_workers() else 1
 
 
 @contextmanager

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from elunet._checks import integer
 from elunet._progress import duration
-from elunet.experiments.comparison import bench_of, workers_for
-from elunet.experiments.trials import Key, MakeNetwork, MakeOptimizer, Variants
+from elunet.experiments.comparison import bench_of, can_start_workers, workers_for
+from elunet.experiments.grid import Workers, sent, work
+from elunet.experiments.trials import (
+    Bench,
+    Cost,
+    Key,
+    MakeNetwork,
+    MakeOptimizer,
+    Splits,
+    Variants,
+)
 from elunet.losses import Loss
 from elunet.train import Data
 
@@ -95,8 +106,9 @@ def plan(
 ) -> Plan:
     """Return what `compare` with the same arguments would take; nothing is trained or written.
 
-    A few steps of each rule are made and timed, in this process, with one learning rate and one
-    variant. A trial's time is that of its steps, validations, test and measurements of angles.
+    A few steps of each rule are made and timed, with one learning rate and one variant: in a worker
+    if the extra ``elunet[grid]`` is there, whose memory is then told, else in this process. A
+    trial's time is that of its steps, validations, test and measurements of angles.
 
     Parameters
     ----------
@@ -142,16 +154,37 @@ batch_size, baselines, angles_every, null, threads
         null,
         threads,
     )
-    rows, costs = [], []
-    for name, entry in bench.entries.items():
-        key = Key("sweep", name, next(iter(entry.variants)), rates[0], 0)
-        cost = bench.try_out(data, key)
+    keys = [
+        Key("sweep", name, next(iter(entry.variants)), rates[0], 0)
+        for name, entry in bench.entries.items()
+    ]
+    costs = _costs(bench, data, keys)
+    rows = []
+    for key, cost in zip(keys, costs, strict=True):
+        entry = bench.entries[key.rule]
         sweep = len(entry.variants) * len(rates) * integer("plan", "sweep_seeds", sweep_seeds)
         last = bench.seconds(data, key._replace(stage="final"), cost)
         seconds = sweep * bench.seconds(data, key, cost) + integer("plan", "seeds", seeds) * last
-        rows.append((name, sweep + seeds, seconds * bench.threads / 3600))
-        costs.append(cost)
+        rows.append((key.rule, sweep + seeds, seconds * bench.threads / 3600))
     if workers is None:
         workers = workers_for(bench.threads)
     size = sum(array.nbytes for pair in data for array in pair) / 1e6
     return Plan(tuple(rows), workers, bench.threads, max(cost.memory for cost in costs), size)
+
+
+def _costs(bench: Bench, data: Splits, keys: Sequence[Key]) -> list[Cost]:
+    """Try out a trial of each rule."""
+    if not can_start_workers():
+        return [bench.try_out(data, key) for key in keys]
+    found: list[Cost] = []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        sent(bench, data, Path(folder)) as recipe,
+        Workers(1) as workers,
+    ):
+        for key in keys:
+            cost = workers.submit(work, "try_out", *recipe, tuple(key)).result()
+            if isinstance(cost, BaseException):
+                raise cost
+            found.append(cost)
+    return found

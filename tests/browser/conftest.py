@@ -57,7 +57,16 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 def site(tmp_path_factory):
     """Return the built documentation, with the notebooks and the one of this folder."""
     html = tmp_path_factory.mktemp("site") / "html"
-    sphinx = [sys.executable, "-m", "sphinx", "-q", "-D", "nb_execution_mode=off"]
+    sphinx = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-q",
+        "-D",
+        "nb_execution_mode=off",
+        "-D",
+        "in_browser=1",
+    ]
     subprocess.run([*sphinx, "-b", "html", str(ROOT / "docs"), str(html)], check=True)
     sys.path.insert(0, str(ROOT / "docs"))
     try:

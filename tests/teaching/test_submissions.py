@@ -5,12 +5,18 @@
 
 from __future__ import annotations
 
+import json
+import random
+import tempfile
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
 
+import elunet
 from elunet.teaching import exercises, grade_submission
+from elunet.teaching.submission import _process
 
 PAGE = Path(__file__).parents[2] / "docs" / "grading.md"
 EXERCISES = {exercise.module: exercise for exercise in exercises()}
@@ -321,8 +327,207 @@ def fair(module):
 
 def points(module, files, folder):
     """Grade a submission that consists of these files."""
-    folder.mkdir()
     for file, text in files.items():
-        (folder / file).parent.mkdir(exist_ok=True)
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_text(text, "utf-8")
-    return grade_submission(module, folder, seconds=5, total=90)
+    return grade_submission(module, folder, seconds=SECONDS, total=150)
+
+
+SECONDS = 8
+"""For one test: one that hangs takes as long."""
+
+
+def shown():
+    """Return the table of the page: {what: {module: points}}."""
+    text = PAGE.read_text("utf-8")
+    table = text.partition("<!-- submissions -->\n")[2].partition("\n<!-- end -->")[0]
+    head, _, *lines = [
+        [c.strip() for c in line.strip("|").split("|")] for line in table.split("\n")
+    ]
+    return {what: dict(zip(head[1:], cells, strict=True)) for what, *cells in lines}
+
+
+@pytest.mark.slow
+@EACH
+def test_what_people_get_who_did_some_work(module, tmp_path):
+    got = {}
+    for number, (what, files) in enumerate(fair(module).items()):
+        grade = points(module, files, tmp_path / str(number))
+        got[what] = grade.points
+        assert shown()[what][module] == f"{grade.points:.1f}", f"{what}: {grade}"
+    assert got["right"] == got["right, and prints 8 MB"] == 10
+    assert 3 < got["half right"] <= 6
+    assert got["wrong in value and slope"] < 1
+
+
+@pytest.mark.parametrize("trick", [REPLACING, WALKING, FORGING, LEFT_OVER])
+def test_tricks_add_nothing_to_half_of_the_work(trick, tmp_path):
+    for module in ("huber", "lion"):
+        (text,) = fair(module)["half right"].values()
+        honest = points(module, {f"{module}.py": text}, tmp_path / module).points
+        files = {f"{module}.py": f"{text}\ndef trick():\n{textwrap.indent(trick, '    ')}\n"}
+        # At the first call, when the process is known to the grader as one that works.
+        step = {"huber": "        r = prediction", "lion": "        gradients = net"}[module]
+        late = files[f"{module}.py"].replace(step, f"        trick()\n{step}")
+        assert late != files[f"{module}.py"]
+        got = points(module, {f"{module}.py": late}, tmp_path / f"{module}-trick").points
+        assert got <= honest
+
+
+@pytest.mark.slow
+@EACH
+def test_what_people_get_who_did_none(module, tmp_path):
+    for number, (what, files) in enumerate(hostile(module).items()):
+        grade = points(module, files, tmp_path / str(number))
+        assert shown()[what][module] == f"{grade.points:.1f}", f"{what}: {grade}"
+        assert grade.points < 1, f"{what}: {grade}"
+
+
+def test_the_table_has_all():
+    for module in EXERCISES:
+        assert {what for what, cells in shown().items() if module in cells} == {
+            *fair(module),
+            *hostile(module),
+        }
+        assert len(hostile(module)) >= 12
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("`while True` in the module", "your code takes too long"),
+        ("`os._exit(0)`", "your code ended the process"),
+        ("`sys.exit(0)`", "SystemExit: 0: your code ends the process (softplus.py, line 5"),
+        ("imports elunet's own", "it imports elunet.layers; the exercise is to be done without"),
+        ("walks through frames and memory", "it looks into memory that is not its own"),
+        ("writes a verdict to every file", "your code sent something else than numbers"),
+        ("leaves threads and a fork", "it starts or ends another process (os.fork)"),
+        ("takes 10 GB", "MemoryError"),
+        ("looks for the solution", "your code was stopped: it reads "),
+        ("is no Python", "SyntaxError: expected ':' (softplus.py, line 1)"),
+        ("has another name", "expected softplus.py, got my_solution_final.py"),
+    ],
+)
+def test_it_is_said_why_nothing_could_be_graded(what, said, tmp_path):
+    grade = points("softplus", hostile("softplus")[what], tmp_path)
+    assert grade.points == 0
+    assert said in "\n".join(grade.notes)
+
+
+def test_what_is_printed_is_kept_short(tmp_path):
+    grade = points("huber", fair("huber")["right, and prints 8 MB"], tmp_path)
+    assert grade.points == 10
+    assert set(grade.printed) == {"x"}
+    assert len(grade.to("gradescope")) < 20_000
+
+
+@pytest.fixture
+def no_fence(monkeypatch, tmp_path):
+    """Leave the guard away: what is left is that only numbers come back."""
+    folder = tmp_path / "without"
+    folder.mkdir()
+    for file in _process.HERE.glob("*.py"):
+        (folder / file.name).write_text(file.read_text("utf-8"), "utf-8")
+    (folder / "_guard.py").write_text(
+        "def make_guard(*given): pass\ndef arm(hook): pass\n", "utf-8"
+    )
+    monkeypatch.setattr(_process, "HERE", folder)
+    monkeypatch.setattr(_process, "PACKAGE", Path(elunet.__file__).parent)
+
+
+LATER = """
+import os, sys, time
+marker = {marker!r}
+for _ in range(3):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            while True:
+                time.sleep(0.05)
+                open(marker, "a").write(str(os.getpid()) + "\\n")
+        os._exit(0)
+"""
+
+
+def test_without_the_guard_nothing_is_left_over(no_fence, tmp_path):
+    marker = tmp_path / "marker"
+    marker.touch()
+    text = fair("huber")["right"]["huber.py"] + LATER.format(marker=str(marker))
+    grade = points("huber", {"huber.py": text}, tmp_path / "in")
+    assert grade.points == 10
+    written = marker.read_text()
+    assert written  # they ran, and outlived their parents and their session
+    time.sleep(0.5)
+    assert marker.read_text() == written
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "replaces NumPy's and pytest's functions",
+        "walks through frames and memory",
+        "writes a verdict to every file",
+        "imports elunet's own",
+        "brings its own numpy, elunet and pytest",
+    ],
+)
+def test_without_the_guard_there_are_no_points_either(what, no_fence, tmp_path):
+    for module in ("huber", "gradient_check"):
+        assert points(module, hostile(module)[what], tmp_path / module).points == 0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_comes_over_the_border_the_grader_lives(seed, no_fence, tmp_path):
+    """A submission that writes the grader's own messages, with one thing wrong in each."""
+    rng = random.Random(seed)
+    kinds = ["int", "float", "array", "tuple", "dict", "object", "held", "scalar", "empty", "x"]
+    junk = [None, True, -1, 10**30, "1e999", "<f8", "O", [], [[]], {}, [0] * 40, ["array", 0, -8]]
+
+    def node(depth=0):
+        if depth > 3 or rng.random() < 0.3:
+            return rng.choice(junk)
+        return [rng.choice(kinds), *(node(depth + 1) for _ in range(rng.randrange(5)))]
+
+    keys = ["result", "state", "raised", "ended", "op", "fine", "arguments", "named", "method"]
+    messages = [
+        {
+            "message": {key: node() for key in keys if rng.random() < 0.6},
+            "blocks": rng.choice([[], [[0, 8]], [[1, 3]], [["a", {}]], node(), 7]),
+            "dead": rng.choice([[], [0], [[]], node(), None]),
+        }
+        for _ in range(300)
+    ]
+    text = (
+        "import os, struct\n"
+        f"for text in {[json.dumps(m) for m in messages]!r}:\n"
+        "    head = text.encode()\n"
+        "    for handle in range(3, 20):\n"
+        "        try:\n"
+        "            os.write(handle, struct.pack('<II', len(head), 8) + head + bytes(8))\n"
+        "        except OSError:\n"
+        "            pass\n"
+    )
+    for module in ("lion", "gradient_check"):
+        files = {f"{module}.py": NOTHING[module] + text}
+        assert points(module, files, tmp_path / module).points == 0
+        late = NOTHING[module].replace("pass\n", "write()\n")
+        body = textwrap.indent(text, "    ")
+        files = {f"{module}.py": f"def write():\n{body}\n{late}"}
+        assert points(module, files, tmp_path / f"{module}-late").points == 0
+
+
+def table(folder):
+    """Return the table of the page."""
+    lines = [["submission", *EXERCISES], ["---"] * (len(EXERCISES) + 1)]
+    found = {module: {**fair(module), **hostile(module)} for module in EXERCISES}
+    for number, what in enumerate(found["softplus"]):
+        cells = [
+            points(module, found[module][what], folder / module / str(number)).points
+            for module in EXERCISES
+        ]
+        lines.append([what, *(f"{points:.1f}" for points in cells)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":  # print it anew
+    print(table(Path(tempfile.mkdtemp())))

@@ -18,7 +18,10 @@ class Mark:
     Attributes
     ----------
     name : str
-    points, max_points : float
+    points : float
+        Of at most `max_points`.
+    max_points : float
+        What the test is worth.
     passed : bool
     part : str
         To which part of the points it belongs, such as "gradients".

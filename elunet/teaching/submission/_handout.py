@@ -22,7 +22,7 @@ from elunet.teaching.submission._exercise import FOLDER, Exercise, find
 PACKAGE = FOLDER.parents[1]
 HIDDEN = ("solution.py", "points.toml")
 """Files of an exercise that students do not get."""
-NEEDED = ("numpy", "numba", "matplotlib", "tqdm", "threadpoolctl", "pooch", "safetensors")
+NEEDED = ("numpy", "numba", "matplotlib", "tqdm", "threadpoolctl", "pooch")
 OPTIONS = re.compile(r"[\w.=-]+")
 
 SETUP = """#!/usr/bin/env bash
@@ -57,7 +57,7 @@ mkdir -p "$here/results"
 chmod o= "$here/results"
 echo '{"score": 0, "output": "The grader could not finish. Please tell your teacher.", "tests": []}' >"$results"
 user=""
-if [ "$(id -u)" = 0 ]; then user="--user nobody"; fi
+if [ "$(id -u)" = 0 ]; then user="--user ${GRADE_USER:-nobody}"; fi
 cd / || exit 1
 PYTHONPATH="$here/source" "$here/env/bin/python" -P -m elunet.teaching.grade \\
     "$here/source/exercise/@NAME@" "$here/submission" \\
@@ -76,12 +76,17 @@ RUN chmod 700 /grader && chmod 755 /grader/grade.sh
 
 GRADE = """#!/usr/bin/env bash
 # The entry point: grades /grade/student and writes /grade/results/results.json.
-mkdir -p /grade/results
-chmod 700 /grade/results
-echo '{"gradable": false, "format_errors": ["The grader could not finish."]}' >/grade/results/results.json
+here=${GRADER:-/grader}
+job=${GRADE:-/grade}
+results=$job/results/results.json
+mkdir -p "$job/results"
+chmod 700 "$job/results"
+echo '{"gradable": false, "format_errors": ["The grader could not finish."]}' >"$results"
+user=""
+if [ "$(id -u)" = 0 ]; then user="--user ${GRADE_USER:-nobody}"; fi
 cd / || exit 1
-PYTHONPATH=/grader python -P -m elunet.teaching.grade /grader/exercise/@NAME@ /grade/student \\
-    --format prairielearn --out /grade/results/results.json --user nobody
+PYTHONPATH=$here python -P -m elunet.teaching.grade "$here/exercise/@NAME@" "$job/student" \\
+    --format prairielearn --out "$results" $user
 exit 0
 """
 

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 HERE = Path(__file__).parent
+PACKAGE = HERE.parents[1]
 LARGEST_SUBMISSION = 20 << 20
 """Bytes of files that are copied."""
 MOST_PRINTED = 1000
@@ -99,10 +100,9 @@ def _check_size(files: Sequence[Path]) -> None:
 
 def sources_of_layer() -> dict[str, str]:
     """Return the modules that a submission finds as elunet: its base class of layers, no more."""
-    package = HERE.parents[1]
     found = {"elunet": "", "elunet.layers": ""}
     for name in LAYER_NEEDS:
-        found[f"elunet.{name}"] = (package / f"{name.replace('.', '/')}.py").read_text("utf-8")
+        found[f"elunet.{name}"] = (PACKAGE / f"{name.replace('.', '/')}.py").read_text("utf-8")
     return found
 
 
@@ -166,7 +166,7 @@ class Processes:
         code = (HERE / "_inside.py").read_text("utf-8")
         try:
             self._first = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-B", "-c", code, str(theirs.fileno())],
+                [sys.executable, "-I", "-S", "-B", "-u", "-c", code, str(theirs.fileno())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -216,8 +216,9 @@ class Processes:
 
     @property
     def printed(self) -> str:
-        """The first characters of what the submission printed."""
-        return bytes(self._printed).decode("utf-8", "replace")[:MOST_PRINTED]
+        """The first of what the submission printed; each line once, since each test imports it."""
+        lines = bytes(self._printed).decode("utf-8", "replace").splitlines()
+        return "\n".join(dict.fromkeys(lines))[:MOST_PRINTED]
 
     def _read_prints(self) -> None:
         stream = self._first.stdout
