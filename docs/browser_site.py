@@ -7,12 +7,13 @@ NOTEBOOKS = [  # one line for each that runs in a browser
     "notebooks/02_is_my_gradient_right",
     "notebooks/03_convolution",
     "notebooks/04_training",
-    "notebooks/rules_in_a_browser",
+    "notebooks/10_three_rules",
 ]
 
 
 def address(page: str) -> str:
-    """Return where a page's notebook opens, from the site's root, "" if it does not run there."""
+    """Return where a page's notebook opens, as seen from the page; "" if it does not run there."""
     if page not in NOTEBOOKS:
         return ""
-    return f"lite/notebooks/index.html?path={page.rpartition('/')[2]}.ipynb"
+    up = "../" * page.count("/")
+    return f"{up}lite/notebooks/index.html?path={page.rpartition('/')[2]}.ipynb"

@@ -39,7 +39,7 @@ def problems(root: Path) -> list[str]:
     pages = {
         file.resolve(): Page(file.read_text("utf-8"))
         for file in root.rglob("*.html")
-        if "_static" not in file.parts
+        if not {"_static", "lite"} & set(file.relative_to(root).parts)
     }
     found = [] if pages else [f"no page in {root}"]
     for file, page in pages.items():

@@ -121,13 +121,12 @@ def add_notebook_links(app, page, template, context, doctree):
     if page not in NOTEBOOKS:
         return
     _, _, repository = make_notebooks.repository().partition("github.com/")
-    address = browser_site.address(page) if app.config.in_browser else ""
     place = f"github/{repository}/blob/{PUBLISHED}/{page}.ipynb" if repository else ""
     about = {
         "notebook": f"{page.rpartition('/')[2]}.ipynb",
         "colab": COLAB + place,
         "in_colab": bool(place),
-        "browser": f"{'../' * page.count('/')}{address}" if address else "",
+        "browser": browser_site.address(page) if app.config.in_browser else "",
     }
     links = app.builder.templates.render("notebook_links.html", about)
     context["body"] = context["body"].replace("</h1>", f"</h1>\n{links}", 1)

@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import jupytext
+import make_notebooks
 import nbformat
 from browser_site import NOTEBOOKS
 
@@ -27,15 +27,6 @@ DOCS = Path(__file__).parent
 PYODIDE = "https://cdn.jsdelivr.net/pyodide/v0.27.7/full/"  # that of jupyterlite-pyodide-kernel 0.6
 PURE = "hypothesis == 6.130.0"  # the last ones are compiled
 INSTALL = f"%pip install -q elunet {PURE.split()[0]}"
-
-
-def notebook(source: Path) -> nbformat.NotebookNode:
-    """Return a page as a notebook that begins by installing elunet from the site."""
-    made = jupytext.read(source, fmt="md:myst")
-    made.cells.insert(1, nbformat.v4.new_code_cell(INSTALL))
-    kernel = {"name": "python", "display_name": "Python (Pyodide)", "language": "python"}
-    made.metadata = {"kernelspec": kernel}
-    return made
 
 
 def build(html: Path, pyodide: Path | None = None, also: Sequence[Path] = ()) -> Path:
@@ -57,7 +48,8 @@ def build(html: Path, pyodide: Path | None = None, also: Sequence[Path] = ()) ->
         content.mkdir()
         for page in NOTEBOOKS:
             source = DOCS / f"{page}.md"
-            nbformat.write(notebook(source), content / f"{source.stem}.ipynb")
+            made = make_notebooks.notebook(source, install=INSTALL)
+            nbformat.write(made, content / f"{source.stem}.ipynb")
         for file in also:
             shutil.copy(file, content)
         pip = [sys.executable, "-m", "pip"]

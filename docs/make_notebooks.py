@@ -19,7 +19,7 @@ import jupytext
 import nbformat
 
 DOCS = Path(__file__).parent
-SOURCES = [DOCS / "tutorial.md", *sorted((DOCS / "notebooks").glob("[0-9r]*.md"))]
+SOURCES = [DOCS / "tutorial.md", *sorted((DOCS / "notebooks").glob("[0-9]*.md"))]
 EXERCISE = re.compile(r"^:::\{admonition\} (.*)\n:class: exercise\n\n(.*?)^:::$", re.M | re.S)
 LINK = re.compile(r"\[([^\]]+)\]\((?!\w+:)([\w./]+)\.md(#[\w-]*)?\)")
 FOLDED = "**Solution:** in the next cell, which is folded. Try it first."
@@ -61,7 +61,7 @@ def plain(text: str, site: str = "") -> str:
 
     def target(link: re.Match[str]) -> str:
         words, page, place = link[1], link[2], link[3] or ""
-        if re.match(r"(notebooks/)?0\d_", page):
+        if re.match(r"(notebooks/)?\d\d_", page):
             return f"[{words}]({page}.ipynb)"
         if site:
             return f"[{words}]({site.rstrip('/')}/{page.removeprefix('../')}.html{place})"
@@ -70,7 +70,9 @@ def plain(text: str, site: str = "") -> str:
     return LINK.sub(target, EXERCISE.sub(r"### \1\n\n\2", text)).strip()
 
 
-def notebook(source: Path, address: str = "", site: str = "") -> nbformat.NotebookNode:
+def notebook(
+    source: Path, address: str = "", site: str = "", install: str = ""
+) -> nbformat.NotebookNode:
     """Return a page as a notebook that looks right where MyST is unknown."""
     read = jupytext.read(source, fmt="md:myst")
     cells = []
@@ -90,7 +92,7 @@ def notebook(source: Path, address: str = "", site: str = "") -> nbformat.Notebo
             cell.metadata["jupyter"] = {"source_hidden": True}
         cells.append(cell)
     at = next(place for place, cell in enumerate(cells) if cell.cell_type == "code")
-    cells.insert(at, nbformat.v4.new_code_cell(install_cell(address)))
+    cells.insert(at, nbformat.v4.new_code_cell(install or install_cell(address)))
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     made = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
     for place, cell in enumerate(made.cells):

@@ -293,9 +293,11 @@ class _Libraries:
     """
 
     def __init__(self) -> None:
-        import threadpoolctl
+        found: list[Any] = []
+        if sys.platform != "emscripten":  # in a browser BLAS has one thread
+            import threadpoolctl
 
-        found = threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
+            found = threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
         self.private: list[Any] = []
         self.shared: list[Any] = []
         functions = []

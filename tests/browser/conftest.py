@@ -55,7 +55,12 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
-    """Return the built documentation, with the notebooks and the one of this folder."""
+    """Return the built documentation, with the notebooks and the one of this folder.
+
+    ELUNET_SITE names one that is there already.
+    """
+    if os.environ.get("ELUNET_SITE"):
+        return Path(os.environ["ELUNET_SITE"])
     html = tmp_path_factory.mktemp("site") / "html"
     sphinx = [
         sys.executable,

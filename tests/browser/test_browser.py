@@ -76,7 +76,7 @@ def test_the_interactive_page(page, address, images, size, name):
 
 
 def test_a_notebooks_page_has_the_button(page, address):
-    page.goto(f"{address}notebooks/rules_in_a_browser.html")
+    page.goto(f"{address}notebooks/10_three_rules.html")
     with page.expect_navigation():
         page.click("text=Run in your browser")
     page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=4 * MINUTE)
@@ -89,7 +89,7 @@ def test_a_notebooks_page_has_the_button(page, address):
         "02_is_my_gradient_right",
         "03_convolution",
         "04_training",
-        "rules_in_a_browser",
+        "10_three_rules",
     ],
 )
 def test_each_notebook_runs_to_its_end(page, address, images, name):
