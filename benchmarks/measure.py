@@ -3,8 +3,8 @@
 A turn is some steps that are not counted, which bring a library's data back into the caches and
 its threads back to work as in a training loop, and some that are; then it is the next one's turn.
 So all see the same minutes of a machine whose speed changes. One process for all would not be
-fair: threads go on spinning for a while after a library's last operation and take the cores from
-whoever comes next, libraries' allocators share one heap, and peak memory cannot be told apart. A
+fair: threads continue spinning for a while after a library's last operation and take the cores from
+whoever comes next, libraries' allocators share one heap, and peak memory cannot be distinguished. A
 process that is not in turn waits for a line on its input, and there is a pause between turns, so
 that its threads have gone to sleep.
 
@@ -273,7 +273,7 @@ def serve(task: dict[str, Any]) -> None:
 
 
 def keep_to(threads: int) -> None:
-    """Leave this process as many cores as it shall have threads, where the system can do that.
+    """Leave this process as many cores as it should have threads, where the system can do that.
 
     JAX has no setting for its threads; it takes the cores that there are.
     """

@@ -92,7 +92,7 @@ class Work:
     phase : "train" or "inference"
     batch : int
     wanted, hoped : float or None
-        How many times as fast as the best other library elunet shall be, and better still.
+        How many times as fast as the best other library elunet should be, and better still.
     """
 
     key: str

@@ -1,7 +1,7 @@
 """Draw the small drawings of the pages, as SVG that is part of the page.
 
 Lines and letters take the page's colors (see _static/elunet.css), so a drawing is at home on a
-light and on a dark page. `python docs/make_drawings.py` writes docs/drawings anew; a test holds
+light and on a dark page. `python docs/make_drawings.py` writes docs/drawings again; a test holds
 that what is there is what this file draws.
 """
 
@@ -262,7 +262,7 @@ def flatten_and_add() -> list[Drawing]:
 
 
 def rules() -> list[Drawing]:
-    """One small network, and the way down of each rule; forward is gray."""
+    """One small network, and the way back of each rule; forward is gray."""
     ends = {"x": 250, "1": 186, "2": 122, "e": 58}  # heights of the input, hidden layers, logits
 
     def network(name: str, label: str) -> Drawing:

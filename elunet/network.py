@@ -1,7 +1,7 @@
 """Networks: layers with names, joined to a graph, and the one backward walk of all learning rules.
 
 `forward` goes through the layers in the order in which they were added; `walk` goes back and asks
-its caller two things only: what arrives at a layer's output, and what a layer sends down. Backprop
+its caller two things only: what arrives at a layer's output, and what a layer sends back. Backprop
 and every other learning rule is an answer to these two questions.
 """
 
@@ -47,7 +47,7 @@ Learn = Callable[[Layer, Array], None]
 """``learn(layer, dy)``: fill the layer's grads from what arrived at its output."""
 
 Weight = Callable[[Layer], Array | None]
-"""``weight(layer)``: what stands in for W on the way down; None for W itself."""
+"""``weight(layer)``: what stands in for W on the way back; None for W itself."""
 
 
 class Node(NamedTuple):
@@ -98,14 +98,14 @@ class Network:
     ----------
     seed : int, SeedSequence or Generator, optional
         From it each layer that has no seed yet gets one of its own, by its place in the network,
-        and draws its weights anew. Layers of an earlier network have theirs, and keep what they
+        and draws its weights again. Layers of an earlier network have theirs, and keep what they
         learned. Weights that were assigned by hand to a layer without a seed are drawn over: assign
         them after the layer was added, or leave the seed out.
 
     Raises
     ------
     TypeError, ValueError
-        If `seed` is none.
+        If `seed` is not a valid seed.
 
     Examples
     --------
@@ -157,12 +157,12 @@ class Network:
         Raises
         ------
         TypeError, ValueError
-            If the layer is no layer, the name is taken, an input unknown, or the layer is there
+            If the layer is not a layer, the name is taken, an input unknown, or the layer is there
             already and cannot be copied.
         """
         if not isinstance(layer, Layer):
             raise TypeError(
-                f"Network.add: expected layer as a Layer, got {layer!r}; a layer of your own"
+                f"Network.add: expected layer as a Layer, got {layer!r}; a custom layer"
                 " subclasses elunet.layers.Layer"
             )
         if not hasattr(layer, "params"):
@@ -186,7 +186,7 @@ class Network:
         home = name if place is None else self.nodes[place].home
         if place is not None:
             layer = twins.sharing(self[home], f"Network.add: {name}")
-        elif layer.seed is None:  # now it gets one, so that no other network draws it anew
+        elif layer.seed is None:  # now it gets one, so that no other network draws it again
             layer.seed = _child(self._seed, len(self.nodes))
             if self._seed is not None:
                 layer.reset(layer.seed)
@@ -321,7 +321,7 @@ class Network:
         shapes = {INPUT: x.shape}
         owned = set[str]()  # whose outputs only the layer that takes them will look at
         self._turn.forward_begins(keep)
-        self.release()  # so that the last pass's memory can be lent again
+        self.release()  # so that the last pass's memory can be reused
         its.passed = passed = Passed()
         try:
             for turn in self._turns(plan.forward, tap is not None, self.outputs):
@@ -356,7 +356,7 @@ class Network:
                 if tap is not None:
                     its.queue.finish()
                     tap(name, y)
-                del taken  # so that the memory of what nobody needs can be lent again
+                del taken  # so that the memory of what nobody needs can be reused
                 for source in turn.last:
                     del values[source]
             its.queue.finish()
@@ -512,10 +512,10 @@ class Network:
             ``arrive(layer, dy)`` returns what reaches the layer's output, given what came down; by
             default just that.
         send : callable, optional
-            ``send(layer, dy)`` returns what a weighted layer sends down. Layers without a weight
+            ``send(layer, dy)`` returns what a weighted layer sends back. Layers without a weight
             send ``backward_input(dy)``, and by default so do all.
         weight : callable, optional
-            Without `send`: ``weight(layer)`` returns what stands in for W on the way down from a
+            Without `send`: ``weight(layer)`` returns what stands in for W on the way back from a
             weighted layer, or None. It may not look at signals, which need not be computed yet.
         tap : callable, optional
             ``tap(name, dy)`` is shown every signal that arrives; it must not write into it.
@@ -615,7 +615,7 @@ class Network:
             its.at(None)
             if release:
                 layer.forget()
-            del delta  # so that its memory can be lent again
+            del delta  # so that its memory can be reused
         its.queue.finish()
         if summing is not None:
             summing.wait()
@@ -736,7 +736,7 @@ class Network:
     def _deliver(
         queue: Queue, signals: dict[str, Array], node: Node, down: Any, to_input: bool
     ) -> None:
-        """Add what a layer sent down to the signals of those that it takes something of.
+        """Add what a layer sent back to the signals of those that it takes something of.
 
         Without `to_input` not all of the input's signal would come together, so none of it is kept.
         """

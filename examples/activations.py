@@ -6,7 +6,7 @@ The same network, ELU-11, the same recipe, and a learning rate that each activat
 validation images that are cut from the training split (Clevert et al. 2016, section 4, compare
 these activations). Beside the accuracies it measures the mean activation of each layer, which the
 paper says ELU brings closer to zero. A run that is finished is kept in --out, and the same command
-goes on after it.
+continues after it.
 """
 
 from __future__ import annotations

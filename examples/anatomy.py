@@ -1,12 +1,13 @@
-"""What each slip in the article's manual gradients costs: one added, one removed, at a time.
+"""What each bug in the article's manual gradients costs: one added, one removed, at a time.
 
     python examples/anatomy.py
     python examples/anatomy.py --check
     python examples/anatomy.py --case b --data path/to/cifar10 --rate 10 --epochs 1 --seeds 2
 
-The article is J. D. Seo's of 2018 on the ELU paper's network. Each slip is a class of a few lines
+The article is J. D. Seo's of 2018 on the ELU paper's network. Each bug is a class of a few lines
 here, none of them is in the package, and a switch puts it into an otherwise correct run; --check
-shows what finds it. A run that is finished is kept in --out, and the same command goes on after it.
+shows what finds it. A run that is finished is kept in --out, and the same command continues after
+it.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ SYNTHETIC = {"case": "d", "width": 0.25, "rate": 10.0, "limit": 5000, "epochs": 
 GIVEN = {"case": "b", "width": 1.0, "rate": 1.0, "epochs": 1}
 
 
-# The slips ----------------------------------------------------------------------------------------
+# The bugs ----------------------------------------------------------------------------------------
 
 
 class DoubledELU(ELU):
-    """Slip 1: the derivative is [x > 0] + f(min(x, 0)) + 1, so 2 instead of 1 for x > 0."""
+    """Bug 1: the derivative is [x > 0] + f(min(x, 0)) + 1, so 2 instead of 1 for x > 0."""
 
     def backward_input(self, dy):
         """Return dx, twice too large where x > 0."""
@@ -49,7 +50,7 @@ class DoubledELU(ELU):
 
 
 class RepeatedMeanPool2D(MeanPool2D):
-    """Slip 2: the way back repeats the gradient to all four pixels, without the factor 1/4."""
+    """Bug 2: the way back repeats the gradient to all four pixels, without the factor 1/4."""
 
     def backward_input(self, dy):
         """Return dx, four times too large."""
@@ -57,7 +58,7 @@ class RepeatedMeanPool2D(MeanPool2D):
 
 
 class UncorrectedAdam(Adam):
-    """Slip 3: m and v are divided by 1 - beta at every step, not by 1 - beta^t."""
+    """Bug 3: m and v are divided by 1 - beta at every step, not by 1 - beta^t."""
 
     def update(self, w, g, state, lr):
         """Move one parameter: in the long run by 10 / sqrt(1000) of the right step."""
@@ -68,7 +69,7 @@ class UncorrectedAdam(Adam):
 
 
 class SummedCrossEntropy(SoftmaxCrossEntropy):
-    """Slip 4: the value is the mean over the batch, its gradient is the sum."""
+    """Bug 4: the value is the mean over the batch, its gradient is the sum."""
 
     def formula(self, prediction, target):
         """Return the value, and the gradient N times too large."""
@@ -77,7 +78,7 @@ class SummedCrossEntropy(SoftmaxCrossEntropy):
 
 
 class BareConstant(DilatedBackprop):
-    """Slip 5, in case c: to what arrives at the first layer's output, the bare rate is added.
+    """Bug 5, in case c: to what arrives at the first layer's output, the bare rate is added.
 
     Nothing is multiplied with it: every number of every image gets the same constant.
     """
@@ -150,7 +151,7 @@ CHECKS: dict[str, Callable[[], None]] = {
 
 
 def show_checks():
-    """Run every check and print what it says of its slip."""
+    """Run every check and print what it says of its bug."""
     for name, check in CHECKS.items():
         try:
             check()
@@ -164,8 +165,8 @@ def show_checks():
 
 
 @dataclass(frozen=True)
-class Slips:
-    """Which slips a run has; `logits` is none, but a part of the article's network."""
+class Bugs:
+    """Which bugs a run has; `logits` is none, but a part of the article's network."""
 
     elu: bool = False  # 1: f' is 2 for x > 0
     pool: bool = False  # 2: mean pooling's gradient without 1/4
@@ -187,59 +188,59 @@ class Setup:
     width: float = 1.0  # a factor on the units of all convolutions but the last
 
 
-def variants(case: str) -> dict[str, Slips]:
-    """Return the grid by name: correct, with one slip, with all, without one."""
+def variants(case: str) -> dict[str, Bugs]:
+    """Return the grid by name: correct, with one bug, with all, without one."""
     names = ["elu", "pool", "adam", "summed", *(["constant"] if case == "c" else [])]
-    every = Slips(**dict.fromkeys(names, True))
+    every = Bugs(**dict.fromkeys(names, True))
     return {
-        "correct": Slips(),
-        **{f"with-{name}": Slips(**{name: True}) for name in names},
-        "with-logits": Slips(logits=True),
+        "correct": Bugs(),
+        **{f"with-{name}": Bugs(**{name: True}) for name in names},
+        "with-logits": Bugs(logits=True),
         "all": every,
         **{f"without-{name}": replace(every, **{name: False}) for name in names},
         "all-logits": replace(every, logits=True),
     }
 
 
-def recipe_of(setup: Setup, slips: Slips) -> Recipe:
+def recipe_of(setup: Setup, bugs: Bugs) -> Recipe:
     """Return the case's recipe, with those of its parts replaced that a switch asks for."""
     own = RECIPES[setup.case]
 
     def network(seed: int) -> eln.Network:
         net = own.network(seed) if setup.width == 1 else narrow(setup.case, setup.width, seed)
-        layers = [slipped(layer, slips) for layer in net.layers]
-        if slips.logits:
-            layers.insert(-1, slipped(ELU(), slips))  # before the mean over the last single pixel
+        layers = [with_bugs(layer, bugs) for layer in net.layers]
+        if bugs.logits:
+            layers.insert(-1, with_bugs(ELU(), bugs))  # before the mean over the last single pixel
         return eln.Sequential(layers, seed=seed)
 
     def router(seed: int) -> Router:
         right = own.router(seed)
-        if not slips.constant:
+        if not bugs.constant:
             return right
         return BareConstant(right.dilation, right.proportion, right.decay)
 
     def optimizer(epochs: int, steps: int) -> Optimizer:
-        return optimizer_of(own.optimizer(epochs, steps), slips, setup.rate)
+        return optimizer_of(own.optimizer(epochs, steps), bugs, setup.rate)
 
-    loss = SummedCrossEntropy if slips.summed else own.loss
+    loss = SummedCrossEntropy if bugs.summed else own.loss
     return replace(own, network=network, loss=loss, router=router, optimizer=optimizer)
 
 
-def slipped(layer: Layer, slips: Slips) -> Layer:
-    """Return the layer, or the one with a slip that stands in for it."""
-    if slips.elu and isinstance(layer, ELU):
+def with_bugs(layer: Layer, bugs: Bugs) -> Layer:
+    """Return the layer, or the one with a bug that stands in for it."""
+    if bugs.elu and isinstance(layer, ELU):
         return DoubledELU()
-    if slips.pool and isinstance(layer, MeanPool2D):
+    if bugs.pool and isinstance(layer, MeanPool2D):
         return RepeatedMeanPool2D()
     return layer
 
 
-def optimizer_of(optimizer: Optimizer, slips: Slips, rate: float) -> Optimizer:
-    """Return the optimizer with the learning rate scaled, and with the slip where it is Adam."""
+def optimizer_of(optimizer: Optimizer, bugs: Bugs, rate: float) -> Optimizer:
+    """Return the optimizer with the learning rate scaled, and with the bug where it is Adam."""
     if isinstance(optimizer, PerLayer):
         parts = optimizer.optimizers.items()
-        return PerLayer({name: optimizer_of(part, slips, rate) for name, part in parts})
-    if slips.adam and isinstance(optimizer, Adam):
+        return PerLayer({name: optimizer_of(part, bugs, rate) for name, part in parts})
+    if bugs.adam and isinstance(optimizer, Adam):
         o = optimizer
         optimizer = UncorrectedAdam(o.lr, o.beta1, o.beta2, o.eps, o.l2, o.l1)
     if rate != 1 and not isinstance(optimizer.lr, Scaled):  # parts may be one object several times
@@ -397,7 +398,7 @@ def mean_and_range(values: list[float]) -> str:
 
 
 def plot(points: list[Point], title: str, file: Path) -> None:
-    """Draw the training losses: slips added to the correct run, and taken from the one with all."""
+    """Draw the training losses: bugs added to the correct run, and taken from the one with all."""
     from matplotlib.figure import Figure
 
     chance = np.log(10)
@@ -405,8 +406,8 @@ def plot(points: list[Point], title: str, file: Path) -> None:
     low, high = min([*finite, chance]), min(max([*finite, chance]), chance + 0.4)
     names = list(dict.fromkeys(point.variant for point in points))
     panels = {
-        "one slip added": [n for n in names if n == "correct" or n.startswith("with-")],
-        "one slip removed": [n for n in names if n.startswith(("all", "without-"))],
+        "one bug added": [n for n in names if n == "correct" or n.startswith("with-")],
+        "one bug removed": [n for n in names if n.startswith(("all", "without-"))],
     }
     panels = {panel: members for panel, members in panels.items() if members}
     figure = Figure(figsize=(10, 5.2), dpi=100, layout="constrained")
@@ -479,7 +480,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--check", action="store_true", help="only show what finds each slip")
+    parser.add_argument("--check", action="store_true", help="only show what finds each bug")
     parser.add_argument("--case", choices=list("bcde"), help="default: b")
     parser.add_argument(
         "--data",

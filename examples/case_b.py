@@ -6,7 +6,7 @@
 The case is feedback alignment in eleven narrow convolutions, with Adam at learning rate 1e-5 (J. D.
 Seo, 2018); as stated it hardly leaves the loss of guessing. Here changes are added to it one at a
 time, and taken from the one with all of them. A run that is finished is kept in --out, and the same
-command goes on after it.
+command continues after it.
 """
 
 from __future__ import annotations

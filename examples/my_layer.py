@@ -1,4 +1,4 @@
-"""A layer of one's own: Swish with a learned slope, checked, broken on purpose, and trained.
+"""A custom layer: Swish with a learned slope, checked, broken on purpose, and trained.
 
     python examples/my_layer.py
 
@@ -60,7 +60,7 @@ class Swish(eln.layers.Layer):
 
 
 class Broken(Swish):
-    """Swish with a slip: the sigmoid's own slope is forgotten on the way down."""
+    """Swish with a bug: the sigmoid's own slope is forgotten on the way back."""
 
     def backward_input(self, dy: Array) -> Array:
         """Return what is not dx."""
@@ -73,14 +73,14 @@ def main() -> None:
     x = np.random.default_rng(0).normal(size=(4, 5, 5, 3))
     print(eln.testing.check_layer(Swish(3), x))
 
-    print("\nand with a slip in backward_input:")
+    print("\nand with a bug in backward_input:")
     try:
         eln.testing.check_layer(Broken(3), x)
     except eln.testing.GradientCheckError as error:
         print(error)
 
-    pictures, labels = eln.data.make_shapes(2400, seed=0)
-    (x_train, y_train), (x_test, y_test) = eln.data.split(pictures, labels, 1 / 6, seed=0)
+    images, labels = eln.data.make_shapes(2400, seed=0)
+    (x_train, y_train), (x_test, y_test) = eln.data.split(images, labels, 1 / 6, seed=0)
     x_train, x_test = eln.data.standardize(x_train, x_test)
     net = eln.Sequential(
         [

@@ -1,4 +1,4 @@
-"""A learning rule of one's own: the error goes down through the largest tenth of the weights."""
+"""A custom learning rule: the error goes back through the largest tenth of the weights."""
 
 import numpy as np
 

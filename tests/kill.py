@@ -206,7 +206,7 @@ def main() -> int:
     print(f"resumed at steps: {report.steps}")
     print(f"lost: {report.lost}")
     print(f"the run: {report.end}")
-    print(f"equal to the run that nobody touched, to the bit: {report.same}")
+    print(f"equal to the run that nobody touched, bit for bit: {report.same}")
     return 0 if report.same and not report.lost and report.kills == options.kills else 1
 
 

@@ -99,6 +99,6 @@ def everything(trainer: eln.Trainer, times: bool = True) -> str:
 
 
 def assert_equal_runs(one: eln.Trainer, other: eln.Trainer) -> None:
-    """Check weights, states, generators and histories of two runs, to the bit."""
+    """Check weights, states, generators and histories of two runs, bit for bit."""
     assert rows(one.history) == rows(other.history)
     assert everything(one, times=False) == everything(other, times=False)

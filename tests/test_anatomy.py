@@ -1,4 +1,4 @@
-"""The anatomy's slips are found, its switches do what they say, and its page shows its numbers."""
+"""The anatomy's bugs are found, its switches do what they say, and its page shows its numbers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def images():
 
 
 @pytest.mark.parametrize(
-    ("slip", "said"),
+    ("bug", "said"),
     [
         ("elu", "wrong only where x > 0, there analytic = 2 x numeric"),
         ("pool", "a missing factor 1/4, the window's area"),
@@ -48,14 +48,14 @@ def images():
         ("constant", "conv1.W is wrong at 108 of 108 entries"),
     ],
 )
-def test_each_slip_is_found(slip, said):
+def test_each_bug_is_found(bug, said):
     with pytest.raises(GradientCheckError) as caught:
-        anatomy.CHECKS[slip]()
+        anatomy.CHECKS[bug]()
     assert said in " ".join(str(caught.value).split())
 
 
-def test_every_slip_has_a_check():
-    assert set(anatomy.CHECKS) == set(asdict(anatomy.Slips())) - {"logits"}
+def test_every_bug_has_a_check():
+    assert set(anatomy.CHECKS) == set(asdict(anatomy.Bugs())) - {"logits"}
 
 
 def test_without_the_constant_the_dilated_rule_passes_its_check():
@@ -68,11 +68,11 @@ def test_showing_the_checks_prints_every_message(capsys):
 
 
 @pytest.mark.parametrize("case", ["b", "c", "d", "e"])
-def test_without_slips_a_run_is_the_recipe_s_own_to_the_bit(case, images):
+def test_without_bugs_a_run_is_the_recipe_s_own_bit_for_bit(case, images):
     recipe = RECIPES[case]
     train, _ = recipe.prepared(images, images)
-    slipless = anatomy.recipe_of(anatomy.Setup(case=case), anatomy.Slips())
-    own, assembled = recipe.trainer(120, 1, seed=3), slipless.trainer(120, 1, seed=3)
+    faultless = anatomy.recipe_of(anatomy.Setup(case=case), anatomy.Bugs())
+    own, assembled = recipe.trainer(120, 1, seed=3), faultless.trainer(120, 1, seed=3)
     for trainer in (own, assembled):
         trainer.fit(train, epochs=1)
     assert own.history[-1].train_loss == assembled.history[-1].train_loss
@@ -92,21 +92,21 @@ def test_a_switch_replaces_what_it_says_and_nothing_else():
         "all-logits",
     ]
     setup = anatomy.Setup(case="c", width=0.1)
-    for slips in grid.values():
-        trainer = anatomy.recipe_of(setup, slips).trainer(100, 1)
+    for bugs in grid.values():
+        trainer = anatomy.recipe_of(setup, bugs).trainer(100, 1)
         elus = [layer for layer in trainer.net.layers if isinstance(layer, ELU)]
         pools = [layer for layer in trainer.net.layers if isinstance(layer, MeanPool2D)]
-        assert len(elus) == 10 + slips.logits
-        assert {isinstance(layer, anatomy.DoubledELU) for layer in elus} == {slips.elu}
-        assert {isinstance(layer, anatomy.RepeatedMeanPool2D) for layer in pools} == {slips.pool}
-        assert isinstance(trainer.optimizer, anatomy.UncorrectedAdam) == slips.adam
-        assert isinstance(trainer.loss, anatomy.SummedCrossEntropy) == slips.summed
-        assert isinstance(trainer.router, anatomy.BareConstant) == slips.constant
+        assert len(elus) == 10 + bugs.logits
+        assert {isinstance(layer, anatomy.DoubledELU) for layer in elus} == {bugs.elu}
+        assert {isinstance(layer, anatomy.RepeatedMeanPool2D) for layer in pools} == {bugs.pool}
+        assert isinstance(trainer.optimizer, anatomy.UncorrectedAdam) == bugs.adam
+        assert isinstance(trainer.loss, anatomy.SummedCrossEntropy) == bugs.summed
+        assert isinstance(trainer.router, anatomy.BareConstant) == bugs.constant
 
 
-def test_case_e_has_the_slip_only_where_it_has_adam():
+def test_case_e_has_the_bug_only_where_it_has_adam():
     setup = anatomy.Setup(case="e", width=0.1, rate=2.0)
-    optimizer = anatomy.recipe_of(setup, anatomy.Slips(adam=True)).optimizer(1, 1)
+    optimizer = anatomy.recipe_of(setup, anatomy.Bugs(adam=True)).optimizer(1, 1)
     kinds = {name: type(part).__name__ for name, part in optimizer.optimizers.items()}
     assert kinds["conv1.*"] == "SGD"
     assert kinds["conv2.*"] == "UncorrectedAdam"
@@ -114,7 +114,7 @@ def test_case_e_has_the_slip_only_where_it_has_adam():
     assert {part.l2 for part in optimizer.optimizers.values()} == {2e-4}
 
 
-def test_in_the_long_run_the_slip_makes_adam_s_steps_a_third():
+def test_in_the_long_run_the_bug_makes_adam_s_steps_a_third():
     weights = []
     for kind in (eln.optim.Adam, anatomy.UncorrectedAdam):
         w, state = np.zeros(3), {"m": np.zeros(3), "v": np.zeros(3)}

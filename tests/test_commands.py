@@ -256,7 +256,7 @@ def test_compare_that_cannot_go_on(capsys, tmp_path, monkeypatch):
 
     monkeypatch.setattr(compare, "run", interrupted)
     assert compare.main(few) == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "the same command continues" in capsys.readouterr().err
 
 
 def test_export_replaces_no_file_of_the_run(tmp_path, capsys):

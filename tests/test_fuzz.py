@@ -781,7 +781,7 @@ JSON = st.recursive(
 @fuzz(150)
 @given(data=st.data())
 def test_runs_that_make_no_sense(files, data):
-    """Content that anybody may have made, with a right SHA-256: refused, or a run that goes on."""
+    """Content that anybody may have made, with a right SHA-256: refused, or it can be resumed."""
     run, file = files.run, files.place
     found, note = decode("test", file, run)
     tree = json.loads(note)

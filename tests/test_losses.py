@@ -264,7 +264,7 @@ X = np.full((4, 10), 0.1)
 @pytest.mark.parametrize(
     ("x", "target", "error", "message"),
     [
-        (X, [1, 2, 3, 10], ValueError, r"expected labels in 0..9, got target\[3\] = 10"),
+        (X, [1, 2, 3, 10], ValueError, r"labels in 0..9, got target\[3\] = 10; labels begin at 0"),
         (X, [1, -1, 3, 10], ValueError, r"expected labels in 0..9, got target\[1\] = -1"),
         (X, [1.0, 2, 3, 4], TypeError, r"integer labels, got float64 \(target\[0\] = 1.0\)"),
         (X, [True] * 4, TypeError, "integer labels, got bool"),

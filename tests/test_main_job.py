@@ -93,7 +93,7 @@ def test_it_writes_all_files_and_says_so(two_runs):
 def test_a_resumed_run_differs_from_an_equal_one_in_its_times_only(two_runs):
     (one, _), (two, done) = two_runs
     assert done.returncode == 0, done.stderr
-    assert "going on after step" in done.stdout
+    assert "continuing after step" in done.stdout
     assert rows(one / "history.csv") == rows(two / "history.csv")
     weights = [(out / "weights.safetensors").read_bytes() for out in (one, two)]
     assert weights[0] == weights[1]
@@ -195,7 +195,7 @@ def test_a_file_in_the_place_of_out_is_told(tmp_path):
     (tmp_path / "taken").write_text("")
     done = run("--limit", "100", "--epochs", "1", "--out", "taken", cwd=tmp_path)
     assert done.returncode == 1
-    assert "cannot go on" in done.stderr
+    assert "cannot continue" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -238,7 +238,7 @@ def test_another_run_is_not_replaced_unless_that_is_said(tmp_path):
     (tmp_path / "history.csv").write_text("epoch\n1\n")
     done = run("--limit", "100", "--epochs", "1", "--out", ".", cwd=tmp_path)
     assert done.returncode == 1
-    assert "cannot go on: expected . without a run, got one in it" in done.stderr
+    assert "cannot continue: expected . without a run, got one in it" in done.stderr
     assert (tmp_path / "history.csv").read_text() == "epoch\n1\n"
     done = run("--limit", "100", "--epochs", "1", "--out", ".", "--overwrite", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -414,7 +414,7 @@ class TestPasses:
 
 
 class Waiting(L.Tanh):
-    """Tells that a pass is inside, and waits until it may go on."""
+    """Tells that a pass is inside, and waits until it may continue."""
 
     def __init__(self):
         super().__init__()
@@ -525,7 +525,7 @@ class TestWalk:
         assert seen[-1][1] is y
 
     def test_the_input_gradient_is_skipped(self, monkeypatch):
-        """Nor is anything sent through layers below which nothing learns."""
+        """Nor is anything sent through earlier layers which nothing learns."""
         net = eln.Sequential([L.Tanh(), L.Conv2D(3, 2, 3), L.ELU(), L.Flatten()], seed=0)
         y = net.forward(batch(), train=True)
         expected = net.backward(y)

@@ -60,7 +60,7 @@ def training(net: Any, description: Network) -> tuple[Any, Any, Any]:
 def build(work: Work, threads: int, variant: str) -> Built:
     """Return the work's network in elunet.
 
-    "after PyTorch" is for a process in which PyTorch has just run on all threads, which go on
+    "after PyTorch" is for a process in which PyTorch has just run on all threads, which continue
     spinning for a while: what another library's pool does to elunet.
     """
     import elunet as eln

@@ -116,7 +116,7 @@ def compiled(net: Any, training: bool) -> Any:
     from torch._inductor import config
 
     _dynamo.reset()
-    _dynamo.config.fail_on_recompile_limit_hit = True  # else it goes on in eager mode
+    _dynamo.config.fail_on_recompile_limit_hit = True  # else it continues in eager mode
     config.freezing = not training  # in inference the weights become constants, packed once
     return torch.compile(net)
 

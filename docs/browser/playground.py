@@ -95,7 +95,7 @@ class Playground:
         places = np.stack(np.meshgrid(line, -line), axis=-1).reshape(-1, 2)
         return eln.layers.Softmax().forward(self.net.forward(places)).reshape(side, side, 3)
 
-    def picture(self, side: int = 60) -> bytes:
+    def image(self, side: int = 60) -> bytes:
         """Return the boundary as RGBA bytes, in the arms' colors, paler where it is unsure."""
         p = self.boundary(side)
         best = p.max(axis=-1, keepdims=True)

@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None, command: Sequence[str] = COMMAN
     try:
         return run(options)
     except KeyboardInterrupt:
-        print(f"{shlex.join(command)}: interrupted; the same command goes on", file=sys.stderr)
+        print(f"{shlex.join(command)}: interrupted; the same command continues", file=sys.stderr)
         return 130
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         print(f"{shlex.join(command)}: {error}", file=sys.stderr)

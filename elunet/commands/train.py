@@ -10,7 +10,7 @@ Without options it trains on images that it makes itself and needs no download:
 
 After each epoch it brings history.csv, curves.png, weights.safetensors and the checkpoints in --out
 up to date; at the end it writes summary.json. A run that was interrupted, by Ctrl-C, a crash or a
-power cut, goes on with --resume as if it had not been.
+power cut, continues with --resume as if it had not been.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None, command: Sequence[str] = COMMAN
     arguments : sequence of str, optional
         By default those of the process.
     command : sequence of str
-        How it was called, for the line that goes on with a run.
+        How it was called, for the line that continues a run.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parse(arguments, command)
@@ -57,13 +57,13 @@ def main(arguments: Sequence[str] | None = None, command: Sequence[str] = COMMAN
     except eln.DivergenceError as error:
         _say(f"stopped: {error}", sys.stderr)
     except OSError as error:
-        _say(f"cannot go on: {error}", sys.stderr)
+        _say(f"cannot continue: {error}", sys.stderr)
         if options.group is not None:
             options.group.abort()
     except KeyboardInterrupt as error:
-        how, code = "interrupted; to go on:", 130
+        how, code = "interrupted; to continue:", 130
         if isinstance(error, eln.Interrupted):
-            how = f"{error.name}: left after step {error.step}, and saved. To go on:"
+            how = f"{error.name}: left after step {error.step}, and saved. To continue:"
             code = 128 + error.signal
         more = [("--threads", options.threads), ("--minutes", options.minutes)]
         given = [text for flag, value in more if value for text in (flag, f"{value:g}")]
@@ -186,9 +186,9 @@ def parse(arguments: Sequence[str], command: Sequence[str] = COMMAND) -> argpars
     add("--limit", type=count(10**9), metavar="N", help="use at most N images of each split")
     add("--seed", type=partial(integer, 0, 2**63), metavar="N", help="default: 0")
     add("--out", type=lambda text: Path(name(text)), metavar="DIR", help=f"default: {OUT}")
-    about = "go on with the run in DIR; its options need not be repeated, and --out is DIR too"
+    about = "continue the run in DIR; its options need not be repeated, and --out is DIR too"
     add("--resume", type=name, metavar="DIR", help=about)
-    about = "move a run that is in --out aside, and begin anew"
+    about = "move a run that is in --out aside, and start again"
     add("--overwrite", action="store_true", help=about)
     add("--threads", type=count(1024), metavar="N", help="default: all cores")
     about = "train in all processes that mpirun or srun has started, each with some rows of a batch"

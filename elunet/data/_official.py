@@ -56,7 +56,7 @@ def place_of(owner: str, path: str | os.PathLike[str] | None, environment: str) 
     import pooch  # here and below: `import elunet` need not wait for it
 
     cache = Path(pooch.os_cache("elunet"))
-    if not cache.is_absolute():  # "~/.cache/elunet", which is no path
+    if not cache.is_absolute():  # "~/.cache/elunet", which is not a path
         raise FileNotFoundError(
             f"{owner}: expected a home folder for the cache, got none; give path, or set "
             f"{environment} to the data's folder"

@@ -84,7 +84,7 @@ class Cutout:
     Raises
     ------
     TypeError, ValueError
-        If `size` is no integer of at least 1; when called, if x is not (N, H, W, C).
+        If `size` is not an integer of at least 1; when called, if x is not (N, H, W, C).
 
     References
     ----------
@@ -261,7 +261,7 @@ class Mixup:
     Raises
     ------
     TypeError, ValueError
-        If an argument is out of range; when called, if x is no array of floats, or y holds no
+        If an argument is out of range; when called, if x is not an array of floats, or y holds no
         labels in 0..C-1 (N,) or rows (N, C).
 
     References

@@ -52,8 +52,8 @@ def load_images(
     FileNotFoundError, NotADirectoryError
         If there is no such folder.
     ValueError
-        If there are no classes, or a class has no image; a file is no image, or too large; sizes
-        differ and none is given. The message names the file.
+        If there are no classes, or a class has no image; a file is not an image, or too large;
+        sizes differ and none is given. The message names the file.
     ImportError
         If Pillow is not installed.
 

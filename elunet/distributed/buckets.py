@@ -1,8 +1,8 @@
 """The sum of gradients over ranks, while the backward walk is still going on below.
 
 A walk finishes layers from the output down. Their gradients lie one after another in flat arrays,
-the buckets; when the last layer of a bucket is done, its sum is asked for and the walk goes on. MPI
-moves messages only while somebody is inside of it, so each layer's turn looks in once.
+the buckets; when the last layer of a bucket is done, its sum is asked for and the walk continues.
+MPI moves messages only while somebody is inside of it, so each layer's turn looks in once.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ class Stage(NamedTuple):
     inputs : tuple of str
         Names of the stages whose results it takes; another name is the graph's input.
     starts : bool
-        Whether its work can be put off, so that nobody has seen its result when the next one runs.
+        Whether its work can be deferred, so that nobody has seen its result when the next one runs.
     learns : bool
         Whether it or a stage below has parameters.
     carries : bool
@@ -59,7 +59,7 @@ class Forward(NamedTuple):
 
 
 class Backward(NamedTuple):
-    """A stage's turn on the way down.
+    """A stage's turn on the way back.
 
     Attributes
     ----------

@@ -20,14 +20,14 @@ ENOUGH = 30_000_000  # elementary operations, some milliseconds: more would only
 
 
 class Queue:
-    """Work put off, in order, all on as many items.
+    """Deferred work, in order, all on as many items.
 
     They form groups, which a worker goes through with a few items at a time: as many as the group's
     one product wants.
     """
 
     owner: Any = None
-    """Whose work is being put off, for whoever wants to know whose work failed."""
+    """Whose work is being deferred, for whoever wants to know whose work failed."""
 
     failed: Any = None
 
@@ -87,7 +87,7 @@ class Queue:
         self.last.append((work, self.owner, items, cost, workers))
 
     def finish(self) -> None:
-        """Do what was put off."""
+        """Do what was deferred."""
         if self.groups:
             self._run()
         if self.last:

@@ -98,7 +98,7 @@ def _live(
             return
         context, function = todo
         context.run(function)
-        del todo, context, function  # so that the memory of arrays in them can be lent again
+        del todo, context, function  # so that the memory of arrays in them can be reused
         count += 1
         end.put(None)
 

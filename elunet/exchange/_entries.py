@@ -150,7 +150,7 @@ def output_shapes(owner: str, net: Network, input_shape: Sequence[int]) -> dict[
     Raises
     ------
     TypeError, ValueError
-        If `input_shape` is no shape, or the network does not take it.
+        If `input_shape` is not a shape, or the network does not take it.
     """
     if not isinstance(input_shape, Sequence) or isinstance(input_shape, str):
         raise TypeError(

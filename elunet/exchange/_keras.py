@@ -41,7 +41,7 @@ def to_keras(net: Network, names: Mapping[str, str] | None = None) -> Any:
     The model needs ``BatchNormalization(epsilon=1e-5, momentum=0.9)`` for BatchNorm's defaults
     (Keras' momentum is the weight of the old average), ``use_bias=False`` where a layer has no
     bias, and ELU's alpha. Keras averages the biased variance, elunet the unbiased one, as PyTorch:
-    predictions agree, running averages of a training that goes on do not.
+    predictions agree, running averages of a training that continues do not.
 
     References
     ----------

@@ -664,7 +664,7 @@ class _Reader:
         return any(name in self.constants for name in node.input)
 
     def _operand(self, node: Any) -> tuple[str, _Value]:
-        """Return the one input that is no constant."""
+        """Return the one input that is not a constant."""
         (name,) = [name for name in node.input if name not in self.constants][:1]
         return name, self._value(name)
 
@@ -792,7 +792,7 @@ class _Reader:
 
 
 def _floats(array: Array) -> Array:
-    with np.errstate(over="ignore"):  # an infinity is told
+    with np.errstate(over="ignore"):  # an infinity is reported
         return _finite(np.array(array, np.float32, order="C"))
 
 

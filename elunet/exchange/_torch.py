@@ -107,7 +107,7 @@ def from_torch(
     Raises
     ------
     TypeError, ValueError
-        If `state_dict` is no dictionary; if names or shapes differ from the network's (the error
+        If `state_dict` is not a dictionary; if names or shapes differ from the network's (the error
         lists all differences); if `names` or `input_shape` does not fit, or is needed and missing.
 
     Notes
@@ -172,8 +172,8 @@ def torch_names(net: Network, state_dict: Mapping[str, Any]) -> dict[str, str]:
     Raises
     ------
     TypeError, ValueError
-        If `state_dict` is no dictionary, or it has not as many submodules as the network has layers
-        with arrays.
+        If `state_dict` is not a dictionary, or it has not as many submodules as the network has
+        layers with arrays.
 
     Examples
     --------

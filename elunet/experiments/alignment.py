@@ -39,7 +39,7 @@ class Alignment:
     quantity : "gradient", "delta", "image" or "weight"
         What the angle is between: the rule's and backprop's gradients of W; their signals at the
         layer's output, dL/dz; the signals of one image, the mean over the images of a batch; the
-        rule's matrix B, through which it sends down, and the weights that it stands for: W, or in
+        rule's matrix B, through which it sends back, and the weights that it stands for: W, or in
         direct feedback alignment the product of the W above, where all above are Linear.
     angle : float
         In degrees, from 0 to 180. Below 90, a small enough step along the rule's gradient lowers
@@ -256,7 +256,7 @@ def read_angles(file: str | os.PathLike[str]) -> list[Alignment]:
     Raises
     ------
     ValueError
-        If the columns are others, or a cell is no number where one belongs.
+        If the columns are others, or a cell is not a number where one belongs.
 
     Examples
     --------

@@ -259,7 +259,7 @@ def _claimed(bench: Bench, data: Splits, rates: tuple[float, ...], folder: Path)
     table = folder / TRIALS
     if table.exists() and (unknown := bench.incomparable(rates[0])):
         warnings.warn(
-            f"compare: whether these are as in {folder} cannot be told, as no attribute"
+            f"compare: whether these are as in {folder} cannot be checked, as no attribute"
             f" has their name: {'; '.join(unknown)}",
             stacklevel=3,
         )

@@ -209,7 +209,7 @@ def _submit(executor: Executor, recipe: tuple[str, bytes], key: Key) -> Any:
         return executor.submit(work, "train", *recipe, tuple(key))
     except (BrokenExecutor, RuntimeError) as error:
         raise RuntimeError(
-            f"compare: expected an executor that goes on, got {type(error).__name__}: {error}. The"
+            f"compare: expected an executor that works, got {type(error).__name__}: {error}. The"
             " finished trials are on the disk; the same call with a new executor makes the rest"
         ) from error
 

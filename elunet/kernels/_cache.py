@@ -1,7 +1,7 @@
 """Where compiled kernels are kept between runs: numba's cache, with a checksum in each file.
 
 numba keeps machine code as a pickle and never looks whether it is whole. After a power cut that
-would end every later start. Here a damaged file is compiled anew, and where nothing can be written
+would end every later start. Here a damaged file is compiled again, and where nothing can be written
 (a full disk) kernels are compiled for this run only. Either is said once.
 """
 
@@ -91,10 +91,10 @@ class Cache(FunctionCache):  # type: ignore[misc]
 
 
 def say_damaged(folder: str, error: Exception) -> None:
-    """Warn, once, that a kernel is compiled anew."""
+    """Warn, once, that a kernel is compiled again."""
     _say(
         f"elunet: a compiled kernel could not be read from {folder} ({type(error).__name__}:"
-        f" {error}) and is compiled anew; the next run has it again."
+        f" {error}) and is compiled again; the next run has it again."
     )
 
 
@@ -102,7 +102,7 @@ def say_unkept(error: Exception) -> None:
     """Warn, once, that kernels are compiled for this run only."""
     _say(
         f"elunet: compiled kernels cannot be kept between runs ({error}); each run compiles them"
-        " anew. Set NUMBA_CACHE_DIR to a folder of your own that can be written."
+        " again. Set NUMBA_CACHE_DIR to a folder of your own that can be written."
     )
 
 

@@ -13,7 +13,7 @@ from elunet.layers.spans import Queue, empty
 class Bordered:
     """Any way of computing without zeros around, on images that got their borders first.
 
-    The borders are made anew for each pass, which is cheaper than keeping the images twice.
+    The borders are made again for each pass, which is cheaper than keeping the images twice.
     """
 
     def __init__(self, way: Any, sides: Sides, mode: Mode) -> None:

@@ -58,7 +58,7 @@ class Im2col:
         return W.reshape(self.windows.width, -1)
 
     def transposed_kernel(self, W: Array) -> Array:
-        """Return what a gradient is multiplied with on the way down."""
+        """Return what a gradient is multiplied with on the way back."""
         return self.kernel(W).T
 
     def forward_span(

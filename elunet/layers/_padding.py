@@ -57,7 +57,7 @@ def check_room(layer: Layer, x: Array, sides: Sides, mode: Mode) -> None:
 
 
 def checked_mode(owner: str, name: str, mode: object) -> Mode:
-    """Return a mode; a ValueError if it is none."""
+    """Return a mode; a ValueError if it is not one."""
     if not isinstance(mode, str) or mode not in NUMPY_MODES:
         raise ValueError(f"{owner}: expected {name} among {[*NUMPY_MODES]}, got {mode!r}")
     return mode  # type: ignore[return-value]  # it is one of them
@@ -100,7 +100,7 @@ def four_sides(owner: str, padding: object, texts: str = "") -> Sides:
     Raises
     ------
     TypeError, ValueError
-        If it is none; `texts` are the words that are taken too.
+        If it is not one; `texts` are the words that are taken too.
     """
     pair = padding if isinstance(padding, tuple | list) else (padding, padding)
     sides = [one if isinstance(one, tuple | list) else (one, one) for one in pair]

@@ -68,7 +68,7 @@ class General:
         return np.ascontiguousarray(parts)
 
     def transposed_kernel(self, W: Array) -> Array:
-        """Return what a gradient is multiplied with on the way down."""
+        """Return what a gradient is multiplied with on the way back."""
         kernel = self.kernel(W)
         return kernel if self.windows.is_depthwise else kernel.transpose(0, 2, 1)
 

@@ -3,7 +3,7 @@
 A layer knows its own mathematics and nothing of networks, losses or learning rules. `forward` keeps
 what the backward pass needs; `backward_params` turns the gradient at the output into gradients of
 the layer's own parameters, `backward_input` into the gradient at its input. They are apart because
-a learning rule may change what is sent down without changing how the layer itself learns.
+a learning rule may change what is sent back without changing how the layer itself learns.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ class Layer:
         )
 
     def reset(self, seed: Seed) -> None:
-        """Draw parameters and random state anew; nothing to do for a layer that draws nothing."""
+        """Draw parameters and random state again; nothing to do for a layer that draws nothing."""
 
     def check_input(
         self, x: Any, shape: tuple[int | str | EllipsisType, ...], hint: str = ""
@@ -207,7 +207,7 @@ class Layer:
         Raises
         ------
         TypeError, ValueError
-            If dy is no float array, or not of this shape, the output's.
+            If dy is not a float array, or not of this shape, the output's.
         """
         if type(dy) is np.ndarray and dy.dtype is dtype and dy.shape == shape:
             if dy.flags.c_contiguous:  # asked first, since it is nearly always so

@@ -23,8 +23,8 @@ class Concat(Layer):
     Raises
     ------
     TypeError, ValueError
-        If `axis` is no integer, or the first axis; in `forward`, if x is not a tuple of at least
-        one array, has no such axis, or shapes along other axes, or dtypes, differ.
+        If `axis` is not an integer, or the first axis; in `forward`, if x is not a tuple of at
+        least one array, has no such axis, or shapes along other axes, or dtypes, differ.
 
     Examples
     --------

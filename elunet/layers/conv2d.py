@@ -77,7 +77,7 @@ class Conv2D(Weighted, spans=True):
     ------
     TypeError, ValueError
         If a size is not an integer or is too small, channels cannot be split into `groups`, or
-        `padding`, `padding_mode` or `algorithm` is none of the above.
+        `padding`, `padding_mode` or `algorithm` is not one of the above.
 
     Notes
     -----
@@ -171,7 +171,7 @@ class Conv2D(Weighted, spans=True):
         return self.way.kernel(W), b
 
     def carried(self, weight: Array | None) -> tuple[tuple[Array, ...], tuple[Any, ...]]:
-        """Return the kernel of the way down."""
+        """Return the kernel of the way back."""
         _, (down,) = super().carried(weight)
         return (), (self.way.transposed_kernel(down),)
 

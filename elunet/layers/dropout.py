@@ -53,7 +53,7 @@ class Dropout(SpanLayer, spans=True):
         self.reset(seed)
 
     def reset(self, seed: Seed) -> None:
-        """Start the masks' random numbers anew."""
+        """Start the masks' random numbers again."""
         self.rng = np.random.default_rng(seed)
 
     def passes_on(self, train: bool) -> bool:

@@ -112,7 +112,7 @@ class LocallyConnected2D(Weighted):
 
     @quiet
     def backward_input(self, dy: Array, weight: Array | None = None) -> Array:
-        """Return dL/dx, or what `weight`, of W's shape, would send down in its place."""
+        """Return dL/dx, or what `weight`, of W's shape, would send back in its place."""
         x, _ = self.recall()
         dy = self._checked(dy, x)
         _, (W,) = self.carried(weight)

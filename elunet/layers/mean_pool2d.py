@@ -31,7 +31,7 @@ class MeanPool2D(Pool2D, spans=True):
     Raises
     ------
     TypeError, ValueError
-        If an argument is none of these; in `forward`, if the image is smaller than a window.
+        If an argument is not one of these; in `forward`, if the image is smaller than a window.
 
     Examples
     --------

@@ -27,8 +27,8 @@ class Pad(Layer):
     Raises
     ------
     TypeError, ValueError
-        If an argument is none of these; in `forward`, if x is no batch of images, or they are too
-        small to be mirrored.
+        If an argument is not one of these; in `forward`, if x is no batch of images, or they are
+        too small to be mirrored.
 
     Examples
     --------

@@ -33,7 +33,7 @@ class Pool2D(SpanLayer):
     Raises
     ------
     TypeError, ValueError
-        If an argument is none of these; in `forward`, if the image is smaller than a window.
+        If an argument is not one of these; in `forward`, if the image is smaller than a window.
     """
 
     count_padding = False

@@ -29,7 +29,7 @@ class PReLU(Layer):
 
     Notes
     -----
-    ``params`` has "alpha", of shape (C,). It is no weight: penalties that take every "W", and
+    ``params`` has "alpha", of shape (C,). It is not a weight: penalties that take every "W", and
     learning rules, leave it alone.
 
     References

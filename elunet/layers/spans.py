@@ -101,7 +101,7 @@ class Pass(NamedTuple):
 
 
 class Started(NamedTuple):
-    """A forward pass whose work is about to be put off.
+    """A forward pass whose work is about to be deferred.
 
     Attributes
     ----------
@@ -255,7 +255,7 @@ class SpanLayer(Layer):
         donated: bool = False,
         fresh: bool = False,
     ) -> Array:
-        """Return y, and put off the work that writes it; x need not have its numbers yet.
+        """Return y, and defer the work that writes it; x need not have its numbers yet.
 
         Parameters
         ----------
@@ -325,7 +325,7 @@ class SpanLayer(Layer):
     def start_backward(
         self, queue: Queue, dy: Array, weight: Array | None = None, donated: bool = False
     ) -> Array:
-        """Return dx, and put off the work that writes it.
+        """Return dx, and defer the work that writes it.
 
         Parameters
         ----------

@@ -76,6 +76,6 @@ def _copied(layer: Layer, memo: dict[int, Any]) -> tuple[Layer, dict[str, Except
     for name, value in vars(twin).items():
         try:
             vars(twin)[name] = copy.deepcopy(value, memo)
-        except Exception as error:  # whatever a class of the user's own raises
+        except Exception as error:  # whatever a custom class raises
             stuck[name] = error
     return twin, stuck

@@ -30,7 +30,7 @@ class Weighted(SpanLayer):
     Raises
     ------
     TypeError, ValueError
-        If `init` is not callable or gives another shape, or `seed` is none.
+        If `init` is not callable or gives another shape, or `seed` is not a valid seed.
 
     Examples
     --------
@@ -52,7 +52,7 @@ class Weighted(SpanLayer):
         self.reset(seed)
 
     def reset(self, seed: Seed) -> None:
-        """Draw W anew, and b if `init` has a method for it (else it is 0), both float32."""
+        """Draw W again, and b if `init` has a method for it (else it is 0), both float32."""
         rng = np.random.default_rng(seed)
         W = plain(f"{self!r}", "init's array", self.init(rng, self.shape))
         if W.shape != self.shape:
@@ -71,7 +71,7 @@ class Weighted(SpanLayer):
         return self.parameter("W", self.shape, x.dtype), b
 
     def remember(self, x: Array, arrays: tuple[Array, ...]) -> None:
-        """Keep x, for the gradient, and W, for the way down."""
+        """Keep x, for the gradient, and W, for the way back."""
         self.keep(x, self.parameter("W", self.shape, x.dtype))
 
     def backward_params(self, dy: Array) -> None:
@@ -81,7 +81,7 @@ class Weighted(SpanLayer):
         queue.finish()
 
     def backward_input(self, dy: Array, weight: Array | None = None) -> Array:
-        """Return dL/dx, or what `weight`, of W's shape, would send down in its place."""
+        """Return dL/dx, or what `weight`, of W's shape, would send back in its place."""
         return self.run_backward(dy, weight)
 
     def tangent(self, dx: Array | None, dparams: Mapping[str, Array]) -> Array:
@@ -99,7 +99,7 @@ class Weighted(SpanLayer):
         return np.asarray(total)
 
     def carried(self, weight: Array | None) -> tuple[tuple[Array, ...], tuple[Any, ...]]:
-        """Return the weight of the way down: W, or one of its shape that stands in for it."""
+        """Return the weight of the way back: W, or one of its shape that stands in for it."""
         _, W = self.recall()
         if weight is None:
             return (), (W,)

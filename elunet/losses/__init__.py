@@ -4,7 +4,7 @@
 gradient with respect to the prediction. For a network that ends in logits, ``dy`` is
 e = dL/dlogits, the one signal from which every router starts.
 The formulas run in float64 whatever the prediction's dtype: a loss is tiny work beside a network,
-and a mean over many float32 numbers is not exact. A loss of one's own is one method, `formula`.
+and a mean over many float32 numbers is not exact. A custom loss is one method, `formula`.
 """
 
 from elunet.losses.base import Loss, one_hot

@@ -45,12 +45,17 @@ def one_hot(labels: npt.ArrayLike, classes: int, owner: str = "one_hot") -> Arra
         raise ValueError(f"{owner}: expected labels of shape (N,), got {labels.shape}")
     if labels.dtype.kind not in "iu":
         first = f" (target[0] = {labels[0]})" if labels.size else ""
-        raise TypeError(f"{owner}: expected integer labels, got {labels.dtype}{first}")
+        hint = {
+            "f": "; a loss for numbers is MeanSquaredError",
+            "U": "; np.unique(labels, return_inverse=True) numbers them",
+        }.get(labels.dtype.kind, "")
+        raise TypeError(f"{owner}: expected integer labels, got {labels.dtype}{first}{hint}")
     outside = np.flatnonzero((labels < 0) | (labels >= classes))
     if outside.size:
         i = outside[0]
         raise ValueError(
             f"{owner}: expected labels in 0..{classes - 1}, got target[{i}] = {labels[i]}"
+            + ("; labels begin at 0" if labels[i] == classes and labels.min() == 1 else "")
         )
     encoded = np.zeros((len(labels), classes))
     encoded[np.arange(len(labels)), labels] = 1.0

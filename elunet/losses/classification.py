@@ -33,7 +33,7 @@ class Classification(Loss):
                 f"got {target.shape}"
             )
         y = real_target(target, self)
-        # A row that is no distribution is a slip; NaN fails both comparisons.
+        # A row that is no distribution is a bug; NaN fails both comparisons.
         good = (y >= 0).all(axis=1) & (np.abs(y.sum(axis=1) - 1) < 1e-3)
         if not good.all():
             i = int(np.argmin(good))

@@ -153,7 +153,7 @@ class Optimizer(ABC):
     Raises
     ------
     TypeError, ValueError
-        If an argument is no number or outside its interval.
+        If an argument is not a number or outside its interval.
 
     Examples
     --------
@@ -297,7 +297,7 @@ class Optimizer(ABC):
         Raises
         ------
         TypeError, ValueError
-            If it is no number inside ``[low, high)``, which ``schedulable`` gives.
+            If it is not a number inside ``[low, high)``, which ``schedulable`` gives.
         """
         value, (low, high) = getattr(self, name), self.schedulable[name]
         if type(value) is float and low <= value < high:

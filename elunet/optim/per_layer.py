@@ -33,8 +33,8 @@ class PerLayer(Optimizer):
     Raises
     ------
     TypeError, ValueError
-        If there is no pattern, a pattern is no string, or a value is no optimizer. From `step`:
-        if a pattern or a parameter matches nothing.
+        If there is no pattern, a pattern is not a string, or a value is not an optimizer. From
+        `step`: if a pattern or a parameter matches nothing.
 
     Examples
     --------

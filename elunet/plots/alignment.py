@@ -245,7 +245,7 @@ def _angle_panel(
         low, high = ([getattr(row, end) for row in found] for end in ("null_low", "null_high"))
         if np.isfinite(low).any():
             color = GRAY if len(grids) == 1 else look["color"]
-            text = f"null band of {name}" if name else "null band: random matrices drawn anew"
+            text = f"null band of {name}" if name else "null band: random matrices drawn again"
             edge = {"linewidth": 0.7, "linestyle": look["linestyle"]}
             axes.fill_between(steps, low, high, alpha=0.25, color=color, label=text, **edge)
         every = some_markers(place, len(steps), 6)

@@ -98,7 +98,7 @@ def network_graph(
     Raises
     ------
     TypeError
-        If `net` is no Network, or `router` has no paths to draw.
+        If `net` is not a Network, or `router` has no paths to draw.
     ValueError
         If the network has no layer, or a path an unknown kind or end.
     RuntimeError

@@ -170,7 +170,7 @@ def input_gradient(net: Network, x: Array, label: Any = None) -> tuple[Array, Ar
     Raises
     ------
     TypeError, ValueError
-        If x does not fit or is empty, the output is not (N, C), or a label is none of the C.
+        If x does not fit or is empty, the output is not (N, C), or a label is not one of the C.
 
     Examples
     --------

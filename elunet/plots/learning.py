@@ -132,7 +132,7 @@ def compare_curves(
     Raises
     ------
     TypeError
-        If `runs` is no such dictionary.
+        If `runs` is not such a dictionary.
     ValueError
         If there is no such column, no run, or a history that is empty or has an epoch twice.
 
@@ -189,7 +189,7 @@ def _mean_and_band(axes: Axes, place: int, name: str, epochs: Array, values: Arr
         axes.fill_between(epochs, mean - half, mean + half, alpha=0.18, **band)
     if not whole.all():
         gap = ~whole
-        gap[1:] |= ~whole[:-1]  # and the ends, so that lines go on from the mean's
+        gap[1:] |= ~whole[:-1]  # and the ends, so that lines continue from the mean's
         gap[:-1] |= ~whole[1:]
         for row in values:
             axes.plot(epochs, np.where(gap, row, np.nan), color=look["color"], linewidth=0.7)

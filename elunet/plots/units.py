@@ -177,7 +177,7 @@ def mean_activations(
     Raises
     ------
     TypeError, ValueError
-        If `means` is no such dictionary, or a part of it is empty.
+        If `means` is not such a dictionary, or a part of it is empty.
 
     References
     ----------

@@ -4,7 +4,7 @@ All rules share one backward walk over the network, `Network.walk`. A rule is a 
 that overrides one or two small hooks:
 
     weight(layer)           the matrix through which a weighted layer sends its signal down
-    send(layer, dy)         what a weighted layer sends down, if no matrix gives it
+    send(layer, dy)         what a weighted layer sends back, if no matrix gives it
     arrive(layer, dy)       what reaches a layer's output
     learn(layer, dy)        how a layer learns from what reached it
     shortcuts(net)          the ways on which signals go past layers
@@ -80,7 +80,7 @@ class Router:
 
     Examples
     --------
-    A rule of one's own, which sends half of what backpropagation would:
+    A custom rule, which sends half of what backpropagation would:
 
     >>> import numpy as np
     >>> import elunet as eln
@@ -235,7 +235,7 @@ class Router:
         """Conclude a walk, when all gradients are there: learn what is the rule's own."""
 
     def weight(self, layer: Layer) -> Array | None:
-        """Return the matrix of W's shape through which a weighted layer sends down; None for W.
+        """Return the matrix of W's shape through which a weighted layer sends back; None for W.
 
         The walk may ask before the signal is there. Whoever asks again before the next `begin` has
         to get the same matrix: an array of its own for each layer, not written to during the walk.
@@ -261,7 +261,7 @@ class Router:
         """Return the ways past layers, by the name of the layer at which the rule takes each.
 
         One that leads to that layer's own output is added to what comes down there, by `arrive`.
-        One that leads elsewhere is taken in place of all that the layer would send down, by `send`.
+        One that leads elsewhere is taken in place of all that the layer would send back, by `send`.
         Both find it in `shortcut_at`, and the signal at its source in `signals`.
         """
         return {}
@@ -319,7 +319,7 @@ class Router:
         Raises
         ------
         TypeError, ValueError
-            If `seed` is none.
+            If `seed` is not a valid seed.
         """
         integer(type(self).__name__, "seed", seed, 0)
         twin = copy.copy(self)
@@ -328,7 +328,7 @@ class Router:
         return twin
 
     def feedback_weight(self, net: Network, name: str) -> Array | None:
-        """Return the matrix through which a layer sent down last, as `weight` says it now.
+        """Return the matrix through which a layer sent back last, as `weight` says it now.
 
         Parameters
         ----------
@@ -340,7 +340,7 @@ class Router:
         -------
         array or None
             Not to be written into. None where the rule has none: it sends through W itself, or
-            something else than its signal, or has not sent down from this layer.
+            something else than its signal, or has not sent back from this layer.
         """
         graph = self._graph
         if graph is None or graph.net is not net or not graph.inputs.get(name):
@@ -383,7 +383,7 @@ class Router:
         return found
 
     def state(self) -> dict[str, Any]:
-        """Return a copy of all that the rule remembers: what `restore` needs to go on with it.
+        """Return a copy of all that the rule remembers: what `restore` needs to continue it.
 
         It is plain data, dicts of numbers, texts and arrays, and can be written without pickle.
         """

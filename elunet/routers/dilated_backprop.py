@@ -31,7 +31,7 @@ class DilatedBackprop(RandomRouter):
     Parameters
     ----------
     dilation : int, default 1
-        d: how many units above.
+        d: how many later units.
     proportion : float, default 1.0
         The rate at epoch 0; with 0 this is backpropagation.
     decay : float, default 0.0
@@ -112,7 +112,7 @@ class DilatedBackprop(RandomRouter):
 
     @quiet
     def arrive(self, layer: Layer, dy: Array) -> Array:
-        """Add to a unit's gradient that of the unit above."""
+        """Add to a unit's gradient that of the next unit."""
         way = self.shortcut_at(layer)
         if way is None:
             return dy

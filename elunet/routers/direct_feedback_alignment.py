@@ -96,12 +96,12 @@ class DirectFeedbackAlignment(RandomRouter):
 
     @property
     def B(self) -> dict[str, Array]:  # noqa: N802 - a matrix's name
-        """The projections, by the name of the layer above them."""
+        """The projections, by the name of the next layer them."""
         return self.drawn
 
     @quiet
     def matrix(self, name: str, shape: Shape, *key: int) -> Array:
-        """Return a layer's matrix, with as many numbers other than 0 in a column as it shall have.
+        """Return a layer's matrix, with as many numbers other than 0 in a column as it should have.
 
         Raises
         ------
@@ -120,7 +120,7 @@ class DirectFeedbackAlignment(RandomRouter):
         return B
 
     def shortcuts(self, net: Network) -> dict[str, Path]:
-        """Return one in place of each weighted layer's way down."""
+        """Return one in place of each weighted layer's way back."""
         net.expect_one_output(repr(self))  # whose error, or target, goes to every layer
         graph = self.graph(net)
         source = graph.output_layer().name if self.source is None else self.source

@@ -58,7 +58,7 @@ class EquilibriumPropagation(Beside):
     The publication's activation is the hard sigmoid, here ``ClippedReLU(1)``. Any that rises will
     do; one that has no bounds need not settle. For a small beta and enough steps the gradient is
     that of the loss at the free fixed point. e is kept as it is there; the publication computes it
-    anew as the output moves, which is the same for a small beta.
+    again as the output moves, which is the same for a small beta.
 
     References
     ----------

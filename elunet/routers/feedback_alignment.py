@@ -43,7 +43,7 @@ class FeedbackAlignment(RandomRouter):
     Raises
     ------
     TypeError, ValueError
-        If `seed` is no integer of at least 0; in `backward`, if a matrix does not have its W's
+        If `seed` is not an integer of at least 0; in `backward`, if a matrix does not have its W's
         shape (the layer is named) or is for a layer that is not there.
 
     Notes

@@ -28,7 +28,7 @@ class ForwardForward(Beside):
     .. math::
         \frac{1}{N} \sum_n \log(1 + e^{\theta - g_n^+}) + \log(1 + e^{g_n^- - \theta})
 
-    where + is the pass with the right labels, - one with wrong ones, drawn anew in each step. The
+    where + is the pass with the right labels, - one with wrong ones, drawn again in each step. The
     prediction in evaluation is the label with the highest goodness.
 
     Parameters

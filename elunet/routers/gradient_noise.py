@@ -81,7 +81,7 @@ class GradientNoise(Wrapper):
                 net.release()
 
     def redrawn(self, seed: int) -> Self:
-        """Return a twin whose rule is drawn anew, and all further noise as well."""
+        """Return a twin whose rule is drawn again, and all further noise as well."""
         twin = super().redrawn(seed)
         twin.seed = int(seed)
         return twin

@@ -90,7 +90,7 @@ class Graph:
         return self._end(taker) if taker and taker.layer.weighted else None
 
     def below(self, node: Node) -> str:
-        """Return the end of the unit below a weighted layer, past pooling, reshaping and dropout.
+        """Return the end of the unit before a weighted layer, past pooling and the like.
 
         It is the layer's own input where there is no such unit: where paths meet or part on the
         way, or an activation or a layer that learns lies between.

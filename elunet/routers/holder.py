@@ -111,7 +111,7 @@ class Wrapper(Holder):
     Raises
     ------
     TypeError
-        If `router` is no router.
+        If `router` is not a router.
     """
 
     def __init__(self, router: Router) -> None:

@@ -1,4 +1,4 @@
-"""Local losses: every hidden unit learns from a loss of its own, and nothing is sent down."""
+"""Local losses: every hidden unit learns from a loss of its own, and nothing is sent back."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class LocalLoss(Silent, RandomRouter):
       classifier, and p is h, images brought to `grid` x `grid` positions by mean pooling;
     - "sim": ``mean((S(s) - S(Y))^2)`` over all pairs of examples, where S(a), (N, N), holds the
       cosines between the rows of a, each minus its mean. s is h, or each channel's standard
-      deviation over positions, for images with more than 3 channels. Examples of one class shall be
-      alike;
+      deviation over positions, for images with more than 3 channels. Examples of one class should
+      be alike;
     - "predsim": ``(1 - beta) pred + beta sim``.
 
     Parameters
@@ -47,7 +47,7 @@ class LocalLoss(Silent, RandomRouter):
         The share of "sim" in "predsim", in [0, 1].
     greedy : int, optional
         Epochs for which each unit trains, one after another from the input up; the others get
-        gradients of 0 meanwhile. The output layer goes last, and goes on. By default all train at
+        gradients of 0 meanwhile. The output layer goes last, and continues. By default all train at
         once. An optimizer's momentum and penalty move what has no gradient too.
     distribution : Initializer, optional
         Draws the classifiers, by default `elunet.init.LeCun()`.
@@ -71,9 +71,9 @@ class LocalLoss(Silent, RandomRouter):
 
     Notes
     -----
-    The article's "sim" has a 3x3 convolution (a linear layer, where h is no image) between h and s,
-    which is learned; here there is none, as in the article's variant without any backpropagation.
-    Its classifiers have biases, and its losses come before dropout, here after it.
+    The article's "sim" has a 3x3 convolution (a linear layer, where h is not an image) between h
+    and s, which is learned; here there is none, as in the article's variant without any
+    backpropagation. Its classifiers have biases, and its losses come before dropout, here after it.
 
     References
     ----------

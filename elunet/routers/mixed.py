@@ -19,7 +19,7 @@ PLAIN = Router()  # for layers that no pattern matches
 class Mixed(Holder):
     """Let each layer follow the rule of the first pattern that matches its name.
 
-    A rule decides what its layers send down and what arrives at them; its shortcuts may begin and
+    A rule decides what its layers send back and what arrives at them; its shortcuts may begin and
     end at layers of other rules. Layers that work number by number (activations, dropout,
     BatchNorm) go with the layer before them, whatever their own names.
 
@@ -32,8 +32,8 @@ class Mixed(Holder):
     Raises
     ------
     TypeError
-        If `rules` is no dict, a pattern no text, or a rule no router, or one that is more than its
-        hooks (`GradientNoise`, `NormMatched`).
+        If `rules` is not a dict, a pattern no text, or a rule no router, or one that is more than
+        its hooks (`GradientNoise`, `NormMatched`).
     ValueError
         In `backward`, if a pattern is the first match of no layer, activations left out.
 

@@ -25,7 +25,7 @@ class NormMatched(Wrapper):
     Raises
     ------
     TypeError
-        If `router` is no router.
+        If `router` is not a router.
 
     Notes
     -----

@@ -38,7 +38,7 @@ def similarity_gradient(h: Array, target: Array) -> Array:
 
 
 def pooled(h: Array, grid: int) -> Array:
-    """Return an image's means over ``grid`` x ``grid`` parts of it; what is no image, as it is."""
+    """Return an image's means over ``grid`` x ``grid`` parts of it, and others unchanged."""
     for axis in range(1, h.ndim - 1):
         h = np.moveaxis(np.tensordot(h, means(h.shape[axis], grid, h.dtype), (axis, 1)), -1, axis)
     return h

@@ -20,7 +20,7 @@ from elunet.routers.random_router import check_seed, generator
 
 
 class Perturbed(Silent):
-    """A rule that draws directions anew in each step.
+    """A rule that draws directions again in each step.
 
     Parameters
     ----------

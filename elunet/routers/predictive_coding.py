@@ -126,4 +126,4 @@ def predictions(chain: Chain) -> list[list[Node]]:
 
 
 def _nothing(layer: Layer, dy: Array) -> None:
-    """Learn nothing on the way down."""
+    """Learn nothing on the way back."""

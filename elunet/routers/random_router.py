@@ -38,7 +38,7 @@ class RandomRouter(Router):
     Raises
     ------
     TypeError, ValueError
-        If `seed` is no integer of at least 0, or `scale` no number above 0.
+        If `seed` is not an integer of at least 0, or `scale` not a number above 0.
 
     Examples
     --------

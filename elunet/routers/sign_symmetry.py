@@ -22,7 +22,7 @@ class SignSymmetry(RandomRouter):
     magnitudes : "uniform", "batchwise" or "fixed", default "uniform"
         "uniform" (uSF): ``B = s sign(W)``, s the standard deviation of W at the first backward
         pass, its initial one in a new network. "batchwise" (brSF): ``B = abs(M_t) sign(W)``, M_t
-        drawn anew at each backward pass. "fixed" (frSF): ``B = abs(M) sign(W)``, M drawn once.
+        drawn again at each backward pass. "fixed" (frSF): ``B = abs(M) sign(W)``, M drawn once.
     seed : int, default 0
         Of M.
     distribution : Initializer, optional
@@ -38,7 +38,7 @@ class SignSymmetry(RandomRouter):
     Raises
     ------
     TypeError, ValueError
-        If an argument is none of the above.
+        If an argument is not one of the above.
 
     References
     ----------
@@ -74,7 +74,7 @@ class SignSymmetry(RandomRouter):
 
     @quiet
     def begin(self, net: Network, dy: Array | tuple[Array, ...], target: Array | None) -> None:
-        """Count the passes; brSF draws M anew in each."""
+        """Count the passes; brSF draws M again in each."""
         self.passes += 1
         if self.magnitudes == "batchwise":
             self.drawn = {}

@@ -32,11 +32,11 @@ class ThreeFactorHebbian(DirectFeedbackAlignment):
     Raises
     ------
     TypeError, ValueError
-        If `scale` is no number above 0.
+        If `scale` is not a number above 0.
 
     Notes
     -----
-    Where one output's error goes to units from which only weights above 0 lead up to it, and slopes
+    Where one output's error goes to units from which only later weights 0 lead up to it, and slopes
     are above 0, each example's change has the sign of the gradient (Clark et al., for C = 1; their
     vector-valued units for more outputs are not here). Elsewhere signs agree by chance at first.
     One error for each unit, by a product of three numbers, is the sparsest case of Crafton et al.,

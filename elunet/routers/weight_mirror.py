@@ -102,7 +102,7 @@ class WeightMirror(FeedbackAlignment):
             self.drawn[name] = ((1 - self.decay) * B + mirrored).astype(B.dtype)
 
     def feedback_weight(self, net: Network, name: str) -> Array | None:
-        """Return the B through which a layer sent down last, before it was mirrored again."""
+        """Return the B through which a layer sent back last, before it was mirrored again."""
         found = super().feedback_weight(net, name)
         return None if found is None else self._sent.get(self.graph(net).nodes[name].home, found)
 

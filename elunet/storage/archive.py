@@ -57,7 +57,7 @@ def decode(
     Raises
     ------
     ValueError
-        If it is no safetensors file, or elunet's and damaged or of a newer version.
+        If it is not a safetensors file, or elunet's and damaged or of a newer version.
     """
     try:
         found, about = safetensors.parse(content)
@@ -99,7 +99,7 @@ def _digest(arrays: Mapping[str, Array], note: str) -> str:
 
 
 def _kind_of_file(content: bytes, error: Exception) -> str:
-    """Return what a file is that is no safetensors file."""
+    """Return what a file is that is not a safetensors file."""
     if not content:
         return "an empty file"
     if content.startswith(b"PK\x03\x04"):

@@ -105,7 +105,7 @@ def write_json(file: str | os.PathLike[str], content: Any) -> None:
     Raises
     ------
     TypeError, ValueError
-        If `content` is no plain data, or holds a NaN or an infinity.
+        If `content` is not plain data, or holds a NaN or an infinity.
     OSError
         As `write_atomically`.
     """

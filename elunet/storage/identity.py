@@ -26,9 +26,10 @@ FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial)
 def identity(value: Any) -> str:
     """Return a text that tells a value from all others of its kind.
 
-    Numbers are exact. Arrays are told by a hash of their content, functions by their name, lambdas
-    and functions within functions by a hash of their code and what they enclose. Objects are told
-    by the arguments of their constructor that they keep as attributes; `untold` names the others.
+    Numbers are exact. Arrays are identified by a hash of their content, functions by their name,
+    lambdas and functions within functions by a hash of their code and what they enclose. Objects
+    are identified by the arguments of their constructor that they keep as attributes; `untold`
+    names the others.
     """
     return _identity(value, frozenset())
 

@@ -32,7 +32,7 @@ def save(net: Network, file: str | os.PathLike[str]) -> None:
     ValueError
         If a parameter holds a NaN or an infinity; the old file stays.
     TypeError
-        If a layer's state is no array of numbers.
+        If a layer's state is not an array of numbers.
     OSError
         If the file cannot be written; the old one stays.
 
@@ -99,7 +99,7 @@ def network_arrays(net: Network) -> dict[str, Array]:
     Raises
     ------
     TypeError
-        If a layer's state is no array.
+        If a layer's state is not an array.
     """
     state = {
         f"{node.name}.{key}": value for node in net.homes for key, value in node.layer.state.items()
@@ -138,7 +138,7 @@ def fitting(
         raise ValueError(f"{owner}: expected {file} to fit the network, got differences:\n{listed}")
     values = {name: found[name] for name in wanted}
     if cast:
-        with np.errstate(over="ignore"):  # what is too large for the dtype is told below
+        with np.errstate(over="ignore"):  # what is too large for the dtype is reported below
             values = {name: values[name].astype(array.dtype) for name, array in wanted.items()}
     for name, value in values.items():
         if not np.isfinite(value).all():

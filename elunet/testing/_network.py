@@ -125,7 +125,7 @@ def check_network(
 
 
 def _advice(net: Any, rows: list[Row]) -> str:
-    """Say between which layers the gradient goes wrong on its way down."""
+    """Say between which layers the gradient goes wrong on its way back."""
     names = list(getattr(net, "names", ()))
     layers = dict(zip(names, getattr(net, "layers", ()), strict=False))
     place = (

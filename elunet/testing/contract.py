@@ -466,7 +466,7 @@ class LossContract:
         """Integer labels give what their one-hot rows give."""
         loss, prediction, target = self.make_loss(), self.make_prediction(), self.make_target()
         if target.dtype.kind not in "iu" or target.ndim != 1 or prediction.ndim != 2:
-            raise SkipTest("the target is no array of labels")
+            raise SkipTest("the target is not an array of labels")
         rows = one_hot(target, prediction.shape[1])
         value, other = loss(prediction, target)[0], loss(prediction, rows)[0]
         if not np.isclose(value, other, rtol=1e-9, atol=1e-12):

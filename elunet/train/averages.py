@@ -100,7 +100,7 @@ class WeightAverage(Callback):
         ----------
         net : Network
         x : array, optional
-            Training examples to estimate batch normalization's statistics anew with: those of the
+            Training examples to estimate batch normalization's statistics again with: those of the
             run belong to other weights. Needed where there are such layers; see `reestimate`.
         batch_size : int, default 100
 
@@ -120,7 +120,7 @@ class WeightAverage(Callback):
         if x is None and _normalizations(net):
             raise ValueError(
                 "WeightAverage.put_into: expected x, to estimate batch normalization's statistics"
-                " anew, got None"
+                " again, got None"
             )
         before = {name: array.copy() for name, array in parameters.items()}
         try:
@@ -160,7 +160,7 @@ class WeightAverage(Callback):
         return {"count": self.count, "averages": averages}
 
     def restore(self, state: Any) -> None:
-        """Go back to a `state`; raise an error and change nothing if it is none."""
+        """Go back to a `state`; raise an error and change nothing if it is not one."""
         averages = {name: np.array(array, np.float64) for name, array in state["averages"].items()}
         taken = count("WeightAverage.restore", "count", state["count"])
         if bool(taken) != bool(averages) or not all(map(is_finite, averages.values())):
@@ -172,7 +172,7 @@ class WeightAverage(Callback):
 
 
 def reestimate(net: Network, x: Array, batch_size: int = 100) -> None:
-    """Estimate the running mean and variance of all `BatchNorm` layers anew.
+    """Estimate the running mean and variance of all `BatchNorm` layers again.
 
     Each becomes the mean over the batches of what training computes of a batch, in which dropout is
     at work as well. Generators are put back. Weights stay as they are. After an error, so do the

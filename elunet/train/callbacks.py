@@ -91,7 +91,7 @@ class Callback:
         return None
 
     def restore(self, state: Any) -> None:
-        """Go back to a `state`; raise a ValueError and change nothing if it is none."""
+        """Go back to a `state`; raise a ValueError and change nothing if it is not one."""
 
 
 class Report(Callback):

@@ -164,7 +164,7 @@ def _check_memory(router: Router, before: Texts) -> None:
         raise ValueError(
             f"save: expected all that {router!r} counts or learns in its `remembers`, which a"
             f" checkpoint keeps, got changes of {', '.join(lost)} beside it; what is worked out"
-            " anew in each step has a name that begins with _"
+            " again in each step has a name that begins with _"
         )
 
 

@@ -1,4 +1,4 @@
-"""A whole run in one file: its state, and what tells whether a trainer may go on with it.
+"""A whole run in one file: its state, and what tells whether a trainer may continue it.
 
 The file is an archive (`elunet.storage.archive`). Weights and layer state are named in it as in a
 file of `elunet.save`, so `elunet.load` reads them too; other arrays' names begin with a dot.

@@ -112,7 +112,7 @@ class History(list[Epoch]):
         Raises
         ------
         ValueError
-            If the columns are others, or a cell is no number.
+            If the columns are others, or a cell is not a number.
         OSError
             If the file cannot be read.
         """

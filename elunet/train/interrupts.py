@@ -42,11 +42,11 @@ class Interrupted(KeyboardInterrupt):
         if checkpoint is None:
             saved = (
                 "It is not saved, as it has no Checkpoints; in this process, Trainer.save keeps it"
-                " and the same call of fit goes on."
+                " and the same call of fit continues."
             )
         else:
             saved = (
-                f"It is saved in {checkpoint}; to go on, build the same Trainer, then"
+                f"It is saved in {checkpoint}; to continue, build the same Trainer, then"
                 f" trainer.resume({str(checkpoint)!r}) and the same call of fit."
             )
         super().__init__(f"{self.name} ended the run after step {step}. {saved}")

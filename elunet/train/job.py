@@ -55,7 +55,7 @@ class Job:
     ----------
     folder : Path
     saved : SavedRun or None
-        The run to go on with, once `resume` has found it.
+        The run to continue, once `resume` has found it.
     begun : bool
         Whether `train` has begun, so that the folder can be resumed.
 
@@ -106,12 +106,12 @@ class Job:
         return None
 
     def resume(self, place: str | os.PathLike[str]) -> SavedRun | None:
-        """Find the run to go on with: a job's folder, a folder of checkpoints, or a file.
+        """Find the run to continue: a job's folder, a folder of checkpoints, or a file.
 
         Returns
         -------
         SavedRun or None
-            None if it is a job's folder without a checkpoint yet; the run then begins anew.
+            None if it is a job's folder without a checkpoint yet; the run then starts again.
 
         Raises
         ------
@@ -173,7 +173,7 @@ class Job:
         Raises
         ------
         FileExistsError
-            If the folder holds a run that is not the one to go on with, or a later part of it, and
+            If the folder holds a run that is not the one to continue, or a later part of it, and
             `overwrite` is False.
         BlockingIOError
             If another process is at work in it.
@@ -200,7 +200,7 @@ class Job:
         return True
 
     def _goes_on(self) -> bool:
-        """Return whether the run to go on with is the folder's own, at its last step."""
+        """Return whether the run to continue is the folder's own, at its last step."""
         if self.saved is None or not self._is_here(self.saved.file):
             return False
         latest = self.folder / CHECKPOINTS / LATEST
@@ -326,7 +326,7 @@ class Job:
         for other in versions.differences(saved.versions, group=self.group):
             self.log(f"note: the run began with {other}: the last bits may come out otherwise")
         epochs = len(saved.history)
-        self.log(f"going on after step {saved.step}, with {epochs} epochs complete")
+        self.log(f"continuing after step {saved.step}, with {epochs} epochs complete")
 
 
 class _Files(Callback):

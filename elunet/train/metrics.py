@@ -134,7 +134,7 @@ class Metrics(Callback):
         ]
 
     def restore(self, state: Any) -> None:
-        """Go back to a `state`; raise an error and change nothing if it is none."""
+        """Go back to a `state`; raise an error and change nothing if it is not one."""
         if not all(isinstance(row, Mapping) for row in state):
             raise TypeError("Metrics.restore: expected rows of measures")
         self.rows = [{name: float(value) for name, value in row.items()} for row in state]

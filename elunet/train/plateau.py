@@ -37,7 +37,7 @@ class _Plateau(Callback):
         self.best_epoch = self.waited = 0
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """Begin anew, unless this goes on with a `fit` that was cut or resumed."""
+        """Start again, unless this continues a `fit` that was cut or resumed."""
         if self.monitor.startswith("validation") and trainer.validation is None:
             raise ValueError(
                 f"{type(self).__name__}: expected validation data in fit for {self.monitor!r}, got"
@@ -64,7 +64,7 @@ class _Plateau(Callback):
         return {"best": self.best, "best_epoch": self.best_epoch, "waited": self.waited}
 
     def restore(self, state: Any) -> None:
-        """Go back to a `state`; raise an error and change nothing if it is none."""
+        """Go back to a `state`; raise an error and change nothing if it is not one."""
         owner, best = f"{type(self).__name__}.restore", state["best"]
         best = None if best is None else number(owner, "best", best)
         best_epoch = count(owner, "best_epoch", state["best_epoch"])
@@ -103,7 +103,7 @@ class EarlyStopping(_Plateau):
     Notes
     -----
     A run that is cut and resumed ends where it would have ended. What `fit` is called for after it
-    was ended here, or was complete, counts anew.
+    was ended here, or was complete, counts again.
 
     References
     ----------
@@ -136,7 +136,7 @@ class EarlyStopping(_Plateau):
         self._weights: dict[str, Any] = {}
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """Begin anew, or, in a run that had been ended when it was cut, end it again."""
+        """Start again, or, in a run that had been ended when it was cut, end it again."""
         super().on_fit_start(trainer)
         if self._weights:  # of a run that was resumed
             there = network_arrays(trainer.net)
@@ -169,7 +169,7 @@ class EarlyStopping(_Plateau):
         return {**super().state(), "weights": self._weights}
 
     def restore(self, state: Any) -> None:
-        """Go back to a `state`; raise an error and change nothing if it is none."""
+        """Go back to a `state`; raise an error and change nothing if it is not one."""
         weights = state["weights"]
         if not isinstance(weights, Mapping) or not all(
             isinstance(array, np.ndarray) for array in weights.values()
@@ -206,8 +206,8 @@ class ReduceOnPlateau(_Plateau):
 
     Notes
     -----
-    A run that is cut and resumed has the learning rate that it would have had, to the bit. What
-    `fit` is called for after it was complete counts anew, from the learning rate reached.
+    A run that is cut and resumed has the learning rate that it would have had, bit for bit. What
+    `fit` is called for after it was complete counts again, from the learning rate reached.
 
     Examples
     --------
@@ -231,7 +231,7 @@ class ReduceOnPlateau(_Plateau):
         self.cooling = 0
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """Begin anew, unless this goes on with a `fit` that was cut or resumed."""
+        """Start again, unless this continues a `fit` that was cut or resumed."""
         super().on_fit_start(trainer)
         for part in _parts(trainer.optimizer):
             if callable(part.lr):
@@ -262,7 +262,7 @@ class ReduceOnPlateau(_Plateau):
         return {**super().state(), "cooling": self.cooling}
 
     def restore(self, state: Any) -> None:
-        """Go back to a `state`; raise an error and change nothing if it is none."""
+        """Go back to a `state`; raise an error and change nothing if it is not one."""
         cooling = count("ReduceOnPlateau.restore", "cooling", state["cooling"])
         super().restore(state)
         self.cooling = cooling

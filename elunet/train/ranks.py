@@ -64,7 +64,7 @@ def expect_same_start(trainer: Trainer) -> None:
 
 
 def expect_same(trainer: Trainer) -> None:
-    """Raise a RuntimeError unless all processes have the same weights and states, to the bit."""
+    """Raise a RuntimeError unless all processes have the same weights and states, bit for bit."""
     try:
         _expect_same(trainer.group, _digests(trainer), f"after step {trainer.optimizer.steps}")
     except ValueError as error:

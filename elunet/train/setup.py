@@ -55,7 +55,7 @@ def as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     TypeError
-        If they are no plain data.
+        If they are not plain data.
     """
     try:
         found = json.loads(json.dumps(dict(settings), allow_nan=False))

@@ -102,7 +102,7 @@ class Layers:
         if states.keys() != rngs.keys():
             raise ValueError(f"Layers: expected generators of {[*rngs]}, got {[*states]}")
         for name, rng in rngs.items():
-            copy.deepcopy(rng).bit_generator.state = states[name]  # raises if it is none
+            copy.deepcopy(rng).bit_generator.state = states[name]  # raises if it is not one
         return states
 
 

@@ -135,9 +135,11 @@ class Trainer:
         ):
             if not isinstance(value, kind):
                 wanted = getattr(kind, "__name__", {"distributed": "Group"}.get(name, "Router"))
-                raise TypeError(f"Trainer: expected {name} of type {wanted}, got {value!r}")
+                hint = f"; make one: {value.__name__}(...)" if isinstance(value, type) else ""
+                raise TypeError(f"Trainer: expected {name} of type {wanted}, got {value!r}{hint}")
         if not callable(loss) or isinstance(loss, type):
-            raise TypeError(f"Trainer: expected loss as a loss object, got {loss!r}")
+            hint = f"; make one: {loss.__name__}()" if isinstance(loss, type) else ""
+            raise TypeError(f"Trainer: expected loss as a loss object, got {loss!r}{hint}")
         if getattr(loss, "reduction", None) == "none":
             raise ValueError(f"Trainer: expected a loss that gives one number, got {loss!r}")
         self.net, self.loss, self.optimizer = net, loss, optimizer
@@ -159,7 +161,7 @@ class Trainer:
         self._between_steps = True
         self._stepped = False  # whether weights have moved in this step
         self._busy: int | None = None  # while `fit` runs, its id: a copy does not run
-        self._stopped = False  # whether `fit` shall end before all its epochs
+        self._stopped = False  # whether `fit` should end before all its epochs
         self._interrupts = Interrupts()
         self._agreed: int | None = None  # the signal that all processes have heard of
         self.group = ALONE if distributed is None else distributed
@@ -177,7 +179,7 @@ class Trainer:
 
         A second call with the same array objects continues: `fit` of 1 epoch and then of 2 equals
         `fit` of 3. With other objects, even views of the same data, the order of the batches
-        begins anew; pass the same `Batches` to continue.
+        starts again; pass the same `Batches` to continue.
 
         After `resume`, and after an `Interrupted` in the same process, a call with the same
         arguments does what is left of the call that was saved or interrupted: `epochs` counts from
@@ -238,7 +240,7 @@ class Trainer:
             except Exception as error:
                 if self._asked is None or self.group.size > 1:
                     raise
-                raise self._interrupted() from error  # who catches the error shall not go on
+                raise self._interrupted() from error  # who catches the error should not continue
             finally:
                 self._busy = None
             self._agree(self.group.gather(self._interrupts.asked))
@@ -289,16 +291,16 @@ class Trainer:
                 callback.on_fit_start(self)
             self._changes.catch_up(self)
             if self._is_saved:
-                self._content()  # what cannot be saved is told now, not after an epoch
+                self._content()  # what cannot be saved is reported now, not after an epoch
             started = True
             while len(self.history) < total and not self._stopped:
                 self._epoch(batches, validation, total)
             position.last, position.begun = position.begun, None
         except Interrupted:
-            batches.restore(batches.state())  # the next fit goes on in the middle of the epoch
+            batches.restore(batches.state())  # the next fit continues in the middle of the epoch
             raise
         except BaseException:
-            if started:  # else nothing has happened yet, and a resumed run can still go on
+            if started:  # else nothing has happened yet, and a resumed run can still continue
                 position.begun = None
                 position.drop()
             raise
@@ -341,7 +343,7 @@ class Trainer:
         RuntimeError
             In the middle of a step.
         TypeError
-            If a state is no plain data.
+            If a state is not plain data.
         OSError
             If the file cannot be written; the old one stays.
         """
@@ -400,7 +402,7 @@ class Trainer:
         RuntimeWarning
             If Python, NumPy, numba or elunet have other versions, or the number of threads is
             another: results may then differ in the last bits. Or if something cannot be compared:
-            an argument of a layer or rule of your own that it keeps under another name.
+            an argument of a custom layer or rule that it keeps under another name.
         """
         self._expect_idle("resume")
         allow = [allow] if isinstance(allow, str) else list(allow)
@@ -409,15 +411,15 @@ class Trainer:
         self._changes = checkpoint.restore(self, file, tree, allow)
         if unknown := incomparable(self):
             warnings.warn(
-                f"Trainer.resume: whether these are as in {file} cannot be told, as no attribute"
+                f"Trainer.resume: whether these are as in {file} cannot be checked, as no attribute"
                 f" has their name: {'; '.join(unknown)}",
                 RuntimeWarning,
                 stacklevel=2,
             )
         if versions:
             warnings.warn(
-                f"Trainer.resume: {file} was made with {'; '.join(versions)}. The run goes on, but"
-                " not to the bit as it would have there.",
+                f"Trainer.resume: {file} was made with {'; '.join(versions)}. The run continues,"
+                " but not bit for bit as it would have there.",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -427,8 +429,8 @@ class Trainer:
     def log(self, text: str) -> None:
         """Print a line, above the progress bar if there is one.
 
-        Where nobody listens any more (a closed pipe or terminal), it is lost, and the run goes on.
-        Of several processes, the first prints.
+        Where nobody listens any more (a closed pipe or terminal), it is lost, and the run
+        continues. Of several processes, the first prints.
         """
         if self.group.rank == 0:
             self._progress.write(text)
@@ -564,7 +566,7 @@ class Trainer:
     def _learn(self, x: Array, y: Array, mean: Mean, *weights: Array) -> float:
         """Run one step: forward, loss, backward, the optimizer."""
         self._stepped = False
-        with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges is told below
+        with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges is reported below
             prediction = self._forward(x, y)
             value, dy = self._loss(prediction, y, *weights)
             weight = examples(self.loss, prediction, y, *weights)
@@ -622,7 +624,7 @@ class Trainer:
         return blind and _can_release(type(self.router))  # type: ignore[arg-type]  # it can be hashed
 
     def _loss(self, prediction: Array, y: Array, *weights: Array) -> tuple[float, Array]:
-        """Return the loss and its gradient, as a loss of the user's own has to give them."""
+        """Return the loss and its gradient, as a custom loss has to give them."""
         found = self.loss(prediction, y, *weights)
         if not isinstance(found, tuple) or len(found) != 2 or np.ndim(found[0]):
             raise TypeError(
@@ -733,7 +735,9 @@ def _check_pair(name: str, data: object) -> None:
     sizes = (2, 3) if name == "train" else (2,)
     if not isinstance(data, tuple | list) or len(data) not in sizes:
         kinds = "(x, y), (x, y, weights) or Batches" if name == "train" else "(x, y)"
-        raise TypeError(f"Trainer.fit: expected {name} as {kinds}, got {type(data).__name__}")
+        got = type(data).__name__
+        hint = "; pass x and y as a pair: fit((x, y))" if isinstance(data, np.ndarray) else ""
+        raise TypeError(f"Trainer.fit: expected {name} as {kinds}, got {got}{hint}")
 
 
 @cache

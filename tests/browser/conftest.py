@@ -121,7 +121,7 @@ def page(browser, address):
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory):
+def images(tmp_path_factory):
     """Return the folder for screenshots: ELUNET_SCREENSHOTS, if somebody wants to look at them."""
     folder = os.environ.get("ELUNET_SCREENSHOTS")
-    return Path(folder) if folder else tmp_path_factory.mktemp("pictures")
+    return Path(folder) if folder else tmp_path_factory.mktemp("images")

@@ -32,7 +32,7 @@ def run_all(page, address, name, done):
     raise AssertionError(f"{name}: not done after ten minutes, got {texts}")
 
 
-def test_a_notebook_does_everything(page, address, pictures, tmp_path):
+def test_a_notebook_does_everything(page, address, images, tmp_path):
     said = run_all(page, address, "everything", lambda text: "SAVED" in text)
     seconds = {name: float(s) for name, s in re.findall(r"([A-Z]+) after ([\d.]+) s", said)}
     print(seconds)
@@ -40,7 +40,7 @@ def test_a_notebook_does_everything(page, address, pictures, tmp_path):
     assert "plain, in NumPy" in said
     assert "ArticleELU(alpha=1): dx is wrong at 2 of 4 entries" in said
     assert page.locator(".jp-OutputArea-output img").count() >= 1
-    page.screenshot(path=pictures / "everything.png")
+    page.screenshot(path=images / "everything.png")
     with page.expect_download() as download:
         page.click("a[download='net.safetensors']")
     download.value.save_as(tmp_path / "net.safetensors")
@@ -50,7 +50,7 @@ def test_a_notebook_does_everything(page, address, pictures, tmp_path):
 
 
 @pytest.mark.parametrize(("size", "name"), [(DESKTOP, "desktop"), (PHONE, "phone")])
-def test_the_interactive_page(page, address, pictures, size, name):
+def test_the_interactive_page(page, address, images, size, name):
     page.set_viewport_size(size)
     page.goto(f"{address}playground.html")
     room = page.evaluate("document.documentElement.scrollWidth")
@@ -71,7 +71,7 @@ def test_the_interactive_page(page, address, pictures, size, name):
     )
     page.click("[data-part=run]")
     page.locator("#playground").scroll_into_view_if_needed()
-    page.screenshot(path=pictures / f"playground-{name}.png", full_page=True)
+    page.screenshot(path=images / f"playground-{name}.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
 
 
@@ -92,7 +92,7 @@ def test_a_notebooks_page_has_the_button(page, address):
         "10_three_rules",
     ],
 )
-def test_each_notebook_runs_to_its_end(page, address, pictures, name):
+def test_each_notebook_runs_to_its_end(page, address, images, name):
     began = time.monotonic()
     last = "document.querySelectorAll('.jp-CodeCell').length"
 
@@ -102,4 +102,4 @@ def test_each_notebook_runs_to_its_end(page, address, pictures, name):
 
     run_all(page, address, name, done)
     print(name, round(time.monotonic() - began), "s")
-    page.screenshot(path=pictures / f"{name}.png")
+    page.screenshot(path=images / f"{name}.png")

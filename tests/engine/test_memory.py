@@ -1,4 +1,4 @@
-"""The workspace: memory is lent again when, and only when, nobody holds it."""
+"""The workspace: memory is reused when, and only when, nobody holds it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work put off: the same numbers, whoever looks at them, and fewer meetings of threads."""
+"""Deferred work: the same numbers, whoever looks at them, and fewer meetings of threads."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Squared(L.Layer):
 
 
 class Halved(L.ELU):
-    """A user's variant of a layer that may be put off, which looks at what that gives."""
+    """A user's variant of a layer that may be deferred, which looks at what that gives."""
 
     def forward(self, x, train=False):
         return 0.5 * super().forward(x, train)
@@ -173,7 +173,7 @@ def watched(monkeypatch, method, place, how):
 @pytest.mark.parametrize(("method", "place"), METHODS)
 @pytest.mark.parametrize("how", ["class", "instance", "functools.wraps"])
 def test_a_method_put_in_place_of_a_layers_sees_finished_numbers(method, place, how, monkeypatch):
-    """A spy, or a slip that is put in to be found, reads arrays that the layer only passes on."""
+    """A spy, or a bug that is put in to be found, reads arrays that the layer only passes on."""
     expected = by_hand(wide(), large())
     with monkeypatch.context() as patch:
         net, true = watched(patch, method, place, how)

@@ -135,7 +135,7 @@ class TestRun:
             parallel.run(work, 3, 3)
         assert set(finished) == {0, 1, 2} - failing
         assert not parallel._users[0]
-        parallel.run(lambda *span: finished.append(9), 3, 3)  # it goes on
+        parallel.run(lambda *span: finished.append(9), 3, 3)  # it continues
         assert finished.count(9) == 3
 
     def test_workers_have_the_callers_errstate(self):

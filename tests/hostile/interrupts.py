@@ -8,7 +8,7 @@ enough for several threads; or this process's own timer does, as for a time limi
 by starting its workers. After each one it is asked: did it arrive as a KeyboardInterrupt, and
 not in some finalizer, where Python only prints it? Has BLAS as many threads as before, and NumPy
 its settings? Does nobody count as running, does no worker work, is all memory of the workspace
-back? Does the network compute what a fresh one computes, to the bit? The report is JSON, and the
+back? Does the network compute what a fresh one computes, bit for bit? The report is JSON, and the
 exit code 1 if anything was wrong.
 """
 

@@ -1,4 +1,4 @@
-"""What callbacks change while a run goes on is there again when it is resumed, or it is refused."""
+"""What callbacks change during a run is there again when it is resumed, or it is refused."""
 
 from __future__ import annotations
 
@@ -219,7 +219,7 @@ def test_what_is_no_number_is_refused_within_a_fit(tmp_path):
 
 
 class Scheduled(eln.Callback):
-    """Makes the change anew whenever fit begins."""
+    """Makes the change again whenever fit begins."""
 
     def on_fit_start(self, trainer):
         trainer.optimizer.lr = eln.schedules.Cosine(0.1, 16)

@@ -311,7 +311,7 @@ class TestForks:
         assert out == "True\n"
 
     def test_within_a_pass(self):
-        """In a tap: the child goes on with the pass, and can run others."""
+        """In a tap: the child continues the pass, and can run others."""
         out = run(
             self.CHILD
             + """

@@ -225,7 +225,7 @@ def test_damaged_tables(tmp_path, content, text):
 
 
 def test_a_row_with_too_few_texts(tmp_path):
-    """What is missing is no text "None"."""
+    """What is missing is not a text "None"."""
     header = ",".join(tables.columns(comparison.Trial))
     with pytest.raises(ValueError, match=r"cells in line 2 of trials.csv, got 1"):
         tables.from_text("read", "trials.csv", comparison.Trial, f"{header}\nfinal\n")

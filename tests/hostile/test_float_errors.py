@@ -1,4 +1,4 @@
-"""With `numpy.seterr(all="raise")` everything computes what it computes without, to the bit."""
+"""With `numpy.seterr(all="raise")` everything computes what it computes without, bit for bit."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ def test_routers(make):
 
 
 def test_a_training(tmp_path):
-    """All of it: a run that goes on far below what float32 holds."""
+    """All of it: a run that continues far below what float32 holds."""
 
     def compute():
         x, y = eln.data.make_shapes(60, seed=0)

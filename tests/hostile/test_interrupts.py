@@ -67,7 +67,7 @@ class InterruptAnywhere:
         self.files = []  # of each place
 
     def __enter__(self):
-        self.before = sys.gettrace()  # coverage's, which goes on afterwards
+        self.before = sys.gettrace()  # coverage's, which continues afterwards
         sys.settrace(self.begin)
         return self
 
@@ -218,7 +218,7 @@ def refused(step):
 
 
 def computes_right(step):
-    """Return whether the network computes what a fresh one does, to the bit."""
+    """Return whether the network computes what a fresh one does, bit for bit."""
     fresh, dy = build(), np.ones((len(step.x), 3), np.float32)
     for mine, its in zip(fresh, step.net, strict=True):
         mine.params, mine.state = dict(its.params), its.state.copy()

@@ -74,7 +74,7 @@ def test_a_damaged_file_is_compiled_anew_and_that_is_said(folder, ending, damage
     assert hits == 0
     assert said.count("RuntimeWarning") == 1
     assert "elunet: a compiled kernel could not be read" in said
-    assert compute(folder) == (1, "")  # mended
+    assert compute(folder) == (1, "")  # fixed
 
 
 @pytest.mark.parametrize("room", [0, 1000])

@@ -241,7 +241,7 @@ def test_going_back_to_an_earlier_checkpoint_replaces_what_came_after(tmp_path):
         job(tmp_path, resume=previous)
     assert content(tmp_path) == before
     _, lines = job(tmp_path, resume=previous, overwrite=True)
-    assert "going on after step 4, with 1 epochs complete" in lines
+    assert "continuing after step 4, with 1 epochs complete" in lines
     aside = content(tmp_path / "earlier-1")
     assert aside == before
     assert len(eln.History.from_csv(tmp_path / "history.csv")) == 2
@@ -333,8 +333,8 @@ def test_the_main_job_against_other_runs(tmp_path):
     file = "a/checkpoints/latest.safetensors"
     (tmp_path / "loose.safetensors").write_bytes((tmp_path / file).read_bytes())
     for arguments, message in [
-        (["--resume", "a", "--out", "b"], "cannot go on: expected b without a run"),
-        ([*small, "--out", "a"], "cannot go on: expected a without a run"),
+        (["--resume", "a", "--out", "b"], "cannot continue: expected b without a run"),
+        ([*small, "--out", "a"], "cannot continue: expected a without a run"),
         (["--resume", "loose.safetensors"], "expected a job's folder, or --out DIR"),
         (["--resume", file, "--case", "d"], "--case: expected quick, got d"),
     ]:
@@ -361,5 +361,5 @@ def test_two_main_jobs_in_one_folder(tmp_path):
     errors = [process.communicate(timeout=500)[1].decode() for process in both]
     codes = sorted(process.returncode for process in both)
     assert codes == [0, 1], errors
-    assert "cannot go on: expected run " in "".join(errors)
+    assert "cannot continue: expected run " in "".join(errors)
     assert len(eln.History.from_csv(tmp_path / "run" / "history.csv")) == 2

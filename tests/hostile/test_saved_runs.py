@@ -63,7 +63,7 @@ def test_a_script_that_resumes_fits_and_saves_can_be_run_again(tmp_path, name):
         one.fit((X, Y), epochs=2)
         one.save(tmp_path / name)
         assert len(one.history) == 2
-    assert len(one.fit((X, Y), epochs=1)) == 3  # a second call goes on
+    assert len(one.fit((X, Y), epochs=1)) == 3  # a second call continues
 
 
 def test_more_epochs_go_on_from_where_the_saved_call_began(tmp_path):

@@ -1,4 +1,4 @@
-"""Where nobody listens, the run goes on; and a signal is heard whenever it comes."""
+"""Where nobody listens, the run continues; and a signal is heard whenever it comes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The decorator of kernels: without a folder to write to, it warns once and goes on."""
+"""The decorator of kernels: without a folder to write to, it warns once and continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a layer of one's own meets when something is missing."""
+"""What a custom layer meets when something is missing."""
 
 from __future__ import annotations
 

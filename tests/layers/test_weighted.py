@@ -30,7 +30,7 @@ def data(layer, shape, dtype=np.float64):
 
 @CASES
 def test_a_weight_that_stands_in(make, shape):
-    """It is used on the way down only, as if W had been this one."""
+    """It is used on the way back only, as if W had been this one."""
     layer, other = make(seed=0), make(seed=1)
     x, dy = data(layer, shape)
     other.forward(x)

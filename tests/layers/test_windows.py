@@ -124,7 +124,7 @@ def test_gradients_of_convolutions(case):
 
 
 def test_a_weight_that_stands_in():
-    """Feedback alignment's way down, for every way of computing."""
+    """Feedback alignment's way back, for every way of computing."""
     for groups, dilation, mode in itertools.product((1, 2, 4), (1, 2), MODES):
         layer = L.Conv2D(4, 8, 3, groups=groups, dilation=dilation, padding_mode=mode, seed=0)
         other = L.Conv2D(4, 8, 3, groups=groups, dilation=dilation, padding_mode=mode, seed=1)

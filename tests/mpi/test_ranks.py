@@ -214,7 +214,7 @@ def test_a_run_goes_on_with_another_number_of_processes(ranks, whole, tmp_path):
     code, text = run(ranks, "run.py", tmp_path, *arguments, PYTHONWARNINGS="always")
     assert code == 0, text
     assert f"processes 2, here {max(ranks, 1)}" in text
-    assert "not to the bit" in text
+    assert "not bit for bit" in text
     np.testing.assert_allclose(weights(tmp_path), whole, rtol=1e-4, atol=1e-7)
 
 
@@ -262,7 +262,7 @@ def test_a_rule_that_needs_the_whole_batch_is_refused(tmp_path):
 
 
 def test_the_main_job(tmp_path):
-    """It trains, is cut, goes on, and is finished; each process has its share of the cores."""
+    """It trains, is cut, continues, and is finished; each process has its share of the cores."""
     few = ["train", "--distributed", "--limit", "60", "--epochs", "1", "--out", "run"]
     program = [sys.executable, "-W", "ignore", "-m", "elunet"]
     first = command(2, "run.py")[:-2]

@@ -45,7 +45,7 @@ class Counts:
     def take(self, kind: str, name: str, check: Callable[[], None]) -> None:
         """Check a sample; what elunet refuses with an error of its own is not expressible.
 
-        An error that NumPy or these scripts raise is no refusal, but something to be mended.
+        An error that NumPy or these scripts raise is no refusal, but something to be fixed.
         """
         try:
             check()

@@ -2,7 +2,7 @@
 lay arrays out for it.
 
 The functions here have PyTorch's names and arguments. What elunet has no layer for raises
-`NotExpressible`. PyTorch has channels first and elunet last, so arrays are laid out anew on the
+`NotExpressible`. PyTorch has channels first and elunet last, so arrays are laid out again on the
 way; one-dimensional windows are taken as images of one row, a sample without a batch as a batch of
 one.
 """
@@ -226,7 +226,7 @@ def pad(input, pad, mode="constant", value=None):
 
 
 def linear(input, weight, bias=None):
-    plain(weight.ndim == 2, "a weight that is no matrix")
+    plain(weight.ndim == 2, "a weight that is not a matrix")
     layer = L.Linear(weight.shape[1], weight.shape[0], bias is not None)
     weights = {"W": (weight, lambda w: w.T)}
     if bias is not None:

@@ -110,7 +110,7 @@ def test_angles_over_steps(tmp_path):
     band = conv2.collections[0].get_datalim(conv2.transData)
     np.testing.assert_allclose([band.intervalx, band.intervaly], [[0, 10], [85, 95]])
     assert texts(figure) == [
-        "null band: random matrices drawn anew",
+        "null band: random matrices drawn again",
         "angle",
         "no angle: a norm vanishes",
     ]

@@ -54,7 +54,7 @@ NETS = pytest.mark.parametrize("build", [mlp, cnn, residual])
 HIDDEN = {mlp: "linear1.W", cnn: "conv1.W", residual: "stem.W"}
 
 
-# Identities, to the last bit ----------------------------------------------------------------------
+# Identities, bit for bit ----------------------------------------------------------------------
 
 
 @NETS

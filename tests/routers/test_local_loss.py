@@ -127,7 +127,7 @@ def test_signals_by_hand(kind):
 
 
 def test_what_is_above_does_not_matter():
-    """The gradients below are the same to the bit when all layers above are drawn anew."""
+    """The gradients below are the same bit for bit when all later layers are drawn again."""
     x, found = batch(), []
     for seed in (1, 2):
         net, rule = chain(), R.LocalLoss(seed=1)

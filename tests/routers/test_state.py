@@ -1,4 +1,4 @@
-"""A rule's memory: it goes on to the bit from a plain state, and a refused one changes nothing."""
+"""A rule's memory: it resumes exactly from a plain state, and a refused one changes nothing."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def degrees(a, b):
 
 
 def deep(outputs=1, positive=True):
-    """Return a net whose weights above the first layer are all above 0, if so wanted."""
+    """Return a net whose later weights the first layer are all above 0, if so wanted."""
     parts = [L.Linear(8, 16), L.Tanh(), L.Linear(16, 12), L.ELU(), L.Linear(12, outputs)]
     net = eln.Sequential(parts, seed=0)
     for name in ("linear2", "linear3") if positive else ():

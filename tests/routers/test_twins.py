@@ -1,4 +1,4 @@
-"""Twins with other random matrices, and the matrices through which rules send down."""
+"""Twins with other random matrices, and the matrices through which rules send back."""
 
 from __future__ import annotations
 

@@ -222,6 +222,6 @@ def test_what_overflows_raises_no_warning(rule):
 
 @RULES
 def test_weights_above(rule):
-    """Rules that run the layers above again, or backprop, hear of their weights, as they should."""
+    """Rules that run the later layers again, or backprop, hear of their weights, as they should."""
     found = eln.testing.weight_transport(WHOLE_STEPS[rule](), network(rule), X[:10], Y[:10])
     assert found.verdict == ("nothing" if rule in ("PEPITA", "FF") else "weights")

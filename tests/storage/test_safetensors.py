@@ -90,7 +90,7 @@ MALFORMED = {
     "a dtype that is a number": content({"a": entry(dtype=4)}, FOUR),
     "no shape": content({"a": {"dtype": "F32", "data_offsets": [0, 4]}}, FOUR),
     "a negative side": content({"a": entry(shape=[-1])}, FOUR),
-    "a side that is no integer": content({"a": entry(shape=[1.0])}, FOUR),
+    "a side that is not an integer": content({"a": entry(shape=[1.0])}, FOUR),
     "a side that is true": content({"a": entry(shape=[True])}, FOUR),
     "one offset": content({"a": entry(offsets=[4])}, FOUR),
     "offsets that go back": content({"a": entry(offsets=[4, 0])}, FOUR),

@@ -1,4 +1,4 @@
-"""Saved weights come back to the bit, and nothing half-written or foreign is accepted."""
+"""Saved weights come back bit for bit, and nothing half-written or foreign is accepted."""
 
 from __future__ import annotations
 

@@ -284,7 +284,7 @@ def test_the_guard_lets_pass(event, arguments, reasons):
         ("open", ("/lib/python/os.py", "r+", 0), "it writes to /lib/python/os.py"),
         ("open", ("/lib/python/os.py", None, 1), "it writes to /lib/python/os.py"),
         ("open", (b"/proc/1/mem", "rb", 0), "it reads /proc/1/mem"),
-        ("open", (object(), "rb", 0), "a path that is no text"),
+        ("open", (object(), "rb", 0), "a path that is not a text"),
         ("os.listdir", ("/",), "it reads /"),
         ("os.rename", ("a", "/tmp/b", -1, -1), "it writes to /tmp/b"),
         ("os.remove", ("/tmp/b", -1), "it writes to /tmp/b"),

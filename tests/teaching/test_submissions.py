@@ -526,5 +526,5 @@ def table(folder):
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-if __name__ == "__main__":  # print it anew
+if __name__ == "__main__":  # print it again
     print(table(Path(tempfile.mkdtemp())))

@@ -34,7 +34,7 @@ def test_what_looks_wrong_and_is_right_passes(program):
 
 def test_the_page_shows_what_the_checks_say():
     text = PAGE.read_text("utf-8")
-    assert filled(text) == text, "write it anew, see tests/testing/mistakes/page.py"
+    assert filled(text) == text, "write it again, see tests/testing/mistakes/page.py"
 
 
 def test_the_page_shows_every_kind():

@@ -63,7 +63,7 @@ def test_verdicts(rule):
     assert set(found.layers.values()) == {USES[rule]}
     assert [*found.layers] == ["linear1", "linear2", "linear3"]
     assert repr(found).splitlines()[1:] == [
-        f"  {name} uses of the weights above: {USES[rule]}" for name in found.layers
+        f"  {name} uses of the later weights: {USES[rule]}" for name in found.layers
     ]
 
 
@@ -101,7 +101,7 @@ class OnlyFirst(eln.routers.FeedbackAlignment):
 def test_one_layer_that_uses_the_weights_is_found():
     found = weight_transport(OnlyFirst())
     assert found.verdict == "weights"
-    # What linear4 sends down is part of what every layer below it gets.
+    # What linear4 sends back is part of what every layer below it gets.
     assert set(found.layers.values()) == {"weights"}
     mixed = eln.routers.Mixed({"linear4": eln.routers.SignSymmetry(), "*": MAKERS["FA"]()})
     assert weight_transport(mixed).verdict == "signs"

@@ -1,4 +1,4 @@
-"""A job's folder: what is in it, whether it is the same run, and that it goes on to the bit."""
+"""A job's folder: what is in it, whether it is the same run, and that it resumes exactly."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_an_interrupted_run_goes_on(tmp_path):
         train(tmp_path, callbacks=[Stop(7)])
     assert caught.value.name == "SIGINT"
     job, trainer, _, lines = train(tmp_path, resume=tmp_path)
-    assert lines == ["going on after step 7, with 1 epochs complete"]
+    assert lines == ["continuing after step 7, with 1 epochs complete"]
     assert not job.is_finished(2)  # when it was found
     alone = build(settings=SETTINGS)
     alone.fit((X, Y), TEST, epochs=2)

@@ -1,4 +1,4 @@
-"""A run that is cut anywhere and resumed equals one that was left alone, to the bit."""
+"""A run that is cut anywhere and resumed equals one that was left alone, bit for bit."""
 
 from __future__ import annotations
 
@@ -439,7 +439,7 @@ def test_other_data(tmp_path):
         trainer.fit((other, Y), TEST, epochs=EPOCHS)
     with pytest.raises(ValueError, match="  validation: expected data of SHA-256 .*, got None"):
         trainer.fit((X, Y), epochs=EPOCHS)
-    trainer.fit((X, Y), TEST, epochs=EPOCHS)  # the right ones still go on
+    trainer.fit((X, Y), TEST, epochs=EPOCHS)  # the right ones still continue
     assert_equal_runs(trainer, whole())
     trainer = build()
     trainer.resume(tmp_path, allow=["train"])

@@ -76,7 +76,7 @@ def grade(
     Raises
     ------
     TypeError
-        If `checker` is no function, class or path, or `seconds` is no number.
+        If `checker` is not a function, class or path, or `seconds` is not a number.
     ValueError
         If `kind` or `seconds` is out of range, the zoo is empty or of several kinds, or a file has
         no test that takes one of those arguments.

@@ -20,7 +20,7 @@ def judge_by_class(tests: type, subject: Subject) -> Verdict:
     body[f"make_{subject.mutant.kind}"] = lambda self: subject.make()
     formula = subject.mutant.example.formula
     if formula is not None and tests in (LayerContract, LossContract):
-        # A class of your own has its own known values, or none.
+        # A custom class has its own known values, or none.
         body["formula"] = lambda self, *arguments: formula(*arguments)
     adapted = type(tests.__name__, (tests,), body | dict(subject.mutant.example.contract))
     names = [name for name in dir(adapted) if name.startswith("test_")]

@@ -1,6 +1,6 @@
 """Wrong losses."""
 
-# ruff: noqa: N818 (MeanSquaredError is no exception)
+# ruff: noqa: N818 (MeanSquaredError is not an exception)
 
 from __future__ import annotations
 

@@ -198,7 +198,7 @@ def mutants_in(module: ModuleType, kind: str) -> Iterator[Mutant]:
 
 
 def mutant_of(source: type, kind: str = "layer") -> Mutant:
-    """Return the mutant that a class of your own, or of the zoo, describes.
+    """Return the mutant that a class, yours or one of the zoo, describes.
 
     Parameters
     ----------

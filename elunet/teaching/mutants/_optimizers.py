@@ -123,7 +123,7 @@ class StaleVelocity(SGD):
 class FirstVelocityUnscaled(SGD):
     """The first velocity is the gradient itself, without the learning rate.
 
-    In training: The first step is 1 / lr times too long, and goes on for some ten steps with the
+    In training: The first step is 1 / lr times too long, and continues for some ten steps with the
     momentum. The loss jumps, then falls from there.
 
     Caught by check_optimizer: step 1 is 10 x the update rule's.

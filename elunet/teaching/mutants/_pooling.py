@@ -67,7 +67,7 @@ class OverlapOverwritten(MaxPool2D):
 class MissingArea(MeanPool2D):
     """Each pixel gets its window's whole gradient instead of its share, 1 / size^2.
 
-    In training: Each pooling makes the learning rate of all layers below four times too large.
+    In training: Each pooling makes the learning rate of all earlier layers four times too large.
     Often that diverges; with a small rate it works.
 
     Caught by check_layer: analytic = 4 x numeric, the window's area.
@@ -82,7 +82,7 @@ class MissingArea(MeanPool2D):
 class MeanOverHeight(GlobalMeanPool2D):
     """The gradient is divided by the height instead of height times width.
 
-    In training: All layers below learn with a rate that is too large by the image's width.
+    In training: All earlier layers learn with a rate that is too large by the image's width.
 
     Caught by check_layer: analytic = 5 x numeric, the width.
     """
@@ -120,7 +120,7 @@ class RemembersTheLastCall(GlobalMeanPool2D):
 class MaximumSharedByAll(GlobalMaxPool2D):
     """The gradient is shared by all pixels, as a mean's is.
 
-    In training: The layers below are pushed where they are weak as much as where they are strong;
+    In training: The earlier layers are pushed where they are weak as much as where they are strong;
     they learn blurred features.
 
     Caught by check_layer: dx is wrong everywhere.
@@ -166,7 +166,7 @@ class EqualShares(AdaptiveMeanPool2D):
 class ColumnsFirstBackward(Flatten):
     """Backward puts the gradient into the image in another order than forward used.
 
-    In training: Every pixel gets another pixel's gradient. The layers above learn, those below
+    In training: Every pixel gets another pixel's gradient. The later layers learn, those below
     do not.
 
     Caught by check_layer: dx has the right numbers at wrong places.

@@ -141,7 +141,7 @@ class InputWithoutGamma(BatchNorm):
     """The gradient at the input lacks the factor gamma.
 
     In training: Nothing at first, since gamma starts at 1. The further it moves, the more wrong
-    are the layers below.
+    are the earlier layers.
 
     Caught by check_layer: dx is right only while gamma is 1.
     """

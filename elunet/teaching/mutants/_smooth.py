@@ -103,7 +103,7 @@ class TanhBackwardOnly(GELU):
 class ScaleForgotten(SELU):
     """Backward forgets the scale 1.05.
 
-    In training: Each layer sends down 5 % too little; over 50 layers that is a factor of 12.
+    In training: Each layer sends back 5 % too little; over 50 layers that is a factor of 12.
 
     Caught by check_layer: analytic is numeric times 0.9517 everywhere.
     """
@@ -157,7 +157,7 @@ class StraightThrough(HardTanh):
     """Backward returns dy as it is, also where the function is flat.
 
     In training: Saturated units get gradients. As a trick (the straight-through estimator) people
-    do it on purpose; as a slip it is a wrong gradient that often trains well.
+    do it on purpose; as a bug it is a wrong gradient that often trains well.
 
     Caught by check_layer: wrong only outside of low and high.
     """

@@ -22,7 +22,7 @@ STRIDES = layer_example(2, 3, 3, stride=2, seed=0, x=(2, 4, 6, 2), formula=formu
 class TransposedWeight(Linear):
     """The gradient goes down through W instead of its transpose.
 
-    In training: If layers are square, nothing crashes. The layers below get a wrong signal, as
+    In training: If layers are square, nothing crashes. The earlier layers get a wrong signal, as
     with feedback alignment, and the loss still falls, a little more slowly.
 
     Caught by check_layer: dx is wrong everywhere, dW is right.
@@ -72,7 +72,7 @@ class BiasSumInPlace(Linear):
     """The bias's gradient is summed in dy's first row, in place, through another name.
 
     In training: Afterwards dy's first row is the sum over the batch, so dx is wrong, and with
-    it all layers below. The loss falls a little more slowly.
+    it all earlier layers. The loss falls a little more slowly.
 
     Caught by check_layer: backward changed dy in place.
     """
@@ -107,7 +107,7 @@ class BiasGradientIsAView(Linear):
 class CachedTranspose(Linear):
     """W's transpose is made once and kept for all backward passes.
 
-    In training: The first step is right. From then on the layers below get their signal through
+    In training: The first step is right. From then on the earlier layers get their signal through
     the initial weights: feedback alignment by accident. The loss falls a little more slowly.
 
     Caught by check_layer: dx is right at first, but wrong after the parameters have changed.
@@ -191,7 +191,7 @@ class DecaysTwice(Linear):
 class IgnoresUpstream(Linear):
     """W's gradient is that of the sum of all outputs: dy does not enter.
 
-    In training: W moves along the mean of its inputs, whatever the labels are. The layers above
+    In training: W moves along the mean of its inputs, whatever the labels are. The later layers
     learn what they can; the loss falls a little, then stops.
 
     Caught by check_layer: backward ignores dy.
@@ -264,7 +264,7 @@ def _scatter(layer: Conv2D, dy: Array, W: Array, x: Array, step: int, add: bool)
 class ScatterStride(Conv2D):
     """Backward places the windows one pixel apart, for any stride.
 
-    In training: Only with strides. The layers below learn from a signal that is squeezed into a
+    In training: Only with strides. The earlier layers learn from a signal that is squeezed into a
     corner of the image.
 
     Caught by check_layer: dx is wrong, and 0 where no window came to lie.
@@ -284,7 +284,7 @@ class ScatterStride(Conv2D):
 class ScatterOverwrites(Conv2D):
     """Where windows overlap, the last one's gradient replaces the others' instead of adding up.
 
-    In training: A 3x3 kernel leaves one ninth of the signal. The layers below learn slowly,
+    In training: A 3x3 kernel leaves one ninth of the signal. The earlier layers learn slowly,
     from one window only.
 
     Caught by check_layer: dx is wrong wherever more than one window lies.

@@ -238,7 +238,7 @@ class Border:
         Raises
         ------
         BorderError
-            If it is no number, text, array of numbers or container of these.
+            If it is not a number, text, array of numbers or container of these.
         """
         if depth > DEEPEST:
             raise BorderError("containers too deep inside of each other")

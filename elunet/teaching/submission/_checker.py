@@ -3,7 +3,7 @@
 The layers, right and wrong, are in the grader's process. The submission gets an object with
 `forward`, `backward`, `params`, `grads` and `rng` that has the name of the correct class and passes
 each call on. There is no class, code or docstring of the wrong layer on its side that it could look
-at. Each layer is judged by a fresh copy of the submission, in an order drawn anew, so it cannot
+at. Each layer is judged by a fresh copy of the submission, in an order drawn again, so it cannot
 count, and cannot compare layers with each other.
 """
 

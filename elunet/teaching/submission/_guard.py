@@ -132,7 +132,7 @@ def make_guard(
             if kind_of(path) is data:
                 path = decode(path, "utf-8", "replace")
             if kind_of(path) is not text:
-                end("it opens a file with a path that is no text")
+                end("it opens a file with a path that is not a text")
                 return
             whole = path if begins(path, "/") else joined("/", (getcwd(), path))
             parts: list[str] = []

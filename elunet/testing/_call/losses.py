@@ -1,7 +1,7 @@
 """Call a loss in the design in which it was written.
 
 A loss returns ``(value, dy)``, or the value alone and has the gradient in another method
-(``backward``, ``gradient``) or function. Which argument is the target is told by its name.
+(``backward``, ``gradient``) or function. Which argument is the target is found by its name.
 """
 
 from __future__ import annotations

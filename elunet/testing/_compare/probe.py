@@ -129,7 +129,7 @@ class Probe:
             if abs(numeric - claimed) <= tolerance:
                 return False
             bend = float(np.sum(self.dy * (above - 2 * self.middle + below))) / step
-            # Both one-sided values lie half a bend from the central one: inside it is no error.
+            # Both one-sided values lie half a bend from the central one: inside it is not an error.
             if abs(numeric - claimed) <= 0.6 * abs(bend):
                 return False
         return True

@@ -50,7 +50,7 @@ class Settings:
         Raises
         ------
         TypeError, ValueError
-            If a setting is no number, or out of its range, or dtype is neither float64 nor
+            If a setting is not a number, or out of its range, or dtype is neither float64 nor
             float32.
         """
         name = np.dtype(dtype).name
@@ -85,7 +85,7 @@ class Settings:
         Raises
         ------
         TypeError, ValueError
-            If a setting is no number, or out of its range.
+            If a setting is not a number, or out of its range.
         """
         for name in ("eps", "rtol", "atol"):
             number(who, name, getattr(self, name), POSITIVE)

@@ -59,7 +59,7 @@ def attributes(part: Any) -> dict[str, Any]:
 
 
 def is_layer(value: Any) -> bool:
-    """Whether value has both passes (and is no class)."""
+    """Whether value has both passes (and is not a class)."""
     passes = (getattr(value, "forward", None), getattr(value, "backward", None))
     return not isinstance(value, type) and all(map(callable, passes))
 

@@ -30,7 +30,7 @@ class Claim(NamedTuple):
 
 
 class UnmatchedError(ValueError):
-    """The returned gradients cannot be told apart; its text says why."""
+    """The returned gradients cannot be distinguished; its text says why."""
 
 
 def claims_in(
@@ -62,7 +62,7 @@ def claims_in(
     Raises
     ------
     UnmatchedError
-        If the gradients cannot be told apart.
+        If the gradients cannot be distinguished.
     """
     claims = {}
     flat = _flat(returned, shown)
@@ -125,7 +125,7 @@ def _found(source: Any, returned: Any, flat: Named) -> Any:
     Raises
     ------
     UnmatchedError
-        If there is none of this name.
+        If there is not one of this name.
     """
     if callable(source):
         return source(returned)

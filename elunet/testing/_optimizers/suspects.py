@@ -45,7 +45,7 @@ def _of_memory(rules: dict[str, Update]) -> Iterator[Suspect]:
     yield "what is remembered is shared by all parameters", Play(rules, memory="shared")
     yield (
         "the first gradient is remembered as the array itself, which the next backward pass fills"
-        " anew: copy it",
+        " again: copy it",
         Play(rules, before=_alias()),
     )
 

@@ -106,7 +106,7 @@ def _carried(run: Runner, before: Snapshot, expected: Array) -> str:
         place.set(copy.deepcopy(value))
         if same(run.forward(run.copies()), expected):
             return (
-                f"({path} is kept from call to call: set it anew in each forward pass, or, if it "
+                f"({path} is kept from call to call: set it again in each forward pass, or, if it "
                 f"is carried on purpose, pass state=[{path!r}], and each pass starts from its "
                 "value)"
             )
@@ -269,7 +269,7 @@ def _unchanged(
 
 
 def _check_views(run: Runner, sample: Sample, dy_given: Array) -> None:
-    """Write to dy, as the layer above may: stored gradients must not change."""
+    """Write to dy, as the next layer may: stored gradients must not change."""
     dy_given += 1.0
     following = [
         value

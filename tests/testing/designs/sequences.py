@@ -58,7 +58,7 @@ class Cell:
 
 
 class TimeRNN:
-    """All steps at once, (N, T, D), in float32; stateful, it goes on from the last state."""
+    """All steps at once, (N, T, D), in float32; stateful, it continues from the last state."""
 
     def __init__(self, wrong, stateful=False, dtype=np.float32):
         Wx, Wh = normal(3, 4, seed=1).astype(dtype), normal(4, 4, seed=2).astype(dtype)

@@ -1,7 +1,7 @@
 """Mistakes in hand-written gradients, from public threads, each beside a correct twin.
 
-Every mistake is written anew, in the design in which its author wrote the program. The flag `wrong`
-chooses between the mistake and its twin, so that both share all other lines.
+Every mistake is written again, in the design in which its author wrote the program. The flag
+`wrong` chooses between the mistake and its twin, so that both share all other lines.
 """
 
 from testing.mistakes import (

@@ -12,7 +12,7 @@ from elunet.testing import CheckResult
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong gradient from a public thread, written anew in its author's design.
+    """A wrong gradient from a public thread, written again in its author's design.
 
     `check(wrong)` checks the wrong program or its correct twin. `cause` is what the likely cause
     has to contain, None if no cause is expected. `address` is a path on GitHub or a full address

@@ -180,7 +180,7 @@ NETWORKS = [
     Mistake(
         "dW2 for W2",
         "https://community.deeplearning.ai/t/402919",
-        "the gradient is sent down through dW2 instead of W2",
+        "the gradient is sent back through dW2 instead of W2",
         check_planar,
     ),
     Mistake(

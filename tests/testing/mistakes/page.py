@@ -1,6 +1,6 @@
 """The tables of docs/mistakes.md: what the checks say now.
 
-To write them anew:
+To write them again:
 
     PYTHONPATH=tests python -c "from testing.mistakes.page import write; write()"
 """
