@@ -46,8 +46,8 @@ def _choose(said: str, platform: str) -> Any:
             raise
         if platform != "emscripten":  # there nobody could do anything about it
             warnings.warn(
-                f"elunet: numba cannot be imported ({error}), so kernels run in NumPy: a small"
-                " perceptron is as fast, convolutional networks train 2 to 4 times slower"
+                f"elunet: numba cannot be imported ({error}), so kernels run in NumPy: a"
+                " perceptron trains 1.3 times slower, convolutional networks 3 to 7 times"
                 f" ({VARIABLE}=plain chooses that without this warning)",
                 RuntimeWarning,
                 stacklevel=2,
