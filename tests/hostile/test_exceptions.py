@@ -14,6 +14,10 @@ from pathlib import Path
 import pytest
 
 import elunet
+from elunet.teaching.submission._border import BorderError, ClosedError
+from elunet.teaching.submission._checker import _UnusableError
+from elunet.teaching.submission._process import NoSubmissionError
+from elunet.teaching.submission._stand_in import SubmissionEndedError
 from elunet.testing import GradientCheckError
 from elunet.testing._find.returned import UnmatchedError
 from elunet.testing._optimizers.designs import UnknownDesignError
@@ -29,6 +33,16 @@ EXAMPLES = [
     GradientCheckError("dx is wrong", "dx", (0, 1), "the sign", [Row("dx", 1.0, 1.0, 2, 2)]),
     UnmatchedError("two of one shape"),
     UnknownDesignError.of("no step", ["step(net)"]),
+    *(
+        kind("what came")
+        for kind in (
+            BorderError,
+            ClosedError,
+            NoSubmissionError,
+            SubmissionEndedError,
+            _UnusableError,
+        )
+    ),
 ]
 INTERNAL = {"TimeIsUp"}  # caught where they are raised
 INTERNAL |= {"MalformedError", "UnknownDtypeError", "UnholdableError"}
