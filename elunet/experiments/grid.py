@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
-import shutil
 import threading
 import time
 import traceback
@@ -231,6 +230,8 @@ def sent(bench: Bench, data: Splits, folder: Path) -> Iterator[tuple[str, bytes]
             f"compare: an executor needs cloudpickle, for functions of a script: {EXTRA}"
         ) from error
     warmup()
+    import shutil  # it brings lzma along, which takes time and is not everywhere
+
     place = folder.resolve() / SHARED
     place.mkdir(parents=True, exist_ok=True)
     try:
