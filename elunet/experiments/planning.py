@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,6 +175,8 @@ def _costs(bench: Bench, data: Splits, keys: Sequence[Key]) -> list[Cost]:
     """Try out a trial of each rule."""
     if not can_start_workers():
         return [bench.try_out(data, key) for key in keys]
+    import tempfile  # it brings lzma along, which takes time and is not everywhere
+
     found: list[Cost] = []
     with (
         tempfile.TemporaryDirectory() as folder,
