@@ -158,7 +158,7 @@ def test_what_cannot_be_resumed(tmp_path):
 
 def test_a_run_that_was_cut_before_its_first_checkpoint_begins_anew(tmp_path, capsys):
     (tmp_path / "checkpoints").mkdir()
-    options = argparse.Namespace(resume=str(tmp_path), out=None)
+    options = argparse.Namespace(resume=str(tmp_path), out=None, group=None)
     assert train.find_job(options).saved is None
     assert options.out == tmp_path
     assert "no checkpoint yet; beginning from the start" in capsys.readouterr().out

@@ -27,7 +27,7 @@ def test_links_and_images_become_absolute(setup):
     targets = re.findall(r"\]\(([^)]+)\)", text)
     assert targets
     assert all(target.startswith("https://") for target in targets)
-    assert f"({ADDRESS}/raw/HEAD/docs/images/first.png)" in text
+    assert f"({ADDRESS}/raw/HEAD/docs/images/opening.png)" in text
     assert f"({ADDRESS}/blob/HEAD/docs/results.md)" in text
 
 

@@ -212,7 +212,9 @@ def test_what_cannot_be_compared_is_said(tmp_path):
     first = built(layer=Hidden(1))
     first.fit((X, Y), epochs=1)
     first.save(tmp_path / "run")
-    with pytest.warns(RuntimeWarning, match=r"cannot be told.*factor of layer hidden1 \(Hidden\)"):
+    with pytest.warns(
+        RuntimeWarning, match=r"cannot be checked.*factor of layer hidden1 \(Hidden\)"
+    ):
         built(layer=Hidden(2)).resume(tmp_path / "run")
 
 

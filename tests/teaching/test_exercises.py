@@ -108,13 +108,14 @@ def test_a_failure_is_short_and_about_the_students_code(folder, tmp_path):
     copy = tmp_path / folder.name
     shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("__pycache__"))
     module = module_of(folder)
+    outside = {key: value for key, value in os.environ.items() if key != "CI"}  # there it says all
     for text in (None, (folder / "solution.py").read_text("utf-8").replace(*BUGS[module])):
         if text is not None:
             (copy / f"{module}.py").write_text(text, "utf-8")
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", folder.name],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""},
+            env=outside | {"PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""},
             capture_output=True,
             text=True,
             timeout=300,

@@ -32,7 +32,7 @@ LARGEST_SUBMISSION = 20 << 20
 """Bytes of files that are copied."""
 MOST_PRINTED = 1000
 """Characters of what a submission prints that are kept."""
-LAYER_NEEDS = ("_types", "_checks", "_quiet", "_display", "layers.base")
+LAYER_NEEDS = ("_types", "_checks", "_quiet", "_display", "_group", "layers.base")
 """Modules of elunet behind its class Layer, in the order of their imports."""
 
 
