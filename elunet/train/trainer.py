@@ -670,8 +670,7 @@ class Trainer:
 
     @property
     def _wants_lines(self) -> bool:
-        reported = any(isinstance(callback, Report) for callback in self.callbacks)
-        return self.group.rank == 0 and not reported
+        return not any(isinstance(callback, Report) for callback in self.callbacks)
 
     @property
     def _is_saved(self) -> bool:
