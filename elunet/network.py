@@ -11,6 +11,8 @@ import copy
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from inspect import signature
 from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -169,6 +171,11 @@ class Network:
             raise TypeError(
                 f"Network.add: expected layer with params, got a {type(layer).__name__} without;"
                 " its __init__ has to call super().__init__() first"
+            )
+        if not _takes_train(type(layer)):  # type: ignore[arg-type]
+            raise TypeError(
+                f"Network.add: expected {type(layer).__name__} with forward(self, x, train=False),"
+                f" got forward{signature(type(layer).forward)}"
             )
         place = self._place(layer)
         name = self._check_name(self._default_name(layer) if name is None else name)
@@ -597,6 +604,7 @@ class Network:
             if turn.sends and send is not None and layer.weighted:
                 its.queue.finish()
                 down = send(layer, delta)
+                self._check_sent(node, down)
                 self._deliver(its.queue, signals, node, down, to_input)
                 del down
             elif turn.sends:
@@ -732,6 +740,17 @@ class Network:
                 f"{owner}: expected a network with one output, got {', '.join(self.outputs)}"
             )
 
+    def _check_sent(self, node: Node, down: Any) -> None:
+        """Raise an error unless what a rule's send returned has the shape that the layer took."""
+        shares = down if isinstance(down, tuple) else (down,)
+        for source, share in zip(node.inputs, shares, strict=False):
+            wanted = self.shapes[source]
+            if getattr(share, "shape", None) != wanted:
+                raise ValueError(
+                    f"{node.layer!r}: expected the rule's send to return an array of the shape that"
+                    f" the layer took, {wanted}, {_got(share)}"
+                )
+
     @staticmethod
     def _deliver(
         queue: Queue, signals: dict[str, Array], node: Node, down: Any, to_input: bool
@@ -825,9 +844,24 @@ class Network:
             takes, shape = ", ".join(node.inputs), str(y.shape[1:])
             rows.append((name, node.about, takes, shape, f"{params:,}", f"{adds:,}"))
 
-        self.aside().forward(np.zeros((1, *input_shape), np.float32), tap=note)
+        try:
+            self.aside().forward(np.zeros((1, *input_shape), np.float32), tap=note)
+        except ValueError:
+            self._refuse_batch(input_shape)
+            raise
         rows.append(("total", "", "", "", f"{totals[0]:,}", f"{totals[1]:,}"))
-        return _display.text_table(rows, numbers=2)
+        return _display.Text(_display.text_table(rows, numbers=2))
+
+    def _refuse_batch(self, input_shape: Shape) -> None:
+        """Raise a ValueError that says so if the shape is one example's with a batch before it."""
+        try:
+            self.aside().forward(np.zeros((1, *input_shape[1:]), np.float32))
+        except ValueError:
+            return
+        raise ValueError(
+            f"{type(self).__name__}.summary: expected the shape of one example,"
+            f" {tuple(input_shape[1:])}, got that of a batch, {tuple(input_shape)}"
+        )
 
     def __repr__(self) -> str:
         lines = [f"  {node.name}: {node.about} of {', '.join(node.inputs)}" for node in self.nodes]
@@ -935,6 +969,16 @@ def multiply_adds(layer: Layer, output_shape: Shape) -> int:
         return 0
     W = layer.params["W"]
     return int(W.size // W.shape[-1] * math.prod(output_shape[1:]))
+
+
+@cache
+def _takes_train(kind: type[Layer]) -> bool:
+    """Return whether forward can be called as a network calls it: forward(x, train)."""
+    try:
+        signature(kind.forward).bind(None, None, False)
+    except TypeError:
+        return False
+    return True
 
 
 def _before_forward(what: str) -> RuntimeError:
