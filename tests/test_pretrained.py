@@ -87,7 +87,7 @@ class TestDownload:
         info = Message()
         info["Project-URL"] = "Issues, http://127.0.0.1:1/issues"
         info["Project-URL"] = f"Source, http://127.0.0.1:{server.server_port}"
-        monkeypatch.setattr(pretrained.metadata, "metadata", lambda name: info)
+        monkeypatch.setattr("importlib.metadata.metadata", lambda name: info)
         yield raw / "weights" / NAME
         server.shutdown()
         server.server_close()
@@ -109,7 +109,7 @@ class TestDownload:
             elu11(widths=NARROW, weights="cifar10")
 
     def test_nobody_knows_where(self, monkeypatch):
-        monkeypatch.setattr(pretrained.metadata, "metadata", lambda name: Message())
+        monkeypatch.setattr("importlib.metadata.metadata", lambda name: Message())
         with pytest.raises(FileNotFoundError, match="the project's folder docs/weights"):
             elu11(widths=NARROW, weights="cifar10")
 

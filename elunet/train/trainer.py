@@ -127,14 +127,13 @@ class Trainer:
         settings: Mapping[str, Any] | None = None,
         distributed: Alone | None = None,
     ) -> None:
-        for name, value, kind in (
-            ("net", net, Network),
-            ("optimizer", optimizer, Optimizer),
-            ("router", router, Router | None),
-            ("distributed", distributed, Alone | None),
+        for name, value, kind, wanted in (
+            ("net", net, Network, "Network"),
+            ("optimizer", optimizer, Optimizer, "Optimizer"),
+            ("router", router, Router | None, "Router"),
+            ("distributed", distributed, Alone | None, "Group"),
         ):
             if not isinstance(value, kind):
-                wanted = getattr(kind, "__name__", {"distributed": "Group"}.get(name, "Router"))
                 hint = f"; make one: {value.__name__}(...)" if isinstance(value, type) else ""
                 raise TypeError(f"Trainer: expected {name} of type {wanted}, got {value!r}{hint}")
         if not callable(loss) or isinstance(loss, type):
