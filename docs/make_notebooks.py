@@ -42,8 +42,9 @@ def install_cell(address: str) -> str:
         action = f'%pip install -q hypothesis scikit-learn "elunet @ git+{address}"'
     else:
         action = 'raise SystemExit("install elunet first: pip install FOLDER_OF_ELUNET[notebooks]")'
+    does = "Installs elunet" if address else "Says what to do"
     return (
-        "# Installs elunet where it is missing, as on Colab.\n"
+        f"# {does} where elunet is missing, as on Colab.\n"
         "import importlib.util\n\n"
         f'if importlib.util.find_spec("elunet") is None:\n    {action}'
     )

@@ -6,6 +6,7 @@ An error names the class or function, the argument, what was expected and what w
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from numbers import Integral, Real
 
 import numpy as np
@@ -65,6 +66,21 @@ def integer(owner: str, name: str, value: object, least: int = 1) -> int:
     if value < least:
         raise ValueError(f"{owner}: expected {name} of at least {least}, got {value}")
     return int(value)
+
+
+def integers(owner: str, name: str, values: object) -> tuple[int, ...]:
+    """Return a sequence of integers of at least 1 as a tuple.
+
+    Raises
+    ------
+    TypeError
+        If it is no sequence, or holds something else.
+    ValueError
+        If a number is smaller.
+    """
+    if not isinstance(values, Iterable) or isinstance(values, str):
+        raise TypeError(f"{owner}: expected {name} as a sequence of integers, got {values!r}")
+    return tuple(integer(owner, f"{name}[{i}]", value) for i, value in enumerate(values))
 
 
 def pair(owner: str, name: str, value: object, least: int = 1) -> tuple[int, int]:

@@ -87,6 +87,15 @@ def _epochs(rows: Sequence[Any]) -> list[list[str]]:
     return [[line[place] for place in kept] for line in (titles, *cells)]
 
 
+class Text(str):
+    """A text that a notebook shows as `print` does, not in quotation marks on one line."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
 def text_table(rows: Sequence[Sequence[str]], numbers: int) -> str:
     """Return rows of text: a head, what it is about, and a total between two lines.
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from inspect import signature
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -89,6 +91,11 @@ class LayerGraph:
             raise TypeError(
                 f"Network.add: expected layer with params, got a {type(layer).__name__} without;"
                 " its __init__ has to call super().__init__() first"
+            )
+        if not _takes_train(type(layer)):  # type: ignore[arg-type]
+            raise TypeError(
+                f"Network.add: expected {type(layer).__name__} with forward(self, x, train=False),"
+                f" got forward{signature(type(layer).forward)}"
             )
         place = self._place(layer)
         name = self._check_name(self._default_name(layer) if name is None else name)
@@ -248,6 +255,16 @@ class LayerGraph:
         if name in self._by_name:
             raise ValueError(f"Network.add: expected a new name, got {name!r}, which is taken")
         return name
+
+
+@cache
+def _takes_train(kind: type[Layer]) -> bool:
+    """Return whether forward can be called as a network calls it: forward(x, train)."""
+    try:
+        signature(kind.forward).bind(None, None, False)
+    except TypeError:
+        return False
+    return True
 
 
 def _child(seed: Seed, place: int) -> np.random.SeedSequence:

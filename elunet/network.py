@@ -450,6 +450,7 @@ class Network(LayerGraph):
             if turn.sends and send is not None and layer.weighted:
                 its.queue.finish()
                 down = send(layer, delta)
+                self._check_sent(node, down)
                 self._deliver(its.queue, signals, node, down, to_input)
                 del down
             elif turn.sends:
@@ -578,6 +579,17 @@ class Network(LayerGraph):
         twin._workspace, twin._turn, twin._plans = Workspace(), Turns(), {}
         return twin
 
+    def _check_sent(self, node: Node, down: Any) -> None:
+        """Raise an error unless what a rule's send returned has the shape that the layer took."""
+        shares = down if isinstance(down, tuple) else (down,)
+        for source, share in zip(node.inputs, shares, strict=False):
+            wanted = self.shapes[source]
+            if getattr(share, "shape", None) != wanted:
+                raise ValueError(
+                    f"{node.layer!r}: expected the rule's send to return an array of the shape that"
+                    f" the layer took, {wanted}, {_got(share)}"
+                )
+
     @staticmethod
     def _deliver(
         queue: Queue, signals: dict[str, Array], node: Node, down: Any, to_input: bool
@@ -649,9 +661,24 @@ class Network(LayerGraph):
             takes, shape = ", ".join(node.inputs), str(y.shape[1:])
             rows.append((name, node.about, takes, shape, f"{params:,}", f"{adds:,}"))
 
-        self.aside().forward(np.zeros((1, *input_shape), np.float32), tap=note)
+        try:
+            self.aside().forward(np.zeros((1, *input_shape), np.float32), tap=note)
+        except ValueError:
+            self._refuse_batch(input_shape)
+            raise
         rows.append(("total", "", "", "", f"{totals[0]:,}", f"{totals[1]:,}"))
-        return _display.text_table(rows, numbers=2)
+        return _display.Text(_display.text_table(rows, numbers=2))
+
+    def _refuse_batch(self, input_shape: Shape) -> None:
+        """Raise a ValueError that says so if the shape is one example's with a batch before it."""
+        try:
+            self.aside().forward(np.zeros((1, *input_shape[1:]), np.float32))
+        except ValueError:
+            return
+        raise ValueError(
+            f"{type(self).__name__}.summary: expected the shape of one example,"
+            f" {tuple(input_shape[1:])}, got that of a batch, {tuple(input_shape)}"
+        )
 
     def _check_gradient(self, dy: Any) -> list[Array]:
         """Return dy at each output, in the output's dtype, if it fits the last forward pass."""

@@ -283,6 +283,28 @@ def test_models_that_cannot_be(make, text):
         make()
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        *(eln.models.small_cnn, eln.models.mlp, eln.models.elu11),
+        *(eln.models.resnet, eln.models.locally_connected),
+    ],
+)
+def test_widths_are_a_sequence_of_integers(make):
+    with pytest.raises(TypeError, match=f"{make.__name__}: expected widths as a sequence of int"):
+        make(widths=8)
+    with pytest.raises(TypeError, match=rf"{make.__name__}: expected widths\[1\] as an integer"):
+        make(widths=(8, 8.5, 16))
+
+
+@pytest.mark.parametrize(("channels", "size"), [(1, 8), (1, 28), (3, 32), (2, 15)])
+def test_small_cnn_takes_other_images(channels, size):
+    net = eln.models.small_cnn(5, (2, 2, 4), channels=channels, size=size)
+    assert net(np.zeros((2, size, size, channels), np.float32)).shape == (2, 5)
+    with pytest.raises(ValueError, match="small_cnn: expected size of at least 8, got 7"):
+        eln.models.small_cnn(size=7)
+
+
 def test_resnet_agrees_with_pytorch():
     """Its own modules, written out with the paper's option A, and elunet's weights in them."""
     torch = pytest.importorskip("torch")

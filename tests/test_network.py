@@ -83,6 +83,18 @@ class TestNames:
         ):
             eln.Network().add(L.ELU(), name=name)
 
+    def test_a_layer_without_train(self):
+        class Half(L.Layer):
+            def forward(self, x):
+                return x / 2
+
+            def backward_input(self, dy):
+                return dy / 2
+
+        expected = r"expected Half with forward\(self, x, train=False\), got forward\(self, x\)$"
+        with pytest.raises(TypeError, match=expected):
+            eln.Network().add(Half())
+
     def test_a_taken_name(self):
         net = eln.Network()
         net.add(L.ELU(), "a")

@@ -23,7 +23,11 @@ def examples(where: str, name: str, x: object) -> Array:
     """Return `x` as an array, if it is a batch: images (N, H, W, C), (N, H, W), or rows (N, D)."""
     array = plain(where, name, x)
     if array.dtype.kind not in "uif":
-        raise TypeError(f"{where}: expected {name} of an integer or float dtype, got {array.dtype}")
+        words = array.dtype.kind in "OUS" and array.ndim == 2
+        hint = "; make columns of words numbers first, one-hot" if words else ""
+        raise TypeError(
+            f"{where}: expected {name} of an integer or float dtype, got {array.dtype}{hint}"
+        )
     if not 2 <= array.ndim <= 4:
         hint = f"; reshape it to ({len(array)}, 1)" if array.ndim == 1 else ""
         raise ValueError(

@@ -54,7 +54,8 @@ def _require_finite(where: str, name: str, x: Array) -> None:
         bad = np.argwhere(~np.isfinite(x[start : start + _BLOCK]))
         if len(bad):
             at = (start + int(bad[0][0]), *map(int, bad[0][1:]))
-            raise ValueError(f"{where}: expected finite {name}, got {x[at]} at index {at}")
+            hint = "; fill in missing values first" if np.isnan(x[at]) else ""
+            raise ValueError(f"{where}: expected finite {name}, got {x[at]} at index {at}{hint}")
 
 
 def _blocks(x: Array) -> Iterator[tuple[slice, Array]]:

@@ -136,6 +136,14 @@ class Comparison:
             rows.append(f"| {name} | {rate:g} | {accuracy} | {minus} | {train:.1f} |")
         return "\n".join([*rows, *(f"\nWarning: {text}." for text in self.warnings)])
 
+    def __str__(self) -> str:
+        """Return the `table`."""
+        return self.table()
+
+    def _repr_markdown_(self) -> str:
+        """Return what a notebook shows."""
+        return self.table()
+
 
 def _percent(mean: float, half: float) -> str:
     """Return "12.3 ± 0.4" of fractions."""

@@ -9,6 +9,7 @@ a learning rule may change what is sent back without changing how the layer itse
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping
 from functools import wraps
 from types import EllipsisType, FunctionType
@@ -324,6 +325,8 @@ def _advice(wanted: tuple[int | str | EllipsisType, ...], shape: Shape) -> str:
         pairs = zip(part, shape, strict=True)
         return all(isinstance(want, str) or want == size for want, size in pairs)
 
+    if len(wanted) == 4 and len(shape) == 2:
+        return _image_advice(wanted[-1], *shape)
     if ... in wanted or len(shape) != len(wanted) - 1:
         flat = len(wanted) == 2 and len(shape) > 2
         return "; a Flatten layer before it makes rows of images" if flat else ""
@@ -334,6 +337,15 @@ def _advice(wanted: tuple[int | str | EllipsisType, ...], shape: Shape) -> str:
             return f"; reshape to ({shape[0]}, 1): x[:, None]"
         return "; channels missing: x[..., None]"
     return ""
+
+
+def _image_advice(channels: int | str | EllipsisType, count: int, size: int) -> str:
+    """Say what to do with two axes in place of four: rows of pixels, or a single gray image."""
+    depth = channels if isinstance(channels, int) else 1
+    side = math.isqrt(size // depth)
+    if side > 1 and side * side * depth == size:
+        return f"; if rows are square images: x.reshape(-1, {side}, {side}, {depth})"
+    return "; one gray image is a batch of one: x[None, ..., None]" if depth == 1 else ""
 
 
 def describe(value: Any) -> str:
@@ -352,7 +364,8 @@ def is_float(x: Any) -> bool:
 def check_float(x: Any, expected: str) -> None:
     """Raise a TypeError unless x is an array of float32 or float64."""
     if not isinstance(x, np.ndarray):
-        raise TypeError(f"{expected} as a NumPy array, got {type(x).__name__}")
+        hint = "; np.asarray(x, np.float32) makes one" if hasattr(x, "__array__") else ""
+        raise TypeError(f"{expected} as a NumPy array, got {type(x).__name__}{hint}")
     if x.dtype not in FLOATS:
         hint = "; images go through eln.data.standardize first" if x.dtype == np.uint8 else ""
         raise TypeError(f"{expected} of dtype float32 or float64, got {x.dtype}{hint}")

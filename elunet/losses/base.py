@@ -16,6 +16,9 @@ from elunet._types import Array
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
+ONE_EACH = "; each class has an output of its own, so two classes need two"
+
+
 def one_hot(labels: npt.ArrayLike, classes: int, owner: str = "one_hot") -> Array:
     """Return the float64 array (N, classes) with a 1 at each label, else 0.
 
@@ -52,10 +55,13 @@ def one_hot(labels: npt.ArrayLike, classes: int, owner: str = "one_hot") -> Arra
         raise TypeError(f"{owner}: expected integer labels, got {labels.dtype}{first}{hint}")
     outside = np.flatnonzero((labels < 0) | (labels >= classes))
     if outside.size:
-        i = outside[0]
+        i, hint = outside[0], ""
+        if classes == 1:
+            hint = ONE_EACH
+        elif labels[i] == classes and labels.min() == 1:
+            hint = "; labels begin at 0"
         raise ValueError(
-            f"{owner}: expected labels in 0..{classes - 1}, got target[{i}] = {labels[i]}"
-            + ("; labels begin at 0" if labels[i] == classes and labels.min() == 1 else "")
+            f"{owner}: expected labels in 0..{classes - 1}, got target[{i}] = {labels[i]}{hint}"
         )
     encoded = np.zeros((len(labels), classes))
     encoded[np.arange(len(labels)), labels] = 1.0

@@ -12,7 +12,7 @@ from elunet._checks import number
 from elunet._types import Array
 from elunet.kernels.activations import log_softmax
 from elunet.kernels.losses import label_cross_entropy
-from elunet.losses.base import FLOATS, Loss, one_hot, real_target
+from elunet.losses.base import FLOATS, ONE_EACH, Loss, one_hot, real_target
 
 INTEGER = np.dtype(np.int64)
 MASKED = np.ma.MaskedArray
@@ -28,9 +28,10 @@ class Classification(Loss):
         if target.ndim == 1 and len(target) == shape[0]:
             return one_hot(target, shape[1], owner=str(self))
         if target.shape != shape:
+            column = target.shape == (shape[0], 1) and target.dtype.kind in "iu"
             raise ValueError(
                 f"{self}: expected target of shape ({shape[0]},) (labels) or {shape} (one-hot), "
-                f"got {target.shape}"
+                f"got {target.shape}" + ("; labels have one axis: y[:, 0]" if column else "")
             )
         y = real_target(target, self)
         # A row that is no distribution is a bug; NaN fails both comparisons.
@@ -39,7 +40,7 @@ class Classification(Loss):
             i = int(np.argmin(good))
             raise ValueError(
                 f"{self}: expected one-hot rows (non-negative, with sum 1), "
-                f"got target[{i}] = {target[i]}"
+                f"got target[{i}] = {target[i]}{ONE_EACH if shape[1] == 1 else ''}"
             )
         return y
 

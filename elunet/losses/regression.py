@@ -20,7 +20,7 @@ class Regression(Loss):
         classes = shape[1] if len(shape) == 2 else 1
         if classes > 1 and target.shape == shape[:1] and target.dtype.kind in "iu":
             return one_hot(target, classes, owner=str(self))
-        hint = f"; reshape it to {shape}" if shape == (*target.shape, 1) else ""
+        hint = "; give it a last axis: y[:, None]" if shape == (*target.shape, 1) else ""
         raise ValueError(f"{self}: expected target of shape {shape}, got {target.shape}{hint}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from elunet._checks import integer
+from elunet._checks import integer, integers
 from elunet._types import Seed
 from elunet.layers import (
     BatchNorm,
@@ -232,7 +232,7 @@ def locally_connected(
     """
     layers: list[Layer] = []
     before, side = channels, integer("locally_connected", "size", size)
-    for place, width in enumerate(widths):
+    for place, width in enumerate(integers("locally_connected", "widths", widths)):
         kernel = 3 if place else 5
         layer = LocallyConnected2D(side, before, width, kernel, stride=2, padding="same")
         layers += [layer, activation()]

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from elunet._checks import choice, integer
+from elunet._checks import choice, integer, integers
 from elunet._types import Seed
 from elunet.init import Initializer, Normal
 from elunet.layers import (
@@ -116,6 +116,7 @@ def elu11(
     >>> sum(value.size for value in net.parameters().values())
     1641938
     """
+    widths = integers("elu11", "widths", widths)
     if len(widths) != 10 or len(dropout) != 6:
         raise ValueError(
             f"elu11: expected 10 widths and 6 dropout rates, got {len(widths)} and {len(dropout)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from elunet._checks import integer
+from elunet._checks import integer, integers
 from elunet._types import Seed
 from elunet.init import Initializer
 from elunet.layers import (
@@ -68,7 +68,8 @@ def resnet(
     blocks, left = divmod(integer("resnet", "depth", depth) - 2, 6)
     if left or blocks < 1:
         raise ValueError(f"resnet: expected depth of 6 n + 2 with n of at least 1, got {depth}")
-    if len(widths) != 3 or list(widths) != sorted(widths):
+    three = integers("resnet", "widths", widths)
+    if len(three) != 3 or list(three) != sorted(three):
         raise ValueError(f"resnet: expected three widths that do not fall, got {widths}")
     net = Network(seed=seed)
     net.add(_conv(channels, widths[0], 1, init))

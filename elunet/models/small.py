@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+from elunet._checks import integer, integers
 from elunet._types import Seed
 from elunet.init import Initializer, LeCun
 from elunet.layers import ELU, BatchNorm, Conv2D, Flatten, Layer, Linear, MaxPool2D
@@ -18,6 +19,8 @@ def small_cnn(
     init: Initializer | None = None,
     activation: Callable[[], Layer] = ELU,
     norm: bool = False,
+    channels: int = 3,
+    size: int = 32,
 ) -> Sequential:
     """Return a small convolutional network for experiments with learning rules.
 
@@ -36,6 +39,8 @@ def small_cnn(
         Makes an activation layer: another class, or a function without arguments.
     norm : bool, default False
         Whether each activation gets a `BatchNorm` before it.
+    channels, size : int, default 3 and 32
+        Of the images: their channels, and their height and width, at least 8. 1 and 28 for MNIST.
 
     Raises
     ------
@@ -48,14 +53,17 @@ def small_cnn(
     >>> eln.models.small_cnn()["linear1"]
     Linear(1024->10)
     """
+    widths = integers("small_cnn", "widths", widths)
     if len(widths) != 3:
         raise ValueError(f"small_cnn: expected 3 widths, got {len(widths)}")
+    side = integer("small_cnn", "size", size, 8) // 8  # after three poolings
     init = LeCun() if init is None else init
     layers: list[Layer] = []
-    for inputs, outputs in pairwise((3, *widths)):
+    for inputs, outputs in pairwise((channels, *widths)):
         unit = [Conv2D(inputs, outputs, 3, init=init), *_normed(outputs, norm), activation()]
         layers += [*unit, MaxPool2D()]
-    return Sequential([*layers, Flatten(), Linear(16 * widths[-1], classes, init=init)], seed=seed)
+    last = Linear(side * side * widths[-1], classes, init=init)
+    return Sequential([*layers, Flatten(), last], seed=seed)
 
 
 def mlp(
@@ -95,11 +103,12 @@ def mlp(
     >>> [len(eln.models.mlp(widths=widths)) for widths in [(), (8,), (8, 8)]]
     [2, 4, 6]
     """
+    widths = integers("mlp", "widths", widths)
     init = LeCun() if init is None else init
     layers: list[Layer] = [Flatten()]
     for taken, units in pairwise((inputs, *widths)):
         layers += [Linear(taken, units, init=init), *_normed(units, norm), activation()]
-    last = widths[-1] if len(widths) else inputs
+    last = widths[-1] if widths else inputs
     return Sequential([*layers, Linear(last, classes, init=init)], seed=seed)
 
 

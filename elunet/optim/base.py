@@ -392,7 +392,7 @@ class Optimizer(ABC):
         if g is None:
             raise RuntimeError(
                 f"{owner}: expected a gradient for {name!r}, got none; "
-                "step comes after a backward pass"
+                "step comes after a backward pass, in which a rule's learn fills grads"
             )
         if g.dtype.kind != "f":
             raise TypeError(f"{owner}: expected {name!r} with float gradient, got {g.dtype}")

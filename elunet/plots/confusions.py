@@ -67,6 +67,12 @@ def confusion(
     count = None if names is None else len(names)
     predicted = labels("confusion", "prediction", prediction, count)
     true = labels("confusion", "target", target, count)
+    rows = np.asarray(target)
+    if rows.ndim == 2 and not (((rows == 0) | (rows == 1)).all() and (rows.sum(axis=1) == 1).all()):
+        raise ValueError(
+            "confusion: expected target as labels or one-hot rows, got other rows; the prediction"
+            " comes first: confusion(prediction, target)"
+        )
     if len(predicted) != len(true) or not len(true):
         raise ValueError(
             "confusion: expected prediction and target of one length, at least 1, got"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -42,6 +43,7 @@ def save(net: Network, file: str | os.PathLike[str]) -> None:
     >>> net = eln.Sequential([eln.layers.Linear(3, 2)], seed=0)
     >>> eln.save(net, "net.safetensors")
     """
+    _check_network("save", net)
     arrays = network_arrays(net)
     content = encode(arrays)
     for name, array in arrays.items():
@@ -81,6 +83,12 @@ def load(net: Network, file: str | os.PathLike[str]) -> None:
     >>> bool((other["linear1"].params["W"] == net["linear1"].params["W"]).all())
     True
     """
+    _check_network("load", net)
+    if Path(file).is_dir():
+        raise IsADirectoryError(
+            f"load: expected a file, got the folder {file}; a run's weights are in its"
+            " latest.safetensors and best.safetensors"
+        )
     found, note = decode("load", file, read("load", file))
     if note:  # a whole run's: its other arrays are not the network's
         found = {name: value for name, value in found.items() if not name.startswith(".")}
@@ -91,6 +99,11 @@ def load(net: Network, file: str | os.PathLike[str]) -> None:
             raise ValueError(f"load: expected arrays that can be written to, got {name} read-only")
     for name, array in arrays.items():
         array[...] = values[name]
+
+
+def _check_network(owner: str, net: object) -> None:
+    if not isinstance(net, Network):
+        raise TypeError(f"{owner}: expected a Network first, {owner}(net, file), got {net!r}")
 
 
 def network_arrays(net: Network) -> dict[str, Array]:

@@ -15,6 +15,7 @@ from elunet.kernels.finite import all_finite
 from elunet.network import Network
 
 WINDOW, LEAST = 50, 20
+INPUT_BATCH = "the input batch"
 
 
 class DivergenceError(RuntimeError):
@@ -37,10 +38,15 @@ class DivergenceError(RuntimeError):
         self.step, self.where = step, where
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         kept = "" if checkpoint is None else f" The last good checkpoint is {self.checkpoint}."
+        advice = (
+            "Fill in missing values, or leave these examples out."
+            if where.startswith(INPUT_BATCH)
+            else "A smaller learning rate, or clip_norm, often helps; Trainer(debug=True) looks at"
+            " every layer."
+        )
         super().__init__(
             "Trainer: expected a finite loss, gradients and weights, got a NaN or an infinity after"
-            f" step {step}, first in {where}. A smaller learning rate, or clip_norm, often helps;"
-            f" Trainer(debug=True) looks at every layer.{kept}"
+            f" step {step}, first in {where}. {advice}{kept}"
         )
 
     def __reduce__(self) -> tuple[type[DivergenceError], tuple[object, ...]]:
@@ -68,7 +74,7 @@ def first_not_finite(arrays: Iterable[tuple[str, Array]]) -> str | None:
 def place_in_input(x: Array) -> str | None:
     """Return where an input batch is not finite, None if it is."""
     bad = np.argwhere(~np.isfinite(x))
-    return f"the input batch, at index {tuple(bad[0].tolist())}" if len(bad) else None
+    return f"{INPUT_BATCH}, at index {tuple(bad[0].tolist())}" if len(bad) else None
 
 
 def first_bad_output(net: Network, x: Array) -> str:

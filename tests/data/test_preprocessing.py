@@ -154,6 +154,13 @@ def test_input_stays_and_its_layout_does_not_matter(function, splits):
 
 def test_wrong_arrays(function):
     x = np.zeros((4, 4, 4, 3))
+    words = np.array([["1.5", "Rome"], ["2.5", "Bern"]], object)
+    with pytest.raises(TypeError, match="got object; make columns of words numbers first, one-hot"):
+        standardize(words)
+    with pytest.raises(
+        ValueError, match=r"got nan at index \(1, 0\); fill in missing values first"
+    ):
+        standardize(np.array([[1.0], [np.nan]]))
     with pytest.raises(ValueError, match=r"\(N, D\), got \(192,\); reshape it to \(192, 1\)"):
         function(x.ravel())
     with pytest.raises(ValueError, match=r"of shape \(N, H, W, C\), \(N, H, W\) or \(N, D\), got"):

@@ -174,6 +174,7 @@ def test_statistics_are_those_of_paired_differences(tmp_path):
     assert found.accuracy("a")[1] > 0.4
     assert "| b | 0.1 | 56.7 ± 51.7 | -10.0 ± 0.0 | 50.0 |" in found.table()
     assert "Warning: a: the best learning rate, 0.1, lies at the edge" in found.table()
+    assert str(found) == found._repr_markdown_() == found.table()
 
 
 def test_the_choice_prefers_runs_that_did_not_diverge_and_smaller_rates(tmp_path):

@@ -68,6 +68,7 @@ def test_many_classes_have_no_numbers(classes):
         ([0, 2], [0, 1], ["a", "b"], ValueError, "prediction from 0 to 1, got 2 at index 1"),
         (np.zeros((2, 2, 2)), [0, 1], None, ValueError, r"of shape \(N,\) or \(N, C\), got \(2"),
         ([True, False], [0, 1], None, TypeError, "prediction as integers, got bool"),
+        ([0, 1], np.array([[0.3, 0.7], [2.0, 1.0]]), None, ValueError, "prediction comes first"),
     ],
 )
 def test_wrong_labels_are_refused(prediction, target, classes, kind, message):

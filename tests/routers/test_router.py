@@ -153,6 +153,21 @@ def test_a_rule_that_only_chooses_a_matrix(base):
     assert (kinds["inner"], kinds["norm"]) == ("feedback", "exact")
 
 
+@pytest.mark.parametrize(
+    ("sent", "got"),
+    [(lambda dy: dy, r"got float64 of shape \(5, 3\)"), (lambda dy: None, "got None")],
+)
+def test_a_send_that_returns_something_else(sent, got):
+    class Wrong(Router):
+        def send(self, layer, dy):
+            return sent(dy)
+
+    net = residual()
+    expected = rf"^out .*the rule's send to return .* the layer took, \(5, 64\), {got}"
+    with pytest.raises(ValueError, match=expected):
+        Wrong().backward(net, forward(net))
+
+
 def test_send_asks_for_the_weight():
     class Both(Doubled):
         def send(self, layer, dy):

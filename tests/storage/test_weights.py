@@ -27,6 +27,17 @@ def test_round_trip_is_exact(tmp_path):
         assert array is held[name]  # filled in place: an optimizer's view stays valid
 
 
+def test_arguments_in_the_wrong_place(tmp_path):
+    net, file = network(), tmp_path / "net.safetensors"
+    for wrong in (lambda: eln.save(file, net), lambda: eln.load(str(file), net)):
+        with pytest.raises(TypeError, match=r"^(save|load): expected a Network first, \1\(net, fi"):
+            wrong()
+    with pytest.raises(
+        IsADirectoryError, match=r"^load: expected a file, got the folder .*best\.saf"
+    ):
+        eln.load(net, tmp_path)
+
+
 def test_other_frameworks_can_read_it(tmp_path):
     net = network()
     eln.save(net, tmp_path / "net.safetensors")

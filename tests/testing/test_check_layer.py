@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 
+from elunet.layers import Layer
 from elunet.testing import GradientCheckError, check_layer
 from elunet.testing._call import passes as contents
 from elunet.testing._compare import differences
@@ -773,6 +774,38 @@ def test_halves_that_differ_from_the_whole(x):
     fails(Own(), x, r"backward_input\(dy, weight=W\) gives another dx")
     fails(Shape(), x, r"backward_input\(dy, weight=W\) gives another dx")
     fails(Other(), x, r"backward_input\(dy, weight=B\) gives another dx than a layer whose W is B")
+
+
+class Gated(Layer):
+    """y = a s, with a = x W and s = sigmoid(a): dx depends on W in what forward kept as well."""
+
+    def __init__(self):
+        super().__init__()
+        self.params["W"] = np.random.default_rng(0).normal(size=(4, 3))
+
+    def forward(self, x, train=False):
+        a = x @ self.params["W"]
+        self.keep(x, a, 1 / (1 + np.exp(-a)))
+        return a / (1 + np.exp(-a))
+
+    def slope(self, dy):
+        _, a, s = self.recall()
+        return dy * s * (1 + a * (1 - s))
+
+    def backward_params(self, dy):
+        self.grads["W"] = self.recall()[0].T @ self.slope(dy)
+
+    def backward_input(self, dy, weight=None):
+        return self.slope(dy) @ (self.params["W"] if weight is None else weight).T
+
+
+def test_another_weight_in_a_layer_that_is_not_linear(x):
+    class Deaf(Gated):
+        def backward_input(self, dy, weight=None):
+            return super().backward_input(dy)
+
+    check_layer(Gated(), x)
+    fails(Deaf(), x, r"backward_input\(dy, weight=B\) gives what W itself does")
 
 
 # -- at another place, and a step later

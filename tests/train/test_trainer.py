@@ -307,8 +307,11 @@ def test_what_a_spike_is():
 def test_divergence_in_the_input_is_named(blobs):
     x, y = blobs
     x[7, 2] = np.nan
-    with pytest.raises(eln.DivergenceError, match=r"in the input batch, at index \(\d+, 2\)"):
+    with pytest.raises(
+        eln.DivergenceError, match=r"in the input batch, at index \(\d+, 2\)"
+    ) as info:
         make().fit((x, y), epochs=1)
+    assert str(info.value).endswith("Fill in missing values, or leave these examples out.")
 
 
 def test_divergence_in_the_loss_is_named(blobs):
