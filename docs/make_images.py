@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import re
+import runpy
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
 import elunet as eln
+from elunet.storage import tables
 
 DOCS = Path(__file__).parent
 COLUMNS = 12
@@ -30,6 +32,13 @@ RULES: dict[str, tuple[str, ...]] = {  # comparisons, and whose angles to draw
     "rules-cnn-synthetic": ("fa", "kp"),
     "rules-cnn-cifar10": (),
     "rules-elu11-cifar10": ("fa", "dfa"),
+}
+
+ANATOMY = {
+    "anatomy-b": "Case b (feedback alignment, Adam) at ten times the learning rate,"
+    " CIFAR-10 (JPEG copy), two seeds",
+    "anatomy-e": "Case e (dilated rule, momentum and Adam) at a quarter of the width,"
+    " CIFAR-10 (JPEG copy), two seeds",
 }
 
 
@@ -89,6 +98,13 @@ def rules(name: str, angles: tuple[str, ...]) -> None:
         eln.plots.angles(rows, file=DOCS / "images" / f"{name}-angles-{rule}.png")
 
 
+def anatomy(name: str, title: str) -> None:
+    """Draw what the bugs cost, as `examples/anatomy.py` does at the end of its runs."""
+    example = runpy.run_path(str(DOCS.parent / "examples" / "anatomy.py"))
+    points = tables.read("anatomy", DOCS / "data" / f"{name}.csv", example["Point"])
+    example["plot"](points, title, DOCS / "images" / f"{name}.png")
+
+
 def page(name: str, folder: Path) -> None:
     """Run a page's Python blocks, which save their figures, in a folder."""
     text = (DOCS / name).read_text("utf-8")
@@ -105,4 +121,6 @@ if __name__ == "__main__":
         eln.plots.curves(history, DOCS / "images" / f"{run}.png", title, "test")
     for name, angles in RULES.items():
         rules(name, angles)
+    for name, title in ANATOMY.items():
+        anatomy(name, title)
     page("plots.md", DOCS / "images")

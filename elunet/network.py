@@ -1,4 +1,4 @@
-"""Networks: layers with names, joined to a graph, and the one backward walk of all learning rules.
+"""Networks: passes through a graph of layers, and the one backward walk of all learning rules.
 
 `forward` goes through the layers in the order in which they were added; `walk` goes back and asks
 its caller two things only: what arrives at a layer's output, and what a layer sends back. Backprop
@@ -9,32 +9,26 @@ from __future__ import annotations
 
 import copy
 import math
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
-from inspect import signature
-from typing import Any, NamedTuple, Self, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
 from elunet import _display
 from elunet._checks import integer
-from elunet._checks import seed as checked_seed
 from elunet._group import ALONE
 from elunet._group import Alone as Ungrouped
 from elunet._quiet import quiet
 from elunet._types import Array, Seed, Shape
 from elunet.engine import plan
 from elunet.engine.memory import LEAVING, SMALL, Workspace, current
-from elunet.engine.plan import Stage
 from elunet.engine.queue import Queue
 from elunet.engine.threads import blas_limit
 from elunet.engine.turns import HOLDER, Alone, Passed, Turn, Turns
+from elunet.graph import INPUT, LayerGraph, Node
 from elunet.layers import twins
 from elunet.layers.base import Layer, as_dtype, check_float, describe
-from elunet.layers.spans import Whole, carries, starts
-
-INPUT = "input"
+from elunet.layers.spans import Whole
 
 Tap = Callable[[str, Array], None]
 Result = TypeVar("Result")
@@ -52,26 +46,6 @@ Weight = Callable[[Layer], Array | None]
 """``weight(layer)``: what stands in for W on the way back; None for W itself."""
 
 
-class Node(NamedTuple):
-    """A layer in its place: its name, and the names of what it takes."""
-
-    name: str
-    layer: Layer
-    inputs: tuple[str, ...]
-    learns: bool  # whether it or anything below it has parameters
-    home: str  # where the layer stands for the first time: its own name, unless it is shared
-
-    @property
-    def shared(self) -> bool:
-        """Whether the layer has its parameters from another place, its home."""
-        return self.home != self.name
-
-    @property
-    def about(self) -> str:
-        """The layer as it prints, and whose weights it shares."""
-        return f"{self.layer!r}{f', shared with {self.home}' if self.shared else ''}"
-
-
 class _Running(Turn):
     """A pass through a network, by one thread: its queue, and which layer is at work."""
 
@@ -86,7 +60,7 @@ class _Running(Turn):
         self.node = self.queue.owner = node
 
 
-class Network:
+class Network(LayerGraph):
     """A graph of named layers; what each takes was added before it.
 
     ``net["conv1"]`` is a layer, ``"conv1" in net`` asks for one, and ``for layer in net`` goes
@@ -128,150 +102,22 @@ class Network:
     """Who computes a batch; of a group, each process sums gradients with the others."""
 
     def __init__(self, seed: Seed = None) -> None:
-        self.nodes: list[Node] = []
-        self._by_name: dict[str, Node] = {}
-        self._seed = checked_seed(type(self).__name__, seed)
+        super().__init__(seed)
         self._workspace = Workspace()
         self._turn = Turns()
-        self._plans: dict[Any, Any] = {}
-        self._places: dict[int, int] = {}  # of layers, by id
-        self._kinds = Counter[type]()  # how many layers there are of each class
-        self._outputs: tuple[str, ...] = ()  # as they were set; () for the last layer
         self._output: tuple[tuple[Shape, np.dtype[Any]], ...] | None = None
         self._passed: Passed | None = None  # whose output it is
         self.shapes: dict[str, Shape] = {}
 
-    def add(
-        self, layer: Layer, name: str | None = None, inputs: str | Sequence[str] | None = None
-    ) -> str:
-        """Add a layer and return its name.
-
-        Parameters
-        ----------
-        layer : Layer
-            One that is in the network already shares its weights with the new place.
-        name : str, optional
-            By default kind and count: conv1, elu1, conv2.
-        inputs : str or sequence of str, optional
-            Names of what the layer takes, "input" for the network's own; by default what was added
-            last. A layer with several gets a tuple.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If the layer is not a layer, the name is taken, an input unknown, or the layer is there
-            already and cannot be copied.
-        """
-        if not isinstance(layer, Layer):
-            raise TypeError(
-                f"Network.add: expected layer as a Layer, got {layer!r}; a custom layer"
-                " subclasses elunet.layers.Layer"
-            )
-        if not hasattr(layer, "params"):
-            raise TypeError(
-                f"Network.add: expected layer with params, got a {type(layer).__name__} without;"
-                " its __init__ has to call super().__init__() first"
-            )
-        if not _takes_train(type(layer)):  # type: ignore[arg-type]
-            raise TypeError(
-                f"Network.add: expected {type(layer).__name__} with forward(self, x, train=False),"
-                f" got forward{signature(type(layer).forward)}"
-            )
-        place = self._place(layer)
-        name = self._check_name(self._default_name(layer) if name is None else name)
-        if inputs is None:
-            inputs = self.nodes[-1].name if self.nodes else INPUT
-        taken = (inputs,) if isinstance(inputs, str) else tuple(inputs)
-        if not taken:
-            raise ValueError(f"Network.add: expected at least one of inputs of {name}, got none")
-        for source in taken:
-            if source != INPUT and source not in self._by_name:
-                raise ValueError(
-                    f"Network.add: expected inputs of {name} among {[INPUT, *self.names]},"
-                    f" got {source!r}"
-                )
-        home = name if place is None else self.nodes[place].home
-        if place is not None:
-            layer = twins.sharing(self[home], f"Network.add: {name}")
-        elif layer.seed is None:  # now it gets one, so that no other network draws it again
-            layer.seed = _child(self._seed, len(self.nodes))
-            if self._seed is not None:
-                layer.reset(layer.seed)
-        below = any(source != INPUT and self._by_name[source].learns for source in taken)
-        node = Node(name, layer, taken, bool(layer.params) or below, home)
-        self._places[id(layer)] = len(self.nodes)
-        self._kinds[type(layer)] += 1
-        self.nodes.append(node)
-        self._by_name[name] = node
-        self._output = None  # a forward pass before knew nothing of this layer
-        self._plans = {}
-        return name
-
-    @property
-    def homes(self) -> list[Node]:
-        """The places without those of shared layers; arrays have their names from these."""
-        return [node for node in self.nodes if not node.shared]
-
-    @property
-    def layers(self) -> list[Layer]:
-        """The layers in forward order."""
-        return [node.layer for node in self.nodes]
-
-    @property
-    def names(self) -> list[str]:
-        """The layers' names in forward order."""
-        return [node.name for node in self.nodes]
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """The names of the layers whose outputs are the network's: by default the last one.
-
-        ``net.outputs = ["class", "box"]`` sets others, once these layers are there. With several,
-        `forward` returns a tuple and `backward` takes a tuple of gradients, in this order. An
-        output may also be taken by other layers; its gradient is then added to theirs.
-
-        Raises
-        ------
-        TypeError, ValueError
-            On setting, if it is not a sequence of different names of layers.
-        """
-        return self._outputs or ((self.nodes[-1].name,) if self.nodes else ())
-
-    @outputs.setter
-    def outputs(self, names: Sequence[str]) -> None:
-        if isinstance(names, str) or not isinstance(names, Iterable):
-            raise TypeError(f"Network: expected outputs as a list of layers' names, got {names!r}")
-        chosen = tuple(names)
-        unknown = [name for name in chosen if name not in self._by_name]
-        if unknown or not chosen or len(set(chosen)) < len(chosen):
-            raise ValueError(
-                f"Network: expected outputs as different names among {self.names}, got {chosen}"
-            )
-        self._outputs = chosen
-        self._output = None  # a forward pass before had others
-        self._plans = {}
+    def _changed(self) -> None:
+        """Refuse to go back through a forward pass that was made in another graph."""
+        super()._changed()
+        self._output = None
 
     @property
     def passed(self) -> object:
         """What stands for the last forward pass that was kept; another object after each."""
         return self._passed
-
-    def __getitem__(self, name: str) -> Layer:
-        """Return the layer of this name."""
-        if name not in self._by_name:
-            raise KeyError(f"Network: expected one of {self.names}, got {name!r}")
-        return self._by_name[name].layer
-
-    def __len__(self) -> int:
-        return len(self.nodes)
-
-    def __iter__(self) -> Iterator[Layer]:
-        """Go through the layers in forward order."""
-        return iter(self.layers)
-
-    def __contains__(self, item: object) -> bool:
-        """Whether there is a layer of this name, or this very layer."""
-        return any(item == node.name or item is node.layer for node in self.nodes)
 
     def forward(
         self,
@@ -331,7 +177,7 @@ class Network:
         self.release()  # so that the last pass's memory can be reused
         its.passed = passed = Passed()
         try:
-            for turn in self._turns(plan.forward, tap is not None, self.outputs):
+            for turn in self.turns(plan.forward, tap is not None, self.outputs):
                 node = self.nodes[turn.stage]
                 its.at(node)
                 name, layer, inputs, _, home = node
@@ -565,7 +411,7 @@ class Network:
         """Go back through the layers."""
         dys = self._check_gradient(dy)
         del dy
-        turns = self._turns(plan.backward, to_input)
+        turns = self.turns(plan.backward, to_input)
         for turn in turns:  # before anything is computed
             if self.nodes[turn.stage].layer._passed is not self._passed:
                 raise self._not_its_own(self.nodes[turn.stage])
@@ -733,13 +579,6 @@ class Network:
         twin._workspace, twin._turn, twin._plans = Workspace(), Turns(), {}
         return twin
 
-    def expect_one_output(self, owner: str) -> None:
-        """Raise a ValueError, which begins with `owner`, if there are several outputs."""
-        if len(self.outputs) > 1:
-            raise ValueError(
-                f"{owner}: expected a network with one output, got {', '.join(self.outputs)}"
-            )
-
     def _check_sent(self, node: Node, down: Any) -> None:
         """Raise an error unless what a rule's send returned has the shape that the layer took."""
         shares = down if isinstance(down, tuple) else (down,)
@@ -777,33 +616,11 @@ class Network:
                 share = _sum(signals[source], share)
             signals[source] = share
 
-    def _turns(self, make: Callable[..., Any], *how: Any) -> Any:
-        """Return who has a turn in a pass, worked out once for each kind of pass."""
-        started = starts(node.layer for node in self.nodes)
-        turns = self._plans.get((make, how, started))
-        if turns is None:
-            if not self.nodes:
-                raise RuntimeError("Network: expected at least one layer, got none; use add(layer)")
-            stages = [
-                Stage(node.name, node.inputs, its, node.learns, carries(node.layer, its))
-                for node, its in zip(self.nodes, started, strict=True)
-            ]
-            turns = self._plans[make, how, started] = make(stages, *how)
-        return turns
-
     def release(self) -> None:
         """Let go of all that the last forward pass kept, so that none can go back through it."""
         self._output = None
         for layer in self:
             layer.forget()
-
-    def parameters(self) -> dict[str, Array]:
-        """Return {"conv1.W": array, ...} in forward order: the live arrays."""
-        return {
-            f"{node.name}.{key}": value
-            for node in self.homes
-            for key, value in node.layer.params.items()
-        }
 
     def gradients(self) -> dict[str, Array]:
         """Return the last backward pass's gradients, named as the parameters: the live arrays.
@@ -863,15 +680,6 @@ class Network:
             f" {tuple(input_shape[1:])}, got that of a batch, {tuple(input_shape)}"
         )
 
-    def __repr__(self) -> str:
-        lines = [f"  {node.name}: {node.about} of {', '.join(node.inputs)}" for node in self.nodes]
-        if self._outputs:
-            lines.append(f"  outputs: {', '.join(self._outputs)}")
-        return "\n".join([f"{type(self).__name__}(", *lines, ")"])
-
-    def _repr_html_(self) -> str:
-        return _display.network(self)
-
     def _check_gradient(self, dy: Any) -> list[Array]:
         """Return dy at each output, in the output's dtype, if it fits the last forward pass."""
         if self._output is None:
@@ -895,38 +703,6 @@ class Network:
                 )
             dys.append(one if one.dtype == dtype else as_dtype(one, dtype))
         return dys
-
-    def _default_name(self, layer: Layer) -> str:
-        kind = type(layer).__name__.lower().removesuffix("2d")
-        number = 1 + self._kinds[type(layer)]
-        while f"{kind}{number}" in self._by_name:
-            number += 1
-        return f"{kind}{number}"
-
-    def _place(self, layer: Layer) -> int | None:
-        """Return a layer's place; None if it has none."""
-        if len(self._places) != len(self.nodes):  # in a copy, or after somebody changed `nodes`
-            self._places = {id(node.layer): k for k, node in enumerate(self.nodes)}
-            self._kinds = Counter(type(node.layer) for node in self.nodes)
-        return self._places.get(id(layer))
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy takes over; it has lists of its own, to which layers can be added."""
-        own = {"nodes": [*self.nodes], "_by_name": {**self._by_name}, "_plans": {}}
-        return {**vars(self), **own, "_places": {}, "_kinds": Counter()}
-
-    def _check_name(self, name: str) -> str:
-        # A dot parts a layer from its arrays, others are patterns', a dollar is a formula's in
-        # figures, and what cannot be printed (lone surrogates) cannot be written to a file either.
-        fine = isinstance(name, str) and name.isprintable() and not set(name) & set(".*?[]$")
-        if not fine or not name or name == INPUT:
-            raise ValueError(
-                'Network.add: expected name as printable text without any of ".*?[]$", not'
-                f' "{INPUT}", got {name!r}'
-            )
-        if name in self._by_name:
-            raise ValueError(f"Network.add: expected a new name, got {name!r}, which is taken")
-        return name
 
 
 class Sequential(Network):
@@ -971,16 +747,6 @@ def multiply_adds(layer: Layer, output_shape: Shape) -> int:
     return int(W.size // W.shape[-1] * math.prod(output_shape[1:]))
 
 
-@cache
-def _takes_train(kind: type[Layer]) -> bool:
-    """Return whether forward can be called as a network calls it: forward(x, train)."""
-    try:
-        signature(kind.forward).bind(None, None, False)
-    except TypeError:
-        return False
-    return True
-
-
 def _before_forward(what: str) -> RuntimeError:
     return RuntimeError(
         f"Network: {what} before forward: expected forward(x, train=True) to have come first"
@@ -1005,12 +771,3 @@ def _perturbed(y: Array, noise: Array) -> Array:
 def _sum(a: Array, b: Array) -> Array:
     total: Array = a + b
     return total
-
-
-def _child(seed: Seed, place: int) -> np.random.SeedSequence:
-    """Return the seed of the layer at this place, the same however many others there are."""
-    if isinstance(seed, np.random.Generator):
-        return np.random.SeedSequence(int(seed.integers(1 << 62)))
-    parent = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
-    key = (*parent.spawn_key, place)
-    return np.random.SeedSequence(parent.entropy, spawn_key=key)

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1] / "elunet"
 GROUND = {"_types", "_checks", "_quiet", "_reprs", "_progress", "_group"}
 COMPUTE = GROUND | {"kernels", "engine"}
 NETWORK = COMPUTE | {"init", "layers", "_display"}
-LEARNING = NETWORK | {"network", "routers", "losses", "optim", "schedules"}
+LEARNING = NETWORK | {"graph", "network", "routers", "losses", "optim", "schedules"}
 MAY_IMPORT = {
     "_types": set(),
     "_checks": {"_types"},
@@ -31,21 +31,22 @@ MAY_IMPORT = {
     "engine": GROUND | {"kernels"},
     "init": GROUND,
     "layers": COMPUTE | {"init", "_display"},
-    "network": NETWORK,
-    "routers": NETWORK | {"network", "losses", "schedules"},
+    "graph": NETWORK,
+    "network": NETWORK | {"graph"},
+    "routers": NETWORK | {"graph", "network", "losses", "schedules"},
     "schedules": GROUND,
     "losses": COMPUTE,
     "optim": COMPUTE | {"schedules"},
     "data": COMPUTE,
-    "models": NETWORK | {"network"},
+    "models": NETWORK | {"network", "storage"},
     "warmup": NETWORK | {"network", "losses", "optim"},
     "storage": GROUND | {"network"},
-    "exchange": NETWORK | {"network", "storage"},
+    "exchange": NETWORK | {"graph", "network", "storage"},
     "train": LEARNING | {"storage", "data", "_display"},
     "distributed": COMPUTE,
     "experiments": LEARNING | {"storage", "data", "models", "train", "warmup"},
     "estimators": LEARNING | {"data", "train"},
-    "plots": GROUND | {"train", "network", "layers", "experiments", "routers"},
+    "plots": GROUND | {"train", "graph", "network", "layers", "experiments", "routers"},
     "testing": LEARNING,
     "teaching": LEARNING | {"testing", "storage"},
     "commands": LEARNING

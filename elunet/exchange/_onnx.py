@@ -20,6 +20,7 @@ import numpy as np
 from elunet._checks import plain
 from elunet._types import Array, Shape
 from elunet.exchange._entries import output_shapes
+from elunet.graph import INPUT
 from elunet.layers import (
     CELU,
     ELU,
@@ -61,7 +62,7 @@ from elunet.layers._padding import NUMPY_MODES
 from elunet.layers._pooling import adaptive
 from elunet.layers.gelu import CUBIC
 from elunet.layers.selu import ALPHA, SCALE
-from elunet.network import INPUT, Network
+from elunet.network import Network
 from elunet.storage.files import write_atomically
 from elunet.storage.weights import network_arrays
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from elunet._types import Array, Shape
 from elunet.exchange._onnx import PRODUCER
+from elunet.graph import INPUT
 from elunet.layers import (
     CELU,
     ELU,
@@ -56,7 +57,7 @@ from elunet.layers import (
 )
 from elunet.layers._padding import Mode
 from elunet.layers.selu import ALPHA, SCALE
-from elunet.network import INPUT, Network
+from elunet.network import Network
 from elunet.storage.files import read
 
 STANDARD = ("", "ai.onnx")

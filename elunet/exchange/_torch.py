@@ -15,6 +15,7 @@ import numpy as np
 
 from elunet._types import Array, Shape
 from elunet.exchange._entries import Entry, Layout, as_array, fill, output_shapes, same
+from elunet.graph import INPUT, Node
 from elunet.layers import (
     Add,
     BatchNorm,
@@ -28,7 +29,7 @@ from elunet.layers import (
     PReLU,
     Softmax,
 )
-from elunet.network import INPUT, Network, Node
+from elunet.network import Network
 
 COUNTER = "num_batches_tracked"
 

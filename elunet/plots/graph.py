@@ -16,7 +16,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from elunet._checks import choice, integer
-from elunet.network import INPUT, Network
+from elunet.graph import INPUT
+from elunet.network import Network
 from elunet.plots._canvas import BLUE, GREEN, PURPLE, VERMILION, File, canvas, finish, wrapped
 
 if TYPE_CHECKING:

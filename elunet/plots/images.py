@@ -11,8 +11,9 @@ import numpy as np
 
 from elunet._checks import integer
 from elunet._types import Array, Shape
+from elunet.graph import INPUT
 from elunet.layers.base import Layer, check_float
-from elunet.network import INPUT, Network
+from elunet.network import Network
 from elunet.plots._canvas import DOTS_PER_INCH, File, canvas, finish, labels, wrapped
 
 if TYPE_CHECKING:

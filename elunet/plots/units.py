@@ -13,8 +13,9 @@ import numpy as np
 
 from elunet._checks import integer
 from elunet._types import Array
+from elunet.graph import Node
 from elunet.layers import ELU, Dropout
-from elunet.network import Network, Node
+from elunet.network import Network
 from elunet.plots._canvas import GRAY, File, canvas, finish, light_grid, some_markers, style
 from elunet.plots._canvas import whole_numbers as whole
 

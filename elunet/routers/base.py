@@ -29,9 +29,10 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 from elunet._checks import integer
 from elunet._types import Array
+from elunet.graph import INPUT, Node
 from elunet.layers.base import Layer
 from elunet.losses import Loss
-from elunet.network import INPUT, Network, Node, Tap
+from elunet.network import Network, Tap
 from elunet.routers.graph import Graph
 from elunet.routers.memory import Check, count
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from elunet._types import Array
+from elunet.graph import INPUT
 from elunet.layers.base import Layer
-from elunet.network import INPUT, Network, Tap
+from elunet.network import Network, Tap
 from elunet.routers.base import Router
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from elunet.network import Network, Node, Sequential
+from elunet.graph import Node
+from elunet.network import Network, Sequential
 
 
 class Chain:

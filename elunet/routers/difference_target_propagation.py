@@ -7,9 +7,10 @@ import numpy as np
 from elunet._checks import number
 from elunet._quiet import quiet
 from elunet._types import Array, Shape
+from elunet.graph import Node
 from elunet.init import Glorot, Initializer
 from elunet.layers.base import Layer
-from elunet.network import Network, Node
+from elunet.network import Network
 from elunet.routers.base import Path
 from elunet.routers.beside import Beside
 from elunet.routers.chain import Chain, part

@@ -7,8 +7,9 @@ import numpy as np
 from elunet._checks import integer, number
 from elunet._quiet import quiet
 from elunet._types import Array
+from elunet.graph import INPUT, Node
 from elunet.layers.base import Layer
-from elunet.network import INPUT, Network, Node, Tap
+from elunet.network import Network, Tap
 from elunet.routers.beside import Beside
 from elunet.routers.chain import Chain, part
 

@@ -9,9 +9,10 @@ import numpy as np
 from elunet._checks import number
 from elunet._quiet import quiet
 from elunet._types import Array
+from elunet.graph import Node
 from elunet.layers.base import Layer
 from elunet.losses import one_hot
-from elunet.network import Network, Node, Tap
+from elunet.network import Network, Tap
 from elunet.routers.base import Path
 from elunet.routers.beside import Beside, learn_as
 from elunet.routers.chain import Chain

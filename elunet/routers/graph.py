@@ -10,8 +10,9 @@ from __future__ import annotations
 from operator import is_
 from typing import Any
 
+from elunet.graph import Node
 from elunet.layers.base import Layer
-from elunet.network import Network, Node
+from elunet.network import Network
 
 
 class Graph:

@@ -7,10 +7,11 @@ import numpy as np
 from elunet._checks import choice, integer, number
 from elunet._quiet import quiet
 from elunet._types import Array, Shape
+from elunet.graph import INPUT
 from elunet.init import Initializer, LeCun
 from elunet.layers.base import Layer
 from elunet.losses import one_hot
-from elunet.network import INPUT, Network
+from elunet.network import Network
 from elunet.routers.base import Path
 from elunet.routers.beside import Silent
 from elunet.routers.objectives import (

@@ -8,8 +8,9 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 from elunet._types import Array
+from elunet.graph import Node
 from elunet.layers.base import Layer
-from elunet.network import Network, Node
+from elunet.network import Network
 from elunet.routers.base import Path, Router
 from elunet.routers.holder import Holder
 

@@ -8,9 +8,10 @@ import numpy as np
 
 from elunet._quiet import quiet
 from elunet._types import Array, Shape
+from elunet.graph import Node
 from elunet.init import Initializer, Uniform
 from elunet.layers.base import Layer
-from elunet.network import Network, Node
+from elunet.network import Network
 from elunet.routers.base import Path
 from elunet.routers.beside import Beside, learn_as
 from elunet.routers.chain import Chain

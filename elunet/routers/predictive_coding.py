@@ -9,8 +9,9 @@ import numpy as np
 from elunet._checks import integer, number
 from elunet._quiet import quiet
 from elunet._types import Array
+from elunet.graph import Node
 from elunet.layers.base import Layer
-from elunet.network import Network, Node
+from elunet.network import Network
 from elunet.routers.beside import Beside, learn_as
 from elunet.routers.chain import Chain, part
 

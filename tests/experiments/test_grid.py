@@ -171,6 +171,24 @@ def test_a_killed_worker_costs_its_trial_only(data, tmp_path):
     assert content(tmp_path / "rules") == content(tmp_path / "alone")
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_killed_worker_of_dask_costs_its_trial_only(data, tmp_path):
+    """dask's nanny starts another worker, and its scheduler hands the trial out again."""
+    distributed = pytest.importorskip("distributed")
+    (tmp_path / "killed.parent").write_text(str(os.getpid()))
+    few = {"baselines": False, "network": dies_once(tmp_path / "killed", network)}
+    cluster = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=tmp_path / "dask"
+    )
+    said = []
+    with cluster, distributed.Client(cluster) as client:
+        compare(data, tmp_path / "rules", client, log=said.append, **few)
+    assert (tmp_path / "killed").exists()
+    assert len(said) == 10  # each trial once
+    compare(data, tmp_path / "alone", 1, **few)
+    assert content(tmp_path / "rules") == content(tmp_path / "alone")
+
+
 def test_a_trial_that_always_kills_its_worker_ends_it(data, tmp_path):
     pytest.importorskip("loky")
     parent = os.getpid()

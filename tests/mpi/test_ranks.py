@@ -7,7 +7,6 @@ openmpi or mpich.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,43 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-import elunet as eln
+from mpi_launch import LIMIT, MPIRUN, command, environment, run, weights
 
 pytest.importorskip("mpi4py", reason="the extra elunet[mpi] is not installed")
-HERE, MPIRUN = Path(__file__).parent, shutil.which("mpirun")
 if MPIRUN is None:
     pytest.skip("no mpirun: install openmpi or mpich", allow_module_level=True)
-IS_OPEN = "Open MPI" in subprocess.run([MPIRUN, "--version"], capture_output=True, text=True).stdout
-LIMIT = 240  # seconds
-
-
-def command(ranks, file, *arguments):
-    """Return how a file is run by so many processes, or by one without MPI."""
-    program = [sys.executable, str(HERE / file), *map(str, arguments)]
-    if ranks == 0:
-        return program
-    options = ["--bind-to", "none"]
-    if IS_OPEN:
-        options += ["--oversubscribe", "--allow-run-as-root"]
-    return [MPIRUN, *options, "-n", str(ranks), *program]
-
-
-def environment(**more):
-    return {**os.environ, "PYTHONPATH": str(HERE.parents[1]), "PYTHONWARNINGS": "ignore", **more}
-
-
-def run(ranks, file, *arguments, **more):
-    """Return (exit code, what was printed)."""
-    done = subprocess.run(
-        command(ranks, file, *arguments),
-        env=environment(**more),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=LIMIT,
-    )
-    return done.returncode, done.stdout
 
 
 def train(ranks, *arguments):
@@ -149,15 +116,6 @@ def is_running(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
-
-
-def weights(folder):
-    file = folder / "weights.safetensors"
-    L = eln.layers
-    layers = [L.Conv2D(3, 4, 3, stride=4), L.BatchNorm(4), L.ELU(), L.Dropout(0.2), L.Flatten()]
-    net = eln.Sequential([*layers, L.Linear(256, 10)])
-    eln.load(net, file)
-    return np.concatenate([value.ravel() for value in net.parameters().values()])
 
 
 @pytest.fixture(scope="module")

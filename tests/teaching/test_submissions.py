@@ -288,26 +288,26 @@ def hostile(module):
         "return dy\n", "return equal(dy)\n"
     )
     found = {
-        "left as it was": stub,
+        "unchanged stub": stub,
         "does nothing": nothing,
         "`while True` in the module": nothing + "while True:\n    pass\n",
         "`os._exit(0)`": nothing + "import os\nos._exit(0)\n",
         "`sys.exit(0)`": nothing + "import sys\nsys.exit(0)\n",
         "prints 8 MB": nothing + "for _ in range(8):\n    print('passed ' * 150_000)\n",
-        "imports elunet's own": OWN[module],
+        "imports elunet's solution": OWN[module],
         "replaces NumPy's and pytest's functions": nothing + REPLACING,
         "walks through frames and memory": nothing + WALKING,
         "writes a verdict to every file": nothing + FORGING,
-        "leaves threads and a fork": nothing + LEFT_OVER,
-        "takes 10 GB": nothing + "hog = bytearray(10_000_000_000)\n",
+        "leaves threads and a process running": nothing + LEFT_OVER,
+        "allocates 10 GB": nothing + "hog = bytearray(10_000_000_000)\n",
         "returns arrays that equal everything": equal,
         "looks for the solution": PEEKING + nothing,
-        "tells layers by class and source": TELLING + ("" if "check" in nothing else nothing),
+        "recognizes layers by class and source": TELLING + ("" if "check" in nothing else nothing),
     }
     files = {what: {name: text} for what, text in found.items()}
     files["brings its own numpy, elunet and pytest"] = {name: nothing, **SHADOWS}
-    files["is no Python"] = {name: "class Softplus\n"}
-    files["has another name"] = {"my_solution_final.py": nothing}
+    files["is not Python"] = {name: "class Softplus\n"}
+    files["has another file name"] = {"my_solution_final.py": nothing}
     return files
 
 
@@ -395,14 +395,17 @@ def test_the_table_has_all():
         ("`while True` in the module", "your code takes too long"),
         ("`os._exit(0)`", "your code ended the process"),
         ("`sys.exit(0)`", "SystemExit: 0: your code ends the process (softplus.py, line 5"),
-        ("imports elunet's own", "it imports elunet.layers; the exercise is to be done without"),
+        (
+            "imports elunet's solution",
+            "it imports elunet.layers; the exercise is to be done without",
+        ),
         ("walks through frames and memory", "it looks into memory that is not its own"),
         ("writes a verdict to every file", "your code sent something else than numbers"),
-        ("leaves threads and a fork", "it starts or ends another process (os.fork)"),
-        ("takes 10 GB", "MemoryError"),
+        ("leaves threads and a process running", "it starts or ends another process (os.fork)"),
+        ("allocates 10 GB", "MemoryError"),
         ("looks for the solution", "your code was stopped: it reads "),
-        ("is no Python", "SyntaxError: expected ':' (softplus.py, line 1)"),
-        ("has another name", "expected softplus.py, got my_solution_final.py"),
+        ("is not Python", "SyntaxError: expected ':' (softplus.py, line 1)"),
+        ("has another file name", "expected softplus.py, got my_solution_final.py"),
     ],
 )
 def test_it_is_said_why_nothing_could_be_graded(what, said, tmp_path):
@@ -464,7 +467,7 @@ def test_without_the_guard_nothing_is_left_over(no_fence, tmp_path):
         "replaces NumPy's and pytest's functions",
         "walks through frames and memory",
         "writes a verdict to every file",
-        "imports elunet's own",
+        "imports elunet's solution",
         "brings its own numpy, elunet and pytest",
     ],
 )

@@ -166,8 +166,8 @@ class EqualShares(AdaptiveMeanPool2D):
 class ColumnsFirstBackward(Flatten):
     """Backward puts the gradient into the image in another order than forward used.
 
-    In training: Every pixel gets another pixel's gradient. The later layers learn, those below
-    do not.
+    In training: Every pixel gets another pixel's gradient. The later layers learn, the
+    earlier ones do not.
 
     Caught by check_layer: dx has the right numbers at wrong places.
     """
