@@ -274,13 +274,3 @@ def _child(seed: Seed, place: int) -> np.random.SeedSequence:
     parent = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
     key = (*parent.spawn_key, place)
     return np.random.SeedSequence(parent.entropy, spawn_key=key)
-
-
-@cache
-def _takes_train(kind: type[Layer]) -> bool:
-    """Return whether forward can be called as a network calls it: forward(x, train)."""
-    try:
-        signature(kind.forward).bind(None, None, False)
-    except TypeError:
-        return False
-    return True
