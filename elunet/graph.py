@@ -257,15 +257,6 @@ class LayerGraph:
         return name
 
 
-def _child(seed: Seed, place: int) -> np.random.SeedSequence:
-    """Return the seed of the layer at this place, the same however many others there are."""
-    if isinstance(seed, np.random.Generator):
-        return np.random.SeedSequence(int(seed.integers(1 << 62)))
-    parent = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
-    key = (*parent.spawn_key, place)
-    return np.random.SeedSequence(parent.entropy, spawn_key=key)
-
-
 @cache
 def _takes_train(kind: type[Layer]) -> bool:
     """Return whether forward can be called as a network calls it: forward(x, train)."""
@@ -274,3 +265,12 @@ def _takes_train(kind: type[Layer]) -> bool:
     except TypeError:
         return False
     return True
+
+
+def _child(seed: Seed, place: int) -> np.random.SeedSequence:
+    """Return the seed of the layer at this place, the same however many others there are."""
+    if isinstance(seed, np.random.Generator):
+        return np.random.SeedSequence(int(seed.integers(1 << 62)))
+    parent = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+    key = (*parent.spawn_key, place)
+    return np.random.SeedSequence(parent.entropy, spawn_key=key)

@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 
 
 class Swish(eln.layers.Layer):
-    """Swish: ``y = x s``, with ``s = sigmoid(beta x)`` and a learned beta for each channel.
+    """Swish: ``y = x s``, with ``s = sigmoid(beta x)`` and a learned beta per channel.
 
     Parameters
     ----------
@@ -27,7 +27,8 @@ class Swish(eln.layers.Layer):
 
     References
     ----------
-    Ramachandran, Zoph, Le, "Searching for Activation Functions", 2017, arXiv:1710.05941.
+    Ramachandran, Zoph, Le, "Searching for Activation Functions", 2017,
+    arXiv:1710.05941.
     """
 
     def __init__(self, channels: int) -> None:
@@ -39,7 +40,7 @@ class Swish(eln.layers.Layer):
         """Return y, of x's shape (N, ..., C)."""
         x = self.check_input(x, ("N", ..., self.channels))
         beta = self.parameter("beta", (self.channels,), x.dtype)
-        s = (1 + np.tanh(beta * x / 2)) / 2  # the sigmoid, in a form that cannot overflow
+        s = (1 + np.tanh(beta * x / 2)) / 2  # the sigmoid, but it cannot overflow
         self.keep(x, s, beta)
         return x * s
 

@@ -96,7 +96,7 @@ class DirectFeedbackAlignment(RandomRouter):
 
     @property
     def B(self) -> dict[str, Array]:  # noqa: N802 - a matrix's name
-        """The projections, by the name of the next layer them."""
+        """The projections, by the name of the weighted layer after them."""
         return self.drawn
 
     @quiet

@@ -1,9 +1,9 @@
-"""`weight_transport`: whether what a layer learns depends on the later weights it.
+"""`weight_transport`: whether what a layer learns depends on the weights of later layers.
 
-Backpropagation carries the error down through the transpose of each W, and no synapse knows the
-weight of another: the weight transport problem. Rules differ in how much of W they use on the way
-down: all of it, its signs only, or nothing. It is asked of the rule itself: after the forward pass
-only the later weights a layer are changed, and the layer's gradients are looked at.
+Backpropagation carries the error back through the transpose of each W, but no synapse knows the
+weight of another: the weight transport problem. Rules differ in how much of W they use there: all
+of it, its signs only, or nothing. This is measured on the rule itself: after the forward pass, only
+the weights of the layers after a given layer are changed. Then that layer's gradients are compared.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NOTICED = 1e-6  # a relative change of a gradient that is more than rounding
 
 @dataclass(frozen=True)
 class WeightTransport:
-    """What a rule's layers learn with, of the later weights them.
+    """What each layer uses of the weights of later layers, under a learning rule.
 
     Attributes
     ----------
@@ -66,11 +66,11 @@ def weight_transport(
     loss: Loss | None = None,
     seed: int = 0,
 ) -> WeightTransport:
-    """Say how much of the later weights a layer the layer's update depends on.
+    """Say how much of the later layers' weights a layer's update depends on.
 
-    A rule and a network run a step, so that the rule has its matrices, and a forward pass. Then the
-    later weights a layer are changed, in magnitude only or in sign too, and nothing else: not the
-    output, the loss gradient, or what any layer keeps. If the rule's backward pass gives the layer
+    The rule and the network run a step, so that the rule has its matrices, and a forward pass. Then
+    only the weights after a layer are changed, in magnitude only or in sign too: not the output,
+    the loss gradient, or what any layer keeps. If the rule's backward pass gives the layer
     other gradients than without the change, it depends on them. Copies are used: neither the rule
     nor the network changes.
 
@@ -125,7 +125,7 @@ def weight_transport(
     its_loss = SoftmaxCrossEntropy() if loss is None else loss
 
     def learned(name: str, change: Callable[[Array], Array] | None) -> dict[str, Array]:
-        """Return what a layer learns if the later weights it are changed in a step's middle."""
+        """Return what a layer learns if the weights after it are changed in mid-step."""
         twin, router = copy.deepcopy((net, rule))
         router.tell(its_loss)
         for layer in twin:  # so that no layer keeps a copy in another dtype, which would not change
