@@ -26,6 +26,7 @@ from browser_site import NOTEBOOKS
 DOCS = Path(__file__).parent
 PYODIDE = "https://cdn.jsdelivr.net/pyodide/v0.27.7/full/"  # that of jupyterlite-pyodide-kernel 0.6
 PURE = "hypothesis == 6.130.0"  # the last ones are compiled
+KERNEL = {"name": "python", "display_name": "Python (Pyodide)"}  # or it asks which one to take
 INSTALL = f"%pip install -q elunet {PURE.split()[0]}"
 
 
@@ -49,6 +50,7 @@ def build(html: Path, pyodide: Path | None = None, also: Sequence[Path] = ()) ->
         for page in NOTEBOOKS:
             source = DOCS / f"{page}.md"
             made = make_notebooks.notebook(source, install=INSTALL)
+            made.metadata["kernelspec"] = KERNEL
             nbformat.write(made, content / f"{source.stem}.ipynb")
         for file in also:
             shutil.copy(file, content)
