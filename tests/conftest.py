@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,11 +31,14 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what is about numba where the plain kernels are in use."""
-    if PLAIN:
-        for item in items:
-            if item.get_closest_marker("numba"):
-                item.add_marker(pytest.mark.skip(reason="numba is not in use"))
+    """Skip what is about numba where the plain kernels are in use, and processes in a browser."""
+    missing = {"numba": "numba is not in use"} if PLAIN else {}
+    if sys.platform == "emscripten":
+        missing["process"] = "there is one process"
+    for item in items:
+        for mark, reason in missing.items():
+            if item.get_closest_marker(mark):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(autouse=True)

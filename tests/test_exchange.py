@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 
 import elunet as eln
@@ -45,6 +44,8 @@ from elunet.layers import (
     Softmax,
     Tanh,
 )
+
+onnxruntime = pytest.importorskip("onnxruntime")
 
 # PyTorch says that an even kernel costs it a copy; it computes what it should.
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")

@@ -277,7 +277,7 @@ X = np.full((4, 10), 0.1)
         (X[:, :0], [0] * 4, ValueError, r"at least one row, got shape \(4, 0\)"),
         (X[0], [1], ValueError, r"prediction of shape \(N, C\), got \(10,\)"),
         (X.astype(np.float16), [1] * 4, TypeError, "float32 or float64, got float16"),
-        (X.astype(int), [1] * 4, TypeError, "float32 or float64, got int64"),
+        (X.astype(np.int64), [1] * 4, TypeError, "float32 or float64, got int64"),
         (X.astype(object), [1] * 4, TypeError, "float32 or float64, got object"),
     ],
 )

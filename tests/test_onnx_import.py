@@ -7,12 +7,13 @@ import warnings
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from test_exchange import LAYERS, scrambled
 
 import elunet as eln
 from elunet.exchange import from_onnx, to_onnx
+
+onnxruntime = pytest.importorskip("onnxruntime")
 
 NOT_READ = {  # what to_onnx writes as several nodes; the first is named
     "batchnorm-sequences", "instancenorm-affine", "local", "local-no-bias", "adaptive-uneven",

@@ -109,7 +109,7 @@
 
   function drawBoundary() {
     const { pen, width } = canvas("boundary");
-    const bytes = state.playground.picture(SIDE), buffer = bytes.toJs();
+    const bytes = state.playground.image(SIDE), buffer = bytes.toJs();
     bytes.destroy?.();
     const small = new OffscreenCanvas(SIDE, SIDE);
     const image = new ImageData(new Uint8ClampedArray(buffer), SIDE, SIDE);

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from elunet._types import Array, Shape
 from elunet.engine.memory import empty
+from elunet.kernels.dot import dot
 
 
 class Sum:
@@ -33,7 +35,7 @@ class Sum:
     def add(self, a: Array, b: Array) -> None:
         """Add ``a @ b``."""
         # For matrices dot, since matmul keeps the interpreter lock where the product is small.
-        multiply = np.dot if a.ndim == 2 else np.matmul
+        multiply: Any = dot if a.ndim == 2 else np.matmul
         if not self.begun:
             multiply(a, b, out=self.array)
             self.begun = True

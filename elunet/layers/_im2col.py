@@ -16,6 +16,7 @@ import numpy as np
 from elunet._types import Array
 from elunet.kernels.columns import col2im, col2im_planes, im2col, im2col_planes
 from elunet.kernels.convolution import convolve
+from elunet.kernels.dot import dot
 from elunet.kernels.lanes import LANES
 from elunet.kernels.sums import add_rows, add_to_rows
 from elunet.layers._windows import Windows
@@ -73,7 +74,7 @@ class Im2col:
             convolve(x, kernel, b, *where, y)
             return
         rows = _rows(y)
-        np.dot(self._columns(x, windows), kernel, out=rows)
+        dot(self._columns(x, windows), kernel, rows)
         if b is not None:
             add_to_rows(rows, b)
 
@@ -108,14 +109,14 @@ class Im2col:
         """Write ``dx = col2im(dy W^T)``."""
         windows = self.windows
         if self.direct:
-            np.dot(_rows(dy), kernel, out=_rows(dx))
+            dot(_rows(dy), kernel, _rows(dx))
         elif windows.in_channels <= SOME:
             columns = self._planes(len(dy), windows)
-            np.dot(kernel.T, _rows(dy).T, out=columns.reshape(windows.width, -1))
+            dot(kernel.T, _rows(dy).T, columns.reshape(windows.width, -1))
             col2im_planes(columns, windows.stride, windows.top, windows.left, dx)
         else:
             columns = self._scratch(len(dy), windows)
-            np.dot(_rows(dy), kernel, out=columns.reshape(-1, windows.width))
+            dot(_rows(dy), kernel, columns.reshape(-1, windows.width))
             col2im(columns, windows.stride, windows.top, windows.left, dx)
 
     def new_sums(self, several: bool) -> list[Sum]:

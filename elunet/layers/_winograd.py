@@ -12,6 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 from elunet._types import Array
+from elunet.kernels import _jit
+from elunet.kernels.dot import is_fast
 from elunet.kernels.lanes import LANES
 from elunet.kernels.sums import add_rows
 from elunet.kernels.winograd import Matrix, gather_tiles, matrices, scatter_tiles, transform
@@ -33,6 +35,7 @@ SIDE = 4  # outputs of a tile, in each direction
 PAGE, LINE = 1024, 16  # float32 numbers of a memory page and of a line of the cache
 KERNELS = ((2, 2), (3, 3))
 LEAST = {(2, 2): (16, 32), (3, 3): (16, 16)}  # channels, and tiles, from which on it is faster
+PLAIN = 96  # channels, where transforms are in NumPy, and products are BLAS's
 
 
 def pays(windows: Windows) -> bool:
@@ -45,6 +48,8 @@ def pays(windows: Windows) -> bool:
     if windows.kernel not in KERNELS or windows.stride != 1 or min(windows.out) < SIDE:
         return False
     channels, least = LEAST[windows.kernel]
+    if _jit.PLAIN and is_fast():
+        channels = PLAIN
     tiles = windows.images * (windows.out[0] // SIDE) * (windows.out[1] // SIDE)
     return min(windows.in_channels, windows.out_channels) >= channels and tiles >= least
 

@@ -9,6 +9,7 @@ import numpy as np
 from elunet._checks import integer
 from elunet._types import Array, Seed, Shape
 from elunet.init import Initializer
+from elunet.kernels.dot import dot
 from elunet.kernels.sums import add_rows, add_to_rows
 from elunet.layers.spans import PRODUCT, Queue, Split, workers_for
 from elunet.layers.weighted import Weighted
@@ -67,13 +68,13 @@ class Linear(Weighted, spans=True):
 
     def forward_span(self, x: Array, y: Array, W: Array, b: Array | None) -> None:
         """Write ``y = x W + b``."""
-        np.dot(x, W, out=y)
+        dot(x, W, y)
         if b is not None:
             add_to_rows(y, b)
 
     def backward_span(self, dy: Array, dx: Array, weight: Array) -> None:
         """Write ``dx = dy W^T``."""
-        np.dot(dy, weight.T, out=dx)
+        dot(dy, weight.T, dx)
 
     def cost(self, x_shape: Shape, y_shape: Shape) -> float:
         """Return the elementary operations of a pass."""
@@ -96,7 +97,7 @@ class Linear(Weighted, spans=True):
         dW = self.gradient_array("W", self.shape, its.dtype)
 
         workers = its.split.workers
-        multiply = np.dot if workers == 1 else np.matmul  # dot would copy some of x's columns
+        multiply = dot if workers == 1 else np.matmul  # dot would copy some of x's columns
 
         def work(start: int, stop: int, worker: int) -> None:
             multiply(x[:, start:stop].T, dy, out=dW[start:stop])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 
@@ -14,39 +15,51 @@ MINUTE = 60_000
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 
 
-def run_all(page, address, name, done):
-    """Open a notebook, run it, return its outputs once `done` holds of them."""
+def start(page, address, name):
+    """Open a notebook and have it run all its cells."""
     page.goto(f"{address}lite/notebooks/index.html?path={name}.ipynb")
     page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=4 * MINUTE)
     page.wait_for_selector("text=Python (Pyodide)", timeout=4 * MINUTE)
     page.click("text=Run >> nth=0")
     page.click("text=Run All Cells")
+
+
+def outputs(page, done):
+    """Return what the cells have said, once `done` holds of it."""
     end = time.monotonic() + 600
     while time.monotonic() < end:
-        page.wait_for_timeout(1000)
+        page.wait_for_timeout(500)
         texts = page.locator(".jp-OutputArea-output").all_inner_texts()
         broken = [text for text in texts if "Traceback" in text or "Error:" in text]
         assert not broken, broken[0]
         if done("\n".join(texts)):
             return "\n".join(texts)
-    raise AssertionError(f"{name}: not done after ten minutes, got {texts}")
+    raise AssertionError(f"not done after ten minutes, got {texts}")
 
 
 def test_a_notebook_does_everything(page, address, images, tmp_path):
-    said = run_all(page, address, "everything", lambda text: "SAVED" in text)
-    seconds = {name: float(s) for name, s in re.findall(r"([A-Z]+) after ([\d.]+) s", said)}
-    print(seconds)
-    assert {"IMPORTED", "CHECKED", "TRAINED", "SAVED"} <= seconds.keys()
+    clicked = time.monotonic()
+    start(page, address, "everything")
+    outputs(page, lambda text: "CHECKED" in text)
+    first_check = time.monotonic() - clicked
+    said = outputs(page, lambda text: "SAVED" in text)
+    print(f"first gradient check {first_check:.1f} s after the click\n{said}")
+    assert all(word in said for word in ("IMPORTED", "CHECKED", "TRAINED", "SAVED"))
     assert "plain, in NumPy" in said
     assert "ArticleELU(alpha=1): dx is wrong at 2 of 4 entries" in said
     assert page.locator(".jp-OutputArea-output img").count() >= 1
-    page.screenshot(path=images / "everything.png")
     with page.expect_download() as download:
         page.click("a[download='net.safetensors']")
     download.value.save_as(tmp_path / "net.safetensors")
     net = eln.Sequential([eln.layers.Linear(2, 16), eln.layers.ELU(), eln.layers.Linear(16, 3)])
     eln.load(net, tmp_path / "net.safetensors")
     assert np.abs(net["linear1"].params["W"]).max() > 0
+    for size, name in ((DESKTOP, "desktop"), (PHONE, "phone")):
+        page.set_viewport_size(size)
+        page.wait_for_timeout(1000)
+        page.screenshot(path=images / f"everything-{name}.png")
+    is_busy = os.getloadavg()[0] > (os.cpu_count() or 1)  # with other work: then it says nothing
+    assert first_check < 60 or is_busy
 
 
 @pytest.mark.parametrize(("size", "name"), [(DESKTOP, "desktop"), (PHONE, "phone")])
@@ -70,8 +83,13 @@ def test_the_interactive_page(page, address, images, size, name):
         timeout=4 * MINUTE,
     )
     page.click("[data-part=run]")
-    page.locator("#playground").scroll_into_view_if_needed()
-    page.screenshot(path=images / f"playground-{name}.png", full_page=True)
+    page.evaluate("document.getElementById('playground').scrollIntoView()")
+    page.wait_for_timeout(1000)
+    page.screenshot(path=images / f"playground-{name}.png")
+    for element in page.locator("#playground :is(button, select, input, canvas)").all():
+        box = element.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= size["width"], f"{box} reaches out of the page"
     assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
 
 
@@ -100,6 +118,7 @@ def test_each_notebook_runs_to_its_end(page, address, images, name):
         prompts = page.locator(".jp-CodeCell .jp-InputPrompt").all_inner_texts()
         return len(prompts) == page.evaluate(last) and all(re.match(r"\[\d+\]", p) for p in prompts)
 
-    run_all(page, address, name, done)
+    start(page, address, name)
+    outputs(page, done)
     print(name, round(time.monotonic() - began), "s")
     page.screenshot(path=images / f"{name}.png")

@@ -6,12 +6,14 @@ import warnings
 
 import pytest
 
-from elunet.kernels import _cache, _jit
+from elunet.kernels import _jit
 
 pytestmark = pytest.mark.numba
 
 
 def test_without_a_cache_it_warns_once(monkeypatch):
+    from elunet.kernels import _cache  # it needs numba
+
     asked = []
 
     def njit(**options):

@@ -51,6 +51,7 @@ def test_each_kernel_has_a_twin_with_its_arguments(module, node):
     assert ast.get_docstring(node).partition(" ")[0] == inspect.getdoc(twin).partition(" ")[0]
 
 
+@pytest.mark.process
 def test_plain_kernels_need_no_numba():
     result = run(
         "import sys\n"
@@ -67,6 +68,7 @@ def test_plain_kernels_need_no_numba():
     assert not result.stderr
 
 
+@pytest.mark.process
 def test_without_numba_one_line_says_what_is_slower():
     missing = "import sys; sys.modules['numba'] = None\n"
     result = run(missing + "import elunet; import elunet.kernels._jit as j; print(j.in_use())")
@@ -80,6 +82,7 @@ def test_without_numba_one_line_says_what_is_slower():
     assert (quiet.returncode, quiet.stderr) == (0, "")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("value", "error"),
     [("compiled", "ModuleNotFoundError"), ("fast", "ValueError: elunet: expected ELUNET_KERNELS")],

@@ -56,7 +56,7 @@ def test_a_weight_that_stands_in(make, shape):
     [
         (lambda W: W.T.copy(), "float32 of shape"),
         (lambda W: W[..., :1], "float32 of shape"),
-        (lambda W: W.astype(int), "int64 of shape"),
+        (lambda W: W.astype(np.int64), "int64 of shape"),
         (lambda W: 1.0, "1.0 (float)"),
     ],
 )

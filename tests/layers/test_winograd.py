@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import elunet as eln
+from elunet.kernels import _jit
 from elunet.layers import ELU, Conv2D, _winograd, conv2d
 from elunet.layers._im2col import Im2col
 from elunet.layers._winograd import Winograd
@@ -107,11 +108,22 @@ def test_float64_takes_the_exact_way():
         ((192, 240, 3), 3, 400, False),
     ],
 )
-def test_auto_takes_it_where_it_pays(arguments, size, count, fast):
+def test_auto_takes_it_where_it_pays(monkeypatch, arguments, size, count, fast):
+    monkeypatch.setattr(_jit, "PLAIN", False)
     layer = Conv2D(*arguments)
     shape = (count, size, size, arguments[0])
     assert type(layer._way(shape, np.dtype(np.float32))) is (Winograd if fast else Im2col)
     assert type(layer._way(shape, np.dtype(np.float64))) is Im2col
+
+
+@pytest.mark.parametrize(
+    ("channels", "has_blas", "fast"), [(95, True, False), (96, True, True), (16, False, True)]
+)
+def test_in_numpy_it_pays_later_where_products_are_fast(monkeypatch, channels, has_blas, fast):
+    monkeypatch.setattr(_jit, "PLAIN", True)
+    monkeypatch.setattr(_winograd, "is_fast", lambda: has_blas)
+    way = Conv2D(channels, channels, 3)._way((4, 16, 16, channels), np.dtype(np.float32))
+    assert type(way) is (Winograd if fast else Im2col)
 
 
 def test_many_blocks(monkeypatch):

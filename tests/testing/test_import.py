@@ -19,10 +19,12 @@ def modules_after(code):
     return set(done.stdout.split())
 
 
+@pytest.mark.process
 def test_import_imports_no_check():
     assert modules_after("import elunet.testing") == {"elunet.testing"}
 
 
+@pytest.mark.process
 def test_a_check_that_passes_needs_no_diagnosis():
     code = (
         "import numpy as np, elunet as eln; "

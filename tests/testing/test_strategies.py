@@ -86,6 +86,7 @@ def test_without_hypothesis(monkeypatch):
         importlib.import_module("elunet.testing.strategies")
 
 
+@pytest.mark.process
 def test_hypothesis_is_not_imported_early():
     code = "import sys, elunet.testing; sys.exit('hypothesis' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from elunet._types import Array
+from elunet.kernels.dot import dot
 from elunet.kernels.plain._windows import Pair, windows
 
 
@@ -18,5 +17,5 @@ def convolve(
     out = y.shape[1:3]
     for image, result in zip(x[:, None], y, strict=True):
         columns = windows(image, kernel, out, (stride, stride), top, left).reshape(-1, len(W))
-        np.dot(columns, W, out=result.reshape(-1, y.shape[3]))
+        dot(columns, W, result.reshape(-1, y.shape[3]))
     y += b
