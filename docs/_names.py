@@ -29,6 +29,7 @@ class Names(SphinxDirective):
         for name in list(self.content) or sorted(module.__all__, key=str.lower):
             value = getattr(module, name)
             kind = "class" if inspect.isclass(value) else "func" if callable(value) else "data"
+            kind = "mod" if inspect.ismodule(value) else kind
             about = (inspect.getdoc(value) or "").split("\n")[0] if kind != "data" else ""
             lines += [f"   * - :py:{kind}:`~{module.__name__}.{name}`", f"     - {about}"]
         container = nodes.Element()

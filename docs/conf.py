@@ -138,9 +138,19 @@ def write_notebooks(app, error):
         make_notebooks.write(Path(app.outdir), make_notebooks.repository(), app.config.html_baseurl)
 
 
+def plain_aliases(app, what, name, value, options, signature, returns):
+    """Show an alias in a signature by its name alone, whatever Sphinx makes of it."""
+
+    def plain(text):
+        return text and re.sub(r"TypeAliasForwardRef\('(\w+)'\)", r"\1", text)
+
+    return plain(signature), plain(returns)
+
+
 def setup(app):
     # Whether make_browser.py is to add the site in which notebooks run: pages then link to it.
     app.add_config_value("in_browser", False, "html")
+    app.connect("autodoc-process-signature", plain_aliases)
     app.connect("html-page-context", drop_dead_links)
     app.connect("html-page-context", add_notebook_links)
     app.connect("build-finished", write_notebooks)

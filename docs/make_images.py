@@ -18,6 +18,7 @@ COLUMNS = 12
 RUNS = {
     "first": "ELU-11, case quick, on made shapes",
     "cifar": "ELU-11, case quick, on CIFAR-10 (JPEG copy)",
+    "long": "ELU-11, case long, on CIFAR-10 (JPEG copy)",
     "paper": "ELU-11, case paper, on CIFAR-10 (JPEG copy)",
     "d": "the article's case d, on CIFAR-10 (JPEG copy)",
     "e": "the article's case e, on CIFAR-10 (JPEG copy)",

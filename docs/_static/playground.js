@@ -32,7 +32,7 @@
     const button = part("run");
     button.disabled = true;
     try {
-      say("Loading Python (some 10 MB, once) …");
+      say("Loading Python (about 10 MB, once) …");
       const site = new URL("lite/", document.baseURI);
       const about = await fetched(new URL("elunet.json", site)).then((answer) => answer.json());
       const indexURL = new URL(about.pyodide, site).href;

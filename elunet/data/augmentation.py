@@ -19,7 +19,7 @@ from elunet.data import _checks
 GRAY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as in Pillow and torchvision
 
 
-def pad_crop_flip(x: Array, rng: np.random.Generator, pad: int = 4) -> Array:
+def pad_crop_flip(x: Array, rng: np.random.Generator, pad: int = 4, flip: bool = True) -> Array:
     """Shift each image by up to `pad` pixels and mirror it with probability 1/2.
 
     Each image is padded with zeros, a window of the original size is cropped at a random place, and
@@ -34,6 +34,8 @@ def pad_crop_flip(x: Array, rng: np.random.Generator, pad: int = 4) -> Array:
         Draws a vertical shift, a horizontal shift and a flip for each image.
     pad
         Zero pixels on each side.
+    flip
+        Whether to mirror: not where it makes another class, as of digits and letters.
 
     Returns
     -------
@@ -60,12 +62,12 @@ def pad_crop_flip(x: Array, rng: np.random.Generator, pad: int = 4) -> Array:
     pad = integer("pad_crop_flip", "pad", pad, 0)
     n, height, width, channels = x.shape
     top, left = rng.integers(0, 2 * pad + 1, (2, n, 1))
-    flip = rng.random((n, 1)) < 0.5
+    mirrored = flip & (rng.random((n, 1)) < 0.5)
 
     padded = np.zeros((n, height + 2 * pad, width + 2 * pad, channels), x.dtype)
     padded[:, pad : pad + height, pad : pad + width] = x
     rows = top + np.arange(height)
-    columns = left + np.where(flip, np.arange(width)[::-1], np.arange(width))
+    columns = left + np.where(mirrored, np.arange(width)[::-1], np.arange(width))
     windows: Array = padded[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
     return windows
 

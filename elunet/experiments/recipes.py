@@ -314,7 +314,7 @@ RECIPES = {
         optimizer=_quick_optimizer,
         callbacks=lambda epochs: [DropoutRamp(0.3, 0.8, epochs)],
         loss=partial(SoftmaxCrossEntropy, label_smoothing=0.1),
-        epochs=40,
+        epochs=30,
     ),
     "paper": Recipe(
         about="ELU-11 as in the ELU paper: contrast normalization and ZCA, momentum, dropout;"

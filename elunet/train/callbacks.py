@@ -171,7 +171,8 @@ class Checkpoints(Callback):
 
     It saves at the end of each epoch, when a signal ends the run, and in between as asked for. The
     folder then holds ``latest.safetensors``, ``previous.safetensors`` (the save before) and
-    ``best.safetensors`` (the end of the best epoch). One folder is for one run at a time.
+    ``best.safetensors`` (the end of the best epoch). One folder is for one run at a time; a run
+    that does not `Trainer.resume` what is there replaces it. `Job` never does.
 
     Parameters
     ----------

@@ -71,6 +71,15 @@ def test_without_padding_an_image_stays_or_is_mirrored():
     assert 60 < stays.sum() < 140
 
 
+def test_without_flip_no_image_is_mirrored():
+    x = np.arange(36.0).reshape(1, 6, 6, 1).repeat(50, axis=0)
+    np.testing.assert_array_equal(pad_crop_flip(x, np.random.default_rng(0), 0, flip=False), x)
+    same, mirrored = (pad_crop_flip(x, np.random.default_rng(0), 2, flip) for flip in (False, True))
+    turned = (same != mirrored).any(axis=(1, 2, 3))
+    assert 10 < turned.sum() < 40  # the same shifts are drawn
+    np.testing.assert_array_equal(same[turned], mirrored[turned][:, :, ::-1])
+
+
 def test_all_shifts_occur_equally_often():
     x = np.zeros((8100, 17, 17, 1), np.uint8)
     x[:, 8, 8] = 1
