@@ -6,6 +6,7 @@ An error names the class or function, the argument, what was expected and what w
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from numbers import Integral, Real
 
@@ -138,6 +139,11 @@ def choice(owner: str, name: str, value: object, options: tuple[str, ...]) -> No
         raise ValueError(f"{owner}: expected {name} to be one of {options}, got {value!r}")
 
 
+def is_masked(value: object) -> bool:
+    """Return whether value is an array with a mask, which is of a module that NumPy loads late."""
+    return "numpy.ma" in sys.modules and isinstance(value, np.ma.MaskedArray)
+
+
 def plain(owner: str, name: str, value: object) -> Array:
     """Return value as an array.
 
@@ -146,7 +152,7 @@ def plain(owner: str, name: str, value: object) -> Array:
     TypeError
         If it is a masked array, whose mask would be lost.
     """
-    if isinstance(value, np.ma.MaskedArray):
+    if is_masked(value):
         raise TypeError(
             f"{owner}: expected {name} without a mask, which would be lost, got a masked array"
         )

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from elunet import _display
+from elunet._checks import is_masked
 from elunet._checks import seed as checked_seed
 from elunet._group import ALONE, Alone
 from elunet._quiet import quiet
@@ -231,11 +232,7 @@ class Layer:
         if type(value) is np.ndarray and value.dtype is dtype and value.shape == shape:
             if value.flags.c_contiguous:
                 return value
-        elif (
-            getattr(value, "shape", None) != shape
-            or value.dtype.kind != "f"
-            or isinstance(value, np.ma.MaskedArray)
-        ):
+        elif getattr(value, "shape", None) != shape or value.dtype.kind != "f" or is_masked(value):
             raise ValueError(
                 f'{self!r}: expected params["{name}"] as a float array of shape {shape}, got '
                 + describe(value)
@@ -351,7 +348,7 @@ def _image_advice(channels: int | str | EllipsisType, count: int, size: int) -> 
 def describe(value: Any) -> str:
     """Say in a few words what somebody passed."""
     if isinstance(value, np.ndarray):
-        mask = ", masked" if isinstance(value, np.ma.MaskedArray) else ""
+        mask = ", masked" if is_masked(value) else ""
         return f"{value.dtype} of shape {value.shape}{mask}"
     return f"{value!r} ({type(value).__name__})"
 
@@ -369,5 +366,5 @@ def check_float(x: Any, expected: str) -> None:
     if x.dtype not in FLOATS:
         hint = "; images go through eln.data.standardize first" if x.dtype == np.uint8 else ""
         raise TypeError(f"{expected} of dtype float32 or float64, got {x.dtype}{hint}")
-    if isinstance(x, np.ma.MaskedArray):
+    if is_masked(x):
         raise TypeError(f"{expected} without a mask, which would be lost, got a masked array")

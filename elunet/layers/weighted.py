@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from elunet._checks import plain
+from elunet._checks import is_masked, plain
 from elunet._types import Array, Seed, Shape
 from elunet.init import He, Initializer
 from elunet.layers.base import FLOATS, as_dtype, describe
@@ -104,7 +104,7 @@ class Weighted(SpanLayer):
         if weight is None:
             return (), (W,)
         floats = isinstance(weight, np.ndarray) and weight.dtype in FLOATS
-        masked = isinstance(weight, np.ma.MaskedArray)
+        masked = is_masked(weight)
         if not floats or masked or weight.shape != self.shape:
             raise ValueError(
                 f"{self!r}: expected weight as a float array of W's shape {self.shape}, got "

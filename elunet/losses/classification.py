@@ -8,14 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from elunet._checks import number
+from elunet._checks import is_masked, number
 from elunet._types import Array
 from elunet.kernels.activations import log_softmax
 from elunet.kernels.losses import label_cross_entropy
 from elunet.losses.base import FLOATS, ONE_EACH, Loss, one_hot, real_target
 
 INTEGER = np.dtype(np.int64)
-MASKED = np.ma.MaskedArray
 
 
 class Classification(Loss):
@@ -115,7 +114,7 @@ class SoftmaxCrossEntropy(Classification):
         wrong, goes the way of the other losses.
         """
         z, labels = np.asarray(prediction), np.asarray(target)
-        masked = isinstance(prediction, MASKED) or isinstance(target, MASKED)
+        masked = is_masked(prediction) or is_masked(target)
         usual = (
             not masked
             and z.ndim == 2

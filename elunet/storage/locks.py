@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import importlib
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -107,6 +106,8 @@ class Lock:
             if _is_at(descriptor, file):
                 break
             os.close(descriptor)  # its holder removed it in between
+        import socket  # here: `import elunet` need not wait for it
+
         os.truncate(descriptor, 0)
         os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         self._descriptor = descriptor

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from elunet._checks import is_masked
 from elunet._types import Array
 
 Tree = dict[str, Any]
@@ -55,7 +56,7 @@ def pack(tree: Any, arrays: dict[str, Array], path: str = "", depth: int = 0) ->
         return pack(tree.item(), arrays, path)
     if isinstance(tree, float):
         return tree if math.isfinite(tree) else {"$float": repr(tree)}
-    if isinstance(tree, np.ma.MaskedArray):
+    if is_masked(tree):
         raise TypeError(f"save: expected {path or 'the state'} without a mask, got a masked array")
     if isinstance(tree, np.ndarray):
         name = path
