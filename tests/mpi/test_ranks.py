@@ -7,6 +7,7 @@ openmpi or mpich.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -102,9 +103,10 @@ def wait_for(job, step):
     """Return the process of each rank once all have made a step."""
     pids = {}
     for line in job.stdout:
-        words = line.split()
-        if len(words) == 6 and words[0] == "rank" and int(words[5]) >= step:
-            pids[int(words[1])] = int(words[3])
+        for found in re.findall(r"rank (\d+) pid (\d+) step (\d+)", line):  # MPICH joins lines
+            rank, pid, done = map(int, found)
+            if done >= step:
+                pids[rank] = pid
         if len(pids) == 2:
             return pids
     raise AssertionError(f"the job ended before step {step}")
