@@ -1,8 +1,8 @@
-"""The sum of gradients over ranks, while the backward walk is still going on below.
+"""Sums gradients over ranks while the backward walk is still running.
 
 A walk finishes layers from the output down. Their gradients lie one after another in flat arrays,
 the buckets; when the last layer of a bucket is done, its sum is asked for and the walk continues.
-MPI moves messages only while somebody is inside of it, so each layer's turn looks in once.
+MPI moves messages only while a process is in one of its calls, so each layer calls it once.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class Buckets:
             bucket.offer()
 
     def fills(self, layer: Any) -> bool:
-        """Return whether with this layer's gradients a bucket is full and can be sent."""
+        """Return whether a bucket is full, and can be sent, once it has this layer's gradients."""
         sent = len(self._requests)
         return sent < len(self.buckets) and self.buckets[sent].last is layer
 
@@ -114,7 +114,7 @@ class Buckets:
         self._requests.append(self._comm.Iallreduce(self._mpi.IN_PLACE, bucket.flat, self._mpi.SUM))
 
     def poll(self) -> None:
-        """Let what was sent move on."""
+        """Let the messages that were sent make progress."""
         if self._requests:
             self._mpi.Request.Testall(self._requests)
 

@@ -142,7 +142,7 @@ def from_onnx(file: str | os.PathLike[str]) -> Network:
 
 @dataclass(frozen=True)
 class _Value:
-    """What a name in the file stands for.
+    """The value that a name in the file stands for.
 
     Attributes
     ----------
@@ -207,7 +207,9 @@ class _Reader:
                 except (TypeError, ValueError) as error:  # from a layer's own checks
                     if str(error).startswith("from_onnx:"):
                         raise
-                    raise self._refused(node, f"what a layer takes ({error})") from error
+                    raise self._refused(
+                        node, f"arguments that a layer accepts ({error})"
+                    ) from error
         self._check_end(self._value(self.graph.output[0].name))
         if not self.net.nodes:
             raise ValueError("from_onnx: expected at least one layer, got none")
@@ -247,9 +249,9 @@ class _Reader:
         return None
 
     def _read(self, node: Any) -> None:
-        """Add what a node of the file is."""
+        """Add the layer of a node of the file."""
         if node.domain not in STANDARD:
-            raise self._refused(node, f"an operator of ONNX's own, not of {node.domain!r}")
+            raise self._refused(node, f"an operator of the ONNX standard, not of {node.domain!r}")
         if self.is_own and self._take_own(node):
             return
         if self._fold(node):
@@ -280,7 +282,7 @@ class _Reader:
     # Constants.
 
     def _fold(self, node: Any) -> bool:
-        """Compute what depends on constants and on sizes alone; say whether that is all."""
+        """Compute a node that depends only on constants and sizes; return whether it does."""
         inputs, output = [name for name in node.input if name], node.output[0]
         if node.op_type == "Shape" and self._shape(inputs[0]):
             given, dims = self._attributes(node), self._shape(inputs[0])
@@ -339,7 +341,7 @@ class _Reader:
         return self.values[name]
 
     def _rank(self, name: str) -> int:
-        """Return how many axes a value has, as far as the file tells; else 2."""
+        """Return how many axes a value has; 2 if the file does not say."""
         return len(self._shape(name)) or 2
 
     def _constant(self, node: Any, place: int) -> Array:
@@ -541,12 +543,12 @@ class _Reader:
         self._reduced(node, given, GlobalMaxPool2D(), None)
 
     def _reduced(self, node: Any, given: dict[str, Any], rows: Layer, images: Layer | None) -> None:
-        """Add what reduces an image's pixels, to rows or to images of one pixel."""
+        """Add a layer that reduces an image's pixels, to rows or to images of one pixel."""
         value = self._value(node.input[0])
         axes = list(self._constant(node, 1)) if len(node.input) > 1 else given.get("axes", [])
         wanted = [2, 3] if value.first else [1, 2]
         if len(self._shape(node.input[0])) != 4 or sorted(int(n) % 4 for n in axes) != wanted:
-            raise self._refused(node, "what is taken over an image's pixels")
+            raise self._refused(node, "a reduction over an image's pixels")
         if not given.get("keepdims", 1):
             self.values[node.output[0]] = _Value(self._add(rows, value))
         elif images is None:
@@ -706,7 +708,7 @@ class _Reader:
             layer.bias = offset in layer.params
 
     def _point(self, node: Any) -> Conv2D:
-        """Return a convolution that leaves images as they are, each channel for itself."""
+        """Return a depthwise convolution that does not change images."""
         name, value = self._operand(node)
         shape = self._shape(name)
         if len(shape) != 4 or not shape[1 if value.first else 3]:
@@ -717,7 +719,7 @@ class _Reader:
         return layer
 
     def _is_alone(self, layer: str) -> bool:
-        """Return whether a layer's output goes one way only."""
+        """Return whether a layer's output is used once."""
         ends = {each.name for each in self.graph.output}
         names = [name for name, value in self.values.items() if value.node == layer]
         return all(len(self._takers(name)) == 1 and name not in ends for name in names)
