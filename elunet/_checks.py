@@ -41,8 +41,8 @@ def number(owner: str, name: str, value: object, interval: str = "(-inf, inf)") 
         x = float(value)
     except OverflowError:  # an integer or a fraction beyond 1.8e308
         raise ValueError(
-            f"{owner}: expected {name} in {interval} and within float64's reach, got a number"
-            " beyond it"
+            f"{owner}: expected {name} in {interval} and within float64's range, got a number"
+            " outside that range"
         ) from None
     low, high = (float(end) for end in interval[1:-1].split(","))
     inside_low = x >= low if interval[0] == "[" else x > low
@@ -75,7 +75,7 @@ def integers(owner: str, name: str, values: object) -> tuple[int, ...]:
     Raises
     ------
     TypeError
-        If it is no sequence, or holds something else.
+        If it is not a sequence, or holds something else.
     ValueError
         If a number is smaller.
     """

@@ -97,7 +97,7 @@ class Text(str):
 
 
 def text_table(rows: Sequence[Sequence[str]], numbers: int) -> str:
-    """Return rows of text: a head, what it is about, and a total between two lines.
+    """Return rows of text: a header, the body, and a total between two lines.
 
     Text is aligned to the left, the last columns, which are `numbers`, to the right.
     """
@@ -141,7 +141,7 @@ def titled(kind: str, about: str) -> str:
 
 
 def _short(about: str) -> str:
-    """Return what is said of a layer on one line, cut if it is long."""
+    """Return the description of a layer on one line, cut if it is long."""
     text = " ".join(about.split())
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
 

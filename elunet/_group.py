@@ -1,8 +1,8 @@
-"""Who computes a batch: by default one process alone, or a group of which each has some rows.
+"""The processes that compute a batch: by default one alone, or a group that shares its rows.
 
 What a layer computes for a row depends on that row, and a gradient is a sum over rows. So a layer
 or a rule needs to know of a group only where it asks for more: a mean over the batch, random
-numbers for it, how many rows it has. They ask `Alone`, which answers as if nobody else were there;
+numbers for it, how many rows it has. They ask `Alone`, which answers for a single process;
 `elunet.distributed.Group` answers for several processes.
 """
 
@@ -22,13 +22,13 @@ class Summing(Protocol):
     """The sum over ranks of a backward walk's gradients, which begins during the walk."""
 
     def fills(self, layer: Any) -> bool:
-        """Return whether with this layer's gradients a bucket is full and can be sent."""
+        """Return whether a bucket is full, and can be sent, once it has this layer's gradients."""
 
     def send(self) -> None:
         """Send the bucket that is full; its gradients are there."""
 
     def poll(self) -> None:
-        """Let what was sent move on."""
+        """Let the messages that were sent make progress."""
 
     def wait(self) -> None:
         """Return when all sums are there."""
@@ -42,7 +42,7 @@ class Alone:
     rank, size : int
         Which process of how many.
     weight : float
-        The share of the batch's rows that it has, while a step is under way.
+        The share of the batch's rows that it has, during a step.
     about : str
         What carries messages.
     """
@@ -57,21 +57,21 @@ class Alone:
         return slice(0, count)
 
     def leave(self) -> None:
-        """End the steps: what is computed now is no part of a batch."""
+        """End the steps: what is computed from now on is not part of a batch."""
 
     def whole(self, count: int) -> int:
-        """Return how many values all rows have, where this process's have `count`."""
+        """Return the number of values in all rows, given the `count` in this process's rows."""
         return count
 
     def sum_rows(self, array: Array) -> None:
-        """Add to a sum over own rows those over the others', in place, in a step."""
+        """Add the other processes' sums to the sum over this process's rows, in place."""
 
     def integers(self, rng: np.random.Generator, high: int, shape: Shape, dtype: Any) -> Array:
-        """Return own rows of random integers below `high` that are drawn for the whole batch."""
+        """Draw integers below `high` for the whole batch; return the rows of this process."""
         return rng.integers(0, high, shape, dtype)
 
     def summing(self, layers: Sequence[Any], dtype: np.dtype[Any]) -> Summing | None:
-        """Return what sums the gradients of layers, in the order of a walk; None if nothing has to.
+        """Return an object that sums layers' gradients over processes; None for one process.
 
         Parameters
         ----------
@@ -83,15 +83,15 @@ class Alone:
         return None
 
     def gather(self, value: Result) -> list[Result]:
-        """Return what each process has, by rank."""
+        """Return the values of all processes, by rank."""
         return [value]
 
     def first(self, function: Callable[[], Result]) -> Result:
-        """Have the first process call a function; return what it returned, or raise what it did."""
+        """Call a function in the first process; return its result, or raise its error, in all."""
         return function()
 
     def barrier(self) -> None:
-        """Return when all processes are here."""
+        """Wait until all processes have called this method."""
 
 
 ALONE = Alone()

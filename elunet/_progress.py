@@ -1,4 +1,4 @@
-"""How far something long has come: a bar where one can be shown, else a line now and then.
+"""Progress of something long: a bar if one can be shown, else a line now and then.
 
 A terminal has a bar on standard error, a notebook one of its own if ipywidgets is installed. What
 has neither, such as a script whose output goes to a file, gets lines. A stream that is closed, a
@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 GONE = (OSError, ValueError, AttributeError)
-"""What writing raises where the stream is a broken pipe, closed, or None."""
+"""The errors of writing to a stream that is closed, None or a broken pipe."""
 
 PATIENCE = 3.0  # seconds before `steps` shows anything
 PAUSE = 10.0  # seconds between two of its lines
@@ -37,7 +37,7 @@ def duration(seconds: float) -> str:
 
 
 def say(text: str, stream: Any = None) -> None:
-    """Print a line at once; where nobody listens any more, it is lost."""
+    """Print a line at once; it is lost if the stream is closed."""
     with suppress(*GONE):
         try:
             print(text, file=stream, flush=True)
@@ -46,7 +46,7 @@ def say(text: str, stream: Any = None) -> None:
 
 
 def leave_quietly() -> None:
-    """See that Python does not complain of a closed pipe when it ends."""
+    """Keep Python from reporting a closed pipe when it exits."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -56,7 +56,7 @@ def leave_quietly() -> None:
 
 
 def is_terminal(stream: Any) -> bool:
-    """Return whether a stream is a terminal; it may be None, closed, or somebody's own."""
+    """Return whether a stream is a terminal; it may be None, closed, or a custom object."""
     try:
         return bool(stream.isatty())
     except GONE:

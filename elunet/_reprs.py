@@ -6,7 +6,7 @@ from inspect import signature
 
 
 def as_made(value: object) -> str:
-    """Return the call that would make an object, without the arguments that are as by default.
+    """Return the call that would make an object, without default arguments.
 
     The arguments are those that it keeps as attributes of the same names, as they are now.
     """

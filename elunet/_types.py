@@ -14,4 +14,4 @@ Shape = tuple[int, ...]
 """An array's shape."""
 
 Seed = int | np.random.SeedSequence | np.random.Generator | None
-"""What everything random accepts as its seed; None draws a new one."""
+"""The kinds of seeds that are accepted everywhere; None draws a new seed."""

@@ -1,7 +1,7 @@
-"""The graph of a network: layers with names, and what each of them takes.
+"""The graph of a network: layers with names and inputs.
 
-Nothing is computed here. What was added first stands below, so the order of the layers is one in
-which they can run. `Network` makes its passes through this graph.
+Nothing is computed here. A layer is added after its inputs, so the layers can run in the order in
+which they were added. `Network` makes its passes through this graph.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ INPUT = "input"
 
 
 class Node(NamedTuple):
-    """A layer in its place: its name, and the names of what it takes."""
+    """A layer in its place: its name, and the names of its inputs."""
 
     name: str
     layer: Layer
@@ -36,7 +36,7 @@ class Node(NamedTuple):
 
     @property
     def shared(self) -> bool:
-        """Whether the layer has its parameters from another place, its home."""
+        """Whether the layer shares its parameters with an earlier place, its home."""
         return self.home != self.name
 
     @property
@@ -58,7 +58,7 @@ class LayerGraph:
         self._outputs: tuple[str, ...] = ()  # as they were set; () for the last layer
 
     def _changed(self) -> None:
-        """Drop what was worked out for the graph as it was."""
+        """Drop what was computed for the old graph."""
         self._plans = {}
 
     def add(
@@ -89,8 +89,8 @@ class LayerGraph:
             )
         if not hasattr(layer, "params"):
             raise TypeError(
-                f"Network.add: expected layer with params, got a {type(layer).__name__} without;"
-                " its __init__ has to call super().__init__() first"
+                f"Network.add: expected layer to have params, got a {type(layer).__name__}"
+                " without; its __init__ has to call super().__init__() first"
             )
         if not _takes_train(type(layer)):  # type: ignore[arg-type]
             raise TypeError(
@@ -103,7 +103,7 @@ class LayerGraph:
             inputs = self.nodes[-1].name if self.nodes else INPUT
         taken = (inputs,) if isinstance(inputs, str) else tuple(inputs)
         if not taken:
-            raise ValueError(f"Network.add: expected at least one of inputs of {name}, got none")
+            raise ValueError(f"Network.add: expected at least one input of {name}, got none")
         for source in taken:
             if source != INPUT and source not in self._by_name:
                 raise ValueError(
@@ -128,7 +128,7 @@ class LayerGraph:
 
     @property
     def homes(self) -> list[Node]:
-        """The places without those of shared layers; arrays have their names from these."""
+        """The places except those of shared layers; they give arrays their names."""
         return [node for node in self.nodes if not node.shared]
 
     @property
@@ -143,7 +143,7 @@ class LayerGraph:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The names of the layers whose outputs are the network's: by default the last one.
+        """The names of the layers whose outputs are the network's, by default the last one.
 
         ``net.outputs = ["class", "box"]`` sets others, once these layers are there. With several,
         `forward` returns a tuple and `backward` takes a tuple of gradients, in this order. An
@@ -211,7 +211,7 @@ class LayerGraph:
         return _display.network(self)
 
     def turns(self, make: Callable[..., Any], *how: Any) -> Any:
-        """Return who has a turn in a pass, worked out once for each kind of pass."""
+        """Return the turns of a pass, computed once for each kind of pass."""
         started = starts(node.layer for node in self.nodes)
         turns = self._plans.get((make, how, started))
         if turns is None:
@@ -239,7 +239,7 @@ class LayerGraph:
         return self._places.get(id(layer))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy takes over; it has lists of its own, to which layers can be added."""
+        """Return the content of a copy; it has its own lists, to which layers can be added."""
         own = {"nodes": [*self.nodes], "_by_name": {**self._by_name}, "_plans": {}}
         return {**vars(self), **own, "_places": {}, "_kinds": Counter()}
 
@@ -268,7 +268,7 @@ def _takes_train(kind: type[Layer]) -> bool:
 
 
 def _child(seed: Seed, place: int) -> np.random.SeedSequence:
-    """Return the seed of the layer at this place, the same however many others there are."""
+    """Return the seed of the layer at this place; it does not depend on the other layers."""
     if isinstance(seed, np.random.Generator):
         return np.random.SeedSequence(int(seed.integers(1 << 62)))
     parent = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)

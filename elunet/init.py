@@ -242,7 +242,7 @@ class TruncatedNormal:
 
 @dataclass(frozen=True)
 class PyTorch:
-    """U(-a, a) with a = 1 / sqrt(fan_in), for weights and biases: what PyTorch's layers begin with.
+    """U(-a, a) with a = 1 / sqrt(fan_in), for weights and biases: the default of PyTorch's layers.
 
     Its variance is 1 / (3 fan_in), a sixth of `He`'s.
 

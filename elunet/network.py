@@ -34,16 +34,16 @@ Tap = Callable[[str, Array], None]
 Result = TypeVar("Result")
 
 Arrive = Callable[[Layer, Array], Array]
-"""``arrive(layer, dy)``: what reaches a layer's output, given what came down (summed)."""
+"""``arrive(layer, dy)`` returns the signal at a layer's output, given the sum of what was sent."""
 
 Send = Callable[[Layer, Array], Array]
-"""``send(layer, dy)``: what goes down from a weighted layer."""
+"""``send(layer, dy)`` returns the signal that a weighted layer sends back."""
 
 Learn = Callable[[Layer, Array], None]
-"""``learn(layer, dy)``: fill the layer's grads from what arrived at its output."""
+"""``learn(layer, dy)`` fills the layer's grads from the signal at its output."""
 
 Weight = Callable[[Layer], Array | None]
-"""``weight(layer)``: what stands in for W on the way back; None for W itself."""
+"""``weight(layer)`` returns the matrix that replaces W in the backward pass; None for W itself."""
 
 
 class _Running(Turn):
@@ -61,7 +61,7 @@ class _Running(Turn):
 
 
 class Network(LayerGraph):
-    """A graph of named layers; what each takes was added before it.
+    """A graph of named layers; each layer's inputs were added before it.
 
     ``net["conv1"]`` is a layer, ``"conv1" in net`` asks for one, and ``for layer in net`` goes
     through all in forward order. A network runs in one Python thread at a time.
@@ -99,7 +99,7 @@ class Network(LayerGraph):
     """
 
     group: Ungrouped = ALONE
-    """Who computes a batch; of a group, each process sums gradients with the others."""
+    """The processes that compute a batch; the processes of a group sum their gradients."""
 
     def __init__(self, seed: Seed = None) -> None:
         super().__init__(seed)
@@ -110,13 +110,13 @@ class Network(LayerGraph):
         self.shapes: dict[str, Shape] = {}
 
     def _changed(self) -> None:
-        """Refuse to go back through a forward pass that was made in another graph."""
+        """Refuse a backward pass through a forward pass of a different graph."""
         super()._changed()
         self._output = None
 
     @property
     def passed(self) -> object:
-        """What stands for the last forward pass that was kept; another object after each."""
+        """An object that identifies the last forward pass that was kept."""
         return self._passed
 
     def forward(
@@ -251,7 +251,7 @@ class Network(LayerGraph):
         return dx  # type: ignore[return-value]  # down to the input, so it is there
 
     def jvp(self, tangents: Mapping[str, Array]) -> Array:
-        """Return how fast the output moves along a direction: forward-mode differentiation.
+        """Return the output's derivative along a direction: forward-mode differentiation.
 
         It is the Jacobian's product with the direction, at the last ``forward(x, train=True)``,
         found in one pass up. `backward` is the product from the other side.
@@ -294,7 +294,7 @@ class Network(LayerGraph):
         return self._run(self._jvp, tangents)
 
     def _jvp(self, its: _Running, tangents: Mapping[str, Array]) -> Array:
-        """Go up through the layers with what moves."""
+        """Carry the tangents through the layers, from the input to the output."""
         if self._output is None:
             raise _before_forward("jvp")
         moving, dtype = dict[str, Array](), self._output[0][1]
@@ -362,20 +362,21 @@ class Network(LayerGraph):
         dy : array
             dL/dy at the network's output; a tuple of them if there are several `outputs`.
         arrive : callable, optional
-            ``arrive(layer, dy)`` returns what reaches the layer's output, given what came down; by
-            default just that.
+            ``arrive(layer, dy)`` returns the signal at the layer's output, given the sum of what
+            was sent; by default just that.
         send : callable, optional
             ``send(layer, dy)`` returns what a weighted layer sends back. Layers without a weight
             send ``backward_input(dy)``, and by default so do all.
         weight : callable, optional
-            Without `send`: ``weight(layer)`` returns what stands in for W on the way back from a
-            weighted layer, or None. It may not look at signals, which need not be computed yet.
+            Without `send`: ``weight(layer)`` returns the matrix that replaces W in the backward
+            pass of a weighted layer, or None. It may not look at signals, which need not be
+            computed yet.
         tap : callable, optional
             ``tap(name, dy)`` is shown every signal that arrives; it must not write into it.
         to_input : bool, default False
-            Whether to go down to the network's input and return the gradient there.
+            Whether to go back to the network's input and return the gradient there.
         release : bool, default False
-            Whether each layer lets go of what forward kept when its turn is over. That takes less
+            Whether each layer releases what forward kept when its turn is over. That takes less
             memory, and no other backward pass can follow before the next forward pass.
         learn : callable, optional
             ``learn(layer, dy)`` fills the grads of a layer with parameters, by default
@@ -510,8 +511,8 @@ class Network(LayerGraph):
     def _run(self, body: Callable[..., Result], *arguments: Any) -> Result:
         """Run a pass: in one thread at a time, in the network's memory, BLAS on one thread.
 
-        An error gets the name and place of the layer at work. In the end, all is put back whatever
-        happened, by operations that no interrupt can break (see `elunet.engine.threads`).
+        An error gets the name and place of the layer at work. At the end, everything is restored,
+        whatever happened, by operations that no interrupt can break (see `elunet.engine.threads`).
         """
         its, blas, turns = _Running(), blas_limit(), self._turn
         first, workspace, least = not blas.mine[0], current.workspace, current.least
@@ -562,7 +563,7 @@ class Network(LayerGraph):
         )
 
     def aside(self) -> Self:
-        """Return a twin for more passes, which leave this network as it is.
+        """Return a twin for additional passes, which do not change this network.
 
         It shares the parameters: the arrays in ``params``. What layers keep for a backward pass,
         their gradients, statistics and generators are its own, the last two as they are now here. A
@@ -615,7 +616,7 @@ class Network(LayerGraph):
             signals[source] = share
 
     def release(self) -> None:
-        """Let go of all that the last forward pass kept, so that none can go back through it."""
+        """Release all that the last forward pass kept; no backward pass can follow."""
         self._output = None
         for layer in self:
             layer.forget()
@@ -704,7 +705,7 @@ class Network(LayerGraph):
 
 
 class Sequential(Network):
-    """A chain of layers, each taking what the one before gives.
+    """A chain of layers: each takes the output of the previous one.
 
     Parameters
     ----------
@@ -715,7 +716,7 @@ class Sequential(Network):
     Raises
     ------
     TypeError, ValueError
-        If `layers` is no sequence of layers.
+        If `layers` is not a sequence of layers.
 
     Examples
     --------
@@ -747,21 +748,21 @@ def multiply_adds(layer: Layer, output_shape: Shape) -> int:
 
 def _before_forward(what: str) -> RuntimeError:
     return RuntimeError(
-        f"Network: {what} before forward: expected forward(x, train=True) to have come first"
-        " (train=False keeps nothing for a backward pass, and one with release=True leaves nothing)"
+        f"Network: expected forward(x, train=True) before {what}, got none (train=False keeps"
+        " nothing for a backward pass, and release=True nothing for a second one)"
     )
 
 
 def _got(value: Any) -> str:
-    """Say what a custom layer's method returned."""
-    return f"got {value!r}; is its return missing?" if value is None else f"got {describe(value)}"
+    """Describe what a custom layer's method returned."""
+    return f"got {value!r}; is a `return` missing?" if value is None else f"got {describe(value)}"
 
 
 @quiet
 def _perturbed(y: Array, noise: Array) -> Array:
-    check_float(noise, "expected what is added")
+    check_float(noise, "expected add")
     if noise.shape != y.shape:
-        raise ValueError(f"expected what is added of shape {y.shape}, got {noise.shape}")
+        raise ValueError(f"expected add of shape {y.shape}, got {noise.shape}")
     return np.asarray(y + noise, y.dtype)
 
 

@@ -32,7 +32,7 @@ from elunet.storage import settings, tables
 from elunet.train import Data
 
 POINTS = 25  # of a run's curve of training losses
-# What is done if the command line does not say: made images in two minutes, or a case as it is.
+# Defaults of the command line: synthetic images in two minutes, or a case as it is.
 SYNTHETIC = {"case": "d", "width": 0.25, "rate": 10.0, "limit": 5000, "epochs": 2}
 GIVEN = {"case": "b", "width": 1.0, "rate": 1.0, "epochs": 1}
 
@@ -50,7 +50,7 @@ class DoubledELU(ELU):
 
 
 class RepeatedMeanPool2D(MeanPool2D):
-    """Bug 2: the way back repeats the gradient to all four pixels, without the factor 1/4."""
+    """Bug 2: the backward pass repeats the gradient to all four pixels, without the factor 1/4."""
 
     def backward_input(self, dy):
         """Return dx, four times too large."""
@@ -486,7 +486,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--data",
         default="synthetic",
         metavar="synthetic|DIR",
-        help="made images (default; then case d, narrow, at 10 times the rate), or CIFAR-10",
+        help="synthetic images (default; then case d, narrow, at 10 times the rate), or CIFAR-10",
     )
     parser.add_argument("--epochs", type=positive, metavar="N", help="default: 1")
     parser.add_argument("--limit", type=positive, metavar="N", help="at most N images of a split")

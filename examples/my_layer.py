@@ -61,7 +61,7 @@ class Swish(eln.layers.Layer):
 
 
 class Broken(Swish):
-    """Swish with a bug: the sigmoid's own slope is forgotten on the way back."""
+    """Swish with a bug: the sigmoid's own slope is forgotten in the backward pass."""
 
     def backward_input(self, dy: Array) -> Array:
         """Return what is not dx."""

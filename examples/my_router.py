@@ -10,7 +10,7 @@ class TopWeights(eln.routers.Router):
     """Send ``delta B^T``, with B = W where abs(W) is among the largest tenth, else 0."""
 
     def send(self, layer, dy):
-        """Return what goes down from a weighted layer."""
+        """Return the signal that a weighted layer sends back."""
         W = layer.params["W"]
         large = np.abs(W) >= np.quantile(np.abs(W), 0.9)
         return layer.backward_input(dy, weight=np.where(large, W, 0))

@@ -40,7 +40,7 @@ def test_help_lists_the_commands(capsys):
     assert commands.main(["--version"]) == 0
     assert capsys.readouterr().out == f"elunet {eln.__version__}\n"
     assert commands.main(["tain"]) == 2
-    assert "expected a command among train, compare, check" in capsys.readouterr().err
+    assert "expected one of the commands train, compare, check" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", commands.COMMANDS)

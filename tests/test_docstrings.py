@@ -186,3 +186,41 @@ def test_the_reference_lists_every_public_name_and_no_private_one():
         if id(value) not in ids and not isinstance(value, ModuleType)
     ]
     assert not missing, f"docs/reference has none of {missing}"
+
+
+def attributes(kind: type) -> Iterator[tuple[str, str]]:
+    """Yield the properties and attributes of a class that have a docstring, with its first line."""
+    for base in kind.__mro__:
+        if not base.__module__.startswith(("elunet", __name__)):
+            continue
+        for name, value in vars(base).items():
+            if isinstance(value, property) and value.__doc__:
+                yield name, value.__doc__.split("\n")[0]
+        [body] = ast.parse(inspect.getsource(base)).body
+        for statement, after in pairwise(body.body):
+            is_set = isinstance(statement, ast.Assign | ast.AnnAssign)
+            if is_set and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+                yield ast.unparse(statement), str(after.value.value).split("\n")[0]
+
+
+@pytest.mark.parametrize("name", [n for n, value in CALLABLES.items() if inspect.isclass(value)])
+def test_the_reference_shows_an_attributes_first_line_whole(name):
+    """Of "Whether y: rest", the reference would show "Whether y" as the attribute's type."""
+    found = {of: line for of, line in attributes(CALLABLES[name]) if re.search(r"^[^`]*: ", line)}
+    assert not found
+
+
+def test_an_attribute_that_would_be_cut_is_found():
+    assert dict(attributes(Cut)) == {"a: int = 0": "Two words: a type.", "b": "Also: this."}
+
+
+class Cut:
+    """An example."""
+
+    a: int = 0
+    """Two words: a type."""
+
+    @property
+    def b(self) -> int:
+        """Also: this."""
+        return 1

@@ -198,12 +198,14 @@ def test_14_dropout_rates(rate):
 
 
 def test_15_backward_before_forward():
-    message = re.escape("Conv2D(3->4, 3x3): backward before forward: expected a forward pass")
+    message = re.escape(
+        "Conv2D(3->4, 3x3): expected a forward pass before the backward pass, got none"
+    )
     with pytest.raises(RuntimeError, match=message):
         conv().backward(PICTURES)
     net = build().net
     net.forward(blobs(4)[0])
-    with pytest.raises(RuntimeError, match=r"expected forward\(x, train=True\) to have come first"):
+    with pytest.raises(RuntimeError, match=r"expected forward\(x, train=True\) before backward"):
         net.backward(np.zeros((4, 3), np.float32))
 
 

@@ -556,7 +556,9 @@ def test_weights_that_do_not_fit():
         def formula(self, prediction, target):
             return super().formula(prediction, target)
 
-    with pytest.raises(TypeError, match="Formula.*: expected no weights, as it has a formula"):
+    with pytest.raises(
+        TypeError, match="Formula.*: expected no weights, because this loss defines formula"
+    ):
         Formula()(x, x, [1, 1])
     with pytest.raises(ValueError, match="MeanSquaredError: expected reduction to be one of"):
         MeanSquaredError("median")

@@ -69,7 +69,7 @@ def cut(*arguments: str, cwd: Path) -> None:
     _, errors = process.communicate(timeout=500)
     if sys.platform != "win32":  # there, this is no signal but the end
         assert process.returncode == 143, errors
-        assert "SIGTERM: left after step " in errors
+        assert "SIGTERM: stopped after step " in errors
         assert "  python examples/cifar_elu11.py --resume two --out two\n" in errors
     assert not (cwd / "two" / "summary.json").exists()
 
@@ -135,7 +135,7 @@ def test_a_resume_with_other_options_lists_the_differences(two_runs):
     assert "--limit: expected 200, got 100" in message
     assert "--seed: expected 0, got 3" in message
     assert "--epochs: expected 2, got 4" in message
-    assert "--data synthetic, by its images' SHA-256: expected " in message
+    assert "--data synthetic (SHA-256 of its images): expected " in message
     assert content(out) == before
 
 
@@ -152,7 +152,9 @@ def test_what_cannot_be_resumed(tmp_path):
     net = eln.Sequential([eln.layers.Linear(2, 2)], seed=0)
     trainer = eln.Trainer(net, eln.losses.SoftmaxCrossEntropy(), eln.optim.SGD(0.1))
     trainer.save(tmp_path / "other")
-    with pytest.raises(SystemExit, match="as a checkpoint of this job, got another run's"):
+    with pytest.raises(
+        SystemExit, match="to be a checkpoint of this job, got a checkpoint of another run"
+    ):
         call("--resume", str(tmp_path / "other"))
 
 
@@ -161,7 +163,7 @@ def test_a_run_that_was_cut_before_its_first_checkpoint_begins_anew(tmp_path, ca
     options = argparse.Namespace(resume=str(tmp_path), out=None, group=None)
     assert train.find_job(options).saved is None
     assert options.out == tmp_path
-    assert "no checkpoint yet; beginning from the start" in capsys.readouterr().out
+    assert "no checkpoint yet; starting from the beginning" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -238,7 +240,7 @@ def test_another_run_is_not_replaced_unless_that_is_said(tmp_path):
     (tmp_path / "history.csv").write_text("epoch\n1\n")
     done = run("--limit", "100", "--epochs", "1", "--out", ".", cwd=tmp_path)
     assert done.returncode == 1
-    assert "cannot continue: expected . without a run, got one in it" in done.stderr
+    assert "cannot continue: expected a folder without a run, got one in ." in done.stderr
     assert (tmp_path / "history.csv").read_text() == "epoch\n1\n"
     done = run("--limit", "100", "--epochs", "1", "--out", ".", "--overwrite", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

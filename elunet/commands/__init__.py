@@ -13,11 +13,11 @@ COMMANDS = {
     "train": "train ELU-11, or a case of the 2018 article",
     "compare": "compare learning rules on a small network",
     "check": "check the gradients of a layer in a file",
-    "zoo": "try a gradient check on layers with known bugs",
-    "grade": "grade what a student hands in for an exercise",
+    "zoo": "test a gradient check on layers with known bugs",
+    "grade": "grade a student's submission for an exercise",
     "exercises": "list the exercises, write them without solutions, make files for graders",
     "export": "write a trained network as an ONNX file",
-    "info": "tell versions, threads, kernels and where data are looked for",
+    "info": "print versions, threads, kernels and the folders of data sets",
 }
 
 
@@ -48,6 +48,7 @@ def main(arguments: Sequence[str] | None = None, command: Sequence[str] = ("elun
         print(f"elunet {__version__}")
         return 0
     print(
-        f"{called}: expected a command among {', '.join(COMMANDS)}, got {name!r}", file=sys.stderr
+        f"{called}: expected one of the commands {', '.join(COMMANDS)}, got {name!r}",
+        file=sys.stderr,
     )
     return 2

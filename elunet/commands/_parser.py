@@ -1,4 +1,4 @@
-"""A command's parser, whose help shows how the command was called, and what it reads."""
+"""A command's parser, whose help shows how the command was called, and readers of arguments."""
 
 from __future__ import annotations
 
@@ -55,5 +55,5 @@ def positive(text: str) -> float:
 
 
 def ended(file: str, error: SystemExit) -> str:
-    """Return what to say of a user's file that ends the process."""
-    return f"expected {file} to be run to its end, got sys.exit({error.code!r}) in it"
+    """Return the message for a user's file that ends the process."""
+    return f"expected {file} to run to its end, got a call of sys.exit({error.code!r})"

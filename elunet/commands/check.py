@@ -25,7 +25,7 @@ from elunet.testing import CheckResult, GradientCheckError, check_layer
 
 COMMAND = ("elunet", "check")
 SHAPES = ((3, 4), (2, 5, 5, 3))
-"""What is tried where no shape is given: rows, and images."""
+"""The shapes that are tried if none is given: rows, then images."""
 
 
 def main(arguments: Sequence[str] | None = None, command: Sequence[str] = COMMAND) -> int:
@@ -78,7 +78,7 @@ def found(text: str) -> Any:
 
 
 def checked(layer: Any, options: argparse.Namespace) -> CheckResult:
-    """Check a layer on inputs of the shape that was asked for, or of the first that it takes."""
+    """Check a layer on inputs of the given shape, or of the first shape that it accepts."""
     errors = []
     for shape in [options.input] if options.input else SHAPES:
         x = np.random.default_rng(options.seed).normal(size=shape)

@@ -8,8 +8,9 @@
 
 Each rule trains once with each learning rate of a grid; the best on a validation split then trains
 with several seeds. It ends with a table, and plots of accuracies, sweeps, curves and angles. If it
-is interrupted, the same command continues it. Trainings run side by side on this machine's cores,
-on a dask cluster or on Slurm, with the same table; --plan says beforehand how long that takes.
+is interrupted, the same command continues it. Training runs can be executed in parallel, on this
+machine's cores, on a dask cluster or on Slurm. The table is the same. --plan prints beforehand how
+long it will take.
 """
 
 from __future__ import annotations
@@ -103,8 +104,8 @@ def run(options: argparse.Namespace) -> int:
     train, validation, test = splits(
         options.data, options.limit, options.validation, options.classes
     )
-    print(f"{len(train[0])} images to train on, {len(validation[0])} to choose the rate, ", end="")
-    print(f"{len(test[0])} to test on; {len(options.rules)} rules and 3 baselines", flush=True)
+    print(f"{len(train[0])} training images, {len(validation[0])} validation images, ", end="")
+    print(f"{len(test[0])} test images; {len(options.rules)} rules and 3 baselines", flush=True)
     what: dict[str, Any] = {
         "network": partial(NETWORKS[options.net], options.classes),
         "rules": {name: variants(name, options.scales) for name in options.rules},
@@ -152,32 +153,39 @@ def parse(arguments: Sequence[str], command: Sequence[str] = COMMAND) -> argpars
     count = partial(partial, integer, 1)
     about = "100 for CIFAR-100; default: 10"
     parser.add_argument("--classes", type=int, choices=(10, 100), default=10, help=about)
-    about = "images to train on, at least 5"
+    about = "number of training images, at least 5"
     parser.add_argument("--limit", type=partial(integer, 5, 10**9), default=2000, help=about)
-    parser.add_argument("--rules", default=",".join(list(RULES)[:7]), help="names, with commas")
-    parser.add_argument("--rates", type=floats, default=RATES, help="numbers, with commas")
-    about = "factors of random matrices among which the sweep chooses, with commas"
+    parser.add_argument(
+        "--rules", default=",".join(list(RULES)[:7]), help="names, separated by commas"
+    )
+    parser.add_argument(
+        "--rates", type=floats, default=RATES, help="learning rates, separated by commas"
+    )
+    about = "scales of the random matrices, separated by commas; the sweep chooses one"
     parser.add_argument("--scales", type=floats, default=(1.0,), help=about)
     parser.add_argument("--optimizer", choices=OPTIMIZERS, default="sgd")
-    about = f"weight decay of {', '.join(DECAYING)}, whose matrices follow W by it"
+    about = f"weight decay of {', '.join(DECAYING)}: it makes their matrices approach W"
     parser.add_argument("--decay", type=positive, default=0.0, help=about)
-    about = "images to choose the rate on; default: a fifth of --limit"
+    about = "number of validation images, to choose the learning rate; default: a fifth of --limit"
     parser.add_argument("--validation", type=count(10**9), help=about)
     parser.add_argument("--sweep-seeds", type=count(1000), default=1, help="default: 1")
     parser.add_argument("--epochs", type=count(100_000), default=4)
     parser.add_argument("--seeds", type=count(100_000), default=3)
-    about = "draws for the angles' null band"
+    about = "number of random draws for the angles' null band"
     parser.add_argument("--null", type=partial(integer, 0, 10**6), default=20, help=about)
-    about = "of each training; default: 1 for a small network, else all cores"
+    about = "threads for each training run; default: 1 for a small network, else all cores"
     parser.add_argument("--threads", type=count(1024), help=about)
     who = parser.add_mutually_exclusive_group()
-    about = "trainings side by side in processes of this machine; default: as its cores allow"
+    about = "run N trials in parallel on this machine; default: as many as its cores allow"
     who.add_argument("--workers", type=count(1024), metavar="N", help=about)
-    about = "on the dask cluster whose scheduler is there, such as tcp://head:8786"
+    about = "run the trials on the dask cluster of this scheduler, such as tcp://head:8786"
     who.add_argument("--dask", type=name, metavar="ADDRESS", help=about)
-    about = "as Slurm jobs, with submitit's parameters: timeout_min=600,slurm_partition=cpu"
+    about = (
+        "run the trials as Slurm jobs, with submitit's parameters:"
+        " timeout_min=600,slurm_partition=cpu"
+    )
     who.add_argument("--slurm", nargs="?", const="", metavar="KEY=VALUE,...", help=about)
-    about = "say how many runs, hours and how much memory it will take, and stop"
+    about = "print how many runs, hours and how much memory the comparison needs, and stop"
     parser.add_argument("--plan", action="store_true", help=about)
     folder = Path("runs/rules")
     parser.add_argument("--out", type=lambda text: Path(name(text)), default=folder)
@@ -188,7 +196,7 @@ def parse(arguments: Sequence[str], command: Sequence[str] = COMMAND) -> argpars
 
 @contextmanager
 def executor(options: argparse.Namespace) -> Iterator[Executor | int | None]:
-    """Yield who makes the trainings: workers on this machine, a dask cluster, or Slurm.
+    """Yield the executor that runs the trials: workers on this machine, a dask cluster, or Slurm.
 
     Raises
     ------

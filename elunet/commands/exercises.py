@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None, command: Sequence[str] = COMMAN
             print("\n".join(f"{e.module:16}{e.title}" for e in exercises()))
         elif options.what == "student":
             files = write_student_version(options.folder, options.exercises)
-            print(f"{len(files)} files in {options.folder}, none of them a solution")
+            print(f"{len(files)} files in {options.folder}, without solutions")
         elif options.what == "gradescope":
             write_gradescope(find(options.exercise), options.file, options.points)
             print(f"{options.file}: upload it as the autograder of a programming assignment")

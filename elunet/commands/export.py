@@ -31,7 +31,9 @@ def main(arguments: Sequence[str] | None = None, command: Sequence[str] = COMMAN
         saved = Job(options.run, log=print).resume(options.run)
         case = saved.settings.get("case") if saved else None
         if saved is None or case not in RECIPES:
-            raise ValueError(f"expected a run of elunet train in {options.run}, got another's")
+            raise ValueError(
+                f"expected a run of elunet train in {options.run}, got a run of another program"
+            )
         net = RECIPES[case].network(0)
         load(net, saved.file)
         to_onnx(net, SHAPE, options.file)

@@ -1,4 +1,4 @@
-"""Grade what a student hands in for an exercise: `elunet.teaching.grade` on the command line."""
+"""Grade a student's submission for an exercise: `elunet.teaching.grade` on the command line."""
 
 from __future__ import annotations
 

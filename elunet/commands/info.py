@@ -1,4 +1,4 @@
-"""Tell versions, threads, kernels and where data are looked for."""
+"""Print versions, threads, kernels and the folders of data sets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLACES = ("ELUNET_CIFAR10", "ELUNET_CIFAR100", "ELUNET_MNIST", "ELUNET_FASHION_M
 
 
 def main(arguments: Sequence[str] | None = None, command: Sequence[str] = COMMAND) -> int:
-    """Print what is known of this installation; return the exit code."""
+    """Print information about this installation; return the exit code."""
     parser = argparse.ArgumentParser(prog=shlex.join(command), description=__doc__)
     parser.parse_args(sys.argv[1:] if arguments is None else arguments)
     found = {**versions.current(), "system": platform.platform(), "cores": os.cpu_count()}

@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None, command: Sequence[str] = COMMAN
     except KeyboardInterrupt as error:
         how, code = "interrupted; to continue:", 130
         if isinstance(error, eln.Interrupted):
-            how = f"{error.name}: left after step {error.step}, and saved. To continue:"
+            how = f"{error.name}: stopped after step {error.step}, and saved. To continue:"
             code = 128 + error.signal
         more = [("--threads", options.threads), ("--minutes", options.minutes)]
         given = [text for flag, value in more if value for text in (flag, f"{value:g}")]
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None, command: Sequence[str] = COMMAN
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train, test, and say what happened."""
+    """Train, test, and print the results."""
     if options.threads:
         eln.set_num_threads(options.threads)
     group = options.group = eln.distributed.Group() if options.distributed else None
@@ -93,14 +93,14 @@ def run(options: argparse.Namespace) -> int:
     epochs, count = options.epochs, len(train[0])
     say(f"elunet {eln.__version__}, case {options.case}: {recipe.about}")
     say(
-        f"{count:,} images to train on, {len(test[0]):,} to test on ({options.data});"
+        f"{count:,} training images, {len(test[0]):,} test images ({options.data});"
         f" {epochs} epochs of {recipe.steps(count)} steps, {eln.get_num_threads()} threads"
         + (f" in each of {group.size} processes" if group else "")
     )
     settings = {option: getattr(options, option) for option in DEFAULTS}
     settings["images"] = sha256(*train, *test)[:16]
     if found := job.differences(settings, allow=["data"]):
-        labels = {"images": f"data {options.data}, by its images' SHA-256"}
+        labels = {"images": f"data {options.data} (SHA-256 of its images)"}
         lines = [f"\n  --{labels.get(n, n)}: expected {a}, got {b}" for n, (a, b) in found.items()]
         expected = "expected the options of that run, got differences:"
         sys.exit(f"--resume {options.resume}: {expected}{''.join(lines)}")
@@ -111,7 +111,7 @@ def run(options: argparse.Namespace) -> int:
     say("compiling kernels (a few seconds, once) and timing a step ...")
     seconds = recipe.seconds_per_epoch(count, len(test[0])) / (group.size if group else 1)
     left = epochs - (len(job.saved.history) if job.saved else 0)
-    say(f"about {duration(seconds * left)} to go, {duration(seconds)} an epoch")
+    say(f"about {duration(seconds * left)} left, {duration(seconds)} per epoch")
 
     report = eln.train.Report(epochs, "test")
     trainer = recipe.trainer(
@@ -137,10 +137,11 @@ def find_job(options: argparse.Namespace) -> eln.Job:
         saved = None if place is None else job.resume(place)
         if saved and saved.settings.get("case") not in RECIPES:
             raise ValueError(
-                f"expected {saved.file} as a checkpoint of this job, got another run's"
+                f"expected {saved.file} to be a checkpoint of this job, got a checkpoint of"
+                " another run"
             )
         if not told:
-            raise ValueError("expected a job's folder, or --out DIR for what follows")
+            raise ValueError("expected a job's folder, or --out DIR for the new files")
     except (OSError, ValueError) as error:
         sys.exit(f"--resume {place}: {error}".replace("Trainer.resume: ", ""))
     for option, default in (DEFAULTS | (saved.settings if saved else {})).items():
@@ -150,14 +151,14 @@ def find_job(options: argparse.Namespace) -> eln.Job:
 
 
 def conclude(job: eln.Job, last: eln.Epoch, say: Callable[[str], None]) -> int:
-    """Say how it went and where the files are."""
+    """Print the accuracy and the names of the files."""
     say(f"test accuracy {100 * last.validation_accuracy:.2f} %")
     say("files: " + ", ".join(map(str, job.files)))
     return 0
 
 
 def _keep_quiet(text: str) -> None:
-    """Leave it to the first process to tell."""
+    """Print nothing: the first process prints."""
 
 
 def load(options: argparse.Namespace) -> tuple[eln.train.Data, eln.train.Data]:
@@ -180,20 +181,25 @@ def parse(arguments: Sequence[str], command: Sequence[str] = COMMAND) -> argpars
     parser = make_parser(__doc__, COMMAND, command)
     add, count = parser.add_argument, partial(partial, integer, 1)
     add("--case", choices=list(RECIPES), help="default: quick")
-    about = "made images (default), CIFAR-10 in its official layout, or fetched"
+    about = "generated images (default), a folder with CIFAR-10's official files, or a download"
     add("--data", type=name, metavar="synthetic|DIR|download", help=about)
-    add("--epochs", type=count(100_000), metavar="N", help="default: the recipe's")
+    add("--epochs", type=count(100_000), metavar="N", help="default: as in the recipe")
     add("--limit", type=count(10**9), metavar="N", help="use at most N images of each split")
     add("--seed", type=partial(integer, 0, 2**63), metavar="N", help="default: 0")
     add("--out", type=lambda text: Path(name(text)), metavar="DIR", help=f"default: {OUT}")
     about = "continue the run in DIR; its options need not be repeated, and --out is DIR too"
     add("--resume", type=name, metavar="DIR", help=about)
-    about = "move a run that is in --out aside, and start again"
+    about = "move the run in --out to another folder, and start again"
     add("--overwrite", action="store_true", help=about)
     add("--threads", type=count(1024), metavar="N", help="default: all cores")
-    about = "train in all processes that mpirun or srun has started, each with some rows of a batch"
+    about = "train in all processes started by mpirun or srun; each computes some rows of a batch"
     add("--distributed", action="store_true", help=about)
-    add("--minutes", type=float, metavar="M", help="save every M minutes, not only after an epoch")
+    add(
+        "--minutes",
+        type=float,
+        metavar="M",
+        help="also save every M minutes, not only after each epoch",
+    )
     options = parser.parse_args(arguments)
     options.command = shlex.join([*command, *arguments])
     if options.minutes is not None and not 0 < options.minutes < float("inf"):

@@ -1,11 +1,11 @@
-"""Try a gradient check, or tests, on layers with known bugs and on the right ones.
+"""Run a gradient check, or tests, on layers with known bugs and on correct layers.
 
     elunet zoo my_check.py:check
     elunet zoo test_my_layers.py --of Linear --json results.json
 
 What stands after the colon is a function ``check(layer, x)`` or a class of tests in the file;
-without one, the file is run by pytest. It runs in this process: for practice, and for code that you
-trust (what others hand in: elunet grade). The exit code is 0 whatever the points.
+without one, the file is run by pytest. It runs in this process: use it for practice and for code
+that you trust. For submissions use elunet grade. The exit code is 0 whatever the points.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ZOOS = {"layer": mutants.layers, "loss": mutants.losses, "optimizer": mutants.op
 
 
 def main(arguments: Sequence[str] | None = None, command: Sequence[str] = COMMAND) -> int:
-    """Try what the command line names; return the exit code."""
+    """Run the checker that the command line names; return the exit code."""
     options = parse(sys.argv[1:] if arguments is None else arguments, command)
     try:
         file, _, name = options.checker.partition(".py:")
@@ -54,8 +54,10 @@ def parse(arguments: Sequence[str], command: Sequence[str]) -> argparse.Namespac
     parser = make_parser(__doc__, COMMAND, command)
     parser.add_argument("checker", metavar="FILE[:NAME]")
     parser.add_argument("--kind", choices=list(ZOOS), default="layer", help="default: layer")
-    parser.add_argument("--of", metavar="CLASS", help="only the wrong ones of a class: Linear")
-    about = "how long it may take for one layer; default: 30"
+    parser.add_argument(
+        "--of", metavar="CLASS", help="only the mutants of this class, such as Linear"
+    )
+    about = "time limit for one layer; default: 30"
     parser.add_argument("--seconds", type=float, default=30.0, help=about)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the points there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the points to this file")
     return parser.parse_args(arguments)

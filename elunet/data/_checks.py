@@ -24,7 +24,7 @@ def examples(where: str, name: str, x: object) -> Array:
     array = plain(where, name, x)
     if array.dtype.kind not in "uif":
         words = array.dtype.kind in "OUS" and array.ndim == 2
-        hint = "; make columns of words numbers first, one-hot" if words else ""
+        hint = "; convert columns of text to numbers first (one-hot)" if words else ""
         raise TypeError(
             f"{where}: expected {name} of an integer or float dtype, got {array.dtype}{hint}"
         )
@@ -48,12 +48,12 @@ def generators(where: str, seed: Seed, count: int) -> list[np.random.Generator]:
 
 
 def callables(owner: str, name: str, values: Iterable[object]) -> None:
-    """Raise a TypeError unless all can be called for arrays: functions and objects, no classes."""
+    """Raise a TypeError unless all values are functions or callable objects, not classes."""
     for value in values:
         if isinstance(value, type):
             made = f"{value.__name__}(...)"
             raise TypeError(
-                f"{owner}: expected {name} made, {made}, got the class {value.__name__}"
+                f"{owner}: expected {name} to be an object, {made}, got the class {value.__name__}"
             )
         if not callable(value):
             raise TypeError(f"{owner}: expected {name} to be callable, got {value!r}")

@@ -1,7 +1,7 @@
-"""Data sets in their official files: where they are, how they are fetched, what is read of them.
+"""Data sets in their official files: find, download and read them.
 
 Nothing is unpacked to disk. An archive is opened only if it has the official SHA-256; then only its
-data files are read, in memory. `owner` is whose name stands in an error message.
+data files are read, in memory. `owner` is the name at the start of an error message.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Layout:
 
 
 def place_of(owner: str, path: str | os.PathLike[str] | None, environment: str) -> tuple[Path, str]:
-    """Resolve the folder or file to look at, and the words that name it in a message."""
+    """Return the folder or file to look at, and its description for messages."""
     if path is not None:
         words = f"path {os.fspath(path)!r}"
         return _expanded(owner, path, words), words

@@ -170,7 +170,9 @@ class RandomErase:
         """Return a copy with the rectangles replaced."""
         x = _images("RandomErase", x, rng)
         if self.fill is None and x.dtype.kind != "f":
-            raise TypeError(f"RandomErase: expected x of floats, or fill, got {x.dtype}")
+            raise TypeError(
+                f"RandomErase: expected x of a float dtype, or a value for fill, got {x.dtype}"
+            )
         n, height, width, _ = x.shape
         chosen = rng.random(n) < self.probability
         area = rng.uniform(*self.area, n) * height * width
@@ -230,7 +232,7 @@ class ColorJitter:
             x.dtype.kind != "f" or x.min(initial=0) < 0 or x.max(initial=0) > 1
         ):
             raise ValueError(
-                "ColorJitter: expected x of uint8, or of floats in [0, 1], got"
+                "ColorJitter: expected x of dtype uint8, or floats in [0, 1], got"
                 f" {x.dtype} from {x.min(initial=0)} to {x.max(initial=0)}"
             )
         y = x.astype(np.float32 if x.dtype == np.uint8 else x.dtype)
@@ -291,7 +293,7 @@ class Mixup:
     def __call__(self, x: Array, y: Array, rng: np.random.Generator) -> tuple[Array, Array]:
         """Return mixed images, and targets (N, C) of float32."""
         if x.dtype.kind != "f":
-            raise TypeError(f"Mixup: expected x of floats, got {x.dtype}")
+            raise TypeError(f"Mixup: expected x of a float dtype, got {x.dtype}")
         rows = np.asarray(y)
         if rows.ndim == 1 and rows.dtype.kind in "iu":
             if len(rows) and not 0 <= rows.min() <= rows.max() < self.classes:

@@ -68,8 +68,8 @@ def split(
     held_out = round(fraction * len(x))
     if fraction >= 1 or not 0 < held_out < len(x):
         raise ValueError(
-            f"split: expected fraction in (0, 1) that leaves both parts at least one of "
-            f"{len(x)} examples, got {fraction}"
+            "split: expected fraction in (0, 1) that gives each part at least one of"
+            f" {len(x)} examples, got {fraction}"
         )
     (rng,) = _checks.generators("split", seed, 1)
     order = rng.permutation(len(x))
@@ -160,7 +160,7 @@ class Batches:
         self._iteration: object = None
 
     group: Alone = ALONE
-    """Who computes a batch; each process of a group gets its own rows."""
+    """The processes that compute a batch; each process of a group gets its own rows."""
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
@@ -192,7 +192,7 @@ class Batches:
             if self._iteration is not iteration:
                 raise RuntimeError(
                     "Batches: expected one iteration at a time, got a new one or a restore() "
-                    "before this one was through"
+                    "before this one was finished"
                 )
         self.epoch += 1
         self.position = 0

@@ -1,4 +1,4 @@
-"""Images of one's own: a folder with a folder of images for each class."""
+"""Your own images: a folder that has one folder of images for each class."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def load_images(
     path
         The folder; deeper folders belong to the class that they are in.
     size : int or (height, width), optional
-        What all images are brought to: scaled, keeping their proportions, until they cover it, and
+        The size of all images: they are scaled, keeping their proportions, until they cover it, and
         cropped in the middle. By default they all have to have one size.
     channels : {3, 1}
         Color or gray.

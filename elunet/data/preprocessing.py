@@ -365,7 +365,9 @@ class ZCA:
 
     def _check(self, where: str, x: object) -> Array:
         if self.shape is None:
-            raise RuntimeError(f"{where}: expected fit(x_train) before this call, got no fit yet")
+            raise RuntimeError(
+                f"{where}: expected a call of fit(x_train) before this one, got none"
+            )
         array = _checks.examples(where, "x", x)
         if array.shape[1:] != self.shape:
             wanted = ", ".join(map(str, self.shape))

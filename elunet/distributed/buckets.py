@@ -1,8 +1,8 @@
-"""The sum of gradients over ranks, while the backward walk is still going on below.
+"""Sums gradients over ranks while the backward walk is still running.
 
 A walk finishes layers from the output down. Their gradients lie one after another in flat arrays,
 the buckets; when the last layer of a bucket is done, its sum is asked for and the walk continues.
-MPI moves messages only while somebody calls it. So a thread calls it every millisecond while the
+MPI moves messages only while a process calls it. So a thread calls it every millisecond while the
 kernels run; where the MPI allows calls from one thread only, each layer's turn calls it once.
 """
 
@@ -109,7 +109,7 @@ class Buckets:
             bucket.offer()
 
     def fills(self, layer: Any) -> bool:
-        """Return whether with this layer's gradients a bucket is full and can be sent."""
+        """Return whether a bucket is full, and can be sent, once it has this layer's gradients."""
         sent = len(self._requests)
         return sent < len(self.buckets) and self.buckets[sent].last is layer
 
@@ -125,7 +125,7 @@ class Buckets:
             self._mover = _Mover(self._mpi, request)
 
     def poll(self) -> None:
-        """Let what was sent move on."""
+        """Let the messages that were sent make progress."""
         if self._requests and self._mover is None:
             self._mpi.Request.Testall(self._requests)
 

@@ -1,6 +1,6 @@
 """A group of processes that train one network: each has some rows of every batch.
 
-The processes are MPI's: somebody starts them (mpirun, srun), and each runs the same program. They
+The processes are started by MPI (mpirun, srun), and each runs the same program. They
 differ in which rows they compute, and in that the first alone writes files.
 """
 
@@ -60,8 +60,8 @@ class Group(Alone):
     -----
     Sums of gradients are MPI's. They are the same from run to run with the same number of
     processes, and differ from another number's in the last bits. Small sums (a loss, a batch's
-    mean) are made in the order of ranks, by everybody for himself, so that all decide by the same
-    numbers. Random numbers are drawn for the whole batch by everybody, who then takes his rows.
+    mean) are computed in the order of ranks, by each process, so that all decide by the same
+    numbers. Each process draws random numbers for the whole batch, and takes those of its rows.
 
     Examples
     --------
@@ -114,31 +114,31 @@ class Group(Alone):
         return slice(start, stop)
 
     def leave(self) -> None:
-        """End the steps: what is computed now is no part of a batch."""
+        """End the steps: what is computed from now on is not part of a batch."""
         self._rows, self.weight = None, 1.0
 
     def whole(self, count: int) -> int:
-        """Return how many values all rows have, where this process's have `count`."""
+        """Return the number of values in all rows, given the `count` in this process's rows."""
         if self._rows is None:
             return count
         start, stop, n = self._rows
         return count // (stop - start) * n
 
     def sum_rows(self, array: Array) -> None:
-        """Add to a sum over own rows those over the others', in place, in a step."""
+        """Add the other processes' sums to the sum over this process's rows, in place."""
         if self._rows is not None and self.size > 1:
             if not self.weight:
                 array[...] = 0
             array[...] = self.table(array).sum(axis=0)
 
     def table(self, array: Array) -> Array:
-        """Return everybody's array, by rank: what all then compute from it is the same."""
+        """Return the arrays of all processes, by rank, so that all compute the same from them."""
         found = np.empty((self.size, *array.shape), array.dtype)
         self.comm.Allgather(np.ascontiguousarray(array), found)
         return found
 
     def integers(self, rng: np.random.Generator, high: int, shape: Shape, dtype: Any) -> Array:
-        """Return own rows of random integers below `high` that are drawn for the whole batch.
+        """Draw integers below `high` for the whole batch; return the rows of this process.
 
         Where a row is a whole number of the generator's steps, the others' rows are stepped over.
         """
@@ -156,7 +156,7 @@ class Group(Alone):
         return rng.integers(0, high, (n, *shape[1:]), dtype)[start:stop]
 
     def summing(self, layers: Sequence[Any], dtype: np.dtype[Any]) -> Summing | None:
-        """Return what sums the gradients of layers, in the order of a walk; None if nothing has to.
+        """Return an object that sums layers' gradients over processes; None for one process.
 
         Parameters
         ----------
@@ -173,11 +173,11 @@ class Group(Alone):
         return self._buckets
 
     def gather(self, value: Result) -> list[Result]:
-        """Return what each process has, by rank."""
+        """Return the values of all processes, by rank."""
         return list(self.comm.allgather(value))
 
     def first(self, function: Callable[[], Result]) -> Result:
-        """Have the first process call a function; return what it returned, or raise what it did."""
+        """Call a function in the first process; return its result, or raise its error, in all."""
         result, failure = None, None
         if self.rank == 0:
             try:
@@ -190,11 +190,11 @@ class Group(Alone):
         return result  # type: ignore[no-any-return]
 
     def barrier(self) -> None:
-        """Return when all processes are here."""
+        """Wait until all processes have called this method."""
         self.comm.Barrier()
 
     def abort(self) -> None:
-        """End the job, all of its processes: one that has failed would be waited for."""
+        """End all processes of the job: otherwise they would wait for one that has failed."""
         sys.stdout.flush()
         sys.stderr.flush()
         self.comm.Abort(1)
@@ -210,16 +210,16 @@ class Group(Alone):
         used = sum(here.allgather(threads.get_num_threads()))
         if used > cores and here.Get_rank() == 0:
             warnings.warn(
-                f"Group: expected at most {cores} threads on {cores} cores, got {used} of"
-                f" {here.Get_size()} processes; they will wait for each other (--threads, or"
-                " mpirun's --bind-to and --map-by, change it)",
+                f"Group: expected at most {cores} threads on {cores} cores, got {used} in"
+                f" {here.Get_size()} processes, which will wait for each other; to change it,"
+                " use --threads, or mpirun's --bind-to and --map-by",
                 RuntimeWarning,
                 stacklevel=4,
             )
         here.Free()
 
     def _fail(self, kind: Any, error: BaseException, trace: Any) -> None:
-        """Tell of the error that ends this process, and end the job: others would wait for it."""
+        """Print the error that ends this process, and end the job: the others would wait for it."""
         text = "".join(traceback.format_exception(kind, error, trace))
         sys.stderr.write(f"{text}elunet: rank {self.rank} of {self.size} failed; the job ends\n")
         self.abort()

@@ -1,7 +1,7 @@
-"""How many cores this process may use: what there is, the scheduler's mask, a container's quota.
+"""How many cores this process may use: the machine's, the scheduler's mask, a container's quota.
 
 A container that is given two cores' time of a machine with 64 sees all 64. With 64 threads it has
-used up its share of each tenth of a second after three milliseconds, and then stands still. Linux
+used up its share of each tenth of a second after three milliseconds, and then has to wait. Linux
 says the share in control groups: files in the process's own folder and in those above it.
 """
 

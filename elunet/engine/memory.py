@@ -1,4 +1,4 @@
-"""Memory that a running network uses again, and never under anybody's feet.
+"""Memory that a network uses again, but never while an array still refers to it.
 
 A fresh 80 MB array costs more than the kernel that fills it: the system has to hand out its pages
 one by one. So a network keeps its memory and lends it out again, part by part, and it knows when it
@@ -78,7 +78,7 @@ class _Piece:
 
 
 class Workspace:
-    """Memory whose parts are each lent to one array (and the views into it) at a time.
+    """A workspace: each part of its memory belongs to one array (and its views) at a time.
 
     Not for two threads at once: each network has its own, and one thread at a time runs it. An
     interrupt may come between any two lines, and a signal's handler may ask for memory meanwhile.
@@ -89,7 +89,7 @@ class Workspace:
         _all.add(weakref.ref(self, _all.discard))
 
     def forget(self) -> None:
-        """Lend nothing again of what there is; whoever has some of it keeps it."""
+        """Lend no existing memory again; arrays that use it keep it."""
         self._pieces: list[_Piece] = []
         self._lent: set[_Part] = set()
         # What came back, by whichever thread held a part last. Python calls `append` itself: code

@@ -1,7 +1,8 @@
-"""What is decided once for a pass through a graph, and used in every pass like it.
+"""A plan: decisions that are made once, and used in every pass of the same kind.
 
-A stage is a layer in its place, as far as the engine has to know it. From all stages follows who
-has a turn, whose result may be written over by the next, and when a result is needed no more.
+A stage is a layer in its place, with what the engine has to know of it. The stages determine which
+layers have a turn, which results the next layer may overwrite, and when a result is no longer
+needed.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Stage(NamedTuple):
 
 
 class Forward(NamedTuple):
-    """A stage's turn on the way up.
+    """A stage's turn in the forward pass.
 
     Attributes
     ----------
@@ -46,7 +47,7 @@ class Forward(NamedTuple):
         Whether its result may be written over by the one stage that takes it, unless the stage
         itself keeps it.
     last : tuple of str
-        Whose results nobody needs after this turn.
+        The layers whose results are not needed after this turn.
     leaves : bool
         Whether its result, or what is made of it in its place, is seen outside.
     """
@@ -59,7 +60,7 @@ class Forward(NamedTuple):
 
 
 class Backward(NamedTuple):
-    """A stage's turn on the way back.
+    """A stage's turn in the backward pass.
 
     Attributes
     ----------
@@ -88,7 +89,7 @@ def forward(
     stages : sequence of Stage
         Each after those that it takes something of.
     looked_at : bool
-        Whether somebody looks at every result.
+        Whether every result is looked at.
     outputs : collection of str
         Whose results are the graph's.
 
@@ -103,8 +104,8 @@ def forward(
             last = len(outputs) == 1 and stages[-1].name in outputs
             others = "the last" if last else f"the outputs {', '.join(outputs)}"
             raise ValueError(
-                f"Network: expected every layer but {others} to be taken by another, got"
-                f" {stage.name}, which nothing takes"
+                f"Network: expected every layer except {others} to be the input of another"
+                f" layer, got {stage.name}, whose output is not used"
             )
     last_turn = {source: turn for turn, stage in enumerate(stages) for source in stage.inputs}
     lasts: dict[int, list[str]] = {}

@@ -1,4 +1,4 @@
-"""Work that waits for company: several layers' passes in one go, a span of the batch at a time.
+"""Deferred work: the passes of several layers run together, one part of the batch at a time.
 
 To have two threads meet takes as long as a small layer. But what most layers compute for an image
 depends on that image only, so nobody has to wait between two layers: each worker can take its share
@@ -27,7 +27,7 @@ class Queue:
     """
 
     owner: Any = None
-    """Whose work is being deferred, for whoever wants to know whose work failed."""
+    """The layer whose work is being deferred, so that an error can name it."""
 
     failed: Any = None
 
@@ -48,7 +48,7 @@ class Queue:
         after: Callable[[], None] | None = None,
         apart: bool = False,
     ) -> None:
-        """Put work off.
+        """Defer work.
 
         Parameters
         ----------
@@ -83,7 +83,7 @@ class Queue:
             self.afterwards.append((after, self.owner))
 
     def add_last(self, work: Work, items: int, cost: float, workers: int) -> None:
-        """Put work off until all other work is done, which does not need it."""
+        """Defer work that no other work needs, until the rest is done."""
         self.last.append((work, self.owner, items, cost, workers))
 
     def finish(self) -> None:

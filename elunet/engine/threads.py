@@ -1,6 +1,6 @@
-"""Two cores, one idea: each worker takes a share of the batch through one layer, or several.
+"""Threads: each worker takes a part of the batch through one layer, or several.
 
-The workers are Python threads. They truly run side by side because kernels and BLAS both let go of
+The workers are Python threads. They run in parallel because kernels and BLAS both release
 the interpreter lock. While they run, BLAS itself keeps to one thread per worker, so no second
 pool competes for the cores; afterwards it has its own threads back. No worker starts before the
 first large enough layer runs, and a forked child starts its own.
@@ -10,9 +10,9 @@ small layer; after that it sleeps.
 
 Ctrl-C raises an error in the main thread, and a signal's handler may run anything there: after any
 call, at a function's first line, when a loop goes round. All that has to be put back is therefore
-put back in a ``finally`` by operations that are no calls, and one call into compiled code. So, too,
-a worker is started by one call: `threading.Thread.start` is many, and an error between two of them
-leaves the thread half started.
+put back in a ``finally`` by operations that are not calls, and one call into compiled code. So,
+too, a worker is started by one call: `threading.Thread.start` is many, and an error between two of
+them leaves the thread half started.
 """
 
 from __future__ import annotations
@@ -70,12 +70,12 @@ class _Worker:
         start_new_thread(_live, (number, given, done, start, self.end, gone))
 
     def give(self, todo: tuple[Context, Callable[[], None]]) -> None:
-        """Have something done; `wait` has to follow."""
+        """Give the worker a task; `wait` has to follow."""
         self.given[0] += 1  # first: if an interrupt comes, it comes after both
         self.start.put(todo)
 
     def wait(self) -> None:
-        """Return when what was given last is done."""
+        """Wait until the last task is done."""
         given = self.given[0]
         say_and_wait(self.given, given, self.done, given - 1, AWAKE, 0)
         self.end.get()
@@ -104,7 +104,7 @@ def _live(
 
 
 class _Team:
-    """Workers that share out work together."""
+    """Workers that divide work among them."""
 
     forked = False  # whether the threads are another process's
 
@@ -148,7 +148,7 @@ class _Pool:
 
 
 class Hold:
-    """What one thread has to say about BLAS's number of threads.
+    """One thread's request about BLAS's number of threads.
 
     Attributes
     ----------
@@ -196,7 +196,7 @@ class Hold:
 
 
 class _Here(threading.local):
-    """What is true of one Python thread."""
+    """The state of one Python thread."""
 
     blas: Hold | None = None
     is_worker = False
@@ -231,7 +231,7 @@ def get_num_threads() -> int:
 
 
 def asked_threads() -> int | None:
-    """Return how many threads somebody has said to use; None if nobody has."""
+    """Return the number of threads that was set explicitly; None if it was not set."""
     return _pool.threads if _pool.asked else None
 
 
@@ -411,8 +411,8 @@ def _share_out(team: _Team, share: Callable[[int], None], workers: int) -> None:
     try:
         if team.forked:
             raise RuntimeError(
-                "elunet: expected a fork between two passes, got one in the middle, in whose child"
-                " the other threads' share of the work is missing"
+                "elunet: expected a fork between two passes, got a fork during a pass; in"
+                " the child, the other threads' part of the work is missing"
             )
         for error in errors:
             if error is not None:

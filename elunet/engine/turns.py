@@ -1,4 +1,4 @@
-"""Whose turn it is: a network runs in one thread at a time, and a pass back belongs to one forward.
+"""One thread at a time: which thread runs a network, and which forward pass a backward pass uses.
 
 A network's layers keep one pass's arrays. So a thread claims the network while it runs a pass, and
 who comes meanwhile is refused. Between passes it is free, and another thread may run its own; but
@@ -24,7 +24,7 @@ HOLDER = 0  # the key of who has the network
 
 
 class Turn:
-    """A thread's claim on a network, for one pass or, with a lock, until that is let go of."""
+    """A thread's claim on a network, for one pass or, with a lock, until that is released."""
 
     busy: Turn | None = None  # the pass under way
     passed: Passed | None = None  # if it is a pass forward
@@ -74,7 +74,7 @@ class _Threads(threading.local):
 
 
 class Turns:
-    """Who runs a network, and whose passes its arrays are of.
+    """Which thread runs a network, and which thread's passes its arrays come from.
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ class Turns:
         _all.add(weakref.ref(self, _all.discard))
 
     def within(self) -> bool:
-        """Return whether a pass of this thread is under way."""
+        """Return whether a pass of this thread is running."""
         holder = self.holder.get(HOLDER)
         return holder is not None and holder.thread == get_ident() and holder.busy is not None
 
@@ -99,7 +99,7 @@ class Turns:
 
         `owner` is whose name an error begins with.
 
-        Whoever asked gives it back, in a ``finally`` that calls nothing::
+        The caller gives it back, in a ``finally`` that calls nothing::
 
             if HOLDER in turns.holder and turns.holder[HOLDER] is turn:
                 del turns.holder[HOLDER]
@@ -127,13 +127,14 @@ class Turns:
         Raises
         ------
         RuntimeError
-            If another thread has it, or another pass is under way.
+            If another thread has it, or another pass is running.
         """
         holder = self.claim(turn, owner)
         if holder.busy is not None:
             raise RuntimeError(
-                f"{owner}: a network cannot be trained within a pass of its own (in a tap, or in a"
-                " signal's handler); only forward(x) without train can be run there"
+                f"{owner}: a network cannot be trained during one of its own passes (in a"
+                " tap, or in a signal handler); only forward(x) without train is possible"
+                " there"
             )
         holder.busy = turn
 
@@ -178,7 +179,7 @@ class Turns:
             )
 
     def stepped(self) -> None:
-        """Note that a turn is over: the gradients were used, and the weights are others now."""
+        """Note that a turn is over: the gradients were used, and the weights have changed."""
         last = self._forward
         if last is not None:
             last.used = True
@@ -209,7 +210,8 @@ class Alone:
     def __enter__(self) -> None:
         if self.entered:
             raise RuntimeError(
-                f"{self.owner}: expected one alone() for each block, got one that was used before"
+                f"{self.owner}: expected a new alone() for each block, got one that was"
+                " already used"
             )
         self.entered, claimed = True, False
         self.turn.thread = get_ident()

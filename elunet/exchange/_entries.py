@@ -87,7 +87,9 @@ class Entry:
                     f"  {self.theirs}, here {self.ours}: expected finite numbers, got a NaN or inf"
                 )
             if not self.home[self.key].flags.writeable:
-                return f"  {self.theirs}: expected {self.ours} to be writable, got it read-only"
+                return (
+                    f"  {self.theirs}: expected {self.ours} to be writable, got a read-only array"
+                )
             return ""
         return (
             f"  {self.theirs}, here {self.ours}: expected floats of shape {self.layout.theirs}, got"
@@ -100,7 +102,7 @@ class Entry:
         return np.array(self.layout.to_ours(theirs), dtype, order="C")
 
     def load(self, new: Array) -> None:
-        """Put what was `converted` into the network."""
+        """Put a `converted` array into the network."""
         ours = self.home[self.key]
         if new.dtype == ours.dtype:
             ours[...] = new  # in place, for those who hold the array

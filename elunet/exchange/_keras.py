@@ -109,8 +109,8 @@ def from_keras(
     if branching := _branching(net):
         raise ValueError(
             "from_keras: expected arrays as {layer.name: layer.get_weights() for layer in"
-            f" model.layers}}, as {branching} has several inputs and Keras may list its layers in"
-            " another order, got a list"
+            f" model.layers}}, because {branching} has several inputs and Keras may list its"
+            " layers in another order, got a list"
         )
     entries = _entries(net)
     problems = []

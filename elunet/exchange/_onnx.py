@@ -165,13 +165,13 @@ class OnnxGraph:
         )
 
     def _check(self, array: Any, name: str) -> None:
-        """Raise a ValueError if float32 cannot hold what is to be written."""
+        """Raise a ValueError if float32 cannot represent the numbers."""
         if array.dtype.kind != "f":
             return
         beyond = np.isfinite(array) & (np.abs(array) > np.finfo(np.float32).max)
         if np.any(beyond | np.isnan(array)):
             raise ValueError(
-                f"to_onnx: expected numbers within float32's reach, got others in"
+                f"to_onnx: expected numbers within float32's range, got larger ones in"
                 f" {self._layer}.{name}"
             )
 
@@ -258,7 +258,7 @@ def to_onnx(
     for name, array in network_arrays(net).items():
         if not np.all(np.abs(array) <= np.finfo(np.float32).max):
             raise ValueError(
-                f"to_onnx: expected finite numbers within float32's reach, got others in {name}"
+                f"to_onnx: expected finite numbers within float32's range, got others in {name}"
             )
     graph = OnnxGraph()
     onnx = graph._onnx

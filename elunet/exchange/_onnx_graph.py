@@ -29,7 +29,7 @@ MOVED = {
 
 @dataclass(frozen=True)
 class Value:
-    """What a name in the file stands for.
+    """The value that a name in the file stands for.
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ class Graph:
         return None
 
     def fold(self, node: Any) -> bool:
-        """Compute what depends on constants and on sizes alone; say whether that is all."""
+        """Compute a node that depends only on constants and sizes; return whether it does."""
         inputs, output = [name for name in node.input if name], node.output[0]
         if node.op_type == "Shape" and self.shape(inputs[0]):
             given, dims = self.attributes(node), self.shape(inputs[0])
@@ -147,7 +147,7 @@ class Graph:
         return self.values[name]
 
     def rank(self, name: str) -> int:
-        """Return how many axes a value has, as far as the file tells; else 2."""
+        """Return how many axes a value has; 2 if the file does not say."""
         return len(self.shape(name)) or 2
 
     def constant(self, node: Any, place: int) -> Array:
@@ -189,7 +189,7 @@ class Graph:
         return name, self.value(name)
 
     def is_alone(self, layer: str) -> bool:
-        """Return whether a layer's output goes one way only."""
+        """Return whether a layer's output is used once."""
         ends = {each.name for each in self.graph.output}
         names = [name for name, value in self.values.items() if value.node == layer]
         return all(len(self.takers(name)) == 1 and name not in ends for name in names)

@@ -106,7 +106,7 @@ class Reader(Graph):
                 except (TypeError, ValueError) as error:  # from a layer's own checks
                     if str(error).startswith("from_onnx:"):
                         raise
-                    raise self.refused(node, f"what a layer takes ({error})") from error
+                    raise self.refused(node, f"arguments that a layer accepts ({error})") from error
         self._check_end(self.value(self.graph.output[0].name))
         if not self.net.nodes:
             raise ValueError("from_onnx: expected at least one layer, got none")
@@ -133,9 +133,9 @@ class Reader(Graph):
         return False
 
     def _read(self, node: Any) -> None:
-        """Add what a node of the file is."""
+        """Add the layer of a node of the file."""
         if node.domain not in STANDARD:
-            raise self.refused(node, f"an operator of ONNX's own, not of {node.domain!r}")
+            raise self.refused(node, f"an operator of the ONNX standard, not of {node.domain!r}")
         if self.is_own and self._take_own(node):
             return
         if self.fold(node):

@@ -262,12 +262,12 @@ def reducemax(graph: Graph, node: Any, given: dict[str, Any]) -> None:
 def reduced(
     graph: Graph, node: Any, given: dict[str, Any], rows: Layer, images: Layer | None
 ) -> None:
-    """Add what reduces an image's pixels, to rows or to images of one pixel."""
+    """Add a layer that reduces an image's pixels, to rows or to images of one pixel."""
     value = graph.value(node.input[0])
     axes = list(graph.constant(node, 1)) if len(node.input) > 1 else given.get("axes", [])
     wanted = [2, 3] if value.first else [1, 2]
     if len(graph.shape(node.input[0])) != 4 or sorted(int(n) % 4 for n in axes) != wanted:
-        raise graph.refused(node, "what is taken over an image's pixels")
+        raise graph.refused(node, "a reduction over an image's pixels")
     if not given.get("keepdims", 1):
         graph.values[node.output[0]] = Value(graph.add(rows, value))
     elif images is None:
@@ -430,7 +430,7 @@ def transform(graph: Graph, node: Any, scale: Array | float, shift: Array | floa
 
 
 def point(graph: Graph, node: Any) -> Conv2D:
-    """Return a convolution that leaves images as they are, each channel alone."""
+    """Return a depthwise convolution that does not change images."""
     name, value = graph.operand(node)
     shape = graph.shape(name)
     if len(shape) != 4 or not shape[1 if value.first else 3]:

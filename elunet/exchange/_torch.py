@@ -271,7 +271,7 @@ def _first(axes: int) -> Shape:
 def _orders(owner: str, net: Network, input_shape: Sequence[int] | None) -> dict[str, Shape | None]:
     """Return, for each layer, the shape of the image that its input was flattened from.
 
-    None if the input is no flattened image. Elementwise layers keep the order of features, and a
+    None if the input is not a flattened image. Elementwise layers keep the order of features, and a
     Linear ends it.
     """
     flattens = [node.name for node in net.nodes if isinstance(node.layer, Flatten)]
@@ -301,7 +301,7 @@ def _orders(owner: str, net: Network, input_shape: Sequence[int] | None) -> dict
         elif isinstance(node.layer, GroupNorm) and order is not None:
             raise ValueError(
                 f"{owner}: expected no groups of features after Flatten, got {node.layer!r}"
-                f" ({node.name}); PyTorch flattens in another order, so its groups are others"
+                f" ({node.name}); PyTorch flattens in another order, so its groups differ"
             )
         elif node.layer.pointwise or isinstance(node.layer, Add | Multiply | Softmax):
             leaves[node.name] = order
@@ -310,8 +310,7 @@ def _orders(owner: str, net: Network, input_shape: Sequence[int] | None) -> dict
             if order is not None and not isinstance(node.layer, Linear):
                 raise ValueError(
                     f"{owner}: expected a Linear or an elementwise layer after Flatten, got"
-                    f" {node.layer!r} ({node.name}), and do not know how it depends on the order of"
-                    " its features"
+                    f" {node.layer!r} ({node.name}), which may depend on the order of its features"
                 )
     return arrives
 

@@ -1,4 +1,4 @@
-"""How well a trained network holds against adversarial images: FGSM and projected gradient descent.
+"""How robust a trained network is against adversarial images: FGSM and projected gradient descent.
 
 A network that was trained with another rule than backpropagation is attacked with its true
 gradient, by backpropagation, in evaluation mode: dropout off, running statistics.

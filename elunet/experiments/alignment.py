@@ -48,7 +48,7 @@ class Alignment:
         The rule's Euclidean norm over backprop's; NaN if either array vanishes.
     null_low, null_high : float
         The null band: the smallest and the largest angle with redrawn random matrices; NaN if it
-        was not measured, or nothing is random. An angle inside is no sign of alignment.
+        was not measured, or nothing is random. An angle inside is not a sign of alignment.
 
     Examples
     --------
@@ -270,7 +270,7 @@ def read_angles(file: str | os.PathLike[str]) -> list[Alignment]:
 
 
 class _Measurement:
-    """Backpropagation's gradients and signals of one forward pass, and a rule's beside them."""
+    """The gradients and signals of backpropagation and of a rule in one forward pass."""
 
     def __init__(self, net: Network, dy: Array, target: Array | None, null: int) -> None:
         self.net, self.dy, self.target, self.null = net, dy, target, null

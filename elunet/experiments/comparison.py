@@ -71,7 +71,7 @@ def compare(
     whatever `executor` stands for; each is on the disk when it is complete. A call that was
     interrupted makes what is left.
 
-    The table is the same, but for the seconds, whoever makes the trials and in whatever order. It
+    The table is the same, except the seconds, wherever and in whatever order the trials run. It
     depends in the last bits on `threads`, and where machines differ, on the machine.
 
     Parameters
@@ -209,7 +209,7 @@ def bench_of(
     null: int,
     threads: int | None,
 ) -> tuple[Bench, tuple[float, ...]]:
-    """Return what all trials share, and the rates in order."""
+    """Return the bench, which all trials share, and the rates in order."""
     rates = tuple(sorted(number("compare", "rates", rate, "(0, inf)") for rate in set(rates)))
     if not rates:
         raise ValueError("compare: expected at least one of rates, got none")
@@ -253,36 +253,38 @@ def _claimed(bench: Bench, data: Splits, rates: tuple[float, ...], folder: Path)
     """Return the complete trials of a folder, if it belongs to this comparison."""
     if different := settings.claim(folder / SETTINGS, bench.settings(data, rates)):
         raise ValueError(
-            f"compare: expected {folder} empty or with the same comparison, got one"
-            f" with other {', '.join(different)} (settings.json); use another folder"
+            f"compare: expected {folder} to be empty or to hold the same comparison, got a"
+            f" comparison with different {', '.join(different)} (see settings.json); use"
+            " another folder"
         )
     table = folder / TRIALS
     if table.exists() and (unknown := bench.incomparable(rates[0])):
         warnings.warn(
-            f"compare: whether these are as in {folder} cannot be checked, as no attribute"
-            f" has their name: {'; '.join(unknown)}",
+            f"compare: cannot check that these arguments are the same as in {folder}, because"
+            f" no attribute has their name: {'; '.join(unknown)}",
             stacklevel=3,
         )
     return tables.read("compare", table, Trial) if table.exists() else []
 
 
 def can_start_workers() -> bool:
-    """Return whether the extra for worker processes is there."""
+    """Return whether the packages for worker processes are installed."""
     return find_spec("loky") is not None and find_spec("cloudpickle") is not None
 
 
 def workers_for(threads: int) -> int:
-    """Return how many workers this machine's cores allow, as far as something can start them."""
+    """Return how many workers this machine's cores allow; 1 if none can be started."""
     return max(1, available_cores() // threads) if can_start_workers() else 1
 
 
 @contextmanager
 def _working(executor: Executor | int | None, threads: int, left: int) -> Iterator[Executor | None]:
-    """Yield who makes the trials; None for this process."""
+    """Yield the executor that runs the trials; None for this process."""
     if executor is not None and not isinstance(executor, int):
         if not isinstance(executor, Executor):
             raise TypeError(
-                "compare: expected executor as a number of workers, or an object with submit, got"
+                "compare: expected executor to be a number of workers, or an object with a"
+                " method submit, got"
                 f" {executor!r}"
             )
         yield executor

@@ -1,4 +1,4 @@
-"""The order of work of a comparison: which trial next, on whom, and what is done with it.
+"""The schedule of a comparison: which trial runs next, on which worker, and where it is saved.
 
 Who does the work is an executor: anything whose ``submit(function, *arguments)`` gives a future,
 with ``done()`` and ``result()``. So processes of this machine, a dask cluster, MPI or Slurm all
@@ -39,10 +39,10 @@ EXTRA = "pip install 'elunet[grid]'"
 
 
 class Future(Protocol):
-    """What `submit` gives."""
+    """What `submit` returns: the promise of a result."""
 
     def done(self) -> bool:
-        """Return whether the result, or an error, is there."""
+        """Return whether there is a result or an error."""
 
     def result(self) -> Any:
         """Return the result, or raise the error."""
@@ -50,14 +50,14 @@ class Future(Protocol):
 
 @runtime_checkable
 class Executor(Protocol):
-    """Who does work: a pool of `concurrent.futures`, a `dask.distributed.Client`, and the like."""
+    """Something that runs functions: a `concurrent.futures` pool, a `dask.distributed.Client`."""
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Have ``function(*arguments)`` done; return a `Future`."""
+        """Run ``function(*arguments)`` in a worker; return a `Future`."""
 
 
 class Order:
-    """Which trials there are, which are done, and which can be made next.
+    """Which trials there are, which are finished, and which can run next.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class Order:
         self.done = {trial.key: trial for trial in trials}
 
     def finals(self, rule: str) -> list[Key]:
-        """Return a rule's final trials; none before its sweep is through."""
+        """Return a rule's final trials; none before its sweep is finished."""
         sweep = self.sweeps[rule]
         if not all(key in self.done for key in sweep):
             return []
@@ -95,7 +95,7 @@ class Order:
         return [Key("final", rule, *chosen, seed) for seed in range(self.seeds)]
 
     def ready(self) -> list[Key]:
-        """Return what can be made now: final trials, seed by seed, and then what is to be swept."""
+        """Return the trials that can run now: final trials, seed by seed, then sweeps."""
         finals = [key for rule in self.sweeps for key in self.finals(rule)]
         sweeps = [key for sweep in self.sweeps.values() for key in sweep]
         keys = [*sorted(finals, key=lambda key: key.seed), *sweeps]
@@ -103,17 +103,17 @@ class Order:
 
     @property
     def size(self) -> int:
-        """How many trials there are in all."""
+        """The number of all trials."""
         return sum(len(sweep) + self.seeds for sweep in self.sweeps.values())
 
     @property
     def left(self) -> int:
-        """How many are not done."""
+        """The number of unfinished trials."""
         rules = [[*sweep, *self.finals(rule)] for rule, sweep in self.sweeps.items()]
         return self.size - sum(key in self.done for keys in rules for key in keys)
 
     def table(self) -> list[Trial]:
-        """Return all trials that are done, in one order, in whichever they were made."""
+        """Return all finished trials, in an order that does not depend on when they ran."""
         sweeps = [key for sweep in self.sweeps.values() for key in sweep]
         finals = [key for rule in self.sweeps for key in self.finals(rule)]
         keys = [*sweeps, *sorted(finals, key=lambda key: key.seed), *self.done]
@@ -129,7 +129,7 @@ def make(
     executor: Executor | None,
     log: Callable[[str], None] | None,
 ) -> None:
-    """Make all trials that are left, and write each down as soon as it is there.
+    """Run all trials that are left, and save each one as soon as it is finished.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def make(
         if log is not None:
             left = order.left
             to_go = (time.perf_counter() - began) / (before - left) * left
-            ahead = f", about {duration(to_go)} to go" if left else ""
+            ahead = f", about {duration(to_go)} left" if left else ""
             log(f"{finished.trial}; {order.size - left} of {order.size}{ahead}")
 
     with steps(before, "trial", "compare", shown=log is None) as advance:
@@ -187,9 +187,9 @@ def _hand_out(
                     lost[key] += 1
                     if lost[key] >= LOST:
                         raise RuntimeError(
-                            f"compare: expected a worker to last through {_name(key)}, got"
-                            f" {lost[key]} that did not: {type(error).__name__}: {error}. A trial"
-                            " may need more memory than there is."
+                            f"compare: expected a worker to finish {_name(key)}, got"
+                            f" {lost[key]} workers that ended before: {type(error).__name__}:"
+                            f" {error}. The trial may need more memory than there is."
                         ) from error
                     continue
                 if isinstance(outcome, BaseException):
@@ -208,8 +208,9 @@ def _submit(executor: Executor, recipe: tuple[str, bytes], key: Key) -> Any:
         return executor.submit(work, "train", *recipe, tuple(key))
     except (BrokenExecutor, RuntimeError) as error:
         raise RuntimeError(
-            f"compare: expected an executor that works, got {type(error).__name__}: {error}. The"
-            " finished trials are on the disk; the same call with a new executor makes the rest"
+            f"compare: expected the executor to accept a trial, got {type(error).__name__}:"
+            f" {error}. The finished trials are saved; the same call with a new executor runs"
+            " the rest"
         ) from error
 
 
@@ -219,7 +220,7 @@ def _name(key: Key) -> str:
 
 @contextmanager
 def sent(bench: Bench, data: Splits, folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Give workers what all trials share: the arrays' folder, and the bench as bytes.
+    """Give workers the folder of the arrays, and the bench as bytes: what all trials share.
 
     Both go when the block ends. numba's cache is filled before, so that not every worker compiles.
     """
@@ -244,7 +245,7 @@ def sent(bench: Bench, data: Splits, folder: Path) -> Iterator[tuple[str, bytes]
 
 
 def work(task: str, place: str, recipe: bytes, key: tuple[Any, ...]) -> Any:
-    """Do a task of a bench in a worker; return what came out, or the error that it ended with."""
+    """Run a task of a bench in a worker; return its result, or the error that it ended with."""
     try:
         bench, data = _received(place, recipe)
         return getattr(bench, task)(data, Key(*key))
@@ -277,7 +278,7 @@ def _mapped(place: str, split: str, name: str) -> Array:
 
 
 def _leave_with(parent: int) -> None:
-    """End this process when its parent has ended, which a killed one cannot tell it."""
+    """End this process when its parent has ended: a killed parent cannot do so."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -288,7 +289,7 @@ def _leave_with(parent: int) -> None:
 
 
 class Workers:
-    """Processes of this machine, each in a pool of its own: one that dies takes one trial with it.
+    """Worker processes, each in its own pool, so that a crash loses one trial only.
 
     Parameters
     ----------
@@ -297,7 +298,7 @@ class Workers:
     Attributes
     ----------
     free : int
-        How many have nothing to do.
+        The number of idle workers.
 
     Raises
     ------
@@ -332,11 +333,11 @@ class Workers:
 
     @property
     def free(self) -> int:
-        """How many have nothing to do."""
+        """The number of idle workers."""
         return sum(future is None or future.done() for future in self._futures)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Have a free worker call a function; a new one, where one has died."""
+        """Call a function in an idle worker; a worker that has died is replaced."""
         done = [future is None or future.done() for future in self._futures]
         place = done.index(True) if any(done) else 0
         future = self._futures[place]

@@ -1,4 +1,4 @@
-"""What a comparison will take, before it begins: runs, hours and memory, told from a few steps."""
+"""The cost of a comparison beforehand: runs, hours and memory, estimated from a few steps."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from elunet.train import Data
 
 @dataclass(frozen=True)
 class Plan:
-    """What a comparison will take.
+    """The runs, hours and memory that a comparison needs.
 
     Attributes
     ----------
@@ -53,17 +53,17 @@ class Plan:
 
     @property
     def runs(self) -> int:
-        """Trials in all."""
+        """The number of trials."""
         return sum(runs for _, runs, _ in self.rows)
 
     @property
     def core_hours(self) -> float:
-        """Hours of one core."""
+        """The hours that one core would need."""
         return sum(hours for *_, hours in self.rows)
 
     @property
     def hours(self) -> float:
-        """Hours until all is done, if workers do not get in each other's way."""
+        """The hours until all trials are finished, if workers do not slow each other down."""
         return self.core_hours / self.threads / self.workers
 
     def __str__(self) -> str:
@@ -77,8 +77,8 @@ class Plan:
                 f"{self.runs} runs, {self.core_hours:.3g} core-hours: about"
                 f" {duration(3600 * self.hours)} on {self.workers} workers with {self.threads}"
                 " threads each, if nothing else runs there",
-                f"memory: at most {self.memory:.0f} MB a worker and {self.data:.0f} MB of data that"
-                f" they share, {total / 1000:.1f} GB in all on one machine",
+                f"memory: at most {self.memory:.0f} MB per worker and {self.data:.0f} MB of shared"
+                f" data, {total / 1000:.1f} GB in total on one machine",
             ]
         )
 
@@ -103,7 +103,7 @@ def plan(
     threads: int | None = None,
     workers: int | None = None,
 ) -> Plan:
-    """Return what `compare` with the same arguments would take; nothing is trained or written.
+    """Estimate the cost of `compare` with the same arguments; nothing is trained or written.
 
     A few steps of each rule are made and timed, with one learning rate and one variant: in a worker
     if the extra ``elunet[grid]`` is there, whose memory is then told, else in this process. A
@@ -172,7 +172,7 @@ batch_size, baselines, angles_every, null, threads
 
 
 def _costs(bench: Bench, data: Splits, keys: Sequence[Key]) -> list[Cost]:
-    """Try out a trial of each rule."""
+    """Measure a few steps of each rule."""
     if not can_start_workers():
         return [bench.try_out(data, key) for key in keys]
     import tempfile  # it brings lzma along, which takes time and is not everywhere

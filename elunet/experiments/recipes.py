@@ -1,6 +1,6 @@
 """The training recipes of the paper and of the article, as data, side by side.
 
-A recipe says everything about a run but the data and the seed: the network, how images are
+A recipe determines everything about a run except the data and the seed: the network, how images are
 prepared, the loss, the optimizer with its schedule, and the learning rule. `Recipe.trainer` puts
 them together; `dataclasses.replace` changes one of them.
 """

@@ -1,4 +1,4 @@
-"""The table of a comparison: what its trials say of the rules, and what weakens that."""
+"""The results of a comparison: a table of its trials, and warnings about weak points."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SETTINGS, TRIALS = "settings.json", "trials.csv"
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` found.
+    """The results of `compare`.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Comparison:
 
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> Comparison:
-        """Return the comparison that `compare` left in a folder.
+        """Return the comparison that `compare` saved in a folder.
 
         Raises
         ------
@@ -82,7 +82,7 @@ class Comparison:
 
     @property
     def warnings(self) -> list[str]:
-        """What weakens the comparison: best rates at the grid's edge, diverged final trials."""
+        """Weak points of the comparison (best rates at the grid's edge, diverged final trials)."""
         found = []
         for rule, rate in self.best_rates.items():
             if rate in (min(self.rates), max(self.rates)):

@@ -1,7 +1,7 @@
 """A series: several recipes on the same data, each trained with several seeds, in one folder.
 
-It answers what a change of a recipe is worth. The same command resumes a run that was cut, and does
-not make a finished one again.
+It measures the effect of a change to a recipe. The same call resumes an interrupted run, and does
+not repeat a finished one.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def series(
 
 
 def series_table(rows: list[SeriesRow], epoch: int | None = None) -> str:
-    """Return a Markdown table: mean and 95 % t-interval over seeds, in percent but for the loss.
+    """Return a Markdown table: mean and 95 % t-interval over seeds, in percent except the loss.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def series_table(rows: list[SeriesRow], epoch: int | None = None) -> str:
 def _run(
     recipe: Recipe, name: str, seed: int, data: tuple[Data, Data], epochs: int, folder: Path
 ) -> list[SeriesRow]:
-    """Train one recipe, or what is left of it."""
+    """Train one recipe, or the rest of it."""
     job = Job(folder, log=lambda text: None)
     if job.is_in(folder):
         job.resume(folder)
@@ -192,7 +192,7 @@ def _words(last: SeriesRow) -> str:
 
 
 def _mean(values: list[float], digits: int) -> str:
-    """Return the mean, and half of its interval where there are several values."""
+    """Return the mean and, if there are several values, half the width of its interval."""
     if len(values) == 1:
         return f"{values[0]:.{digits}f}"
     mean, half = t_interval(values)

@@ -1,4 +1,4 @@
-"""How sure a mean over a few runs is: Student's t-intervals, without a table or SciPy."""
+"""How precise a mean over a few runs is: Student's t-intervals, without a table or SciPy."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What a trial of a comparison is: one training of a rule, and what all of them share.
+"""Trials: a trial of a comparison is one training run of a rule. A bench is what all trials share.
 
 `Bench.train` turns a key (which rule, which rate, which seed) into a row of the table and the text
 of its files. It writes nothing and needs nothing but the bench and the data, so that it runs in any
-process. Its numbers depend on the number of threads only, not on who made which trial when.
+process. Its numbers depend on the number of threads only, not on where and when a trial ran.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ MakeRouter = Callable[[int], Router]
 Variants = MakeRouter | Mapping[str, MakeRouter]
 MakeOptimizer = Callable[[float], Optimizer]
 Splits = tuple[Data, Data, Data]
-"""To train on, to choose the rate on, to test on."""
+"""The training split, the validation split (it chooses the rate) and the test split."""
 
 
 class Key(NamedTuple):
-    """Which trial of a comparison."""
+    """The rule, rate and seed of a trial."""
 
     stage: str
     rule: str
@@ -56,7 +56,7 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True)
 class Trial:
-    """One training of a comparison.
+    """One training run of a comparison.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class Trial:
 
     @property
     def key(self) -> Key:
-        """Which trial it is."""
+        """The trial's key."""
         return Key(self.stage, self.rule, self.variant, self.rate, self.seed)
 
     def __str__(self) -> str:
@@ -118,7 +118,7 @@ class Finished(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What a trial takes, told from a few steps of it.
+    """The cost of a trial, estimated from a few of its steps.
 
     Attributes
     ----------
@@ -147,7 +147,7 @@ class Entry:
 
 
 def baselines(network: MakeNetwork, train: Data) -> dict[str, Entry]:
-    """Return the entries that say what a score is worth."""
+    """Return the entries to compare scores with."""
     net = network(0)
     if not _weighted(net):
         raise ValueError(
@@ -170,7 +170,7 @@ def _weighted(net: Network) -> list[str]:
 
 @dataclass(frozen=True)
 class Bench:
-    """What all trials of a comparison share, but for the data."""
+    """What all trials of a comparison share, except the data."""
 
     entries: dict[str, Entry]
     epochs: int
@@ -187,7 +187,7 @@ class Bench:
         return SGD(rate, momentum=0.9) if make is None else make(rate)
 
     def settings(self, data: Splits, rates: Sequence[float]) -> dict[str, Any]:
-        """Return what makes it this comparison and no other, as plain data."""
+        """Return everything that identifies this comparison, as plain data."""
         return {
             "rules": {
                 name: " | ".join(_describe(entry, variant) for variant in entry.variants)
@@ -207,7 +207,7 @@ class Bench:
         }
 
     def incomparable(self, rate: float) -> list[str]:
-        """Return a text for each object of which something cannot be compared."""
+        """Return a text for each object with an argument that cannot be compared."""
         tops: dict[str, object] = {"loss": self.loss}
         for name, entry in self.entries.items():
             tops[f"{name}'s optimizer"] = self.optimizer(name, rate)
@@ -241,7 +241,7 @@ class Bench:
         )
 
     def train(self, data: Splits, key: Key) -> Finished:
-        """Make a trial."""
+        """Run a trial."""
         with using(self.threads):
             return self._train(data, key)
 
@@ -283,7 +283,7 @@ class Bench:
         return Finished(trial, files)
 
     def try_out(self, data: Splits, key: Key) -> Cost:
-        """Make a few steps of a trial, and say what the whole would take."""
+        """Run a few steps of a trial, and estimate the cost of the whole trial."""
         with using(self.threads):
             # A single thread's own time says what an idle machine would take.
             now = time.process_time if self.threads == 1 else time.perf_counter
@@ -306,7 +306,7 @@ class Bench:
         return Cost(step, image, angles, peak_memory_mb() or 0.0)
 
     def seconds(self, data: Splits, key: Key, cost: Cost) -> float:
-        """Return what a trial takes, as far as a `Cost` tells."""
+        """Return the seconds that a trial takes, estimated from its `Cost`."""
         train, validation, test = (len(x) for x, _ in data)
         steps = self.epochs * -(-train // self.batch_size)
         images = (self.epochs + 1) * validation
@@ -318,7 +318,7 @@ class Bench:
 
 
 class _Clock(Callback):
-    """Tells the shortest time from one step to the next: what the machine can do."""
+    """Measures the shortest time between two steps: the speed without disturbances."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self.now, self.step = now, math.inf
@@ -328,14 +328,14 @@ class _Clock(Callback):
         self.last, self.step = self.now(), math.inf
 
     def on_step(self, trainer: Trainer, loss: float) -> None:
-        """Take the time."""
+        """Measure the time since the last step."""
         now = self.now()
         self.last, self.step = now, min(self.step, now - self.last)
 
 
 @contextmanager
 def using(threads: int) -> Iterator[None]:
-    """Compute with so many threads inside a block."""
+    """Use this number of threads inside a block."""
     before = get_num_threads()
     if threads != before:
         set_num_threads(threads)
@@ -347,7 +347,7 @@ def using(threads: int) -> Iterator[None]:
 
 
 def threads_for(network: MakeNetwork, x: Any) -> int:
-    """Return with how many threads a network's trials run: one, if it is small."""
+    """Return the number of threads for a network's trials: one, if the network is small."""
     net, total = network(0), 0
 
     def count(name: str, y: np.ndarray[Any, Any]) -> None:
@@ -382,7 +382,7 @@ def file_of(kind: str, rule: str, seed: int) -> str:
 
 
 def _describe(entry: Entry, variant: str) -> str:
-    """Return what an entry trains, as text that differs where the training would."""
+    """Return a description of an entry; it differs whenever the training would differ."""
     net, router = entry.network(0), entry.variants[variant](0)
     layers = [f"{identity(node.layer)} of {node.inputs}, {node.home}" for node in net.nodes]
     text = f"{layers} {identity(router)} frozen={entry.frozen}"

@@ -4,7 +4,7 @@ Each works on the images or rows that it is given and writes into an array that 
 caller decides about memory and threads. Shapes are checked by the callers: a compiled kernel that
 writes past an array's end does so silently.
 
-numba compiles them. Each has a twin in NumPy in `elunet.kernels.plain`, for where it cannot.
+numba compiles them. Each has a twin in NumPy in `elunet.kernels.plain`, for systems without numba.
 """
 
 from elunet.kernels._jit import PLAIN

@@ -1,8 +1,8 @@
-"""Where compiled kernels are kept between runs: numba's cache, with a checksum in each file.
+"""The cache of compiled kernels: numba's own, with a checksum in each file.
 
 numba keeps machine code as a pickle and never looks whether it is whole. After a power cut that
 would end every later start. Here a damaged file is compiled again, and where nothing can be written
-(a full disk) kernels are compiled for this run only. Either is said once.
+(a full disk) kernels are compiled for this run only. Each gives one warning.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ class Files(IndexDataCacheFile):  # type: ignore[misc]
         super()._save_index(overloads)
 
     def drop(self) -> None:
-        """Forget all that is kept of this kernel."""
+        """Remove all that is stored of this kernel."""
         with suppress(OSError):
             Path(self._index_path).unlink(missing_ok=True)
 
 
 class Cache(FunctionCache):  # type: ignore[misc]
-    """A kernel's cache that neither a damaged file nor a full disk stops.
+    """A kernel's cache that survives damaged files and a full disk.
 
     Raises
     ------
@@ -73,7 +73,7 @@ class Cache(FunctionCache):  # type: ignore[misc]
         self._cache_file = Files(self._cache_path, f"{self._impl.filename_base}.sha256", stamp)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Return what is kept of a kernel for these types, or None."""
+        """Return the stored kernel for these types, or None."""
         try:
             return super().load_overload(sig, target_context)
         except Exception as error:
@@ -82,7 +82,7 @@ class Cache(FunctionCache):  # type: ignore[misc]
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep a compiled kernel if that is possible."""
+        """Store a compiled kernel if that is possible."""
         try:
             super().save_overload(sig, data)
         except Exception as error:
@@ -94,7 +94,7 @@ def say_damaged(folder: str, error: Exception) -> None:
     """Warn, once, that a kernel is compiled again."""
     _say(
         f"elunet: a compiled kernel could not be read from {folder} ({type(error).__name__}:"
-        f" {error}) and is compiled again; the next run has it again."
+        f" {error}) and is compiled again; later runs can read it again."
     )
 
 
@@ -102,7 +102,7 @@ def say_unkept(error: Exception) -> None:
     """Warn, once, that kernels are compiled for this run only."""
     _say(
         f"elunet: compiled kernels cannot be kept between runs ({error}); each run compiles them"
-        " again. Set NUMBA_CACHE_DIR to a folder of your own that can be written."
+        " again. Set NUMBA_CACHE_DIR to a folder that you can write to."
     )
 
 

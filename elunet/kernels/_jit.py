@@ -1,4 +1,4 @@
-"""The decorators of kernels, which are the switch: compiled by numba, or the plain twin.
+"""The decorators of kernels: they choose between the compiled kernel and its NumPy twin.
 
 Compiled kernels run without the interpreter lock (`nogil`), on one thread each:
 `elunet.engine.threads` gives each thread its share. Of the fast floating-point rules they use only
@@ -48,7 +48,7 @@ def _choose(said: str, platform: str) -> Any:
             warnings.warn(
                 f"elunet: numba cannot be imported ({error}), so kernels run in NumPy: a"
                 " perceptron trains 1.3 times slower, convolutional networks 3 to 7 times"
-                f" ({VARIABLE}=plain chooses that without this warning)",
+                f" ({VARIABLE}=plain gives the same without this warning)",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -62,7 +62,7 @@ COMPILED: bool = not PLAIN and not _numba.config.DISABLE_JIT
 """Whether kernels are compiled; if neither, they are numba's source run by Python."""
 
 compiler_lock: Any = None
-"""Which numba holds while it compiles; None if it does not."""
+"""The lock that numba holds while it compiles; None without numba."""
 if not PLAIN:
     compiler_lock = importlib.import_module("numba.core.compiler_lock").global_compiler_lock
 
@@ -114,7 +114,7 @@ def _kernel(function: Function, options: dict[str, Any]) -> Function:
 
 
 def _twin(function: Function) -> Function:
-    """Return the twin; the function itself where there is none: only kernels call it."""
+    """Return the twin; the function itself if it has none, since only kernels call it."""
     package, _, module = function.__module__.rpartition(".")
     if package != __package__:
         return function

@@ -1,4 +1,4 @@
-"""Waiting for another thread for a moment, wide awake and without the interpreter lock.
+"""Waiting for another thread for a moment, without sleeping and without the interpreter lock.
 
 To wake a sleeping thread takes the system some 20 microseconds, as long as a small layer. A thread
 that looks at a number in memory, over and over, sees at once that another has written it.

@@ -1,4 +1,4 @@
-"""Winograd's convolution: small tiles of a image, transformed so that windows share products.
+"""Winograd's convolution: small tiles of an image, transformed so that windows share products.
 
 The m outputs of one row under a kernel of k numbers need m k products. Read as polynomials, whose
 product is known from its values at n = m + k - 1 points, they need n. With three small matrices
@@ -7,7 +7,7 @@ product is known from its values at n = m + k - 1 points, they need n. With thre
 
 in two dimensions with each matrix on both sides. Sums over the channels are taken among the
 transformed numbers, where they are n^2 matrix products: for 4 x 4 outputs and a 3 x 3 kernel 36
-numbers per tile and channel in place of 144. Nothing is approximated but for rounding.
+numbers per tile and channel in place of 144. Nothing is approximated except by rounding.
 
 Source: A. Lavin, S. Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016,
 arXiv:1509.09308; S. Winograd, "Arithmetic Complexity of Computations", SIAM, 1980.

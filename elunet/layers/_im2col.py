@@ -55,11 +55,11 @@ class Im2col:
         self.split = Split(self.workers, even(share, BLOCK // per_image))
 
     def kernel(self, W: Array) -> Array:
-        """Return what forward's rows are multiplied with, (kh kw C_in, C_out)."""
+        """Return the matrix that forward's rows are multiplied with, (kh kw C_in, C_out)."""
         return W.reshape(self.windows.width, -1)
 
     def transposed_kernel(self, W: Array) -> Array:
-        """Return what a gradient is multiplied with on the way back."""
+        """Return the matrix that a gradient is multiplied with in the backward pass."""
         return self.kernel(W).T
 
     def forward_span(
@@ -79,7 +79,7 @@ class Im2col:
             add_to_rows(rows, b)
 
     def start_rows(self, queue: Queue, x: Array, y: Array, kernel: Array, b: Array | None) -> bool:
-        """Put off the work for one image alone, split over the rows of its output."""
+        """Defer the work for one image alone, split over the rows of its output."""
         rows, windows = y.shape[1], self.windows
         workers = workers_for(rows, windows.cost)
         if workers == 1:
@@ -120,7 +120,7 @@ class Im2col:
             col2im(columns, windows.stride, windows.top, windows.left, dx)
 
     def new_sums(self, several: bool) -> list[Sum]:
-        """Return what the gradient adds to, one for each worker."""
+        """Return the sums of the gradient, one for each worker."""
         shape = (self.windows.width, self.windows.out_channels)
         return new_sums(self.workers, shape, self.dtype, several)
 

@@ -1,4 +1,4 @@
-"""Rows and columns around images (zeros, mirror images, copies of the border), and the way back."""
+"""Padding of images (zeros, mirror images, copies of the border), and its gradient."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from elunet.layers.base import Layer
 Sides = tuple[tuple[int, int], tuple[int, int]]
 """((top, bottom), (left, right))"""
 Padding = str | int | tuple[int, int] | Sides
-"""What layers with windows take: "same", "valid", an integer, (height, width), or all sides."""
+"""The paddings of windows ("same", "valid", an integer, (height, width), or all sides)."""
 Mode = Literal["zeros", "reflect", "replicate"]
 
 NUMPY_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge"}
@@ -27,7 +27,7 @@ def pad(x: Array, sides: Sides, mode: Mode) -> Array:
 
 
 def fold(dy: Array, sides: Sides, mode: Mode) -> Array:
-    """Return the gradient of what was padded: each pixel gets those of all its copies, summed."""
+    """Return the gradient of the padded images: a pixel gets the sum over all its copies."""
     for axis, (before, after) in enumerate(sides, 1):
         rows = np.moveaxis(dy, axis, 0)
         end = len(rows) - after

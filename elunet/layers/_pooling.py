@@ -1,4 +1,4 @@
-"""Where the windows of a pooling lie: their ends along each axis, and what a mean is over."""
+"""The windows of a pooling layer: their ends along each axis, and how many numbers a mean has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What layers of several inputs share: checking a tuple, broadcasting, and the way back from it.
+"""What layers of several inputs share: checking a tuple, and broadcasting with its gradient.
 
 Arrays fit together if they have the same batch and dtype, and each other axis has one length or is
 1. An array of rows, (N, C), also fits images, (N, H, W, C): it is taken as (N, 1, 1, C). On the way
@@ -47,7 +47,7 @@ def broadcast(layer: Layer, x: Any) -> tuple[Array, ...]:
     Raises
     ------
     TypeError, ValueError
-        If x is no tuple of float arrays, or they do not fit together.
+        If x is not a tuple of float arrays, or they do not fit together.
     """
     arrays = checked(layer, x)
     if all(array.shape == arrays[0].shape for array in arrays):

@@ -37,7 +37,7 @@ class Strided(Windows):
 
     @cached_property
     def cost(self) -> float:
-        """Elementary operations of a pass: windows copied, outputs, the products."""
+        """Elementary operations of a pass (windows copied, outputs, the products)."""
         positions = self.images * math.prod(self.out)
         product = self.width * self.out_channels / (1 if self.is_depthwise else PRODUCT)
         return positions * (self.width * self.groups + self.out_channels + product)
@@ -68,7 +68,7 @@ class General:
         return np.ascontiguousarray(parts)
 
     def transposed_kernel(self, W: Array) -> Array:
-        """Return what a gradient is multiplied with on the way back."""
+        """Return the matrix that a gradient is multiplied with in the backward pass."""
         kernel = self.kernel(W)
         return kernel if self.windows.is_depthwise else kernel.transpose(0, 2, 1)
 
@@ -103,7 +103,7 @@ class General:
             kernels.col2im_strided(columns.reshape(self._shape(len(dy))), *self.where, dx)
 
     def new_sums(self, several: bool) -> list[Any]:
-        """Return what the gradient is added to, in float64, one for each worker."""
+        """Return the sums of the gradient, in float64, one for each worker."""
         windows = self.windows
         outputs = windows.out_channels // windows.groups
         shape: tuple[int, ...] = (windows.groups, windows.width, outputs)

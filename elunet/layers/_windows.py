@@ -34,7 +34,7 @@ class Windows:
 
     @cached_property
     def cost(self) -> float:
-        """Elementary operations of a pass: windows copied, outputs, the product."""
+        """Elementary operations of a pass (windows copied, outputs, the product)."""
         positions = self.images * math.prod(self.out)
         product = self.width * self.out_channels / PRODUCT
         return positions * (self.width + self.out_channels + product)

@@ -3,8 +3,8 @@
 The images' tiles and the kernel are transformed; n^2 products of matrices, one for each place in
 a tile, do the rest. Both gradients are the transposes of the same three steps, so they are the
 exact gradients of what forward computes. As with im2col, a few images at a time go through all
-steps while their tiles are still in the cache. What is computed, and where the matrices come from,
-is said in `elunet.kernels.winograd`.
+steps while their tiles are still in the cache. `elunet.kernels.winograd` explains the computation
+and its matrices.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PLAIN = 96  # channels, where transforms are in NumPy, and products are BLAS's
 
 
 def pays(windows: Windows) -> bool:
-    """Return whether this way is faster than im2col, as far as measured.
+    """Return whether this is faster than im2col, according to measurements.
 
     Transforms cost by the channel, what they save is products of channels: so it takes some. The
     products of a 2x2 kernel shrink less than those of a 3x3 one. And it takes some tiles to one
@@ -130,7 +130,7 @@ class Winograd:
         scatter_tiles(dV.numbers, self.B_T, self.side, top, left, self.grid, dx)
 
     def new_sums(self, several: bool) -> list[Sum]:
-        """Return what the gradient adds to, one for each worker: dU."""
+        """Return the sums of the gradient dU, one for each worker."""
         shape = (self.places, self.windows.in_channels, self.windows.out_channels)
         return new_sums(self.workers, shape, self.dtype, several)
 

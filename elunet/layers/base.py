@@ -1,9 +1,9 @@
-"""What every layer is: a forward pass, and the two halves of a backward pass.
+"""The base class of layers: a forward pass, and the two halves of a backward pass.
 
 A layer knows its own mathematics and nothing of networks, losses or learning rules. `forward` keeps
 what the backward pass needs; `backward_params` turns the gradient at the output into gradients of
-the layer's own parameters, `backward_input` into the gradient at its input. They are apart because
-a learning rule may change what is sent back without changing how the layer itself learns.
+the layer's own parameters, `backward_input` into the gradient at its input. They are separate
+because a learning rule may change what is sent back without changing how the layer itself learns.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ class Layer:
     Layers keep arrays for the backward pass, and do not copy them for it: x of a convolution, the
     very y that ELU, ReLU, ShiftedReLU, Tanh and Softmax hand out. Writing into such an array in
     place before the backward pass spoils the gradient. So does writing into ``params["W"]``, as an
-    optimizer's step does: what goes down is then that of the new W. Nothing tells an array that was
-    written to from one that was not. A new array put into ``params`` counts from the next forward
-    pass on.
+    optimizer's step does: the signal that is sent back is then that of the new W. Nothing tells an
+    array that was written to from one that was not. A new array put into ``params`` counts from the
+    next forward pass on.
 
     Examples
     --------
@@ -84,16 +84,16 @@ class Layer:
     """
 
     pointwise = False
-    """Whether each number of the output belongs to the number of the input at the same place."""
+    """Whether each number of the output depends only on the input's number at the same place."""
 
     linear = False
-    """Whether the output is linear in the input: its tangent is the layer of the input's."""
+    """Whether the output is linear in the input; the tangent is then the forward pass of dx."""
 
     symmetric = False
-    """Whether the Jacobian dy/dx is symmetric: `tangent` and `backward_input` are then the same."""
+    """Whether the Jacobian dy/dx is symmetric; `tangent` and `backward_input` are then the same."""
 
     group: Alone = ALONE
-    """Who computes the batch: what is more than a sum over rows asks it."""
+    """The processes that compute the batch; a layer asks it for anything beyond a sum over rows."""
 
     _passed: Any = None  # in which pass of a network `forward` ran last; None if by hand
 
@@ -112,7 +112,7 @@ class Layer:
 
     @property
     def weighted(self) -> bool:
-        """Whether the layer has a weight W, through which a learning rule may send its signal."""
+        """Whether the layer has a weight W, through which a learning rule can send its signal."""
         return "W" in self.params
 
     def forward(self, x: Any, train: bool = False) -> Any:
@@ -138,7 +138,7 @@ class Layer:
         return self.backward_input(dy)
 
     def tangent(self, dx: Any, dparams: Mapping[str, Array]) -> Any:
-        """Return how fast the output moves when x moves along dx, and parameters along theirs.
+        """Return the output's derivative along dx, and along dparams in the parameters.
 
         It is the Jacobian's product with a direction, at the last forward pass; the backward pass
         is the product from the other side. `elunet.Network.jvp` needs it of every layer.
@@ -165,7 +165,7 @@ class Layer:
         )
 
     def reset(self, seed: Seed) -> None:
-        """Draw parameters and random state again; nothing to do for a layer that draws nothing."""
+        """Draw parameters and random state again; a layer without random numbers does nothing."""
 
     def check_input(
         self, x: Any, shape: tuple[int | str | EllipsisType, ...], hint: str = ""
@@ -185,7 +185,7 @@ class Layer:
         Raises
         ------
         TypeError, ValueError
-            If x is no such array, or its shape another.
+            If x is not such an array, or has another shape.
         """
         if not is_float(x):  # asked first: to say who is asking takes longer than to ask
             check_float(x, f"{self!r}: expected x")
@@ -226,7 +226,7 @@ class Layer:
         Raises
         ------
         ValueError
-            If somebody has put something else there than a float array of this shape.
+            If ``params[name]`` is not a float array of this shape.
         """
         value = self.params[name]
         if type(value) is np.ndarray and value.dtype is dtype and value.shape == shape:
@@ -260,26 +260,26 @@ class Layer:
         self._kept = values
 
     def recall(self) -> tuple[Any, ...]:
-        """Return what `keep` was given.
+        """Return the values that `keep` stored.
 
         Raises
         ------
         RuntimeError
-            If there is nothing: backward before forward.
+            If there was no forward pass.
         """
         if self._kept is None:
             raise RuntimeError(
-                f"{self!r}: backward before forward: expected a forward pass to have come first"
-                " (in a network, with train=True)"
+                f"{self!r}: expected a forward pass before the backward pass, got none (in a"
+                " network, call forward with train=True)"
             )
         return self._kept
 
     def keeps(self, array: Array) -> bool:
-        """Return whether this very array is among what was kept."""
+        """Return whether this array object was kept."""
         return self._kept is not None and any([value is array for value in self._kept])
 
     def forget(self) -> None:
-        """Let go of what was kept."""
+        """Release what was kept."""
         self._kept = None
 
     def __repr__(self) -> str:
@@ -316,7 +316,7 @@ def _copy(target: Array, value: Array) -> None:
 
 
 def _advice(wanted: tuple[int | str | EllipsisType, ...], shape: Shape) -> str:
-    """Say what to do with an array of a wrong shape, where that is clear."""
+    """Return advice about an array of a wrong shape, if there is some."""
 
     def fits(part: tuple[int | str | EllipsisType, ...]) -> bool:
         pairs = zip(part, shape, strict=True)
@@ -337,7 +337,7 @@ def _advice(wanted: tuple[int | str | EllipsisType, ...], shape: Shape) -> str:
 
 
 def _image_advice(channels: int | str | EllipsisType, count: int, size: int) -> str:
-    """Say what to do with two axes in place of four: rows of pixels, or a single gray image."""
+    """Return advice about two axes instead of four: rows of pixels, or a single gray image."""
     depth = channels if isinstance(channels, int) else 1
     side = math.isqrt(size // depth)
     if side > 1 and side * side * depth == size:
@@ -346,7 +346,7 @@ def _image_advice(channels: int | str | EllipsisType, count: int, size: int) -> 
 
 
 def describe(value: Any) -> str:
-    """Say in a few words what somebody passed."""
+    """Describe an argument in a few words."""
     if isinstance(value, np.ndarray):
         mask = ", masked" if is_masked(value) else ""
         return f"{value.dtype} of shape {value.shape}{mask}"
@@ -354,7 +354,7 @@ def describe(value: Any) -> str:
 
 
 def is_float(x: Any) -> bool:
-    """Return whether x is an array of float32 or float64, and of no subclass that means more."""
+    """Return whether x is a plain array of float32 or float64, not a subclass with more meaning."""
     return type(x) is np.ndarray and x.dtype in FLOATS
 
 

@@ -55,7 +55,7 @@ class Concat(Layer):
         for place, array in enumerate(arrays):
             shape = array.shape
             if (shape[:axis], shape[axis + 1 :]) != (first[:axis], first[axis + 1 :]):
-                raise unlike(self, arrays, place, f", but for axis {self.axis}")
+                raise unlike(self, arrays, place, f", except axis {self.axis}")
         y = np.concatenate(arrays, axis)
         self.keep(axis, [array.shape[axis] for array in arrays], y.shape, y.dtype)
         return np.asarray(y, order="C")

@@ -1,9 +1,9 @@
 """The two-dimensional convolution: one product of every window of the image with the kernel.
 
-How the products are best computed is a matter of its own. There are three ways with the same
-methods: `Im2col`, which is plain and exact; `Winograd`, which takes fewer operations for small
-kernels in float32; and `General`, for unequal strides, dilation and groups. `Bordered` is any of
-them, on images that were mirrored or repeated at their borders.
+Three algorithms compute the products, with the same methods: `Im2col`, which is plain and exact;
+`Winograd`, which takes fewer operations for small kernels in float32; and `General`, for unequal
+strides, dilation and groups. `Bordered` is any of them, on images that were mirrored or repeated at
+their borders.
 """
 
 from __future__ import annotations
@@ -130,20 +130,21 @@ class Conv2D(Weighted, spans=True):
             self.kernel_size not in KERNELS or self.stride != 1 or not self._is_plain
         ):
             raise ValueError(
-                "Conv2D: expected algorithm other than winograd unless the kernel is 2x2 or 3x3 and"
-                f" the stride 1, got kernel_size {kernel_size!r}, stride {stride}"
+                "Conv2D: expected a 2x2 or 3x3 kernel, and stride, dilation and groups of 1, for"
+                f" algorithm winograd, got kernel_size {kernel_size!r}, stride {stride}, dilation"
+                f" {dilation}, groups {groups}"
             )
         shape = (*self.kernel_size, self.in_channels // self.groups, self.out_channels)
         super().__init__(shape, bias, init, seed)
 
     @property
     def _is_plain(self) -> bool:
-        """Whether there is nothing that takes the general way."""
+        """Whether nothing needs the general algorithm."""
         equal, dense = isinstance(self.stride, int), self.dilation == 1
         return equal and dense and self.groups == 1
 
     def settings(self) -> tuple[Any, ...]:
-        """Return what the windows and the way of computing depend on."""
+        """Return the attributes that the windows and the algorithm depend on."""
         more = self.groups, self.dilations, self.padding_mode
         return self.kernel_size, self.strides, self._around, self.algorithm, more
 
@@ -166,17 +167,17 @@ class Conv2D(Weighted, spans=True):
         return x_shape[0], *self.way.windows.out, self.out_channels
 
     def common(self, x: Array) -> tuple[Any, ...]:
-        """Return the kernel, as the way of computing wants it, and b."""
+        """Return the kernel, in the form that the algorithm needs, and b."""
         W, b = super().common(x)
         return self.way.kernel(W), b
 
     def carried(self, weight: Array | None) -> tuple[tuple[Array, ...], tuple[Any, ...]]:
-        """Return the kernel of the way back."""
+        """Return the kernel of the backward pass."""
         _, (down,) = super().carried(weight)
         return (), (self.way.transposed_kernel(down),)
 
     def start_rows(self, queue: Queue, started: Started) -> bool:
-        """Put off the work for one image alone, split over its rows, if the way can do that."""
+        """Defer the work for one image, split over its rows, if the algorithm can do that."""
         return self.way.start_rows(queue, started.x, started.y, *started.others)
 
     def forward_span(self, x: Array, y: Array, kernel: Array, b: Array | None) -> None:
@@ -200,7 +201,7 @@ class Conv2D(Weighted, spans=True):
         return self.way.split
 
     def new_sums(self, workers: int, several: bool, dtype: np.dtype[Any]) -> list[Sum]:
-        """Return what the gradient adds to, one for each worker."""
+        """Return the sums of the gradient, one for each worker."""
         return self.way.new_sums(several)
 
     def total(self, sums: list[Sum]) -> Array:
@@ -208,7 +209,7 @@ class Conv2D(Weighted, spans=True):
         return self.way.total(sums).reshape(self.shape)
 
     def _way(self, x_shape: Shape, dtype: np.dtype[Any], borders: Sides | None = None) -> Way:
-        """Return what computes it: Winograd's method only in float32, im2col otherwise.
+        """Return the algorithm: Winograd's only in float32, im2col otherwise.
 
         With `borders`, for images that have got them already.
         """
@@ -272,7 +273,7 @@ class Conv2D(Weighted, spans=True):
 
 @lru_cache(maxsize=1000)
 def _made(kind: Any, windows: Windows, dtype: np.dtype[Any], threads: int) -> Way:
-    """Return a way of computing, worked out once for each geometry and number of threads."""
+    """Return an algorithm, made once for each geometry and number of threads."""
     return kind(windows, dtype, threads)  # type: ignore[no-any-return]  # a way
 
 

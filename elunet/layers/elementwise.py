@@ -1,4 +1,4 @@
-"""What activations share: y = f(x), number by number, and a slope that follows from y or from x."""
+"""What activations share: y = f(x), elementwise, and a slope that is computed from y or from x."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Elementwise(SpanLayer):
 
     pointwise = symmetric = True
     slope_from = "y"
-    """What `apply_slope` is given: "y", the output, or "x", the input."""
+    """The array that `apply_slope` needs, "y" (the output) or "x" (the input)."""
 
     def apply(self, x: Array) -> None:
         """Put f(x) in x's place; x is contiguous, of shape (n,)."""
@@ -47,7 +47,7 @@ class Elementwise(SpanLayer):
 
     @property
     def in_place(self) -> bool:  # type: ignore[override]
-        """Whether y may take x's place: not where x is kept."""
+        """Whether y may overwrite x, which it may unless x is kept."""
         return self.slope_from == "y"
 
     def needed_rows(self, start: int, stop: int) -> tuple[int, int]:
@@ -55,7 +55,7 @@ class Elementwise(SpanLayer):
         return start, stop
 
     def allocate(self, x: Array, y: Array) -> tuple[Array, ...]:
-        """Return what the slope follows from."""
+        """Return the array that the slope is computed from."""
         return (y if self.slope_from == "y" else x,)
 
     def forward_span(self, x: Array, y: Array, kept: Array) -> None:

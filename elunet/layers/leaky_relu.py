@@ -28,7 +28,9 @@ class LeakyReLU(Elementwise, spans=True):
         super().__init__()
         self.slope = number("LeakyReLU", "slope", slope)
 
-    slope_from = property(lambda self: "y" if self.slope >= 0 else "x", doc="What has x's sign.")
+    slope_from = property(
+        lambda self: "y" if self.slope >= 0 else "x", doc="Something with the sign of x."
+    )
 
     def apply(self, x: Array) -> None:
         """Put f(x) in x's place."""

@@ -88,7 +88,7 @@ class Linear(Weighted, spans=True):
         return Split(workers, -(-rows // workers))
 
     def start_gradient(self, queue: Queue, dy: Array) -> None:
-        """Put off the work that writes ``dW = x^T dy``, and db, the sum of dy's rows.
+        """Defer the work that writes ``dW = x^T dy``, and db, the sum of dy's rows.
 
         It is split over W's rows, so that nothing has to be added up.
         """

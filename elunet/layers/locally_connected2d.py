@@ -1,4 +1,4 @@
-"""A convolution whose kernel is another one at every position: connections as in the eye."""
+"""A convolution with a different kernel at every position."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class LocallyConnected2D(Weighted):
 
     @quiet
     def backward_input(self, dy: Array, weight: Array | None = None) -> Array:
-        """Return dL/dx, or what `weight`, of W's shape, would send back in its place."""
+        """Return dL/dx, or what `weight`, of W's shape, would give instead of W."""
         x, _ = self.recall()
         dy = self._checked(dy, x)
         _, (W,) = self.carried(weight)

@@ -27,7 +27,7 @@ class Pad(Layer):
     Raises
     ------
     TypeError, ValueError
-        If an argument is not one of these; in `forward`, if x is no batch of images, or they are
+        If an argument is not one of these; in `forward`, if x is not a batch of images, or they are
         too small to be mirrored.
 
     Examples

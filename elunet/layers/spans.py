@@ -1,9 +1,9 @@
 """Layers that compute any span of a batch by itself, and how the engine runs them.
 
 What most layers compute for an image depends on that image only. Such a layer says what happens to
-a span of a batch. Which span, when, in which thread and in whose memory is decided here and in
-`elunet.engine`; this is the only file of the layers that knows the engine. By hand, a layer's pass
-is run at once. A network starts the passes of several layers and has them run together.
+a span of a batch. This file and `elunet.engine` decide which span is computed, when, in which
+thread and in which memory. No other file of the layers knows the engine. By hand, a layer's pass is
+run at once. A network starts the passes of several layers and has them run together.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def even(share: int, most: int) -> int:
 
 
 class Pass(NamedTuple):
-    """What was worked out for a kind of pass, and what it was worked out for.
+    """What is computed once for a kind of pass.
 
     Attributes
     ----------
@@ -149,7 +149,7 @@ class SpanLayer(Layer):
     """
 
     in_place: bool = False
-    """Whether each number of y may take the place of the number of x that it is made of."""
+    """Whether y may overwrite x, since each number of y depends only on the number in its place."""
 
     _methods: ClassVar[tuple[Callable[..., Any], ...]] = ()
     _pass: Pass | None = None  # of the last forward pass
@@ -160,8 +160,8 @@ class SpanLayer(Layer):
         own = [name for name in PASSES if not _is_ours(getattr(cls, name))]
         if spans and own:
             raise TypeError(
-                f"{cls.__name__}: expected forward_span and backward_span with spans=True, got"
-                f" {', '.join(own)} of its own; without spans=True these are what is run"
+                f"{cls.__name__}: expected forward_span and backward_span with spans=True,"
+                f" got also {', '.join(own)}; without spans=True the class may define these"
             )
         cls._methods = _watched(cls) if spans else ()
 
@@ -192,11 +192,11 @@ class SpanLayer(Layer):
         return None
 
     def common(self, x: Array) -> tuple[Any, ...]:
-        """Return what `forward_span` needs besides, the same for all images."""
+        """Return further arguments of `forward_span`, the same for all images."""
         return ()
 
     def remember(self, x: Array, arrays: tuple[Array, ...]) -> None:
-        """Keep what the way back needs: by default what `allocate` returned."""
+        """Keep what the backward pass needs: by default what `allocate` returned."""
         self.keep(*arrays)
 
     def carried(self, weight: Array | None) -> tuple[tuple[Array, ...], tuple[Any, ...]]:
@@ -285,7 +285,7 @@ class SpanLayer(Layer):
         return y
 
     def start_rows(self, queue: Queue, started: Started) -> bool:
-        """Put off the work for one image alone, split over its rows; False if that cannot be.
+        """Defer the work for one image alone, split over its rows; False if that cannot be.
 
         Where `needed_rows` says on which rows of x some rows of y depend, they are a span too.
         """
@@ -302,7 +302,7 @@ class SpanLayer(Layer):
         return True
 
     def _checked_input(self, x: Array, fresh: bool) -> tuple[Array, Pass]:
-        """Return x, checked, and what was worked out for a pass like this."""
+        """Return x, checked, and what was computed for a pass like this."""
         its, settings, threads = self._pass, self.settings(), get_num_threads()
         if (
             not fresh
@@ -348,11 +348,14 @@ class SpanLayer(Layer):
         """Return dy, checked, and what is known of the pass to which it belongs."""
         its = self._pass
         if its is None:
-            raise RuntimeError(f"{self!r}: expected a forward pass of its own to have come first")
+            raise RuntimeError(
+                f"{self!r}: expected a forward pass of this layer before the backward pass, got"
+                " none"
+            )
         return self.check_gradient(dy, its.y_shape, its.dtype), its
 
     def start_gradient(self, queue: Queue, dy: Array) -> None:
-        """Put off the work that fills `grads`."""
+        """Defer the work that fills `grads`."""
         queue.finish()
         self.backward_params(dy)
 
@@ -366,7 +369,7 @@ def _start(
     arrays: tuple[Array, ...],
     others: tuple[Any, ...],
 ) -> None:
-    """Put off a call of the function with spans of arrays, then with the others whole."""
+    """Defer a call of the function with spans of some arrays, and with the others whole."""
     if target is source:
         work = over(partial(_in_place, function), (target, *arrays), *others)
     else:
@@ -379,7 +382,7 @@ def _in_place(function: Callable[..., None], array: Array, *rest: Any) -> None:
 
 
 class Whole:
-    """Any layer, run pass by pass: the work before is done first, and its own at once."""
+    """Any other layer: earlier work is finished first, and its own work is done at once."""
 
     def __init__(self, layer: Layer) -> None:
         self.layer = layer
@@ -406,13 +409,13 @@ class Whole:
 
 
 def carries(layer: Layer, starts: bool) -> bool:
-    """Return whether a layer's y may lie where its x lies, given whether a network starts it."""
+    """Return whether a layer's y may be in the memory of x, given whether a network starts it."""
     views = getattr(type(layer), "passes_on", None) is not SpanLayer.passes_on
     return not starts or views or bool(getattr(layer, "in_place", False))
 
 
 def starts(layers: Iterable[Layer]) -> tuple[bool, ...]:
-    """Return of each layer whether a network may start its passes, and run them with others'.
+    """Return for each layer whether a network may defer its passes and run them with others.
 
     A class has to say so itself, and no method that gets arrays before they have their numbers may
     have been replaced since, in the class or in the layer.

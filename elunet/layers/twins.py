@@ -1,4 +1,4 @@
-"""Copies of a layer that share what is learned: in a second place, or for a pass beside.
+"""Copies of a layer that share its parameters: in a second place, or for an additional pass.
 
 A layer keeps what its backward pass needs, in ways of its own: by `keep`, in attributes, in a dict.
 Two passes through one layer object would write over each other's. So each has a copy of the layer,
@@ -14,14 +14,14 @@ from typing import Any
 from elunet.layers.base import Layer
 
 SHARED = ("params", "state", "rng")
-"""What a layer in a second place has in common with its home."""
+"""The attributes that a layer in a second place shares with its home."""
 
 OWN = ("grads", "_kept", "_passed")
-"""What every copy has for itself, and begins without."""
+"""The attributes that no copy shares, and that start empty."""
 
 
 def sharing(layer: Layer, owner: str) -> Layer:
-    """Return a copy for a second place: it shares what is learned, drawn and counted.
+    """Return a copy for a second place: it shares parameters, statistics and random numbers.
 
     Raises
     ------
@@ -34,14 +34,15 @@ def sharing(layer: Layer, owner: str) -> Layer:
     twin, stuck = _copied(layer, memo)
     for name, error in stuck.items():
         raise TypeError(
-            f"{owner}: expected a layer that can be copied, to share its weights with another"
-            f" place, got {layer!r}, whose attribute {name} cannot: {error}"
+            f"{owner}: expected a layer that can be copied, because it shares its weights"
+            f" with another place, got {layer!r}, whose attribute {name} cannot be copied:"
+            f" {error}"
         ) from error
     return twin
 
 
 def follow(twin: Layer, home: Layer) -> None:
-    """Let a layer in a second place have what was set at its home: arrays, a rate, a momentum."""
+    """Give a layer in a second place the settings of its home: arrays, a rate, a momentum."""
     for name, value in vars(home).items():
         plain = isinstance(value, bool | int | float | str | None) and name not in OWN
         if plain or name in SHARED:
@@ -49,7 +50,7 @@ def follow(twin: Layer, home: Layer) -> None:
 
 
 def aside(layers: Sequence[Layer]) -> list[Layer]:
-    """Return copies for passes beside, which share the parameters only.
+    """Return copies for additional passes, which share the parameters only.
 
     Those of layers that share their weights share them too, and statistics and generators among
     themselves. What cannot be copied is shared.
@@ -67,7 +68,7 @@ def _share(memo: dict[int, Any], value: Any) -> None:
 
 
 def _copied(layer: Layer, memo: dict[int, Any]) -> tuple[Layer, dict[str, Exception]]:
-    """Return a copy of a layer, and what of it could not be copied, with the reason."""
+    """Return a copy of a layer, and the attributes that could not be copied, with the reasons."""
     twin = copy.copy(layer)
     twin._passed = None
     _share(memo, layer.seed)

@@ -1,4 +1,4 @@
-"""What Conv2D and Linear share: a weight W, a bias b, and where they come from."""
+"""What Conv2D and Linear share: a weight W, a bias b, and their initialization."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Weighted(SpanLayer):
         return self.parameter("W", self.shape, x.dtype), b
 
     def remember(self, x: Array, arrays: tuple[Array, ...]) -> None:
-        """Keep x, for the gradient, and W, for the way back."""
+        """Keep x, for the gradient of W, and W, for the gradient of x."""
         self.keep(x, self.parameter("W", self.shape, x.dtype))
 
     def backward_params(self, dy: Array) -> None:
@@ -81,7 +81,7 @@ class Weighted(SpanLayer):
         queue.finish()
 
     def backward_input(self, dy: Array, weight: Array | None = None) -> Array:
-        """Return dL/dx, or what `weight`, of W's shape, would send back in its place."""
+        """Return dL/dx, or what `weight`, of W's shape, would give instead of W."""
         return self.run_backward(dy, weight)
 
     def tangent(self, dx: Array | None, dparams: Mapping[str, Array]) -> Array:
@@ -99,7 +99,7 @@ class Weighted(SpanLayer):
         return np.asarray(total)
 
     def carried(self, weight: Array | None) -> tuple[tuple[Array, ...], tuple[Any, ...]]:
-        """Return the weight of the way back: W, or one of its shape that stands in for it."""
+        """Return the weight of the backward pass: W, or a matrix of its shape that replaces it."""
         _, W = self.recall()
         if weight is None:
             return (), (W,)
@@ -113,7 +113,7 @@ class Weighted(SpanLayer):
         return (), (as_dtype(weight, W.dtype),)
 
     def start_gradient(self, queue: Queue, dy: Array) -> None:
-        """Put off the work that fills `grads`: a sum for each worker, and their total."""
+        """Defer the work that fills `grads`: a sum for each worker, and their total."""
         x, _ = self.recall()
         dy, its = self.checked(dy)
         dtype, (workers, block) = its.dtype, its.split
@@ -135,7 +135,7 @@ class Weighted(SpanLayer):
         raise NotImplementedError(f"{self!r}: a layer has to define gradient_span(x, dy, dW, db)")
 
     def new_sums(self, workers: int, several: bool, dtype: np.dtype[Any]) -> list[Sum]:
-        """Return what `gradient_span` adds products to, one for each worker."""
+        """Return the sums that `gradient_span` adds to, one for each worker."""
         return new_sums(workers, self.shape, dtype, several)
 
     def total(self, sums: list[Sum]) -> Array:

@@ -1,4 +1,4 @@
-"""Losses: how wrong a prediction is, and which way it should move.
+"""Losses: how wrong a prediction is, and in which direction it should change.
 
 ``value, dy = loss(prediction, target)`` gives the mean over the batch as a Python float, and its
 gradient with respect to the prediction. For a network that ends in logits, ``dy`` is

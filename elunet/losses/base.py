@@ -27,7 +27,7 @@ def one_hot(labels: npt.ArrayLike, classes: int, owner: str = "one_hot") -> Arra
     labels : array of int, (N,)
     classes : int
     owner : str
-        Whose name stands in an error message.
+        The name at the start of an error message.
 
     Raises
     ------
@@ -72,7 +72,7 @@ class Loss(ABC):
     """What all losses share: reading the arguments, the dtypes, means and sums.
 
     To write one, override `terms`, and `read_target` where the target is not simply an array of the
-    prediction's shape. A loss that is no mean of terms overrides `formula` instead.
+    prediction's shape. A loss that is not a mean of terms overrides `formula` instead.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class Loss(ABC):
         self.reduction = reduction
 
     def __repr__(self) -> str:
-        """Return how it was made: what is as by default is left out."""
+        """Return the call that made it, without default arguments."""
         return as_made(self)
 
     def __call__(
@@ -164,7 +164,9 @@ class Loss(ABC):
         x = prediction.astype(np.float64, order="C")
         if type(self).formula is not Loss.formula or "formula" in vars(self):
             if weights is not None:
-                raise TypeError(f"{self}: expected no weights, as it has a formula but no terms")
+                raise TypeError(
+                    f"{self}: expected no weights, because this loss defines formula and not terms"
+                )
             value, dy = self.formula(x, y)
         else:
             value, dy = self._reduced(x, y, weights)
@@ -193,7 +195,7 @@ class Loss(ABC):
         return self._reduced(prediction, target, None)
 
     def counts(self, target: Array) -> Array | None:
-        """Return what each example counts in the mean, (N,); None, as here, if all count 1."""
+        """Return the weight of each example in the mean, (N,); None, as here, if all count 1."""
         return None
 
     @property
@@ -204,7 +206,7 @@ class Loss(ABC):
     def examples(
         self, prediction: Array, target: npt.ArrayLike, weights: npt.ArrayLike | None = None
     ) -> float:
-        """Return how many examples a batch's mean is the mean of, their weights counted.
+        """Return the number of examples in a batch's mean, with their weights.
 
         The mean over several batches weights each batch's value with it. Arguments are as for a
         call that has been made; N for another reduction than "mean", and for a `formula`.

@@ -135,7 +135,7 @@ class SoftmaxCrossEntropy(Classification):
         return super().__call__(prediction, target, weights)
 
     def _is_as_written(self) -> bool:
-        """Return whether nobody has put other methods in the place of those that are compiled."""
+        """Return whether no method that has a compiled version was replaced."""
         kind = type(self)
         plain = not self.label_smoothing and self.class_weights is None and self.ignore is None
         return (

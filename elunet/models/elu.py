@@ -86,7 +86,7 @@ def elu11(
     norm : bool, default False
         Whether batch normalization comes between each convolution and its activation.
     activation : callable, optional
-        Makes what stands in ELU's place, such as `elunet.layers.ReLU`.
+        Makes the activation that replaces ELU, such as `elunet.layers.ReLU`.
 
     Raises
     ------

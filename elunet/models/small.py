@@ -25,7 +25,7 @@ def small_cnn(
     """Return a small convolutional network for experiments with learning rules.
 
     Three 3x3 convolutions, each with ELU and 2x2 max pooling, and a linear classifier: the error
-    passes three layers on its way back. A 32 x 32 x 3 image takes 2.8 million multiply-adds.
+    passes three layers in the backward pass. A 32 x 32 x 3 image takes 2.8 million multiply-adds.
 
     Parameters
     ----------

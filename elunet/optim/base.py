@@ -33,16 +33,16 @@ __all__ = ["Fused", "Optimizer", "Parametrized", "Scheduled", "global_norm", "ma
 
 Arrays = Mapping[str, Array]
 Scheduled = float | Callable[[float], float]
-"""A number, or a schedule: what gives it at a time."""
+"""A number, or a schedule that returns it for a time."""
 Fused = tuple[Callable[..., None], tuple[float, ...]]
-"""A kernel and its numbers: ``kernel(w, g, *state, *numbers, scale, l2, l1)`` on flat arrays."""
+"""A kernel and its numbers, for ``kernel(w, g, *state, *numbers, scale, l2, l1)``, flat arrays."""
 
 PER = ("step", "epoch")
 COMPILED = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 class Parametrized(Protocol):
-    """What an optimizer needs of a network, or of a router that learns.
+    """What an optimizer needs from a network, or from a router that learns.
 
     Examples
     --------
@@ -207,7 +207,7 @@ class Optimizer(ABC):
         self._bound: dict[str, _Bound] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy takes over: all but the arrays of the network that was stepped."""
+        """Return the content of a copy: all but the arrays of the network that it updates."""
         return {**vars(self), "_bound": {}}
 
     @abstractmethod
@@ -306,14 +306,16 @@ class Optimizer(ABC):
         if not callable(value):
             return number(owner, name, value, interval)
         time = self.epoch if getattr(value, "per", "step") == "epoch" else self.steps
-        return number(owner, f"{name} that {value!r} gives at {time}", value(time), interval)
+        return number(
+            owner, f"{name}, which {value!r} returns at time {time},", value(time), interval
+        )
 
     def _scheduled(self, name: str, value: Scheduled) -> Scheduled:
         """Return an argument that may be a schedule; raise an error that names it if it is bad."""
         owner, (low, high) = type(self).__name__, self.schedulable[name]
         if not callable(value):
             return number(owner, name, value, f"[{low:g}, {high:g})")
-        choice(owner, f"the per of {name}'s schedule", getattr(value, "per", "step"), PER)
+        choice(owner, f"the attribute per of {name}'s schedule", getattr(value, "per", "step"), PER)
         return value
 
     def penalty(self, net: Parametrized) -> float:
@@ -392,7 +394,7 @@ class Optimizer(ABC):
         if g is None:
             raise RuntimeError(
                 f"{owner}: expected a gradient for {name!r}, got none; "
-                "step comes after a backward pass, in which a rule's learn fills grads"
+                "call step after a backward pass, in which a rule's learn fills grads"
             )
         if g.dtype.kind != "f":
             raise TypeError(f"{owner}: expected {name!r} with float gradient, got {g.dtype}")
@@ -407,7 +409,7 @@ class Optimizer(ABC):
         if set(state) != set(self.slots):
             raise ValueError(
                 f"{owner}: expected state of {name!r} to hold {sorted(self.slots)}, "
-                f"got {sorted(state)}; was it another optimizer's?"
+                f"got {sorted(state)}; is it another optimizer's state?"
             )
         for slot, array in state.items():
             if array.shape != w.shape:
@@ -421,7 +423,7 @@ class Optimizer(ABC):
             if names and not any(matches(name, pattern) for name in names):
                 raise ValueError(
                     f"{type(self).__name__}: expected {pattern!r} in penalized to match a"
-                    f" parameter, there are {list(names)}"
+                    f" parameter, got no match among {list(names)}"
                 )
 
     def apply(self, parameters: Arrays, gradients: Arrays) -> None:
@@ -454,7 +456,7 @@ class Optimizer(ABC):
             kernel(*flat, *(for_weights if bound.is_penalized else for_others))
 
     def _is_as_written(self) -> bool:
-        """Return whether nobody has put another rule in the place of that which is compiled."""
+        """Return whether the rule with a compiled version was not replaced."""
         kind = type(self)
         return self._rule == (kind.update, kind._penalize) and "update" not in vars(self)
 
@@ -517,13 +519,13 @@ class Optimizer(ABC):
         return state
 
     def __repr__(self) -> str:
-        """Return how it was made: what is as by default is left out."""
+        """Return the call that made it, without default arguments."""
         return as_made(self)
 
 
 @dataclass(slots=True)
 class _Bound:
-    """What a step works on for one parameter, and that of which it was made."""
+    """The flat arrays of one parameter for a step, and the arrays that they were made of."""
 
     w: Array
     g: Array
@@ -536,7 +538,7 @@ class _Bound:
     is_penalized: bool
 
     def holds(self, w: Array, g: Array | None, state: Mapping[str, Array] | None) -> bool:
-        """Return whether it was made of these arrays, and they are as they were then."""
+        """Return whether it was made of these arrays, and they have not changed their layout."""
         return (
             w is self.w
             and g is self.g

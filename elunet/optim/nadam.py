@@ -113,7 +113,7 @@ class NAdam(Optimizer):
         return float(self.beta1) * float(kept)
 
     def _product_until(self, t: int) -> float:
-        """Return mu_1 ... mu_t, in the order in which a run that was not cut multiplies it."""
+        """Return mu_1 ... mu_t, multiplied in the same order as in an uninterrupted run."""
         beta1, decay = float(self.beta1), float(self.momentum_decay)
         done, *made_with, product = self._product
         if made_with != [beta1, decay] or done > t:

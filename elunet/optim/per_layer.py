@@ -62,7 +62,7 @@ class PerLayer(Optimizer):
         self._assigned: tuple[object, dict[str, str]] | None = None  # for which names
 
     def assign(self, names: Mapping[str, object]) -> dict[str, str]:
-        """Return ``{name: pattern}``, and see that nothing is left over on either side.
+        """Return ``{name: pattern}``; raise an error if a name or a pattern is left over.
 
         Raises
         ------
@@ -82,10 +82,10 @@ class PerLayer(Optimizer):
         for pattern in self.optimizers:
             if pattern not in pattern_of.values():
                 taken = any(matches(name, pattern) for name in names)
-                why = "earlier patterns take all of its" if taken else "it matches no"
+                why = "earlier patterns match all of its" if taken else "it matches no"
                 raise ValueError(
                     f"PerLayer: expected pattern {pattern!r} to match a parameter, "
-                    f"but {why} names; there are {list(names)}"
+                    f"but {why} names; the names are {list(names)}"
                 )
         return pattern_of
 
@@ -113,7 +113,7 @@ class PerLayer(Optimizer):
         raise NotImplementedError("PerLayer: expected the parts to update their parameters")
 
     def _split(self, parameters: Arrays) -> list[tuple[Optimizer, dict[str, Array]]]:
-        """Return each distinct optimizer with its parameters, and lend it state and counters."""
+        """Return each optimizer with its parameters, after giving it its state and the counters."""
         self._lend()
         parts: dict[int, tuple[Optimizer, dict[str, Array]]] = {
             id(part): (part, {}) for part in self.optimizers.values()

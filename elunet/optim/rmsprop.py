@@ -91,7 +91,8 @@ class RMSProp(Optimizer):
         """Raise an error that names what is wrong, before anything is changed."""
         if self._is_plain and (self.centered or self.momentum):
             raise ValueError(
-                "RMSProp: expected momentum above 0, or centered, when it was made, got it later:"
+                "RMSProp: expected momentum and centered to be given to the constructor, got"
+                " them set later:"
                 f" momentum {self.momentum!r}, centered {self.centered!r}"
             )
         super().check(parameters, gradients)

@@ -1,4 +1,4 @@
-"""What all plots share: figures without a window, and styles that need no color vision.
+"""What all plots share: figures without a window, and line styles that do not rely on color.
 
 The colors are Okabe and Ito's without yellow, which is hard to see on white. Colors, markers and
 dashes repeat after different numbers of lines, so two lines of one color still differ.

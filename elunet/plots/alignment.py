@@ -28,7 +28,7 @@ BETWEEN = {
     "image": "Angle to backprop's\nsignal, per image (degrees)",
     "weight": "Angle between\nB and W (degrees)",
 }
-MEANINGLESS, NOT_MEASURED = "no angle: a norm vanishes", "not measured"
+MEANINGLESS, NOT_MEASURED = "no angle: a norm is 0", "not measured"
 ROOM_FOR_NUMBERS = 16  # columns
 EXACT = 1.0  # degrees: a lower null band belongs to a layer that no random matrix affects
 
@@ -98,7 +98,7 @@ def angles(
     shown = range(0, len(steps), max(1, math.ceil(len(steps) / 12)))
     axes.set_xticks(shown, [str(steps[i]) for i in shown])
     axes.set_xlabel("Step")
-    axes.set_ylabel("Layer, the first on top")
+    axes.set_ylabel("Layer (first at the top)")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     if handles:
@@ -109,7 +109,7 @@ def angles(
 
 
 def _marks(axes: Axes, table: Sequence[Sequence[Alignment | None]], dark: float) -> list[Any]:
-    """Mark what colors do not show: numbers, the null band, uphill, missing angles.
+    """Add numbers and marks: inside the null band, uphill, missing angles.
 
     Text is white from `dark` degrees off 90. Return the entries of the legend.
     """
@@ -143,7 +143,7 @@ def _marks(axes: Axes, table: Sequence[Sequence[Alignment | None]], dark: float)
     for (marker, ink), places in spots.items():
         look: dict[str, Any] = {"color": ink, "marker": marker, "linestyle": "", "markersize": size}
         axes.plot(*zip(*places, strict=True), **look)
-    words = {"o": "inside the null band", "x": "uphill: above 90 and the band"}
+    words = {"o": "inside the null band", "x": "uphill: above 90 degrees and the band"}
     dots = [
         Line2D([], [], color="black", marker=marker, linestyle="", markersize=4, label=text)
         for marker, text in words.items()
@@ -245,7 +245,7 @@ def _angle_panel(
         low, high = ([getattr(row, end) for row in found] for end in ("null_low", "null_high"))
         if np.isfinite(low).any():
             color = GRAY if len(grids) == 1 else look["color"]
-            text = f"null band of {name}" if name else "null band: random matrices drawn again"
+            text = f"null band of {name}" if name else "null band: other random matrices"
             edge = {"linewidth": 0.7, "linestyle": look["linestyle"]}
             axes.fill_between(steps, low, high, alpha=0.25, color=color, label=text, **edge)
         every = some_markers(place, len(steps), 6)

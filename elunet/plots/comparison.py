@@ -48,7 +48,7 @@ def accuracies(result: Comparison, file: File = None, title: str = "") -> Figure
     axes.axvline(100 * mean, color=BLUE, linewidth=0.8, linestyle=":")
     axes.set_yticks(range(len(result.rules)), result.rules)
     axes.invert_yaxis()
-    axes.set_xlabel("Test accuracy (%): mean with 95 % t-interval, and each seed below it")
+    axes.set_xlabel("Test accuracy (%): mean with 95 % t-interval, single seeds below")
     light_grid(axes)
     return finish(figure, title, file)
 

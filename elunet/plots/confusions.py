@@ -75,7 +75,7 @@ def confusion(
         )
     if len(predicted) != len(true) or not len(true):
         raise ValueError(
-            "confusion: expected prediction and target of one length, at least 1, got"
+            "confusion: expected prediction and target of the same length, at least 1, got"
             f" {len(predicted)} and {len(true)}"
         )
     if names is None:

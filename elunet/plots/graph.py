@@ -74,8 +74,8 @@ def network_graph(
     """Draw the network's layers, and where a learning rule sends its signals.
 
     A box has a layer with a weight or with several inputs, and the layers after it on its only
-    path. On the way back a signal leaves a box at its upper side, the input, and arrives at the
-    lower side of another box, the output. What dilated backprop adds leaves at the lower side.
+    path. In the backward pass a signal leaves a box at its upper side, the input, and arrives at
+    the lower side of another box, the output. What dilated backprop adds leaves at the lower side.
     Inside a box all signals are exact under every rule. The output layer's signal always comes from
     the loss.
 
@@ -210,7 +210,7 @@ Lane = tuple[int, int]
 
 @dataclass
 class Route:
-    """The way of a line between two boxes' sides: through one lane, or two and a channel."""
+    """The route of a line between the sides of two boxes: one lane, or two lanes and a channel."""
 
     edge: Edge
     sides: tuple[str, str]
@@ -400,7 +400,7 @@ class _Drawing:
         return [(x, source.top), (x, target.bottom)]
 
     def _points(self, route: Route) -> list[Point]:
-        """Return the corners of a line's way."""
+        """Return the corners of a line's route."""
         places = route.edge.source, route.edge.target
         first, last = (
             (self.left[self.boxes[place].column] + WIDTH * (side == "right"), y)
@@ -451,7 +451,7 @@ class _Drawing:
 
 
 def _length(points: list[Point]) -> float:
-    """Return the length of a way of level and upright lines."""
+    """Return the length of a route of horizontal and vertical lines."""
     return sum(abs(a[0] - b[0]) + abs(a[1] - b[1]) for a, b in pairwise(points))
 
 
@@ -467,7 +467,7 @@ def _rounded(points: list[Point]) -> Path:
 
 
 def _towards(a: Point, b: Point) -> Point:
-    """Return the point a corner's radius from a on the way to b, or halfway if that is nearer."""
+    """Return the point on the way from a to b at a corner's radius, or the middle if nearer."""
     length = _length([a, b])
     share = min(CORNER, length / 2) / length if length else 0.0
     return a[0] + share * (b[0] - a[0]), a[1] + share * (b[1] - a[1])

@@ -271,7 +271,7 @@ def saliency(
     Raises
     ------
     TypeError, ValueError
-        If x is no batch of images or does not fit the network, or `images`, `label` or
+        If x is not a batch of images or does not fit the network, or `images`, `label` or
         `classes` do not fit x.
 
     References

@@ -229,7 +229,7 @@ def _groups(runs: Mapping[str, History | Iterable[History]]) -> dict[str, list[H
             epochs = history.column("epoch")
             if not epochs or len(set(epochs)) < len(epochs):
                 raise ValueError(
-                    f"compare_curves: expected each run of {name!r} with at least one epoch and"
-                    f" none twice, got epochs {epochs}"
+                    f"compare_curves: expected each run of {name!r} with at least one epoch"
+                    f" and no epoch twice, got epochs {epochs}"
                 )
     return groups

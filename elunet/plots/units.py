@@ -250,14 +250,16 @@ def _check_means(means: Mapping[str, Mapping[int, UnitMeans]]) -> None:
     if not isinstance(means, Mapping):
         raise TypeError(f"{form}, got {type(means).__name__}")
     if not means:
-        raise ValueError(f"{form}, got nothing in it")
+        raise ValueError(f"{form}, got an empty dictionary")
     for name, epochs in means.items():
         if not isinstance(epochs, Mapping) or not all(isinstance(e, int) for e in epochs):
-            raise TypeError(f"{form} with integers as epochs, got another at {name!r}")
+            raise TypeError(f"{form} with integers as epochs, got something else at {name!r}")
         if not epochs:
             raise ValueError(f"{form}, got no epoch of {name!r}")
         for epoch, layers in epochs.items():
             if not isinstance(layers, Mapping) or not all(np.size(v) for v in layers.values()):
-                raise TypeError(f"{form}, got another or an empty array at {name!r}, epoch {epoch}")
+                raise TypeError(
+                    f"{form}, got an empty array or something else at {name!r}, epoch {epoch}"
+                )
             if not layers:
                 raise ValueError(f"{form}, got no layer of {name!r} at epoch {epoch}")

@@ -1,4 +1,4 @@
-"""Backpropagation: each weighted layer sends its error down through its own weight."""
+"""Backpropagation: each weighted layer sends its error back through its own weight."""
 
 from __future__ import annotations
 

@@ -3,20 +3,20 @@
 All rules share one backward walk over the network, `Network.walk`. A rule is a subclass of `Router`
 that overrides one or two small hooks:
 
-    weight(layer)           the matrix through which a weighted layer sends its signal down
-    send(layer, dy)         what a weighted layer sends back, if no matrix gives it
-    arrive(layer, dy)       what reaches a layer's output
+    weight(layer)           the matrix through which a weighted layer sends its signal back
+    send(layer, dy)         the signal that a weighted layer sends back, if no matrix gives it
+    arrive(layer, dy)       the signal at a layer's output
     learn(layer, dy)        how a layer learns from what reached it
-    shortcuts(net)          the ways on which signals go past layers
+    shortcuts(net)          paths on which signals skip layers
     begin(net, dy, target)  called before each walk
     end(net)                called after each walk
 
 By default the gradients of a layer's own parameters are exact, given the signal that arrives.
 
-A rule that is more than a way back overrides a whole part of the step:
+A rule that changes more than the backward signals overrides a whole part of the step:
 
     forward(net, x, target) the forward pass of a training step
-    backward(net, dy, ...)  all that follows from the loss gradient
+    backward(net, dy, ...)  everything that follows from the loss gradient
     predict(net, x)         the output in evaluation
 """
 
@@ -38,7 +38,7 @@ from elunet.routers.memory import Check, count
 
 
 class Path(NamedTuple):
-    """One way that a signal takes down through a network, between two layers' outputs.
+    """A path of a signal back through a network, between two layers' outputs.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Path(NamedTuple):
     kind : str
         "exact", through the layer's own transposed Jacobian; "feedback", from a weighted layer in
         the rule's own way, such as through another matrix than W; "direct", a shortcut past all
-        layers between; "dilated", one whose signal is added to what comes down otherwise.
+        layers between; "dilated", one whose signal is added to the signal from the next layers.
 
     Examples
     --------
@@ -77,7 +77,7 @@ class Router:
         Signals of the current walk, by the layer at whose output they are; empty after the walk.
         What arrives at a shortcut's source is here until the shortcut's target has been reached. A
         signal that a rule puts here, in `begin` or for a layer further down, arrives there, in
-        place of what comes down.
+        place of what is sent there.
 
     Examples
     --------
@@ -108,7 +108,7 @@ class Router:
     """Whether the rule asks for `input_of` or `output_of`; `forward` keeps the outputs then."""
 
     remembers: ClassVar[dict[str, Check]] = {"epoch": count}
-    """What makes up the `state`: attributes by name, each with what checks and copies its value."""
+    """The attributes of the `state`, each with a function that checks and copies its value."""
 
     def __init__(self) -> None:
         self.epoch = 0
@@ -147,7 +147,7 @@ class Router:
         return net.forward(x)
 
     def input_of(self, layer: Layer) -> Any:
-        """Return what a layer was given in the last forward pass; a tuple if it takes several.
+        """Return a layer's input in the last forward pass; a tuple if it has several.
 
         Raises
         ------
@@ -165,8 +165,8 @@ class Router:
     def _value(self, name: str) -> Array:
         if self._values is None or self._values[0] is not self.net.passed:
             raise RuntimeError(
-                f"{self!r}: expected wants = True in the rule's class, and its forward(net, x,"
-                " target) to have made the network's last forward pass, to give layers' values"
+                f"{self!r}: expected wants = True in the rule's class, and a last forward"
+                " pass by its forward(net, x, target), before layers' values are asked for"
             )
         return self._values[1][name]
 
@@ -192,7 +192,7 @@ class Router:
             ``tap(name, delta)`` is shown the signal at each layer's output; it must not write into
             it, and copies what it keeps.
         release : bool, default False
-            Whether each layer lets go of what forward kept when its turn is over. That takes less
+            Whether each layer releases what forward kept when its turn is over. That takes less
             memory, and no other backward pass can follow before the next forward pass.
 
         Raises
@@ -217,7 +217,7 @@ class Router:
                 self._values = None
 
     def _sum_own(self, net: Network) -> None:
-        """Sum over a group what the rule learns itself, where that is not the network's already."""
+        """Sum the rule's own gradients over a group, if the network's sums do not include them."""
         if net.group.size > 1:
             summed = {id(gradient) for gradient in net.gradients().values()}
             for gradient in self.gradients().values():
@@ -225,7 +225,7 @@ class Router:
                     net.group.sum_rows(gradient)
 
     def tell(self, loss: Loss | None) -> None:
-        """Take the trainer's loss, unless the rule was made with one of its own."""
+        """Take the trainer's loss, unless the rule was given its own."""
         if self.loss is self._told:
             self.loss = self._told = loss
 
@@ -233,7 +233,7 @@ class Router:
         """Prepare for a walk: count it, look at the target, check matrices."""
 
     def end(self, net: Network) -> None:
-        """Conclude a walk, when all gradients are there: learn what is the rule's own."""
+        """End a walk, after all gradients are computed: update what the rule itself learns."""
 
     def weight(self, layer: Layer) -> Array | None:
         """Return the matrix of W's shape through which a weighted layer sends back; None for W.
@@ -244,24 +244,24 @@ class Router:
         return None
 
     def send(self, layer: Layer, dy: Array) -> Array:
-        """Return what goes down from a weighted layer: by default dy through its `weight`."""
+        """Return the signal that a weighted layer sends back: by default through its `weight`."""
         weight = self._checked_weight(layer)
         if weight is None:
             return layer.backward_input(dy)  # type: ignore[no-any-return]
         return layer.backward_input(dy, weight=weight)  # type: ignore[call-arg,no-any-return]
 
     def arrive(self, layer: Layer, dy: Array) -> Array:
-        """Return what reaches a layer's output, given what came down: by default the same."""
+        """Return the signal at a layer's output, given what was sent to it: by default the sum."""
         return dy
 
     def learn(self, layer: Layer, dy: Array) -> None:
-        """Fill a layer's ``grads`` from what reached its output: by default exactly."""
+        """Fill a layer's ``grads`` from the signal at its output: by default exactly."""
         layer.backward_params(dy)
 
     def shortcuts(self, net: Network) -> dict[str, Path]:
-        """Return the ways past layers, by the name of the layer at which the rule takes each.
+        """Return the shortcuts past layers, by the name of the layer at which each is taken.
 
-        One that leads to that layer's own output is added to what comes down there, by `arrive`.
+        One that leads to that layer's own output is added to the signal there, by `arrive`.
         One that leads elsewhere is taken in place of all that the layer would send back, by `send`.
         Both find it in `shortcut_at`, and the signal at its source in `signals`.
         """
@@ -280,7 +280,7 @@ class Router:
         return self.node_of(layer).name
 
     def graph(self, net: Network) -> Graph:
-        """Return the network's graph, which is looked through once for all walks."""
+        """Return the network's graph, which is read once for all walks."""
         known = self._graph
         return known if known is not None and known.fits(net) else Graph(net)
 
@@ -294,7 +294,7 @@ class Router:
 
     @property
     def by_rows(self) -> bool:
-        """Whether all that is learned is a sum over the batch's rows, given the loss gradient.
+        """Whether all gradients are sums over the batch's rows, given the loss gradient.
 
         Only such a rule can train over several processes, each with some rows.
         """
@@ -302,7 +302,7 @@ class Router:
 
     @property
     def is_random(self) -> bool:
-        """Whether random matrices decide what goes down, so that `redrawn` would change it."""
+        """Whether the signals depend on random matrices, so that `redrawn` would change them."""
         return False
 
     def redrawn(self, seed: int) -> Self:
@@ -358,7 +358,7 @@ class Router:
         return layer.params["W"] if layer.weighted else None
 
     def paths(self, net: Network) -> list[Path]:
-        """Return the ways that signals take down through a network, in backward order.
+        """Return the paths of signals back through a network, in backward order.
 
         Only those that something learns from: none leads to the network's input, nor to layers
         below which nothing has parameters.
@@ -408,7 +408,7 @@ class Router:
                 setattr(router, name, value)
 
     def checked(self, state: dict[str, Any]) -> list[tuple[Router, dict[str, Any]]]:
-        """Return a copy of a state's values and whose they are, if `restore` may take them."""
+        """Return copies of a state's values with their owners, if `restore` can take them."""
         own, kind = type(self).__name__, state.get("rule") if isinstance(state, dict) else None
         names = ["rule", *self.remembers]
         if not isinstance(kind, str) or kind != own or set(state) != set(names):
@@ -431,11 +431,11 @@ class Router:
         self.begin(net, dy, target)
 
     def _own(self, hook: str) -> bool:
-        """Return whether a hook is not the base class's: a subclass's, or put in its place."""
+        """Return whether a hook was overridden: in a subclass, or in the object."""
         return getattr(getattr(self, hook), "__func__", None) is not self._plain[hook]
 
     def _arrived(self, layer: Layer, dy: Array) -> Array:
-        """Return what reaches a layer's output, and keep it if a shortcut starts there."""
+        """Return the signal at a layer's output, and keep it if a shortcut starts there."""
         name = self.name_of(layer)
         dy = self.arrive(layer, self.signals.pop(name, dy))
         if name in self._last:
@@ -450,8 +450,8 @@ class Router:
         weight = self.weight(layer)
         if weight is not None and not _takes_weight(type(layer)):  # type: ignore[arg-type]
             raise TypeError(
-                f"{layer!r}: expected backward_input(dy, weight=None) of a layer with a W, for"
-                " rules that send through another weight; got one without weight"
+                f"{layer!r}: expected backward_input(dy, weight=None), because the rule sends"
+                " through another weight, got a backward_input without weight"
             )
         return weight
 
@@ -477,7 +477,7 @@ class Router:
         }
 
     def _shared(self) -> list[Any]:
-        """Return what a twin does not copy: network, layers, loss, and what is kept of a pass."""
+        """Return what a twin does not copy: network, layers, loss, and the arrays of a pass."""
         net = getattr(self, "net", None)
         return [self._values, self.loss, self._told, *([] if net is None else [net, *net.layers])]
 

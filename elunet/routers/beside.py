@@ -1,7 +1,7 @@
-"""What rules share that make a step of their own, in passes beside the one that the loss sees.
+"""What rules share that compute their gradients in additional passes through the network.
 
-The walk still gives every layer its turn, but nothing goes down in it: what a layer learns from is
-found before.
+The walk still visits every layer, but no signal is sent back in it: the gradients were computed
+before.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from elunet.routers.base import Router
 
 
 class Silent(Router):
-    """A rule whose weighted layers send nothing down.
+    """A rule whose weighted layers send nothing back.
 
     In `begin` a subclass puts into `signals` what arrives at a layer in place of that, or it
     overrides `learn`.
@@ -26,7 +26,7 @@ class Silent(Router):
 
     @property
     def by_rows(self) -> bool:
-        """Whether all that is learned is a sum over rows: not what other passes tell."""
+        """Whether all gradients are sums over rows, which those of additional passes are not."""
         return False
 
     def send(self, layer: Layer, dy: Array) -> Array:
@@ -57,7 +57,7 @@ class Beside(Silent):
     def forward(
         self, net: Network, x: Array, target: Array | None = None, tap: Tap | None = None
     ) -> Array:
-        """Make the forward pass; a twin keeps the network as it was before."""
+        """Run the forward pass; a twin keeps the network's state from before."""
         self._before = net.aside()
         return super().forward(net, x, target, tap)
 
@@ -81,6 +81,6 @@ class Beside(Silent):
 
 
 def learn_as(layer: Layer, other: Layer) -> None:
-    """Fill a layer's grads with those that a twin has."""
+    """Copy a layer's grads from its twin."""
     for name, gradient in other.grads.items():
         layer.store_gradient(name, gradient, gradient.dtype)

@@ -1,4 +1,4 @@
-"""What rules ask that are defined on chains: the units, and parts of them as networks."""
+"""Chains of layers, for rules that need them: their units, and parts of them as networks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from elunet.network import Network, Sequential
 
 
 class Chain:
-    """A network in which each layer takes what the one before gives, cut into units.
+    """A network in which each layer takes the output of the previous one, cut into units.
 
     A unit is a weighted layer with all layers after it, up to the next weighted one.
 
@@ -17,7 +17,7 @@ class Chain:
     ----------
     net : Network
     owner : str
-        Whose name stands in an error message.
+        The name at the start of an error message.
     rows : bool, default False
         Whether only matrices will do as weights, as Linear has.
     random : bool, default False
@@ -32,7 +32,7 @@ class Chain:
     Raises
     ------
     ValueError
-        If the network is no such chain; what is in the way is named.
+        If the network is not such a chain; the message names the layer.
     """
 
     def __init__(self, net: Network, owner: str, rows: bool = False, random: bool = False) -> None:
@@ -43,18 +43,20 @@ class Chain:
             last = net.nodes[place - 1].name if place else "input"
             if node.inputs != (last,) or node.shared:
                 raise ValueError(
-                    f"{owner}: expected a chain of different layers, each taking what the one"
-                    f" before gives, {about} of {', '.join(node.inputs)}"
+                    f"{owner}: expected a chain of different layers, each taking the output"
+                    f" of the previous one, {about} of {', '.join(node.inputs)}"
                 )
             if (layer.params or layer.state) and not layer.weighted:
                 raise ValueError(
-                    f"{owner}: expected no other than weighted layers to learn or keep statistics,"
-                    f" {about}"
+                    f"{owner}: expected only weighted layers to have parameters or"
+                    f" statistics, {about}"
                 )
             if rows and layer.weighted and layer.params["W"].ndim != 2:
-                raise ValueError(f"{owner}: expected Linear as weighted layers, {about}")
+                raise ValueError(f"{owner}: expected only Linear as weighted layers, {about}")
             if layer.rng is not None and not random:
-                raise ValueError(f"{owner}: expected no layer that draws in training, {about}")
+                raise ValueError(
+                    f"{owner}: expected no layer that draws random numbers in training, {about}"
+                )
             if layer.weighted:
                 starts.append(place)
         if net.outputs != (net.names[-1],) or not starts:

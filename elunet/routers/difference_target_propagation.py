@@ -1,4 +1,4 @@
-"""Difference target propagation: layers learn towards targets, which go down through inverses."""
+"""Difference target propagation: targets are sent back through learned inverses."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class DifferenceTargetPropagation(Beside, RandomRouter):
         return layer.backward_input(dy) if layer is self._top else super().send(layer, dy)
 
     def _undo(self, unit: list[Node], h: Array, width: int) -> Array:
-        """Return g(h), what a unit's inverse makes of its output."""
+        """Return g(h), a unit's inverse applied to its output."""
         V = self.matrix(unit[0].name, (h.shape[1], width))
         back: Array = np.tanh(h @ V.astype(h.dtype, copy=False))
         return back
@@ -151,7 +151,7 @@ class DifferenceTargetPropagation(Beside, RandomRouter):
         return self._grads
 
     def paths(self, net: Network) -> list[Path]:
-        """Return the targets' way: exact to the last hidden unit's end, then through inverses."""
+        """Return the paths of targets: exact to the last hidden unit, then through inverses."""
         top = Chain(net, repr(self), rows=True).weighted[-1].name
         return [
             path._replace(kind="exact") if path.source == top else path

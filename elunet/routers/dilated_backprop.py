@@ -1,4 +1,4 @@
-"""Dilated backprop: each unit also gets, past all Jacobians, the gradient of a unit above."""
+"""Dilated backprop: each unit also gets the gradient of a later unit, past all Jacobians."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from elunet.schedules import InverseTime
 
 
 class DilatedBackprop(RandomRouter):
-    r"""Add the gradient of a unit above to each unit's own: ``g_k <- J^T g_{k+1} + rate g_{k+d}``.
+    r"""Add the gradient of a later unit to each unit's own: ``g_k <- J^T g_{k+1} + rate g_{k+d}``.
 
     A unit is a weighted layer with the layers after it that work number by number (activations,
     dropout, BatchNorm), on one path; g_k is the gradient at its end, before pooling, earlier
@@ -38,9 +38,9 @@ class DilatedBackprop(RandomRouter):
         At least 0.
     projection : None or "random", default None
         With "random" a unit is also followed past pooling and whatever else has no weight (not past
-        branches), and g_{k+d} is brought to g_k's shape: where the channels differ, at each
+        branches), and g_{k+d} is changed to g_k's shape: where the channels differ, at each
         position by a fixed random matrix P of shape (C_{k+d}, C_k), which keeps its scale; where
-        the positions differ, each number is shared out evenly among the positions that lie nearest
+        the positions differ, each number is divided evenly among the positions that lie nearest
         to its own, so that the sum over positions stays. (After 2x2 pooling that is a quarter for
         each of the window's four.) A linear layer's gradient has one position, the whole image.
         On the article's cases all ten hidden convolutions gain a term.
@@ -95,18 +95,18 @@ class DilatedBackprop(RandomRouter):
 
     @property
     def is_random(self) -> bool:
-        """Whether random matrices decide what goes down: only with a projection."""
+        """Whether the signals depend on random matrices, as they do with a projection."""
         return self.projection is not None
 
     def shortcuts(self, net: Network) -> dict[str, Path]:
-        """Return the way from a unit above to each unit's end, where it is added."""
+        """Return the path from a later unit to each unit's end, where its gradient is added."""
         graph, shapes, fits = self.graph(net), net.shapes, self.projection is not None
         ends = {name: self._above(graph, name) for name in graph.ends if self.proportion != 0}
         found = {name: Path(above, name, "dilated") for name, above in ends.items() if above}
         if not fits and any(way.source not in shapes for way in found.values()):
             raise RuntimeError(
-                f"{self!r}: expected a forward pass before paths(net) and backward: it adds only"
-                " where shapes fit"
+                f"{self!r}: expected a forward pass before paths(net) and backward, which"
+                " need the shapes, got none"
             )
         return {k: way for k, way in found.items() if fits or shapes[way.source] == shapes[k]}
 
@@ -160,7 +160,7 @@ def resize(g: Array, shape: Shape) -> Array:
 
 
 def nearest(above: int, below: int) -> Array:
-    """Return the (above, below) matrix that shares each number out among the nearest positions.
+    """Return the (later, earlier) matrix that spreads each number over the nearest positions.
 
     Positions are the middles of equal parts of one length; each of the many goes with the nearest
     of the few. Rows sum to 1.

@@ -53,7 +53,7 @@ class DirectFeedbackAlignment(RandomRouter):
     Attributes
     ----------
     B : dict of str to array
-        By the name of the weighted layer above the projection; there from the first backward pass
+        By the name of the weighted layer after the projection; present from the first backward pass
         on.
 
     Raises
@@ -101,7 +101,7 @@ class DirectFeedbackAlignment(RandomRouter):
 
     @quiet
     def matrix(self, name: str, shape: Shape, *key: int) -> Array:
-        """Return a layer's matrix, with as many numbers other than 0 in a column as it should have.
+        """Return a layer's matrix, with the given number of nonzero entries in each column.
 
         Raises
         ------
@@ -120,7 +120,7 @@ class DirectFeedbackAlignment(RandomRouter):
         return B
 
     def shortcuts(self, net: Network) -> dict[str, Path]:
-        """Return one in place of each weighted layer's way back."""
+        """Return a shortcut to each weighted layer's input."""
         net.expect_one_output(repr(self))  # whose error, or target, goes to every layer
         graph = self.graph(net)
         source = graph.output_layer().name if self.source is None else self.source
@@ -132,7 +132,7 @@ class DirectFeedbackAlignment(RandomRouter):
         return found
 
     def message(self, source: str) -> Array:
-        """Return what is projected, (N, C): e, summed over positions that are pooled later."""
+        """Return the projected error, (N, C): e, summed over positions that are pooled later."""
         e = self.signals[source]
         message: Array = e.sum(axis=tuple(range(1, e.ndim - 1)))
         return message
@@ -143,7 +143,7 @@ class DirectFeedbackAlignment(RandomRouter):
 
     @quiet
     def forward_weight(self, net: Network, name: str) -> Array | None:
-        """Return the transposed product of the W from this layer up, if all is one chain of Linear.
+        """Return the transposed product of all W from this layer on, in a chain of Linear.
 
         It is what B_k stands for: with slopes of 1 between, backpropagation sends e through it.
         """
@@ -160,7 +160,7 @@ class DirectFeedbackAlignment(RandomRouter):
 
     @quiet
     def send(self, layer: Layer, dy: Array) -> Array:
-        """Return the projection, or zeros if it goes to a layer further down."""
+        """Return the projection, or zeros if it belongs to an earlier layer."""
         node, way, shapes = self.node_of(layer), self.shortcut_at(layer), self.net.shapes
         if way is None:
             return super().send(layer, dy)
@@ -172,7 +172,7 @@ class DirectFeedbackAlignment(RandomRouter):
         return np.zeros(shapes[node.inputs[0]], dy.dtype)
 
     def draws(self, name: str, shape: Shape) -> Initializer:
-        """Return U(-sqrt(3/n), sqrt(3/n)) for n numbers at the end of the layer's way."""
+        """Return U(-sqrt(3/n), sqrt(3/n)) for n numbers at the end of the layer's path."""
         bound = math.sqrt(3 / math.prod(self.net.shapes[self._shortcuts[name].target][1:]))
         return Uniform(-bound, bound)
 

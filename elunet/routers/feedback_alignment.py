@@ -1,4 +1,4 @@
-"""Feedback alignment: the error goes down through a fixed random matrix instead of W transposed."""
+"""Feedback alignment: the error is sent back through a fixed random matrix, not W transposed."""
 
 from __future__ import annotations
 

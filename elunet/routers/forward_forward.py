@@ -1,4 +1,4 @@
-"""Forward-forward: each layer tells right labels from wrong ones by itself; nothing goes back."""
+"""Forward-forward: each layer learns to tell right labels from wrong ones; nothing is sent back."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class ForwardForward(Beside):
         classes = self._classes(net)
         if math.prod(x.shape[1:]) < classes:
             raise ValueError(
-                f"{self!r}: expected x with a place for each of {classes} labels, got {x.shape}"
+                f"{self!r}: expected x with room for each of {classes} labels, got {x.shape}"
             )
         shown = x.reshape(len(x), -1).copy()
         shown[:, :classes] = self.strength / classes
@@ -146,7 +146,7 @@ class ForwardForward(Beside):
             super().learn(layer, dy)
 
     def paths(self, net: Network) -> list[Path]:
-        """Return none: nothing goes back."""
+        """Return none: nothing is sent back."""
         return []
 
     def _hidden(self, net: Network) -> list[list[Node]]:

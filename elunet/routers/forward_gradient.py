@@ -36,7 +36,7 @@ class ForwardGradient(Perturbed):
     -----
     The slope along a direction comes from forward-mode differentiation, `Network.jvp`: one pass up,
     and nothing goes back through the layers. So every layer needs a `tangent`. In "weights" the
-    signals between layers are zeros, as nothing goes down.
+    signals between layers are zeros, as nothing is sent back.
 
     References
     ----------
@@ -64,13 +64,13 @@ class ForwardGradient(Perturbed):
         tap: Tap | None = None,
         release: bool = False,
     ) -> None:
-        """Find the slopes, then learn from them; no other thread comes in between."""
+        """Compute the slopes, then the gradients; no other thread runs in between."""
         with net.alone():
             super().backward(net, dy, target, tap, release)
 
     @quiet
     def begin(self, net: Network, dy: Array | tuple[Array, ...], target: Array | None) -> None:
-        """Find the estimates: a pass up along each direction, and how dy lies to what it gives."""
+        """Compute the estimates: a forward-mode pass along each direction, times dy."""
         self.passes += 1
         dys = dy if isinstance(dy, tuple) else (dy,)
         if self.perturb == "weights":

@@ -1,4 +1,4 @@
-"""What rules ask of a network's graph: each layer's place, and the hidden units.
+"""A network's graph as rules need it: each layer's place, and the hidden units.
 
 A hidden unit is a weighted layer with the layers after it that work number by number (activations,
 dropout, BatchNorm), on one path. Its end is where the hidden layer's activity leaves it, before
@@ -16,7 +16,7 @@ from elunet.network import Network
 
 
 class Graph:
-    """A network's graph, looked through once; valid until layers or outputs change.
+    """A network's graph, read once; valid until layers or outputs change.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class Graph:
         raise ValueError("router: expected a network with a weighted layer, got none")
 
     def above(self, end: str, past_pooling: bool = False) -> str | None:
-        """Return the end of the unit that alone takes this unit's output; None if none does.
+        """Return the end of the next unit, if it alone takes this unit's output; else None.
 
         With `past_pooling` other layers may lie between, on the same one path.
         """
@@ -91,7 +91,7 @@ class Graph:
         return self._end(taker) if taker and taker.layer.weighted else None
 
     def below(self, node: Node) -> str:
-        """Return the end of the unit before a weighted layer, past pooling and the like.
+        """Return the end of the unit before a weighted layer, across pooling and the like.
 
         It is the layer's own input where there is no such unit: where paths meet or part on the
         way, or an activation or a layer that learns lies between.

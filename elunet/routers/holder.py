@@ -1,4 +1,4 @@
-"""What routers share that hold others: each question is passed on to those."""
+"""What routers share that hold other routers: they pass each call on."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ class Holder(Router):
 
     @property
     def is_random(self) -> bool:
-        """Whether random matrices decide what goes down, in one rule at least."""
+        """Whether the signals of at least one rule depend on random matrices."""
         return any(rule.is_random for rule in self.held.values())
 
     def redrawn(self, seed: int) -> Self:
-        """Return a twin that holds twins of the rules, each of a seed of its own."""
+        """Return a twin that holds twins of the rules, each with its own seed."""
         twin = super().redrawn(seed)
         seeds = np.random.SeedSequence(seed).generate_state(len(self.held), np.uint64)
         twin._held = {
@@ -82,12 +82,12 @@ class Holder(Router):
         return super().state() | {"held": {key: rule.state() for key, rule in self.held.items()}}
 
     def checked(self, state: dict[str, Any]) -> list[tuple[Router, dict[str, Any]]]:
-        """Return a copy of a state's values and whose they are, each rule's among them."""
+        """Return copies of a state's values with their owners, including those of each rule."""
         states = state.get("held") if isinstance(state, dict) else None
         if not isinstance(states, dict) or states.keys() != self.held.keys():
             got = list(states) if isinstance(states, dict) else repr(states)
             raise ValueError(
-                f"{self!r}: expected a state with those of {list(self.held)}, got {got}"
+                f"{self!r}: expected a state with the states of {list(self.held)}, got {got}"
             )
         found = super().checked({key: value for key, value in state.items() if key != "held"})
         for key, rule in self.held.items():
@@ -125,7 +125,7 @@ class Wrapper(Holder):
         return self.held["router"]
 
     def told(self) -> Router:
-        """Return the rule inside, which hears of the epoch and the loss."""
+        """Return the rule inside, which is told the epoch and the loss."""
         self.router.epoch = self.epoch
         self.router.tell(self.loss)
         return self.router

@@ -1,4 +1,4 @@
-"""Local losses: every hidden unit learns from a loss of its own, and nothing is sent back."""
+"""Local losses: every hidden unit learns from its own loss, and nothing is sent back."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from elunet.routers.random_router import RandomRouter, given
 class LocalLoss(Silent, RandomRouter):
     r"""Train every hidden unit by a loss at its end, h, and the output layer by the network's.
 
-    Nothing goes down from a weighted layer, so each unit's gradient is that of its own loss alone.
+    A weighted layer sends nothing back, so each unit's gradient is that of its own loss alone.
     With targets y, one-hot in Y:
 
     - "pred": the cross-entropy of ``softmax(p C)``. C, (n, classes), is the unit's own linear
-      classifier, and p is h, images brought to `grid` x `grid` positions by mean pooling;
+      classifier, and p is h, images reduced to `grid` x `grid` positions by mean pooling;
     - "sim": ``mean((S(s) - S(Y))^2)`` over all pairs of examples, where S(a), (N, N), holds the
       cosines between the rows of a, each minus its mean. s is h, or each channel's standard
       deviation over positions, for images with more than 3 channels. Examples of one class should
@@ -63,7 +63,7 @@ class LocalLoss(Silent, RandomRouter):
     Raises
     ------
     TypeError, ValueError
-        If an argument is out of range; in `backward`, if the network is no chain of units (a
+        If an argument is out of range; in `backward`, if the network is not a chain of units (a
         weighted layer, and activations, normalizations and dropout after it, with layers without
         parameters between units), or targets are missing or do not fit.
     RuntimeError
@@ -115,12 +115,12 @@ class LocalLoss(Silent, RandomRouter):
 
     @property
     def by_rows(self) -> bool:
-        """Whether all that is learned is a sum over rows: "sim" compares rows with one another."""
+        """Whether all gradients are sums over rows; "sim" compares rows with each other."""
         return self.kind == "pred"
 
     @property
     def is_random(self) -> bool:
-        """Whether random matrices decide what goes down: classifiers do."""
+        """Whether the signals depend on random matrices, as they do with classifiers."""
         return self.kind != "sim"
 
     def draws(self, name: str, shape: Shape) -> Initializer:
@@ -142,7 +142,7 @@ class LocalLoss(Silent, RandomRouter):
 
     @quiet
     def arrive(self, layer: Layer, dy: Array) -> Array:
-        """Return the gradient of a unit's own loss at its end."""
+        """Return the gradient of the unit's loss at its end."""
         name = self.name_of(layer)
         place = self._places.get(name)
         if place is None:
@@ -187,7 +187,7 @@ class LocalLoss(Silent, RandomRouter):
         return signal
 
     def _ends(self, net: Network) -> list[str]:
-        """Return the names of the layers at which hidden units end, from the input up."""
+        """Return the names of the layers at which hidden units end, from the input on."""
         net.expect_one_output(repr(self))
         graph, before, inside = self.graph(net), INPUT, False
         top = graph.place[graph.output_layer().name]
@@ -196,8 +196,8 @@ class LocalLoss(Silent, RandomRouter):
             learns = not node.layer.params or inside or place > top
             if node.inputs != (before,) or node.shared or not learns:
                 raise ValueError(
-                    f"{self!r}: expected a chain of units, each a weighted layer with activations"
-                    " and normalizations that work number by number, and nothing else with"
+                    f"{self!r}: expected a chain of units, each a weighted layer with"
+                    " elementwise activations and normalizations, and no other layer with"
                     f" parameters, got {node.about} of {', '.join(node.inputs)} as {node.name}"
                 )
             before = node.name

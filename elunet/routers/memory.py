@@ -1,4 +1,4 @@
-"""What a router may remember: plain data, checked and copied on its way into a state and back.
+"""What a router may remember: plain data, which is checked and copied when a state is made or read.
 
 A state holds numbers, texts and arrays only, so that it can be written as JSON and arrays. Random
 generators are not among them: what a rule draws follows from its seed, a name and a count.
@@ -16,7 +16,7 @@ from elunet._types import Array
 from elunet.layers.base import describe
 
 Check = Callable[[str, str, Any], Any]
-"""``check(owner, name, value)``: a copy of the value, or a TypeError or ValueError if it is bad."""
+"""``check(owner, name, value)`` returns a copy, or raises a TypeError or ValueError."""
 
 
 def count(owner: str, name: str, value: Any) -> int:

@@ -50,16 +50,18 @@ class Mixed(Holder):
             raise TypeError(f"Mixed: expected rules as {{pattern: router}}, got {rules!r}")
         for pattern, rule in rules.items():
             if not isinstance(pattern, str):
-                raise TypeError(f"Mixed: expected patterns as texts, got {pattern!r} for {rule!r}")
+                raise TypeError(
+                    f"Mixed: expected patterns as strings, got {pattern!r} for {rule!r}"
+                )
             if not isinstance(rule, Router):
                 raise TypeError(f"Mixed: expected a Router for {pattern!r}, got {rule!r}")
             kind = type(rule)
             whole = [name for name in ("forward", "backward", "predict") if _owns(kind, name)]
             if whole:
                 raise TypeError(
-                    "Mixed: expected rules that decide what is sent, what arrives and how a layer"
-                    f" learns, got {rule!r} for {pattern!r}, which has {' and '.join(whole)} of its"
-                    " own; put it around the Mixed instead"
+                    "Mixed: expected rules that override hooks of single layers only, got"
+                    f" {rule!r} for {pattern!r}, which overrides {' and '.join(whole)}; put"
+                    " it around the Mixed instead"
                 )
         super().__init__(rules)
 
@@ -80,16 +82,16 @@ class Mixed(Holder):
             if pattern not in taken:
                 raise ValueError(
                     f"Mixed: expected each pattern to be the first that matches a layer among"
-                    f" {names}, got {pattern!r}; put the special ones before the general"
+                    f" {names}, got {pattern!r}; put specific patterns before general ones"
                 )
 
     @property
     def wants(self) -> bool:  # type: ignore[override]
-        """Whether one of the rules does."""
+        """Whether one of the rules wants layers' values."""
         return any(rule.wants for rule in self.rules.values())
 
     def end(self, net: Network) -> None:
-        """Let every rule conclude."""
+        """End the walk of every rule."""
         for rule in self.rules.values():
             rule.end(net)
 
@@ -110,7 +112,7 @@ class Mixed(Holder):
         self._rule_of(layer).learn(layer, dy)
 
     def shortcuts(self, net: Network) -> dict[str, Path]:
-        """Return what each layer's rule takes there."""
+        """Return the shortcuts of each layer's rule."""
         found = {pattern: rule.shortcuts(net) for pattern, rule in self.rules.items()}
         taken = {name: found.get(p, {}).get(name) for name, p in self._patterns(net).items()}
         return {name: way for name, way in taken.items() if way is not None}

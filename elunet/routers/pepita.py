@@ -1,4 +1,4 @@
-"""PEPITA: the error is added to the input, and a second pass up shows what it changes."""
+"""PEPITA: the error is added to the input, and a second forward pass shows what it changes."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class PEPITA(Beside, RandomRouter):
         learn_as(layer, twin)
 
     def paths(self, net: Network) -> list[Path]:
-        """Return one, from the output to the first layer: the error comes in there, and goes up."""
+        """Return one path, from the output to the first layer, where the error is added."""
         first, *above = Chain(net, repr(self), random=True).weighted
         return [Path(net.outputs[0], first.name, "direct")] if above else []
 

@@ -50,12 +50,12 @@ class Perturbed(Silent):
 
     @quiet
     def add(self, name: str, estimate: Array) -> None:
-        """Add one draw's share to the mean that arrives at a layer, or at a parameter."""
+        """Add one draw's part to the estimate for a layer or a parameter."""
         self.signals[name] = self.signals.get(name, 0) + estimate / self.draws
 
     @quiet
     def learn(self, layer: Layer, dy: Array) -> None:
-        """Take what arrived at the layer's parameters ("linear1.W"), or learn exactly from dy."""
+        """Take the estimates for the layer's parameters ("linear1.W"), or learn exactly from dy."""
         node = self.node_of(layer)
         if f"{node.home}.{next(iter(layer.params))}" not in self.signals:
             return super().learn(layer, dy)
@@ -71,11 +71,11 @@ class Perturbed(Silent):
 
     @property
     def is_random(self) -> bool:
-        """Whether random numbers decide what is learned from: they do."""
+        """Whether the signals depend on random numbers (they do)."""
         return True
 
     def redrawn(self, seed: int) -> Self:
-        """Return a twin that draws other directions."""
+        """Return a twin that draws different directions."""
         twin = super().redrawn(seed)
         twin.seed = int(seed)
         return twin
@@ -107,7 +107,8 @@ class Differences(Beside, Perturbed):
         if target is None or self.loss is None:
             missing = "target" if target is None else "loss"
             raise ValueError(
-                f"{self!r}: expected a {missing}, to compare losses, got None; the trainer gives it"
+                f"{self!r}: expected a {missing}, to compare losses, got None; the trainer"
+                " passes it"
             )
         loss = copy.copy(self.loss)
         loss.reduction = "none"

@@ -127,4 +127,4 @@ def predictions(chain: Chain) -> list[list[Node]]:
 
 
 def _nothing(layer: Layer, dy: Array) -> None:
-    """Learn nothing on the way back."""
+    """Learn nothing in the walk."""

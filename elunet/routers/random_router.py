@@ -91,7 +91,7 @@ class RandomRouter(Router):
         return self.drawn[name]
 
     def draws(self, name: str, shape: Shape) -> Initializer:
-        """Return what draws a layer's matrix if the rule was given no `distribution`.
+        """Return the distribution of a layer's matrix if the rule was given none.
 
         By default what drew the layer's W, for a matrix of its shape: the layer's ``init``. It is
         He's where there is none, or one that draws no random numbers.
@@ -105,25 +105,25 @@ class RandomRouter(Router):
 
     @property
     def is_random(self) -> bool:
-        """Whether random matrices decide what goes down: they do."""
+        """Whether the signals depend on random matrices (they do)."""
         return True
 
     def redrawn(self, seed: int) -> Self:
-        """Return a twin of another seed, without any matrix yet: given ones are left out too."""
+        """Return a twin with another seed and no matrices yet, not even those that were given."""
         twin = super().redrawn(seed)
         twin.seed, twin.drawn = int(seed), {}
         return twin
 
 
 def given(router: RandomRouter, usual: float = 1.0) -> str:
-    """Return what a random rule's repr shows beside the seed: arguments that are not as usual."""
+    """Return the arguments in a random rule's repr, besides the seed: all but defaults."""
     distribution, scale = router.distribution, router.scale
     text = "" if distribution is None else f", distribution={distribution!r}"
     return text + ("" if scale == usual else f", scale={scale:g}")
 
 
 def generator(seed: int, name: str, *key: int) -> np.random.Generator:
-    """Return the random numbers of one layer's matrix: the same whatever other layers there are."""
+    """Return the generator of one layer's matrix, which does not depend on the other layers."""
     spawn_key = (DOMAIN, crc32(name.encode()), *key)
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=spawn_key))
 

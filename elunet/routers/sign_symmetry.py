@@ -69,7 +69,7 @@ class SignSymmetry(RandomRouter):
 
     @property
     def is_random(self) -> bool:
-        """Whether random matrices decide what goes down: not in uSF."""
+        """Whether the signals depend on random matrices (not in uSF)."""
         return self.magnitudes != "uniform"
 
     @quiet
@@ -81,7 +81,7 @@ class SignSymmetry(RandomRouter):
 
     @quiet
     def weight(self, layer: Layer) -> Array:
-        """Return B, after drawing M or measuring s where that is due."""
+        """Return B, after drawing M or measuring s if necessary."""
         name, W = self.node_of(layer).home, layer.params["W"]
         signs: Array = np.sign(W).astype(np.result_type(W, np.float32), copy=False)
         if self.magnitudes == "uniform":

@@ -1,4 +1,4 @@
-"""Three-factor Hebbian learning: what came in, whether the unit was active, and a global error."""
+"""Three-factor Hebbian learning: the input, whether the unit was active, and a global error."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class ThreeFactorHebbian(DirectFeedbackAlignment):
 
     @property
     def is_random(self) -> bool:
-        """Whether random matrices decide what goes down: none do."""
+        """Whether the signals depend on random matrices (they do not)."""
         return False
 
     def _projected(self, message: Array, name: str, shape: Shape) -> Array:

@@ -17,7 +17,7 @@ from elunet.routers.random_router import generator, given
 
 
 class WeightMirror(FeedbackAlignment):
-    r"""Feedback alignment whose B is, but for noise, a running mean of W.
+    r"""Feedback alignment whose B is, except for noise, a running mean of W.
 
     After each walk every layer that sends a signal down is in mirror mode once. Noise x comes in
     at it, rows of variance 1, and with its bias blocked it answers with x W. On average over the
@@ -90,7 +90,7 @@ class WeightMirror(FeedbackAlignment):
 
     @quiet
     def end(self, net: Network) -> None:
-        """Take a step in mirror mode: send noise through each layer that has a B."""
+        """Run a step in mirror mode: send noise through each layer that has a B."""
         self.passes += 1
         self._sent = dict(self.drawn)
         for name, B in self._sent.items():

@@ -1,4 +1,4 @@
-"""What elunet keeps on disk: files that are complete or absent, checked on reading, without code.
+"""Files of elunet: each is complete or absent, is checked when it is read, and contains no code.
 
 One module per idea: `files` (atomic writes), `fingerprints` (SHA-256 of arrays), `trees` (plain
 data), `archive` (arrays and a note in one file), `tables` (CSV of dataclasses), `settings` (what a

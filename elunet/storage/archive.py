@@ -21,7 +21,7 @@ from elunet.storage.fingerprints import sha256
 KEY, VERSION = "elunet", 1
 DTYPES = tuple(safetensors.NAMES)
 MALFORMED = (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError)
-"""What reading malformed data may raise."""
+"""The errors of reading malformed data."""
 PICKLE_PROTOCOLS = (b"\x02", b"\x03", b"\x04", b"\x05")
 
 
@@ -68,7 +68,7 @@ def decode(
         ) from error
     except safetensors.UnholdableError as error:
         raise ValueError(
-            f"{owner}: expected arrays in {file} that NumPy can hold, got one of another shape:"
+            f"{owner}: expected arrays in {file} that NumPy can hold, got a shape that it cannot:"
             f" {error}"
         ) from error
     except safetensors.MalformedError as error:
@@ -99,7 +99,7 @@ def _digest(arrays: Mapping[str, Array], note: str) -> str:
 
 
 def _kind_of_file(content: bytes, error: Exception) -> str:
-    """Return what a file is that is not a safetensors file."""
+    """Return the kind of a file that is not a safetensors file."""
     if not content:
         return "an empty file"
     if content.startswith(b"PK\x03\x04"):
@@ -114,5 +114,5 @@ def _kind_of_file(content: bytes, error: Exception) -> str:
         if start + max(ends) > len(content):
             return f"a truncated one: {len(content)} of {start + max(ends)} bytes"
     if content[:1] == b"\x80" and content[1:2] in PICKLE_PROTOCOLS:
-        return "what looks like a pickle, which elunet never opens: it could run anything"
+        return "what looks like a pickle, which elunet never opens: it could run any code"
     return f"another kind of file ({error})"

@@ -54,7 +54,9 @@ def write_atomically(
                 stream.flush()
                 os.fsync(stream.fileno())
             if new.read_bytes() != content:
-                raise OSError(f"{target}: what was written does not read back the same")
+                raise OSError(
+                    f"{target}: expected to read back what was written, got different content"
+                )
             ready()
             os.replace(new, target)
     except BaseException:
@@ -128,7 +130,7 @@ def link_atomically(file: Path, other: Path) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Raise an OSError if no file can be made in a folder."""
+    """Raise an OSError if no file can be created in a folder."""
     trial = _beside(folder / "trial")
     try:
         trial.write_bytes(b"")
@@ -139,7 +141,7 @@ def check_writable(folder: Path) -> None:
 def sweep(file: str | os.PathLike[str]) -> None:
     """Remove the temporary files that a process left when it was killed while writing a file.
 
-    Those that somebody is writing at this moment stay.
+    Files that are being written stay.
     """
     target = Path(os.path.realpath(file))
     for other in target.parent.glob(f".{glob.escape(_stem(target))}.*"):
@@ -150,7 +152,7 @@ def sweep(file: str | os.PathLike[str]) -> None:
 
 
 def _is_left(file: Path) -> bool:
-    """Whether nobody is writing a file."""
+    """Whether a file is left over: no process is writing it."""
     descriptor = os.open(file, READ)
     try:
         return take(descriptor)
@@ -164,13 +166,13 @@ def _beside(target: Path) -> Path:
 
 
 def _stem(target: Path) -> str:
-    """Return a file's name, or a shorter one in its place where there is no room for more."""
+    """Return a file's name, or a shorter one if it is too long for a suffix."""
     name = os.fsencode(target.name)
     return target.name if len(name) <= LONGEST else hashlib.sha256(name).hexdigest()
 
 
 def _pointed_to(file: str | os.PathLike[str]) -> Path:
-    """Return the file that is written: where a symbolic link points, there may be none yet.
+    """Return the file to write: the target of a symbolic link, which may not exist yet.
 
     Raises
     ------

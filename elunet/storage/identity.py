@@ -1,4 +1,4 @@
-"""What an object is, as a text: two objects with other texts do something else.
+"""The identity of an object as a text: two objects with different texts behave differently.
 
 A repr is for reading. It leaves out what is usual, and rounds. Two runs are only the same if their
 layers, optimizers and rules agree in all that they were made with, to the last digit.
@@ -24,7 +24,7 @@ FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial)
 
 
 def identity(value: Any) -> str:
-    """Return a text that tells a value from all others of its kind.
+    """Return a text that distinguishes a value from all others of its kind.
 
     Numbers are exact. Arrays are identified by a hash of their content, functions by their name,
     lambdas and functions within functions by a hash of their code and what they enclose. Objects
@@ -92,7 +92,7 @@ def _code(function: types.FunctionType, above: frozenset[int]) -> str:
 def _instructions(
     code: types.CodeType, names: Mapping[str, Any], above: frozenset[int]
 ) -> list[str]:
-    """Return what code does, the functions within it too, and the plain values that it looks up."""
+    """Return the instructions of code and its inner functions, and the values that it reads."""
     parts = [code.co_code.hex(), *code.co_names]
     for constant in code.co_consts:
         inner = isinstance(constant, types.CodeType)
@@ -106,7 +106,7 @@ def _instructions(
 
 
 def _object(value: Any, above: frozenset[int]) -> str:
-    """Tell an object by what its constructor was given, where it keeps that."""
+    """Identify an object by its constructor's arguments, as far as it keeps them."""
     if isinstance(name := getattr(value, "__name__", None), str):  # such as numpy.tanh
         return f"{getattr(value, '__module__', '')}.{name}"
     kept = made_with(value)
@@ -146,7 +146,7 @@ def _is_computed(value: Any, name: str) -> bool:
 
 
 def within(path: str, value: Any, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    """Give an object and those that it was made with, each once, with their paths.
+    """Yield an object and those that it was made with, each once, with their paths.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def untold(value: Any, without: Collection[str] = ()) -> list[str]:
 
 
 def described(value: Any, without: Collection[str] = ()) -> str:
-    """Return a value's repr, and what it was made with where the repr does not show it."""
+    """Return a value's repr, with the arguments that the repr does not show."""
     if isinstance(value, FUNCTIONS):
         return identity(value)
     text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))

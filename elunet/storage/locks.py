@@ -1,7 +1,7 @@
 """Locks on folders and files, so that two processes do not write into one at once.
 
-They are the operating system's own: it lets go of them when a process ends, however it ends. A lock
-file that a killed process left behind is therefore not in anybody's way. On Windows, and on file
+They are the operating system's own: it releases them when a process ends, however it ends. A lock
+file that a killed process left behind therefore does not block anything. On Windows, and on file
 systems that have no such locks, nothing is locked.
 """
 
@@ -39,7 +39,7 @@ def take(descriptor: int) -> bool:
 
 @contextmanager
 def taken(file: Path) -> Iterator[None]:
-    """Hold the lock of a file, if there are locks and nobody has it."""
+    """Hold the lock of a file, if there are locks and it is free."""
     if _fcntl is None:  # an open file could not be renamed there
         yield
         return
@@ -89,7 +89,7 @@ class Lock:
         Raises
         ------
         BlockingIOError
-            If somebody holds it; the message names the process.
+            If another process holds it; the message names the process.
         OSError
             If the folder cannot be written to.
         """
@@ -100,8 +100,7 @@ class Lock:
                 holder = os.read(descriptor, 300).decode(errors="replace").strip()
                 os.close(descriptor)
                 raise BlockingIOError(
-                    f"expected {self.folder} to be free, got {holder or 'another process'} at work"
-                    " in it"
+                    f"expected {self.folder} to be free, got {holder or 'another process'} using it"
                 )
             if _is_at(descriptor, file):
                 break
@@ -114,7 +113,7 @@ class Lock:
         _HELD.add(self)
 
     def release(self) -> None:
-        """Let go of the lock, if it is held, and remove its file."""
+        """Release the lock, if it is held, and remove its file."""
         descriptor, self._descriptor = self._descriptor, None
         _HELD.discard(self)
         if descriptor is None:
@@ -125,7 +124,7 @@ class Lock:
         os.close(descriptor)
 
     def _forget(self) -> None:
-        """Close the file in a child that was forked: the lock is its parent's."""
+        """Close the file in a forked child: the lock belongs to the parent."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
@@ -161,7 +160,7 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def _is_at(descriptor: int, file: Path) -> bool:
-    """Whether an open file is still what its name stands for."""
+    """Whether an open file still has its name."""
     try:
         there = os.stat(file)
     except FileNotFoundError:

@@ -41,15 +41,15 @@ METADATA = "__metadata__"
 
 
 class MalformedError(ValueError):
-    """The content is in another format, or damaged."""
+    """The content has another format, or is damaged."""
 
 
 class UnknownDtypeError(ValueError):
-    """NumPy has no such numbers; the text is their name."""
+    """NumPy does not have this dtype; the text is its name."""
 
 
 class UnholdableError(ValueError):
-    """NumPy has no arrays of that shape."""
+    """NumPy cannot hold an array of this shape."""
 
 
 def dump(arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
@@ -90,20 +90,20 @@ def parse(content: bytes) -> tuple[dict[str, Array], dict[str, str]]:
     try:
         header = json.loads(content[8 : 8 + length].decode(), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
-        raise MalformedError(f"a header that is no JSON: {error}") from error
-    _expect(isinstance(header, dict), "a header that is no JSON object")
+        raise MalformedError(f"a header that is not JSON: {error}") from error
+    _expect(isinstance(header, dict), "a header that is not a JSON object")
     metadata = header.pop(METADATA, None) or {}
     texts = isinstance(metadata, dict) and all(isinstance(v, str) for v in metadata.values())
-    _expect(texts, "metadata that are no texts")
+    _expect(texts, "metadata that are not strings")
     for name, entry in header.items():
-        _expect(_is_entry(entry), f"no dtype, shape and data_offsets of {name!r:.200}")
+        _expect(_is_entry(entry), f"invalid dtype, shape or data_offsets of {name!r:.200}")
     data, arrays, place = memoryview(content)[8 + length :], {}, 0
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         first, end = entry["data_offsets"]
-        _expect(first == place <= end <= len(data), f"another place for {name!r:.200}")
+        _expect(first == place <= end <= len(data), f"wrong data_offsets of {name!r:.200}")
         arrays[name] = _array(name, entry["dtype"], entry["shape"], data[first:end])
         place = end
-    _expect(place == len(data), f"{len(data)} bytes of numbers in place of {place}")
+    _expect(place == len(data), f"{len(data)} bytes of numbers instead of {place}")
     return {name: arrays[name] for name in header}, metadata
 
 
@@ -111,7 +111,7 @@ def _array(name: str, kind: str, shape: list[int], data: memoryview) -> Array:
     if kind not in DTYPES:
         raise UnknownDtypeError(kind)
     size = math.prod(shape) * DTYPES[kind].itemsize
-    _expect(size == len(data), f"{len(data)} bytes of {name!r:.200} in place of {size}")
+    _expect(size == len(data), f"{len(data)} bytes of {name!r:.200} instead of {size}")
     try:
         array = np.frombuffer(data, DTYPES[kind]).reshape(shape)
     except (ValueError, OverflowError) as error:  # too many axes, or too large
@@ -121,7 +121,7 @@ def _array(name: str, kind: str, shape: list[int], data: memoryview) -> Array:
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
-    _expect(len(found) == len(pairs), "a name that stands there twice")
+    _expect(len(found) == len(pairs), "a name that occurs twice")
     return found
 
 

@@ -1,4 +1,4 @@
-"""What all results in a folder have in common, in a JSON file, so that others do not join them."""
+"""The settings of all results in a folder, in a JSON file: results of others are refused."""
 
 from __future__ import annotations
 

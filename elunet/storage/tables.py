@@ -1,8 +1,8 @@
 """Tables: CSV files whose rows are instances of a dataclass, and read back as they were written.
 
-The dataclass says it all: its fields are the columns, its annotations (int, float, str, or one of
-these or None) the kinds of cells. Columns at the end whose fields have defaults may be missing, so
-that a table from before they were added is read too. None is an empty cell.
+The dataclass defines the table: its fields are the columns, its annotations (int, float, str, or
+one of these or None) the kinds of cells. Columns at the end whose fields have defaults may be
+missing, so that a table from before they were added is read too. None is an empty cell.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def _from_reader(owner: str, name: str, kind: type[Row], reader: csv.DictReader[
 
 
 def _parser(hint: Any) -> Callable[[str], Any]:
-    """Return what reads a cell."""
+    """Return a function that reads a cell."""
     kinds = [kind for kind in get_args(hint) or (hint,) if kind is not type(None)]
     (kind,) = kinds
     if type(None) in get_args(hint):

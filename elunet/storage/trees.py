@@ -19,10 +19,10 @@ Tree = dict[str, Any]
 
 
 class Stateful(Protocol):
-    """Something that a checkpoint keeps: optimizer, router, batches, callback, layers."""
+    """Something with a state in a checkpoint: optimizer, router, batches, callback, layers."""
 
     def state(self) -> Any:
-        """Return all that it remembers as a tree."""
+        """Return the state as a tree."""
         ...
 
     def restore(self, state: Any) -> None:
@@ -31,7 +31,7 @@ class Stateful(Protocol):
 
 
 DEEPEST = 100
-"""How many dicts and lists may lie within each other; one that holds itself has no end."""
+"""The largest number of nested dicts and lists; a list that contains itself has no end."""
 
 
 def pack(tree: Any, arrays: dict[str, Array], path: str = "", depth: int = 0) -> Any:
@@ -47,8 +47,8 @@ def pack(tree: Any, arrays: dict[str, Array], path: str = "", depth: int = 0) ->
     """
     if depth > DEEPEST:
         raise ValueError(
-            f"save: expected a state of at most {DEEPEST} dicts and lists within each other, got"
-            f" more in {path[:60]}...; does it hold itself?"
+            f"save: expected a state of at most {DEEPEST} nested dicts and lists, got more in"
+            f" {path[:60]}...; does it contain itself?"
         )
     if tree is None or isinstance(tree, str | bool | int):
         return tree

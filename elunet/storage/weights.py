@@ -108,7 +108,7 @@ def load(net: Network, file: str | os.PathLike[str]) -> None:
     arrays = network_arrays(net)
     for name, array in arrays.items():
         if not array.flags.writeable:
-            raise ValueError(f"load: expected arrays that can be written to, got {name} read-only")
+            raise ValueError(f"load: expected writable arrays, got {name} read-only")
     for name, array in arrays.items():
         array[...] = values[name]
 
@@ -119,7 +119,7 @@ def _check_network(owner: str, net: object) -> None:
 
 
 def network_arrays(net: Network) -> dict[str, Array]:
-    """Return all arrays that are saved of a network, by name; not copies.
+    """Return all arrays of a network that are saved, by name; not copies.
 
     Raises
     ------

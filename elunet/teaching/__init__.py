@@ -1,4 +1,4 @@
-"""For teachers: a zoo of wrong layers, exercises, and graders of what students hand in.
+"""For teachers: a zoo of wrong layers, exercises, and graders for students' submissions.
 
 A check that has never failed has proved little. `mutants` holds layers, losses and optimizers with
 one bug each, of the kind that leaves the loss falling. `grade` runs a gradient check or tests

@@ -8,11 +8,11 @@ error says where, by how much, and which kind of bug makes such a difference. `L
 `LossContract` are tests to inherit from. `strategies` (for hypothesis) draws inputs at which a
 gradient check is safe. `elunet.teaching` grades checks on a zoo of wrong layers.
 
-Each public check has a file here. What they share is in rooms, each of which knows only those
-before it: `_find` (which arrays and numbers there are, and whose gradient is whose), `_diagnose`
-(which bug makes such a difference), `_call` (how the code is called), `_perturb` (running it at
-changed values, and leaving it as it was), `_compare` (claims against differences). `_optimizers`
-and `updates` are for optimizers alone.
+Each public check has a file here. What they share is in subpackages, each of which imports only the
+earlier ones: `_find` (arrays and numbers, and the gradient of each), `_diagnose` (which bug makes
+such a difference), `_call` (how the code is called), `_perturb` (runs it at changed values, and
+restores it), `_compare` (claims against differences). `_optimizers` and `updates` are for
+optimizers alone.
 """
 
 from __future__ import annotations
@@ -71,12 +71,12 @@ _PLACES = {
     "spread": "_inputs",
     "weight_transport": "_weight_transport",
 }
-"""Where each public name is; it is imported at its first use, with what it needs."""
+"""The module of each public name, which is imported when the name is first used."""
 _MODULES = ("contract", "strategies", "updates")
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name at its first use: nobody waits for the checks that they do not run."""
+    """Import a public name at its first use, so that unused checks cost no time."""
     if name in _MODULES:
         return importlib.import_module(f"elunet.testing.{name}")
     if name not in _PLACES:

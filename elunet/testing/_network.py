@@ -1,7 +1,7 @@
 """`check_network`: the gradient of one number, the loss.
 
-A layer that is right by itself may be connected wrongly. On the way back, gradients are right until
-the bug and wrong from there on; the error says between which layers that happens.
+A layer that is right by itself may be connected wrongly. In the backward pass, gradients are right
+until the bug and wrong from there on; the error says between which layers that happens.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def check_network(
 
 
 def _advice(net: Any, rows: list[Row]) -> str:
-    """Say between which layers the gradient goes wrong on its way back."""
+    """Return between which layers the gradient becomes wrong in the backward pass."""
     names = list(getattr(net, "names", ()))
     layers = dict(zip(names, getattr(net, "layers", ()), strict=False))
     place = (
@@ -143,8 +143,8 @@ def _advice(net: Any, rows: list[Row]) -> str:
     above = min((i for i in place.values() if i > last), default=len(names))
     suspects = names[max(last, 0) : above + 1]
     if above == len(names):
-        found = "the gradients are wrong from the top"
+        found = "the gradients are wrong from the last layer on"
     else:
-        found = f"going backwards the gradients are right down to {names[above]}"
+        found = f"from the output back to {names[above]} the gradients are right"
     listed = ", ".join(f"{name} = {layers[name]!r}" for name in suspects)
-    return f"{found}: check_layer these: {listed}"
+    return f"{found}; run check_layer on {listed}"

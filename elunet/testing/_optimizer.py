@@ -25,7 +25,7 @@ from elunet.testing.updates import Update
 __tracebackhide__ = True  # pytest shows the frames of the code that is checked
 
 MISFITS = (TypeError, AttributeError, KeyError, IndexError, ValueError)
-"""What the first step raises if the design is another one."""
+"""Errors of the first step if the optimizer has a different design."""
 
 
 def check_optimizer(

@@ -1,4 +1,4 @@
-"""What a check returns: a small table if all gradients are right, else an error with the place.
+"""The result of a check: a small table if all gradients are right, else an error with the place.
 
 Both are made of the same rows, one for each array that was compared. So a failed check also shows
 which arrays are right.

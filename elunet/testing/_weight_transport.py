@@ -23,6 +23,11 @@ from elunet.routers import Router
 
 NOTHING, SIGNS, WEIGHTS = "nothing", "signs", "weights"
 ORDER = (NOTHING, SIGNS, WEIGHTS)
+USES = {
+    NOTHING: "does not use the later weights",
+    SIGNS: "uses the signs of the later weights",
+    WEIGHTS: "uses the later weights",
+}
 NOTICED = 1e-6  # a relative change of a gradient that is more than rounding
 
 
@@ -34,7 +39,7 @@ class WeightTransport:
     ----------
     rule : str
     layers : dict of str to str
-        By the name of each layer with parameters that has a weighted layer above it: "nothing",
+        By the name of each layer with parameters that has a later weighted layer: "nothing",
         "signs" (their signs, but not their magnitudes) or "weights".
 
     Examples
@@ -52,9 +57,7 @@ class WeightTransport:
         return max(self.layers.values(), key=ORDER.index, default=NOTHING)
 
     def __repr__(self) -> str:
-        lines = [
-            f"  {name} uses of the later weights: {what}" for name, what in self.layers.items()
-        ]
+        lines = [f"  {name}: {USES[what]}" for name, what in self.layers.items()]
         return "\n".join([f"{self.rule}: {self.verdict}", *lines])
 
 
@@ -66,7 +69,7 @@ def weight_transport(
     loss: Loss | None = None,
     seed: int = 0,
 ) -> WeightTransport:
-    """Say how much of the later layers' weights a layer's update depends on.
+    """Return how much of the later layers' weights a layer's update depends on.
 
     The rule and the network run a step, so that the rule has its matrices, and a forward pass. Then
     only the weights after a layer are changed, in magnitude only or in sign too: not the output,
@@ -121,11 +124,11 @@ def weight_transport(
         net = Sequential([*(one for pair in hidden for one in pair), Linear(5, 4)], seed=seed)
         x, target = rng.standard_normal((8, 7)), np.arange(8) % 4
     if x is None or target is None:
-        raise TypeError("weight_transport: expected x and target beside net, got none")
+        raise TypeError("weight_transport: expected x and target together with net, got none")
     its_loss = SoftmaxCrossEntropy() if loss is None else loss
 
     def learned(name: str, change: Callable[[Array], Array] | None) -> dict[str, Array]:
-        """Return what a layer learns if the weights after it are changed in mid-step."""
+        """Return a layer's gradients if the weights after it are changed during the step."""
         twin, router = copy.deepcopy((net, rule))
         router.tell(its_loss)
         for layer in twin:  # so that no layer keeps a copy in another dtype, which would not change
@@ -157,7 +160,7 @@ def weight_transport(
 
 
 def _above(net: Network, name: str) -> list[str]:
-    """Return the weighted layers that take what a layer gives, however many others lie between."""
+    """Return the weighted layers that depend on a layer's output."""
     reached = {name}
     for node in net.nodes:
         if reached & set(node.inputs):

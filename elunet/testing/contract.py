@@ -205,8 +205,8 @@ class LayerContract:
             return
         if len(got) != len(expected) or not all(map(same, got, expected)):
             self._fail(
-                "backward before forward: expected an error, got an answer, and another one than "
-                "after a forward pass"
+                "expected an error from backward without a forward pass, got a result, and a"
+                " different one than after a forward pass"
             )
 
     def test_memory_layout(self) -> None:
@@ -221,7 +221,10 @@ class LayerContract:
                 results.append([y, *dxs, *gradients])
             for usual, other in zip(*results, strict=True):
                 self._expect_close(
-                    other, usual, 1e-9, "equal arrays that lie differently in memory differ: {}"
+                    other,
+                    usual,
+                    1e-9,
+                    "equal arrays with different memory layouts give different results: {}",
                 )
 
     # -- behavior
@@ -231,7 +234,9 @@ class LayerContract:
         trial, x = self._trial(train=False)
         first = trial.forward(x).copy()
         trial.forward(_each(x, lambda a: 1.1 * a))
-        self._expect_close(trial.forward(x), first, 1e-12, "the same x in evaluation, again: {}")
+        self._expect_close(
+            trial.forward(x), first, 1e-12, "the same x gives a different result in evaluation: {}"
+        )
 
     def test_batched_equals_unbatched(self) -> None:
         """A row's y and dx do not depend on its neighbors; gradients are sums over the rows."""

@@ -1,4 +1,4 @@
-"""Training: the loop, callbacks, history, checkpoints of whole runs, and jobs that keep them."""
+"""Training: the loop, callbacks, history, checkpoints of whole runs, and jobs in folders."""
 
 from elunet.train.averages import WeightAverage, reestimate
 from elunet.train.callbacks import Callback, Checkpoints, HistoryFile, Report

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class WeightAverage(Callback):
-    r"""Keeps an average of the parameters beside the network, which trains on unchanged.
+    r"""Keeps an average of the parameters, while the network's training is unchanged.
 
     With `decay` it is exponential (EMA), else the plain mean (stochastic weight averaging, SWA):
 
@@ -84,12 +84,12 @@ class WeightAverage(Callback):
         self.count = 0
 
     def on_step(self, trainer: Trainer, loss: float) -> None:
-        """Take the weights in, if that is to be after each step."""
+        """Add the weights to the average, if it is updated after each step."""
         if self.per == "step":
             self._take_in(trainer)
 
     def on_epoch_end(self, trainer: Trainer, row: Epoch) -> None:
-        """Take the weights in, if that is to be after each epoch."""
+        """Add the weights to the average, if it is updated after each epoch."""
         if self.per == "epoch":
             self._take_in(trainer)
 
@@ -114,7 +114,7 @@ class WeightAverage(Callback):
             has been changed then.
         """
         if not self.averages:
-            raise RuntimeError("WeightAverage: expected a fit before put_into, got none")
+            raise RuntimeError("WeightAverage: expected a call of fit before put_into, got none")
         parameters = net.parameters()
         self._check(parameters)
         if x is None and _normalizations(net):
@@ -175,7 +175,7 @@ def reestimate(net: Network, x: Array, batch_size: int = 100) -> None:
     """Estimate the running mean and variance of all `BatchNorm` layers again.
 
     Each becomes the mean over the batches of what training computes of a batch, in which dropout is
-    at work as well. Generators are put back. Weights stay as they are. After an error, so do the
+    at work as well. Generators are restored. Weights stay as they are. After an error, so do the
     statistics.
 
     Parameters

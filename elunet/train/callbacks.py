@@ -45,7 +45,7 @@ class Callback:
     """
 
     writes: ClassVar[bool] = False
-    """Whether all that it does is to write or print: of several processes, the first calls it."""
+    """Whether it only writes or prints, so that only the first of several processes calls it."""
 
     def on_fit_start(self, trainer: Trainer) -> None:
         """Before anything else; a resumed run may be in the middle of an epoch."""
@@ -75,7 +75,7 @@ class Callback:
         """After validation; `row` is the history's last."""
 
     def on_settled(self, trainer: Trainer, row: Epoch | None) -> None:
-        """When every callback has seen a step (row None) or an epoch: the moment to save.
+        """After every callback has seen a step (row None) or an epoch: the time to save.
 
         `Checkpoints` come first, so that what goes wrong here does not lose what was learned.
         """
@@ -87,7 +87,7 @@ class Callback:
         """When `Trainer.fit` ends, also by an error."""
 
     def state(self) -> Any:
-        """Return what a checkpoint has to keep, as dicts, lists, texts, numbers and arrays."""
+        """Return the state for a checkpoint, as dicts, lists, strings, numbers and arrays."""
         return None
 
     def restore(self, state: Any) -> None:
@@ -153,7 +153,7 @@ class HistoryFile(Callback):
         self.file = Path(file)
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """Write the history of a resumed run, and see that later ones can be written."""
+        """Write the history of a resumed run, and check that the file can be written."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         sweep(self.file)
         check_writable(self.file.parent)
@@ -240,7 +240,7 @@ class Checkpoints(Callback):
         self._saved_at = time.monotonic()
 
     def on_settled(self, trainer: Trainer, row: Epoch | None) -> None:
-        """Save if it is time."""
+        """Save if a checkpoint is due."""
         waited = time.monotonic() - self._saved_at
         due = self.steps is not None and trainer.optimizer.steps % self.steps == 0
         due = due or (self.minutes is not None and waited >= 60 * self.minutes)
@@ -252,7 +252,7 @@ class Checkpoints(Callback):
         self._save(trainer)
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """Leave the folder to others."""
+        """Release the folder's lock."""
         self._lock.release()
 
     def _shares(self, other: Callback) -> bool:

@@ -1,11 +1,11 @@
-"""What changes of a trainer's settings while it trains: a callback may lower the learning rate.
+"""Settings that change during training: a callback may lower the learning rate.
 
 A run is compared by how its trainer was built. What was changed since comes in two parts: until
 the current `fit` began, and after its callbacks had started. A resumed run gets the first at once,
 and the second when its own callbacks have started, as a callback may take what it finds then for
 the setting that it has to come back to.
 
-Numbers and texts are taken up wherever they are: in layers, loss, optimizer, rule, augmentation,
+Numbers and texts are restored wherever they are: in layers, loss, optimizer, rule, augmentation,
 and in what these hold. Of other changes (a schedule in the place of a number) a resumed run must
 have made the same itself, or it is refused.
 """
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     from elunet.train import Trainer
 
 Numbers = dict[str, dict[str, Any]]
-"""Settings by object and name: {"optimizer": {"lr": 0.1}}."""
+"""Settings by object and name, such as {"optimizer": {"lr": 0.1}}."""
 Texts = dict[str, str]
 PLAIN = bool | int | float | str | None
 DATA = (bool, int, float, str, type(None), np.generic, np.ndarray, dict, list, tuple, set)
 WORKING = ("net", "signals", "loss")
-"""A rule's attributes that are of the step under way."""
+"""A rule's attributes that belong to the current step."""
 
 
 class Changes:
-    """Keeps how a trainer was built, and tells what has changed since.
+    """Keeps how a trainer was built, and finds what has changed since.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Changes:
         self._unremembered: Texts | None = None  # what the rule had when the current `fit` began
 
     def begin(self, trainer: Trainer) -> None:
-        """Note what `fit` finds. What differs from what was left counts as built like that."""
+        """Note the settings at the start of `fit`. Changes since the last `fit` count as built."""
         texts, found = setup.describe(trainer), numbers(trainer)
         if self.built is None or texts != self._left:
             self.built, self._built = texts, found
@@ -63,11 +63,11 @@ class Changes:
         self._unremembered = unremembered(trainer.router)
 
     def end(self, trainer: Trainer) -> None:
-        """Note what `fit` leaves."""
+        """Note the settings at the end of `fit`."""
         self._left, self._begun = setup.describe(trainer), None
 
     def state(self, trainer: Trainer) -> Tree:
-        """Return what a checkpoint keeps: what was built, and both parts of the changes.
+        """Return the state for a checkpoint: the settings as built, and both parts of the changes.
 
         Raises
         ------
@@ -91,7 +91,7 @@ class Changes:
 
     @classmethod
     def read(cls, saved: Tree, allow: Collection[str]) -> Changes:
-        """Return what a checkpoint kept, without what is in `allow`: that stays as it is."""
+        """Return the changes in a checkpoint, without the parts in `allow`."""
         found = cls()
         found.built = _texts(saved["setup"])
         before, since = saved["changes"]["before"], saved["changes"]["since"]
@@ -101,12 +101,12 @@ class Changes:
         return found
 
     def take_up(self, trainer: Trainer) -> None:
-        """Give a trainer what had changed when the saved run's `fit` began.
+        """Apply the changes that existed when the saved run's `fit` began.
 
         Raises
         ------
         ValueError
-            If it cannot be taken up.
+            If the changes cannot be restored.
         """
         self._built, (texts, before) = numbers(trainer), self._begun or ({}, {})
         there = {n: t for n, t in setup.describe(trainer).items() if first(n) in self._allow}
@@ -116,12 +116,12 @@ class Changes:
         self.end(trainer)
 
     def catch_up(self, trainer: Trainer) -> None:
-        """Take up what had changed in a saved run since its `fit` began.
+        """Apply the changes of a saved run since its `fit` began.
 
         Raises
         ------
         ValueError
-            If it cannot be taken up.
+            If the changes cannot be restored.
         """
         if self._awaited is None:
             return
@@ -132,7 +132,7 @@ class Changes:
 
 
 def numbers(trainer: Trainer) -> Numbers:
-    """Return all numbers and texts that the parts of a trainer were made with, as they are now."""
+    """Return the current values of all numbers and texts that a trainer's parts were made with."""
     return {
         path: {
             name: {"dtype": value.dtype.name, "value": value.item()}
@@ -146,7 +146,7 @@ def numbers(trainer: Trainer) -> Numbers:
 
 
 def unremembered(router: Router) -> Texts:
-    """Return the data in a rule's public attributes that its state does not have, as texts."""
+    """Return the data in a rule's public attributes that are missing in its state, as texts."""
     found = {}
     for path, part in within("router", router, set()):
         if not isinstance(part, Router):
@@ -162,14 +162,14 @@ def _check_memory(router: Router, before: Texts) -> None:
     lost = [name for name, text in unremembered(router).items() if before.get(name) != text]
     if lost:
         raise ValueError(
-            f"save: expected all that {router!r} counts or learns in its `remembers`, which a"
-            f" checkpoint keeps, got changes of {', '.join(lost)} beside it; what is worked out"
-            " again in each step has a name that begins with _"
+            f"save: expected all that {router!r} counts or learns to be listed in its"
+            f" `remembers`, so that a checkpoint keeps it, got changes of {', '.join(lost)};"
+            " if an attribute is computed again in each step, begin its name with _"
         )
 
 
 def put(trainer: Trainer, values: Numbers) -> None:
-    """Set attributes, where they are numbers or texts still, or something else has gone."""
+    """Set attributes that still exist."""
     for path, part in _parts(trainer):
         for name, value in values.get(path, {}).items():
             if name in getattr(part, "__dict__", {}):
@@ -180,7 +180,7 @@ def put(trainer: Trainer, values: Numbers) -> None:
 
 
 def incomparable(trainer: Trainer) -> list[str]:
-    """Return a text for each part of a trainer of which something cannot be compared."""
+    """Return a text for each part of a trainer with an argument that cannot be compared."""
     found = ((path, part, untold(part, setup.DRAWN)) for path, part in _parts(trainer))
     return [
         f"{', '.join(names)} of {path} ({type(p).__name__})" for path, p, names in found if names
@@ -194,7 +194,7 @@ def changed(before: Numbers, after: Numbers) -> Numbers:
 
 
 def merged(one: Numbers, other: Numbers) -> Numbers:
-    """Return the values of both; the other's count where both have one."""
+    """Return the values of both; where both have one, the other's."""
     return {path: {**one.get(path, {}), **other.get(path, {})} for path in {**one, **other}}
 
 
@@ -204,7 +204,7 @@ def first(name: str) -> str:
 
 
 def _parts(trainer: Trainer) -> Iterator[tuple[str, Any]]:
-    """Give all objects that a run is made of, with their paths: a layer, an optimizer's part."""
+    """Yield all objects of a run with their paths, such as a layer or an optimizer's part."""
     tops = {f"layer {node.name}": node.layer for node in trainer.net.nodes}
     tops |= {name: getattr(trainer, name) for name in ("loss", "optimizer", "router", "augment")}
     seen: set[int] = set()
@@ -215,15 +215,16 @@ def _parts(trainer: Trainer) -> Iterator[tuple[str, Any]]:
 def _check(owner: str, trainer: Trainer, wanted: Texts) -> None:
     there = setup.describe(trainer)
     lines = [
-        f"  {name}: expected {text}, got {there.get(name)}"
+        f"  {name}: {setup.unlike(text, there.get(name, 'none'))}"
         for name, text in wanted.items()
         if there.get(name) != text
     ]
     if lines:
         listed = "\n".join(lines)
         raise ValueError(
-            f"{owner}: expected what the saved run had changed as numbers, or changed again when"
-            f" fit begins, got differences:\n{listed}"
+            f"{owner}: expected the settings that had changed in the saved run, got"
+            " differences (make the same changes again before fit, or in a callback when fit"
+            f" begins):\n{listed}"
         )
 
 
@@ -242,7 +243,7 @@ def _allowed(parts: dict[str, Any], allow: Collection[str]) -> dict[str, Any]:
 
 def _texts(value: Any) -> Texts:
     if not all(isinstance(text, str) for text in value.values()):
-        raise TypeError(f"expected texts, got {value!r}")
+        raise TypeError(f"expected strings, got {value!r}")
     return dict(value)
 
 
@@ -251,5 +252,5 @@ def _numbers(value: Any) -> Numbers:
         for name, item in values.items():
             number = np.dtype(item["dtype"]).type(item["value"]) if isinstance(item, dict) else item
             if not isinstance(number, PLAIN | np.number | np.bool_):
-                raise TypeError(f"expected {path}.{name} as a number or a text, got {item!r}")
+                raise TypeError(f"expected {path}.{name} as a number or a string, got {item!r}")
     return {path: dict(values) for path, values in value.items()}

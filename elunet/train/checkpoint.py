@@ -1,4 +1,4 @@
-"""A whole run in one file: its state, and what tells whether a trainer may continue it.
+"""A whole run in one file: its state, and a description to check that a trainer can continue it.
 
 The file is an archive (`elunet.storage.archive`). Weights and layer state are named in it as in a
 file of `elunet.save`, so `elunet.load` reads them too; other arrays' names begin with a dot.
@@ -33,7 +33,7 @@ FORMAT = 3
 
 @dataclass(frozen=True)
 class SavedRun:
-    """What a run's checkpoint says of itself.
+    """The description of a checkpoint: settings, setup, versions, steps and history.
 
     Attributes
     ----------
@@ -108,7 +108,7 @@ def read(path: str | os.PathLike[str], group: Alone = ALONE) -> tuple[Path, Tree
     Raises
     ------
     ValueError
-        If it is no such file, or damaged; the message names the checkpoint before, if it exists.
+        If it is not such a file, or damaged; the message names the checkpoint before, if it exists.
     OSError
         If it cannot be read.
     """
@@ -151,7 +151,7 @@ def _parse(file: Path, content: bytes) -> Tree:
 
 
 def about(path: str | os.PathLike[str]) -> SavedRun:
-    """Return what a run's checkpoint says of itself.
+    """Return the description of a run's checkpoint.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def about(path: str | os.PathLike[str]) -> SavedRun:
 
 
 def check(trainer: Trainer, file: Path, tree: Tree, allow: Collection[str]) -> list[str]:
-    """Raise unless a trainer is set up as that of a checkpoint; return differences in versions.
+    """Raise an error unless a trainer has a checkpoint's setup; return differences in versions.
 
     Raises
     ------
@@ -249,7 +249,7 @@ def _restore(trainer: Trainer, file: Path, tree: Tree) -> None:
 def take_up(
     trainer: Trainer, batches: Batches, file: Path, tree: Tree, allow: Collection[str]
 ) -> None:
-    """Put a checkpoint's place in the data into a trainer's batches, if these are its data.
+    """Restore a checkpoint's position in the data, if a trainer has the same data.
 
     Raises
     ------
@@ -261,7 +261,7 @@ def take_up(
     found = datasets.differences(trainer, tree["data"], allow)
     there, here = tree["batches"].get("augment"), described(batches.augment)
     if there != here and "augment" not in allow:
-        found.append(f"  augment: expected {there}, got {here}")
+        found.append(f"  augment: {setup.unlike(str(there), here)}")
     if found:
         listed = "\n".join(found)
         raise ValueError(f"Trainer.fit: expected the data of {file}, got:\n{listed}")
@@ -272,7 +272,7 @@ def take_up(
 
 
 def broken(file: Path, error: Exception) -> ValueError:
-    """Return the error about a checkpoint whose content makes no sense."""
+    """Return the error about a checkpoint with invalid content."""
     return ValueError(
         f"Trainer.resume: expected {file} as a run's checkpoint, got a broken one:"
         f" {type(error).__name__}: {str(error)[:500]}"

@@ -1,4 +1,4 @@
-"""The data of a run, told apart from others by their SHA-256."""
+"""The data of a run, identified by their SHA-256."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Weighted = tuple[Array, Array, Array]
 
 
 class Fingerprints:
-    """The SHA-256 of data sets, computed once while the same arrays are asked for."""
+    """The SHA-256 of data sets, computed once for the same arrays."""
 
     def __init__(self) -> None:
         self._known: list[tuple[tuple[Any, ...], str]] = []

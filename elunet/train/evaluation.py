@@ -47,7 +47,7 @@ class Mean:
 
 
 def examples(loss: Any, prediction: Array, target: Array, *weights: Array) -> float:
-    """Return how many examples the value of a loss counts as; N if it does not say."""
+    """Return the number of examples in a loss's mean; N for a loss without `examples`."""
     if isinstance(loss, Loss):
         return loss.examples(prediction, target, *weights)
     return float(len(prediction))
@@ -76,7 +76,7 @@ def evaluate(
     predict : callable, optional
         ``predict(net, x)`` returns the output, by default ``net.forward(x)``: a rule's `predict`.
     group : elunet.distributed.Group, optional
-        Its processes share out the batches, and all get the means over all.
+        Its processes divide the batches among them, and all get the means over all.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def accuracy(prediction: Array, target: Array) -> float:
 
 
 def _are_classes(rows: Array) -> bool:
-    """Whether every row has probabilities, or is -1 but for one 1."""
+    """Whether every row has probabilities, or is -1 except for one 1."""
     if rows.dtype.kind not in "biuf":
         return False
     sums = rows.sum(axis=1, dtype=np.float64)

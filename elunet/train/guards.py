@@ -1,4 +1,4 @@
-"""Guards of a run: where numbers stopped being finite, and in which steps the loss jumped."""
+"""Guards of a run: they find NaN and infinity, and steps in which the loss jumped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INPUT_BATCH = "the input batch"
 
 
 class DivergenceError(RuntimeError):
-    """A run in which a NaN or an infinity came up.
+    """A NaN or an infinity occurred in a run.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ def first_bad_output(net: Network, x: Array) -> str:
 
 
 class States:
-    """The layers' states of a network as they are now, to be put back if what follows fails."""
+    """Copies of the layers' states, to restore them if a later step fails."""
 
     def __init__(self, net: Network) -> None:
         self._before = [(layer.state, dict(layer.state)) for layer in net.layers]
@@ -101,7 +101,7 @@ class States:
         ]
 
     def put_back(self) -> None:
-        """Put them back, into the arrays that they were in."""
+        """Restore them, in the same arrays."""
         for (state, old), copied in zip(self._before, self._copies, strict=True):
             for name, value in old.items():
                 if isinstance(value, np.ndarray):

@@ -41,8 +41,8 @@ class Interrupted(KeyboardInterrupt):
         self.name = signal.Signals(number).name
         if checkpoint is None:
             saved = (
-                "It is not saved, as it has no Checkpoints; in this process, Trainer.save keeps it"
-                " and the same call of fit continues."
+                "It is not saved, because it has no Checkpoints. In this process,"
+                " Trainer.save can save it, and the same call of fit continues."
             )
         else:
             saved = (
@@ -56,7 +56,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Interrupts:
-    """Notes the first signal, and lets the second one act.
+    """Notes the first signal; the second one acts as usual.
 
     Attributes
     ----------
@@ -69,13 +69,13 @@ class Interrupts:
         self._told = False
 
     def tell(self) -> int:
-        """Return the number of the signal that came, to those who will be told of it."""
+        """Return the number of the signal that came."""
         self._told = True
         return self.asked or 0
 
     @contextmanager
     def noted(self) -> Iterator[None]:
-        """Note signals while the block runs, in the main thread, if they have no other handler."""
+        """Note signals inside the block, in the main thread, unless they have another handler."""
         self.asked, self._told = None, False
         before: dict[signal.Signals, Any] = {}
         if threading.current_thread() is threading.main_thread():

@@ -1,4 +1,4 @@
-"""A training run in a folder of its own: begun, interrupted, resumed, finished.
+"""A job is a training run in its own folder, which can be interrupted and resumed.
 
 The folder holds history.csv, weights.safetensors, checkpoints/, curves.png if something draws it,
 and at the end summary.json. Each file is brought up to date after every epoch.
@@ -41,7 +41,7 @@ Draw = Callable[[History, Path], object]
 
 
 class Job:
-    """A training run in a folder of its own, which can be interrupted and resumed.
+    """A training run in its own folder, which can be interrupted and resumed.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class Job:
 
     @property
     def files(self) -> list[Path]:
-        """What is in the folder besides checkpoints, by name: what a finished run leaves."""
+        """The files of a finished run by name, without checkpoints."""
         names = sorted([CURVES, HISTORY, SUMMARY, WEIGHTS])
         return [self.folder / name for name in names if (self.folder / name).exists()]
 
@@ -125,7 +125,7 @@ class Job:
         if self.is_in(place):
             inside = Path(place) / CHECKPOINTS
             if not any(inside.glob("*.safetensors")):
-                self.log(f"{place} has no checkpoint yet; beginning from the start")
+                self.log(f"{place} has no checkpoint yet; starting from the beginning")
                 return None
             place = inside
         return about(place)
@@ -144,7 +144,7 @@ class Job:
         }
 
     def is_finished(self, epochs: int) -> bool:
-        """Return whether the folder's own run was found, with its epochs and all that it writes."""
+        """Return whether the saved run is this folder's and is complete, with all its files."""
         return self.group.first(lambda: self._is_finished(epochs))
 
     def _is_finished(self, epochs: int) -> bool:
@@ -155,14 +155,14 @@ class Job:
         return complete and all((self.folder / name).exists() for name in names)
 
     def holds_a_run(self) -> bool:
-        """Return whether the folder has something of a run in it."""
+        """Return whether the folder contains files of a run."""
         checkpoints = self.folder / CHECKPOINTS
         return any(file.is_file() for file in self.files) or (
             checkpoints.is_dir() and any(checkpoints.glob("*.safetensors"))
         )
 
     def prepare(self, overwrite: bool = False) -> None:
-        """See that `train` will be able to use the folder; nothing in it is changed yet.
+        """Check that `train` can use the folder; nothing in it is changed yet.
 
         Parameters
         ----------
@@ -189,12 +189,13 @@ class Job:
             self._is_in_the_way()
 
     def _is_in_the_way(self) -> bool:
-        """Return whether the folder's run has to be moved aside; raise if it may not."""
+        """Return whether the folder's run has to be moved aside; raise if that is not allowed."""
         if self._goes_on() or not self.holds_a_run():
             return False
         if not self._overwrite:
             raise FileExistsError(
-                f"expected {self.folder} without a run, got one in it: resume it, or overwrite"
+                f"expected a folder without a run, got one in {self.folder}: resume it, or"
+                " overwrite"
                 " it (--overwrite, Job.prepare(overwrite=True)), which moves it aside"
             )
         return True
@@ -223,7 +224,7 @@ class Job:
         checkpoints = self.folder / CHECKPOINTS
         for thing in [*self.files, *([checkpoints] if checkpoints.is_dir() else [])]:
             thing.rename(aside / thing.name)
-        self.log(f"the run that was in {self.folder} is in {aside} now")
+        self.log(f"the old run in {self.folder} was moved to {aside}")
 
     def train(
         self,
@@ -235,7 +236,7 @@ class Job:
         more: Mapping[str, Any] | None = None,
         **checkpoints: Any,
     ) -> dict[str, Any]:
-        """Train, or what is left of it, and return the summary.
+        """Train, or continue to train, and return the summary.
 
         Parameters
         ----------
@@ -285,7 +286,7 @@ class Job:
         return self._is_in_the_way()
 
     def _begin(self, trainer: Trainer, replaces: bool) -> None:
-        """Make the folder ready."""
+        """Prepare the folder."""
         if replaces:
             self._move_aside()
         (self.folder / CHECKPOINTS).mkdir(exist_ok=True)
@@ -316,7 +317,7 @@ class Job:
         return summary
 
     def _conclude(self, trainer: Trainer, files: Callback, summary: Mapping[str, Any]) -> None:
-        """Write what a finished run leaves."""
+        """Write the files of a finished run."""
         if not (self.folder / WEIGHTS).exists():  # resumed from elsewhere, or interrupted late
             files.on_epoch_end(trainer, trainer.history[-1])
         write_json(self.folder / SUMMARY, summary)
@@ -324,7 +325,7 @@ class Job:
     def _take_up(self, trainer: Trainer, saved: SavedRun) -> None:
         trainer.resume(saved.file, allow=["settings", *saved.versions])
         for other in versions.differences(saved.versions, group=self.group):
-            self.log(f"note: the run began with {other}: the last bits may come out otherwise")
+            self.log(f"note: the run began with {other}: the last bits may differ")
         epochs = len(saved.history)
         self.log(f"continuing after step {saved.step}, with {epochs} epochs complete")
 
@@ -338,7 +339,7 @@ class _Files(Callback):
         self.folder, self.draw = folder, draw
 
     def on_epoch_end(self, trainer: Trainer, row: Epoch) -> None:
-        """Write them."""
+        """Write the files."""
         self.folder.mkdir(parents=True, exist_ok=True)  # somebody may have removed it
         save(trainer.net, self.folder / WEIGHTS)
         try:

@@ -1,4 +1,4 @@
-"""Measures of predictions other than the loss, and a callback that takes them after each epoch."""
+"""Measures of predictions other than the loss, computed by a callback after each epoch."""
 
 from __future__ import annotations
 
@@ -114,12 +114,12 @@ class Metrics(Callback):
         self.rows: list[dict[str, float]] = []
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """See that there is something to measure."""
+        """Check that there are validation data."""
         if trainer.validation is None:
             raise ValueError("Metrics: expected validation data in fit, got none")
 
     def on_epoch_end(self, trainer: Trainer, row: Epoch) -> None:
-        """Take the measures."""
+        """Compute the measures."""
         if trainer.validation is None:  # on_fit_start has refused that
             return
         x, y = trainer.validation
@@ -127,7 +127,7 @@ class Metrics(Callback):
         self.rows.append({n: float(measure(prediction, y)) for n, measure in self.measures.items()})
 
     def state(self) -> Any:
-        """Return the rows so far; a number that is not finite as a text."""
+        """Return the rows so far; numbers that are not finite are strings."""
         return [
             {name: value if math.isfinite(value) else repr(value) for name, value in row.items()}
             for row in self.rows

@@ -1,4 +1,4 @@
-"""What to do when a run gets no better: stop it, or lower the learning rate.
+"""Callbacks for a run that no longer improves: stop it, or lower the learning rate.
 
 Both callbacks look at one column of the history after each epoch, and remember its best value and
 for how many epochs it has not been bettered.
@@ -37,7 +37,7 @@ class _Plateau(Callback):
         self.best_epoch = self.waited = 0
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """Start again, unless this continues a `fit` that was cut or resumed."""
+        """Start again, unless this continues an interrupted `fit`."""
         if self.monitor.startswith("validation") and trainer.validation is None:
             raise ValueError(
                 f"{type(self).__name__}: expected validation data in fit for {self.monitor!r}, got"
@@ -50,7 +50,7 @@ class _Plateau(Callback):
         self.best, self.best_epoch, self.waited = None, 0, 0
 
     def _see(self, row: Epoch) -> bool:
-        """Take note of an epoch; return whether it is the best so far. NaN never is."""
+        """Note an epoch; return whether it is the best so far. NaN never is."""
         value, sign = float(getattr(row, self.monitor)), -1 if self.monitor.endswith("loss") else 1
         gain = math.inf if self.best is None else sign * (value - self.best)
         if math.isfinite(value) and gain > self.min_delta:
@@ -60,7 +60,7 @@ class _Plateau(Callback):
         return False
 
     def state(self) -> dict[str, Any]:
-        """Return what is remembered."""
+        """Return the state."""
         return {"best": self.best, "best_epoch": self.best_epoch, "waited": self.waited}
 
     def restore(self, state: Any) -> None:
@@ -119,7 +119,7 @@ class EarlyStopping(_Plateau):
     >>> loss, optimizer = eln.losses.SoftmaxCrossEntropy(), eln.optim.SGD(1e-3)
     >>> trainer = eln.Trainer(net, loss, optimizer, callbacks=[stopping])
     >>> history = trainer.fit((x, y), epochs=50)
-    EarlyStopping: ended after epoch 3, as train_loss was best in epoch 1 (1.5756)
+    EarlyStopping: ended after epoch 3, because train_loss was best in epoch 1 (1.5756)
     >>> len(history)
     3
     """
@@ -136,7 +136,7 @@ class EarlyStopping(_Plateau):
         self._weights: dict[str, Any] = {}
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """Start again, or, in a run that had been ended when it was cut, end it again."""
+        """Start again, or stop again if the interrupted run had been stopped."""
         super().on_fit_start(trainer)
         if self._weights:  # of a run that was resumed
             there = network_arrays(trainer.net)
@@ -145,7 +145,7 @@ class EarlyStopping(_Plateau):
             trainer.stop()
 
     def on_epoch_end(self, trainer: Trainer, row: Epoch) -> None:
-        """Ask the trainer to stop if it is time."""
+        """Stop the trainer if there was no improvement for `patience` epochs."""
         if self._see(row) and self.restore_best:
             self._weights = {name: a.copy() for name, a in network_arrays(trainer.net).items()}
         if self.waited < self.patience:
@@ -153,9 +153,10 @@ class EarlyStopping(_Plateau):
         if self._weights:
             for name, array in network_arrays(trainer.net).items():
                 array[...] = self._weights[name]
-        best = "never a number" if self.best is None else f"{self.best:.4f}"
+        best = "never finite" if self.best is None else f"{self.best:.4f}"
         trainer.log(
-            f"EarlyStopping: ended after epoch {row.epoch}, as {self.monitor} was best in epoch"
+            f"EarlyStopping: ended after epoch {row.epoch}, because {self.monitor} was best"
+            " in epoch"
             f" {self.best_epoch} ({best})"
         )
         trainer.stop()
@@ -165,7 +166,7 @@ class EarlyStopping(_Plateau):
         self._weights = {}
 
     def state(self) -> dict[str, Any]:
-        """Return what is remembered, the best weights too."""
+        """Return the state, with the best weights."""
         return {**super().state(), "weights": self._weights}
 
     def restore(self, state: Any) -> None:
@@ -231,7 +232,7 @@ class ReduceOnPlateau(_Plateau):
         self.cooling = 0
 
     def on_fit_start(self, trainer: Trainer) -> None:
-        """Start again, unless this continues a `fit` that was cut or resumed."""
+        """Start again, unless this continues an interrupted `fit`."""
         super().on_fit_start(trainer)
         for part in _parts(trainer.optimizer):
             if callable(part.lr):
@@ -240,7 +241,7 @@ class ReduceOnPlateau(_Plateau):
                 )
 
     def on_epoch_end(self, trainer: Trainer, row: Epoch) -> None:
-        """Lower the learning rate if it is time."""
+        """Lower the learning rate if there was no improvement for `patience` epochs."""
         better = self._see(row)
         if self.cooling:
             self.cooling -= 1
@@ -258,7 +259,7 @@ class ReduceOnPlateau(_Plateau):
         self.cooling = 0
 
     def state(self) -> dict[str, Any]:
-        """Return what is remembered."""
+        """Return the state."""
         return {**super().state(), "cooling": self.cooling}
 
     def restore(self, state: Any) -> None:

@@ -1,4 +1,4 @@
-"""How far `Trainer.fit` has come: in which epoch, and with which sums over its steps."""
+"""The position of `Trainer.fit`: the epoch, and the sums over its steps so far."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from elunet.train.history import History
 
 
 class Position:
-    """The epochs that are complete, and what is known of the one under way.
+    """The complete epochs, and the sums of the current one.
 
     Attributes
     ----------
@@ -23,7 +23,7 @@ class Position:
     last : int or None
         The same of the `fit` that was completed last: a saved run that is resumed has done it.
     mean : Mean or None
-        Of the epoch under way; None between epochs.
+        Of the current epoch; None between epochs.
     passed : bool
         Whether its pass over the data is complete and only the validation is left.
     learning_rate : float
@@ -44,14 +44,14 @@ class Position:
         self.drop()
 
     def drop(self) -> None:
-        """Give up the epoch under way."""
+        """Discard the current epoch."""
         self.mean: Mean | None = None
         self.passed = False
         self.learning_rate = self.pass_seconds = 0.0
         self.spike_count = 0
 
     def state(self) -> dict[str, Any]:
-        """Return a copy of all of it as plain data."""
+        """Return a copy as plain data."""
         mean = self.mean
         return {
             "history": self.history.to_text(),

@@ -17,7 +17,7 @@ PAUSE = 10.0  # seconds after which an epoch's line is shown in any case
 
 
 class Progress:
-    """Shows how far a run has come.
+    """Shows the progress of a run.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Progress:
 
     @contextmanager
     def running(self, steps: int, lines: bool) -> Iterator[None]:
-        """Show it while the block runs, as a bar, or else as lines if these are welcome."""
+        """Show the progress inside the block: as a bar, or else as lines if these are wanted."""
         self._bar = bar(steps, "step", self.wanted)
         self._lines = lines and self.wanted is None and self._bar is None
         self._last = time.perf_counter()
@@ -61,7 +61,7 @@ class Progress:
             self._bar = None
 
     def end_epoch(self, row: Epoch, total: int) -> None:
-        """Print the epoch's line, where there are lines and it is this one's turn."""
+        """Print the epoch's line, if lines are printed and this one is due."""
         now = time.perf_counter()
         its_turn = row.epoch % math.ceil(total / LINES) == 0 or row.epoch == total
         if self._lines and (its_turn or now - self._last > PAUSE):
@@ -80,7 +80,7 @@ class Progress:
 
 
 def _result(split: str, loss: float, accuracy: float) -> str:
-    """Return a split's loss and accuracy as text, as far as there are such."""
+    """Return a split's loss and accuracy as text, without those that are missing."""
     if math.isnan(loss):
         return ""
     return f"{split} loss {loss:.3f}{'' if math.isnan(accuracy) else f' ({accuracy:.1%})'}, "

@@ -1,4 +1,4 @@
-"""What the processes of one training have to agree in: before the first step, and ever after."""
+"""Checks that all processes of a training run agree: before the first step, and later."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def expect_fit(trainer: Trainer) -> None:
-    """Raise unless a training can be shared out by rows.
+    """Raise an error unless the rows of a batch can be split among processes.
 
     Raises
     ------
@@ -31,20 +31,21 @@ def expect_fit(trainer: Trainer) -> None:
     """
     if not trainer.router.by_rows:
         raise ValueError(
-            f"Trainer: expected a rule whose gradients are sums over the batch's rows, to share"
-            f" them out among {trainer.group.size} processes, got {trainer.router!r}, which needs"
+            "Trainer: expected a rule whose gradients are sums over the batch's rows, to"
+            f" split them among {trainer.group.size} processes, got {trainer.router!r}, which"
+            " needs"
             " the whole batch"
         )
     for node in trainer.net.homes:
         if node.layer.rng is not None and not isinstance(node.layer, Dropout):
             raise ValueError(
                 f"Trainer: expected {node.name} to draw for the whole batch, as Dropout does, got"
-                f" {node.layer!r} with a generator of its own"
+                f" {node.layer!r} with its own generator"
             )
 
 
 def expect_same_start(trainer: Trainer) -> None:
-    """Raise unless all processes are about to do the same.
+    """Raise an error unless all processes start with the same data, settings and code.
 
     Raises
     ------
@@ -74,7 +75,7 @@ def expect_same(trainer: Trainer) -> None:
 def _expect_same(group: Alone, texts: dict[str, str], when: str) -> None:
     first, *others = group.gather(texts)
     lines = [
-        f"\n  rank {rank}, {name}: expected {first.get(name)}, got {its.get(name)}"
+        f"\n  rank {rank}, {name}: {setup.unlike(first.get(name, 'none'), its.get(name, 'none'))}"
         for rank, its in enumerate(others, start=1)
         for name in {**first, **its}
         if first.get(name) != its.get(name)
@@ -93,7 +94,7 @@ def _data(trainer: Trainer) -> dict[str, str | None]:
 
 
 def _digests(trainer: Trainer) -> dict[str, str]:
-    """Return a text for each part of the state that has to be everybody's."""
+    """Return a text for each part of the state that all processes must share."""
     found = {}
     for name, part in state.parts(trainer).items():
         if name in ("layers", "optimizer", "router"):

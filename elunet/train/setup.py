@@ -1,4 +1,4 @@
-"""What a trainer is set up with, in short texts: two runs with other texts are not the same run."""
+"""The setup of a trainer as short texts: runs with different texts are different runs."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 DRAWN = ("seed", "init")
-"""What a layer's weights were drawn with: a checkpoint has the weights."""
+"""Arguments that only determine how weights are drawn, as a checkpoint has the weights."""
 
 
 def describe(trainer: Trainer) -> dict[str, str]:
-    """Return the texts: one per layer, and those of loss, optimizer, router and so on."""
+    """Return the texts: one for each layer, and those of loss, optimizer, router and so on."""
     found = {
         f"layer {node.name}": f"{described(node.layer, DRAWN)} of {', '.join(node.inputs)}"
         + (f", shared with {node.home}" if node.shared else "")
@@ -43,14 +43,23 @@ def differences(
     theirs = {**setup, **_as_texts(settings)}
     ours = describe(trainer) | _as_texts(trainer.settings)
     return [
-        f"  {name}: expected {theirs.get(name, 'none')}, got {ours.get(name, 'none')}"
+        f"  {name}: {unlike(theirs.get(name, 'none'), ours.get(name, 'none'))}"
         for name in theirs | ours
         if theirs.get(name) != ours.get(name) and name.split()[0] not in allow
     ]
 
 
+def unlike(theirs: str, ours: str) -> str:
+    """Return "expected ..., got ..." of two `described` objects.
+
+    What a repr does not show is left out if the reprs differ already.
+    """
+    its, mine = (re.split(r" with (?=\w+=)", text, maxsplit=1)[0] for text in (theirs, ours))
+    return f"expected {theirs}, got {ours}" if its == mine else f"expected {its}, got {mine}"
+
+
 def as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings as a checkpoint gives them back: lists for tuples.
+    """Return settings as a checkpoint returns them: lists instead of tuples.
 
     Raises
     ------

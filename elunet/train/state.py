@@ -1,7 +1,7 @@
-"""The state of a whole run, as a tree: everything that its next step depends on.
+"""The state of a whole run, as a tree: everything that the next step depends on.
 
 Every part gives its own with `state()` and takes it back with `restore(state)`: optimizer, router,
-position, and the layers and callbacks through `Layers` and `Callbacks`. (The batches' is taken up
+position, and the layers and callbacks through `Layers` and `Callbacks`. (The batches' is restored
 by `Trainer.fit`, when there are data.)
 """
 
@@ -26,7 +26,7 @@ def capture(trainer: Trainer) -> dict[str, Any]:
 
 
 def restore(trainer: Trainer, state: Tree) -> None:
-    """Go back to a run's `capture`, with all parts; if one refuses its state, with none."""
+    """Restore a run's `capture`: all parts, or none if one refuses its state."""
     all_parts = parts(trainer)
     before = copy.deepcopy(capture(trainer))
     try:
@@ -40,7 +40,7 @@ def restore(trainer: Trainer, state: Tree) -> None:
 
 
 def parts(trainer: Trainer) -> dict[str, Stateful]:
-    """Return what has a state, by name."""
+    """Return the parts with a state, by name."""
     return {
         "layers": Layers(trainer.net),
         "optimizer": trainer.optimizer,
@@ -51,7 +51,7 @@ def parts(trainer: Trainer) -> dict[str, Stateful]:
 
 
 def _check_fit(trainer: Trainer) -> None:
-    """Raise if the optimizer's state is not one of this network."""
+    """Raise an error unless the optimizer's state belongs to this network."""
     optimizer, weights = trainer.optimizer, trainer.net.parameters()
     optimizer.check(weights, weights)  # gradients have their weights' shapes
     missing = weights.keys() - optimizer.buffers.keys()
@@ -60,7 +60,7 @@ def _check_fit(trainer: Trainer) -> None:
 
 
 class Layers:
-    """What the layers of a network remember: `params`, `state`, and the state of `rng`."""
+    """The state of a network's layers: `params`, `state`, and the state of `rng`."""
 
     def __init__(self, net: Network) -> None:
         self.net = net
@@ -97,7 +97,7 @@ class Layers:
                 node.layer.rng.bit_generator.state = generators[node.name]
 
     def _generators(self, states: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the states of the layers' generators, if they are some."""
+        """Return the states of the layers' generators, after checking them."""
         rngs = {node.name: node.layer.rng for node in self.net.homes if node.layer.rng is not None}
         if states.keys() != rngs.keys():
             raise ValueError(f"Layers: expected generators of {[*rngs]}, got {[*states]}")
@@ -107,7 +107,7 @@ class Layers:
 
 
 class Callbacks:
-    """What the callbacks of a run remember, of all that override `Callback.state`."""
+    """The state of a run's callbacks, of all that override `Callback.state`."""
 
     def __init__(self, callbacks: Sequence[Callback]) -> None:
         self.callbacks = stateful(callbacks)

@@ -97,7 +97,7 @@ class Trainer:
     Raises
     ------
     TypeError, ValueError
-        If an argument is of another kind than it should be.
+        If an argument has the wrong type.
 
     Examples
     --------
@@ -200,10 +200,10 @@ class Trainer:
         Raises
         ------
         TypeError, ValueError
-            If an argument is of another kind than it should be, or the data are not those of the
+            If an argument has the wrong type, or the data are not those of the
             run that was resumed, or there are `Checkpoints` and a state that cannot be saved.
         RuntimeError
-            If a `fit` of this trainer is under way.
+            If a `fit` of this trainer is running.
         DivergenceError
             If loss, gradients or weights are not finite; `history` holds the epochs before.
         Interrupted
@@ -250,7 +250,7 @@ class Trainer:
 
     @contextmanager
     def _joined(self, batches: Batches) -> Iterator[None]:
-        """Let network, layers and batches know of the group while the block runs."""
+        """Give network, layers and batches the group while the block runs."""
         self._agreed, group = None, self.group
         if group.size == 1:
             yield
@@ -269,11 +269,11 @@ class Trainer:
 
     @property
     def _asked(self) -> int | None:
-        """The number of the signal on which the run ends; of several processes, agreed upon."""
+        """The number of the signal that ends the run; all processes agree on it."""
         return self._interrupts.asked if self.group.size == 1 else self._agreed
 
     def _agree(self, numbers: Iterable[float | None]) -> None:
-        """End the run if a process was asked to."""
+        """End the run if one process got a signal."""
         self._agreed = int(max(number or 0 for number in numbers)) or None
 
     @property
@@ -283,7 +283,7 @@ class Trainer:
         return [each for each in self.callbacks if writer or not each.writes]
 
     def _run(self, batches: Batches, validation: Data | None, total: int) -> None:
-        """Train until there are so many epochs."""
+        """Train until this number of epochs is complete."""
         position, started, self._stopped = self.position, False, False
         try:
             for callback in self._called:
@@ -311,7 +311,7 @@ class Trainer:
                     ends.callback(callback.on_fit_end, self)
 
     def stop(self) -> None:
-        """End `fit` after the epoch under way, as if it had been asked for so many epochs only.
+        """End `fit` after the current epoch, as if `epochs` had been that number.
 
         For callbacks; from `on_fit_start`, no epoch is begun.
         """
@@ -348,7 +348,7 @@ class Trainer:
         """
         if not self._between_steps:
             raise RuntimeError(
-                "Trainer.save: expected to be between two steps, got called in the middle of one"
+                "Trainer.save: expected a call between two steps, got one during a step"
             )
         self._check_weights()
         self._check_state()
@@ -374,7 +374,7 @@ class Trainer:
 
         The trainer has to be built as it was. It changes only if everything fits. `fit` checks
         before its first step whether the data are the same. Numbers that callbacks have changed
-        since, such as the learning rate, are taken up: those of the time when the saved `fit`
+        since, such as the learning rate, are restored: those of the time when the saved `fit`
         began now, and later ones when the callbacks of the next `fit` have started.
 
         Parameters
@@ -394,7 +394,7 @@ class Trainer:
         OSError
             If it cannot be read.
         RuntimeError
-            If a `fit` is under way.
+            If a `fit` is running.
 
         Warns
         -----
@@ -410,15 +410,15 @@ class Trainer:
         self._changes = checkpoint.restore(self, file, tree, allow)
         if unknown := incomparable(self):
             warnings.warn(
-                f"Trainer.resume: whether these are as in {file} cannot be checked, as no attribute"
-                f" has their name: {'; '.join(unknown)}",
+                "Trainer.resume: cannot check that these arguments are the same as in"
+                f" {file}, because no attribute has their name: {'; '.join(unknown)}",
                 RuntimeWarning,
                 stacklevel=2,
             )
         if versions:
             warnings.warn(
-                f"Trainer.resume: {file} was made with {'; '.join(versions)}. The run continues,"
-                " but not bit for bit as it would have there.",
+                f"Trainer.resume: {file} was made with {'; '.join(versions)}. The run"
+                " continues, but its last bits may differ.",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -428,7 +428,7 @@ class Trainer:
     def log(self, text: str) -> None:
         """Print a line, above the progress bar if there is one.
 
-        Where nobody listens any more (a closed pipe or terminal), it is lost, and the run
+        If the pipe or terminal is closed, the line is lost, and the run
         continues. Of several processes, the first prints.
         """
         if self.group.rank == 0:
@@ -437,7 +437,7 @@ class Trainer:
     def _expect_idle(self, method: str) -> None:
         if self._busy == id(self):
             raise RuntimeError(
-                f"Trainer.{method}: expected the fit under way to end first, got called by a"
+                f"Trainer.{method}: expected the running fit to end first, got a call from a"
                 " callback or another thread"
             )
 
@@ -446,7 +446,7 @@ class Trainer:
         if isinstance(train, Batches):
             if self.augment is not None:
                 raise ValueError(
-                    "Trainer.fit: expected augment in the Batches that were given, got it in the"
+                    "Trainer.fit: expected augment to be given to the Batches, got it in the"
                     " Trainer"
                 )
             if train is not self.batches:
@@ -464,14 +464,14 @@ class Trainer:
         return self.batches  # type: ignore[return-value]  # just made
 
     def _change_batches(self, batches: Batches) -> None:
-        """Train on other data from now on; an epoch under way is given up."""
+        """Train on other data from now on; the current epoch is discarded."""
         if self.batches is not None:
             self.position.begun = None
             self.position.drop()
         self.batches = batches
 
     def _take_up(self, batches: Batches) -> None:
-        """Go on in the middle of the data of a run that was resumed."""
+        """Continue at the position in the data of a resumed run."""
         if self._resumed is None:
             return
         try:
@@ -530,7 +530,7 @@ class Trainer:
         self._settle(row)
 
     def _pass(self, batches: Batches, mean: Mean, title: str) -> None:
-        """Learn from what is left of an epoch."""
+        """Train on the rest of an epoch."""
         position, fresh = self.position, self.group.size > 1
         begin = time.perf_counter()
         for x, y, *weights in batches:
@@ -617,13 +617,13 @@ class Trainer:
         return float(value), dy * dy.dtype.type(share), hits / count, int(count), float(weight)
 
     def _last_pass(self) -> bool:
-        """Whether nothing goes back through a forward pass once the rule has done so once."""
+        """Whether a forward pass is used for one backward pass only."""
         looks = (getattr(each.on_gradients, "__func__", None) for each in self.callbacks)
         blind = all(look is Callback.on_gradients for look in looks)
         return blind and _can_release(type(self.router))  # type: ignore[arg-type]  # it can be hashed
 
     def _loss(self, prediction: Array, y: Array, *weights: Array) -> tuple[float, Array]:
-        """Return the loss and its gradient, as a custom loss has to give them."""
+        """Return the loss and its gradient, after checking what a custom loss returned."""
         found = self.loss(prediction, y, *weights)
         if not isinstance(found, tuple) or len(found) != 2 or np.ndim(found[0]):
             raise TypeError(
@@ -633,7 +633,7 @@ class Trainer:
         return found
 
     def _forward(self, x: Array, y: Array) -> Array:
-        """Return the network's output, looking at each layer's if in doubt."""
+        """Return the network's output; with `debug`, check the output of each layer."""
         self.router.tell(self.loss)
         if not self.debug:
             return self.router.forward(self.net, x, y)
@@ -642,7 +642,7 @@ class Trainer:
         return self.router.forward(self.net, x, y, self._look("{}'s output"))
 
     def _look(self, text: str) -> Tap:
-        """Return a tap that stops the run at what is not finite."""
+        """Return a tap that stops the run at a NaN or an infinity."""
 
         def look(name: str, value: Array) -> None:
             if not is_finite(value):
@@ -651,7 +651,7 @@ class Trainer:
         return look
 
     def _settle(self, row: Epoch | None) -> None:
-        """Let callbacks save, those first that do nothing else, and leave if a signal came."""
+        """Let callbacks save, and end the run if a signal came."""
         for saves in (True, False):
             for callback in self._called:
                 if isinstance(callback, Checkpoints) is saves:
@@ -659,7 +659,7 @@ class Trainer:
         self._leave_if_asked()
 
     def _leave_if_asked(self) -> None:
-        """Leave if a signal came."""
+        """End the run if a signal came."""
         if self._asked is None:
             return
         for callback in self._called:
@@ -676,7 +676,7 @@ class Trainer:
         return any(isinstance(callback, Checkpoints) for callback in self.callbacks)
 
     def _interrupted(self) -> Interrupted:
-        """Return the error that tells of the signal that came."""
+        """Return the error about the signal that came."""
         number = self._interrupts.tell() or self._asked or 0
         return Interrupted(
             number, self.optimizer.steps, self.checkpoint if self._is_saved else None
@@ -699,7 +699,7 @@ class Trainer:
                 raise self._diverged(f"{node.name}.{where}")
 
     def _check_gradients(self) -> None:
-        """Raise one that names the last gradient: what is wrong above spoils all below."""
+        """Raise one that names the gradient nearest to the output, where the error began."""
         for arrays in (self.net.gradients(), self.router.gradients()):
             where = first_not_finite(reversed(arrays.items()))
             if where is not None:
@@ -710,7 +710,7 @@ class Trainer:
 
 
 def _checked(callbacks: Sequence[Callback]) -> list[Callback]:
-    """Return the callbacks in a list, if they are some."""
+    """Return the callbacks as a list, after checking them."""
     if isinstance(callbacks, Callback | str) or not isinstance(callbacks, Iterable):
         raise TypeError(f"Trainer: expected callbacks as a list of callbacks, got {callbacks!r}")
     given = list(callbacks)
@@ -722,7 +722,7 @@ def _checked(callbacks: Sequence[Callback]) -> list[Callback]:
 
 
 def _kinds(found: object) -> str:
-    """Say what a loss returned."""
+    """Describe what a loss returned."""
     if not isinstance(found, tuple):
         return describe(found)
     return f"({', '.join(map(describe, found))})"
@@ -740,5 +740,5 @@ def _check_pair(name: str, data: object) -> None:
 
 @cache
 def _can_release(kind: type[Router]) -> bool:
-    """Whether a rule's backward takes `release`; one of a user's own need not."""
+    """Whether a rule's backward takes `release`; a custom one may not."""
     return "release" in signature(kind.backward).parameters

@@ -1,4 +1,4 @@
-"""The versions and the number of threads that a run's last bits depend on."""
+"""The versions and the number of threads that the last bits of a run depend on."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from elunet.engine.threads import get_num_threads
 from elunet.kernels._jit import version
 
 ALONE_IS = {"processes": 1, "mpi": ""}
-"""What a checkpoint of one process need not say."""
+"""Entries that a checkpoint of one process may leave out."""
 
 
 def current(group: Alone = ALONE) -> dict[str, Any]:
-    """Return those of this process, and how many train together."""
+    """Return those of this process, and the number of processes."""
     together = {"processes": group.size, "mpi": group.about} if group.size > 1 else {}
     return {
         "elunet": sys.modules[__name__.partition(".")[0]].__version__,

@@ -173,7 +173,9 @@ def test_erasing_with_noise():
     noise = out[out != 9]
     assert abs(noise.mean()) < 0.02
     assert abs(noise.std() - 1) < 0.02
-    with pytest.raises(TypeError, match="RandomErase: expected x of floats, or fill, got uint8"):
+    with pytest.raises(
+        TypeError, match="RandomErase: expected x of a float dtype, or a value for fill, got uint8"
+    ):
         RandomErase()(images(dtype=np.uint8), np.random.default_rng(0))
 
 
@@ -203,7 +205,7 @@ def test_colors_stay_in_range():
     same = images()
     np.testing.assert_allclose(ColorJitter()(same, np.random.default_rng(0)), same)
     for wrong in (images() * 3, images() - 1, images().astype(int)):
-        with pytest.raises(ValueError, match="of uint8, or of floats in"):
+        with pytest.raises(ValueError, match="of dtype uint8, or floats in"):
             ColorJitter(0.1)(wrong, np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"of shape \(N, H, W, 3\), got \(6, 7, 9, 1\)"):
         ColorJitter(0.1)(images(channels=1), np.random.default_rng(0))
@@ -229,7 +231,7 @@ def test_mixup_mixes_images_and_labels_alike():
     ):
         with pytest.raises(ValueError, match=text):
             Mixup(3)(x, np.array(wrong), np.random.default_rng(0))
-    with pytest.raises(TypeError, match="Mixup: expected x of floats, got uint8"):
+    with pytest.raises(TypeError, match="Mixup: expected x of a float dtype, got uint8"):
         Mixup(3)(images(dtype=np.uint8), y, np.random.default_rng(0))
 
 

@@ -212,7 +212,7 @@ def test_errors():
 def test_split_puts_each_example_in_one_part(n, fraction, seed):
     x, y = numbered(n)
     if not 0 < round(fraction * n) < n:
-        with pytest.raises(ValueError, match="leaves both parts at least one"):
+        with pytest.raises(ValueError, match="gives each part at least one"):
             split(x, y, fraction, seed)
         return
     (xa, ya), (xb, yb) = split(x, y, fraction, seed)

@@ -123,9 +123,9 @@ def test_zca_equals_the_formula():
 
 def test_zca_errors():
     x = correlated(10)
-    with pytest.raises(RuntimeError, match="ZCA: expected fit"):
+    with pytest.raises(RuntimeError, match="ZCA: expected a call of fit"):
         ZCA()(x)
-    with pytest.raises(RuntimeError, match=r"ZCA\.inverse: expected fit"):
+    with pytest.raises(RuntimeError, match=r"ZCA\.inverse: expected a call of fit"):
         ZCA().inverse(x)
     with pytest.raises(ValueError, match="expected x with at least 2 images, got 1"):
         ZCA().fit(x[:1])
@@ -155,7 +155,7 @@ def test_input_stays_and_its_layout_does_not_matter(function, splits):
 def test_wrong_arrays(function):
     x = np.zeros((4, 4, 4, 3))
     words = np.array([["1.5", "Rome"], ["2.5", "Bern"]], object)
-    with pytest.raises(TypeError, match="got object; make columns of words numbers first, one-hot"):
+    with pytest.raises(TypeError, match="got object; convert columns of text to numbers first"):
         standardize(words)
     with pytest.raises(
         ValueError, match=r"got nan at index \(1, 0\); fill in missing values first"

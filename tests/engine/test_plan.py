@@ -441,7 +441,7 @@ def test_the_turns_of_a_forward_pass():
         Forward(5, False, False, ("pool", "skip"), True),
     )
     assert not any(turn.donates for turn in plan.forward(stages, True, ["add"]))
-    with pytest.raises(ValueError, match="got conv, which nothing takes"):
+    with pytest.raises(ValueError, match="got conv, whose output is not used"):
         plan.forward([stages[0], stages[1]._replace(inputs=("input",))], False, ["elu"])
 
 
@@ -668,7 +668,7 @@ def test_an_error_in_the_work_comes_through_and_leaves_nothing_behind():
     for _ in range(2):
         with pytest.raises(MemoryError, match="no room"):
             net.forward(images(), train=True)
-        with pytest.raises(RuntimeError, match="backward before forward"):
+        with pytest.raises(RuntimeError, match="before backward, got none"):
             net.backward(np.ones((5, 3)))
     other = chain()
     assert_same(in_network(other, images()), in_network(chain(), images()))

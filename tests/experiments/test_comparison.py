@@ -137,13 +137,15 @@ def test_a_cut_comparison_goes_on(result, data, monkeypatch, tmp_path):
 
 
 def test_another_comparison_in_the_folder_is_refused(result, data):
-    with pytest.raises(ValueError, match=r"got one with other epochs, batch_size \(settings.json"):
+    with pytest.raises(
+        ValueError, match=r"a comparison with different epochs, batch_size \(see settings.json"
+    ):
         compare(data, result.folder, epochs=3, batch_size=30, angles_every=9, null=2)
     other = [(x + 1, y) for x, y in data]
-    with pytest.raises(ValueError, match="other data"):
+    with pytest.raises(ValueError, match="different data"):
         compare(other, result.folder, angles_every=9, null=2)
     rules = RULES | {"fa": lambda seed: routers.FeedbackAlignment(seed + 1)}
-    with pytest.raises(ValueError, match="other rules"):
+    with pytest.raises(ValueError, match="different rules"):
         compare(data, result.folder, rules=rules, angles_every=9, null=2)
 
 
@@ -261,7 +263,7 @@ def test_variants_seeds_of_the_sweep_and_optimizers(data, tmp_path):
     assert again.rules == found.rules
     eln.plots.sweeps(found)
     changed = options | {"rules": {**options["rules"], "fa": {"1": scales["1"]}}}
-    with pytest.raises(ValueError, match="with other rules"):
+    with pytest.raises(ValueError, match="with different rules"):
         compare(data, tmp_path, **changed)
 
 

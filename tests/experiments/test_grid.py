@@ -309,7 +309,9 @@ def test_trials_of_more_seeds_are_kept():
 
 
 def test_no_executor_is_told(data, tmp_path):
-    with pytest.raises(TypeError, match="a number of workers, or an object with submit, got 'two"):
+    with pytest.raises(
+        TypeError, match="a number of workers, or an object with a method submit, got 'two"
+    ):
         compare(data, tmp_path, "two")
     with pytest.raises(ValueError, match="executor of at least 1"):
         compare(data, tmp_path, 0)
@@ -319,7 +321,7 @@ def test_threads_are_part_of_the_comparison(data, tmp_path):
     before = eln.get_num_threads()
     compare(data, tmp_path, 1)
     assert eln.get_num_threads() == before
-    with pytest.raises(ValueError, match="with other threads"):
+    with pytest.raises(ValueError, match="with different threads"):
         compare(data, tmp_path, 1, threads=2)
 
 

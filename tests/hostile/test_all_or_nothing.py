@@ -41,7 +41,7 @@ def test_from_torch_into_a_net_with_one_read_only_parameter(locked):
     one, given = net(), eln.exchange.to_torch(net(1))
     one.parameters()[locked].flags.writeable = False
     before = arrays(one)
-    with pytest.raises(ValueError, match=f"{locked} to be writable, got it read-only"):
+    with pytest.raises(ValueError, match=f"{locked} to be writable, got a read-only array"):
         eln.exchange.from_torch(one, given)
     assert same(one, before)
 
@@ -61,7 +61,7 @@ def test_to_onnx_writes_no_nan_and_no_infinity(tmp_path, bad):
     pytest.importorskip("onnx")
     one = net()
     one["linear2"].params["b"] = np.array([0.0, bad])
-    with pytest.raises(ValueError, match="within float32's reach, got others in linear2.b"):
+    with pytest.raises(ValueError, match="within float32's range, got .* in linear2.b"):
         eln.exchange.to_onnx(one, (3,), tmp_path / "net.onnx")
     assert not list(tmp_path.iterdir())
 
@@ -79,7 +79,7 @@ def test_to_onnx_writes_no_nan_and_no_infinity(tmp_path, bad):
 def test_to_onnx_makes_no_infinity_of_a_layers_number(tmp_path, layer):
     pytest.importorskip("onnx")
     name = f"{type(layer).__name__.lower()}1"
-    with pytest.raises(ValueError, match=f"within float32's reach, got others in {name}"):
+    with pytest.raises(ValueError, match=f"within float32's range, got .* in {name}"):
         eln.exchange.to_onnx(eln.Sequential([layer]), (1, 1, 3), tmp_path / "net.onnx")
     assert not list(tmp_path.iterdir())
 

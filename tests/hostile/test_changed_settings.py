@@ -214,7 +214,7 @@ def test_what_is_no_number_is_refused_within_a_fit(tmp_path):
         one.fit((X, Y), epochs=EPOCHS)
     again = trainer(Change(set_schedule))
     again.resume(tmp_path)
-    with pytest.raises(ValueError, match=r"Trainer.fit: expected what the saved run had changed"):
+    with pytest.raises(ValueError, match=r"Trainer.fit: expected the settings that had changed"):
         again.fit((X, Y), epochs=EPOCHS)
 
 

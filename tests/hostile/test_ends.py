@@ -174,7 +174,7 @@ class TestHandlers:
     WORK = """try:
                     good = good and right(net)
                 except RuntimeError as error:  # it used the very network between two passes
-                    assert "backward before forward" in str(error)"""
+                    assert "before backward, got none" in str(error)"""
 
     @pytest.mark.parametrize(
         "act",

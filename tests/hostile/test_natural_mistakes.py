@@ -107,7 +107,7 @@ def test_a_fit_within_a_fit(hook, method, tmp_path):
     trainer.fit((X, Y), epochs=2)
     alone.fit((X, Y), epochs=2)
     assert within.errors
-    assert all(f"Trainer.{method}: expected the fit under way to end" in e for e in within.errors)
+    assert all(f"Trainer.{method}: expected the running fit to end" in e for e in within.errors)
     assert trainer.history.column("train_loss") == alone.history.column("train_loss")
     trainer.callbacks.clear()
     trainer.fit((X, Y))  # and after it, there is none

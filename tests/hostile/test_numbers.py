@@ -30,7 +30,7 @@ HUGE = [10**400, -(10**400), 10**5000, Fraction(10**400, 3)]
     ],
 )
 def test_a_number_beyond_float64_is_refused_by_name(make, value):
-    with pytest.raises(ValueError, match=r"\w+: expected \w+ in .* got a number beyond"):
+    with pytest.raises(ValueError, match=r"\w+: expected \w+ in .* got a number outside"):
         make(value)
 
 

@@ -210,7 +210,7 @@ class TestTwoThreads:
     def test_alone_is_for_one_block(self):
         """Two blocks that shared it, in two threads, would let both in."""
         block = chain().alone()
-        with block, pytest.raises(RuntimeError, match=r"Sequential: expected one alone\(\) for"):
+        with block, pytest.raises(RuntimeError, match=r"Sequential: expected a new alone\(\) for"):
             block.__enter__()
 
     def test_who_was_refused_a_block_keeps_nobody_out(self):
@@ -323,11 +323,11 @@ class TestWithinAPass:
         net, x = chain(), batch()
         y = np.ones((6, 3))
         for call in (lambda: net.forward(x, train=True), lambda: net.backward(y)):
-            with pytest.raises(RuntimeError, match="within a pass of its own"):
+            with pytest.raises(RuntimeError, match="during one of its own passes"):
                 net.forward(x, train=True, tap=lambda name, y, call=call: call())
         net.forward(x, train=True)
         for call in (lambda: net.forward(x, train=True), lambda: net.backward(y)):
-            with pytest.raises(RuntimeError, match="within a pass of its own"):
+            with pytest.raises(RuntimeError, match="during one of its own passes"):
                 net.walk(y, tap=lambda name, y, call=call: call())
         assert_same(gradients(net, x), gradients(chain(), x))
 

@@ -80,7 +80,7 @@ def test_a_lock_names_its_holder_and_a_killed_one_is_in_nobodys_way(tmp_path):
     process = child(HOLD, tmp_path)
     assert process.stdout.readline() == "held\n"
     for attempt in (lambda: job(tmp_path), Lock(tmp_path).acquire):
-        with pytest.raises(BlockingIOError, match=f"got process {process.pid} on .* at work in it"):
+        with pytest.raises(BlockingIOError, match=f"got process {process.pid} on .* using it"):
             attempt()
     assert content(tmp_path).keys() == {LOCK}
     process.send_signal(signal.SIGKILL)
@@ -189,7 +189,7 @@ def test_a_job_that_was_prepared_before_another_had_finished(tmp_path):
     late.prepare()
     job(tmp_path)
     before = content(tmp_path)
-    with pytest.raises(FileExistsError, match="without a run, got one in it"):
+    with pytest.raises(FileExistsError, match="without a run, got one in"):
         late.train(trainer(), (X, Y), (X, Y), 1)
     assert content(tmp_path) == before
 

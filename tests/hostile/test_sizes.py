@@ -111,7 +111,7 @@ class TestRouters:
 
     @pytest.mark.parametrize("pattern", [1, None, b"*", ("*",)])
     def test_patterns_that_are_no_text(self, pattern):
-        message = r"Mixed: expected patterns as texts, got .* for Backprop\(\)"
+        message = r"Mixed: expected patterns as strings, got .* for Backprop\(\)"
         with pytest.raises(TypeError, match=message):
             R.Mixed({pattern: R.Backprop()})
 

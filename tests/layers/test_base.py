@@ -95,7 +95,7 @@ def test_keep_recall_forget():
     layer.keep(1, "two")
     assert layer.recall() == (1, "two")
     layer.forget()
-    with pytest.raises(RuntimeError, match=r"Nothing\(\): backward before forward"):
+    with pytest.raises(RuntimeError, match=r"Nothing\(\): expected a forward pass before"):
         layer.recall()
 
 

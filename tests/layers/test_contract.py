@@ -370,7 +370,7 @@ def test_backward_again_gives_the_same(case):
 @ALL
 def test_backward_before_forward(case):
     layer, dy = case.make(), draw_dy(case)
-    expected = re.escape(f"{case.text}: backward before forward: expected a forward pass")
+    expected = re.escape(f"{case.text}: expected a forward pass before the backward pass, got none")
     for backward in (layer.backward, layer.backward_input):
         with pytest.raises(RuntimeError, match=expected):
             backward(dy)

@@ -208,12 +208,12 @@ FOUR = '"same", "valid", an integer, (height, width) or ((top, bottom), (left, r
         (
             {"algorithm": "winograd", "stride": 2},
             ValueError,
-            "unless the kernel is 2x2 or 3x3 and the stride 1, got kernel_size 3, stride 2",
+            "for algorithm winograd, got kernel_size 3, stride 2, dilation 1, groups 1",
         ),
         (
             {"algorithm": "winograd", "kernel_size": (2, 3)},
             ValueError,
-            "unless the kernel is 2x2 or 3x3 and the stride 1, got kernel_size (2, 3), stride 1",
+            "for algorithm winograd, got kernel_size (2, 3), stride 1, dilation 1, groups 1",
         ),
         ({"in_channels": 0}, ValueError, "in_channels of at least 1, got 0"),
         ({"out_channels": 1.5}, TypeError, "out_channels as an integer, got 1.5"),

@@ -168,7 +168,10 @@ def test_two_threads_give_the_numbers_of_one():
         ({"stride": (1, 2, 3)}, "expected stride as an integer or two"),
         ({"padding": ((1, 2), 3, 4)}, r'expected padding as "same", "valid", an integer, \(height'),
         ({"padding_mode": "circular"}, "expected padding_mode among"),
-        ({"algorithm": "winograd", "dilation": 2}, "expected algorithm other than winograd"),
+        (
+            {"algorithm": "winograd", "dilation": 2},
+            "expected a 2x2 or 3x3 kernel, and stride, dilation",
+        ),
     ],
 )
 def test_arguments_of_convolutions(arguments, text):

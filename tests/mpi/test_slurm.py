@@ -136,7 +136,7 @@ def test_the_script_of_the_page(tmp_path):
     lengths = []
     for _ in range(2):
         assert hand_in() != 0
-        assert "SIGTERM: left after step" in (tmp_path / "out.txt").read_text()
+        assert "SIGTERM: stopped after step" in (tmp_path / "out.txt").read_text()
         lengths.append(len(history.read_text().splitlines()))
     assert 1 <= lengths[0] < lengths[1] < 61
 

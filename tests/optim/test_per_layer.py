@@ -88,7 +88,7 @@ def test_nested(make_net):
     [
         (["conv1.*", "conv2.*"], "expected a pattern for 'conv10.W', got"),
         (["*", "conv3.*"], r"pattern 'conv3.\*' to match a parameter, but it matches no names"),
-        (["*", "conv1.*"], r"pattern 'conv1.\*' .* but earlier patterns take all of its names"),
+        (["*", "conv1.*"], r"pattern 'conv1.\*' .* but earlier patterns match all of its names"),
         (["*", "CONV1.*"], r"pattern 'CONV1.\*' .* but it matches no names"),
     ],
 )

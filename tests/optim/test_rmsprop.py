@@ -52,7 +52,7 @@ def test_momentum_and_centered_agree_with_torch(compare_with_torch, momentum, ce
 def test_momentum_that_comes_later_is_refused(make_net):
     optimizer = RMSProp(0.1)
     optimizer.momentum = 0.5
-    with pytest.raises(ValueError, match="RMSProp: expected momentum above 0, or centered, when"):
+    with pytest.raises(ValueError, match="RMSProp: expected momentum and centered to be given"):
         optimizer.step(make_net())
 
 

@@ -52,8 +52,8 @@ def test_marks_and_hatches_are_named():
     assert (round(x), round(y)) == (1, 1)
     assert texts(figure) == [
         "inside the null band",
-        "uphill: above 90 and the band",
-        "no angle: a norm vanishes",
+        "uphill: above 90 degrees and the band",
+        "no angle: a norm is 0",
         "not measured",
     ]
     lost, missing = axes.patches
@@ -80,7 +80,7 @@ def test_other_quantities():
 def test_without_a_band_nothing_is_inside_it():
     rows = [row("a", 0, angle, low=math.nan, high=math.nan) for angle in (90.0,)]
     rows += [row("b", 0, 91.0, low=math.nan, high=math.nan)]
-    assert texts(eln.plots.angles(rows)) == ["uphill: above 90 and the band"]
+    assert texts(eln.plots.angles(rows)) == ["uphill: above 90 degrees and the band"]
 
 
 def test_many_columns_have_no_numbers_but_marks():
@@ -94,8 +94,8 @@ def test_many_columns_have_no_numbers_but_marks():
 
 def test_rows_of_nan_only():
     rows = [row("conv1", 0, math.nan, low=math.nan, high=math.nan)]
-    assert texts(eln.plots.angles(rows)) == ["no angle: a norm vanishes"]
-    assert "no angle: a norm vanishes" in texts(eln.plots.angle_curves(rows))
+    assert texts(eln.plots.angles(rows)) == ["no angle: a norm is 0"]
+    assert "no angle: a norm is 0" in texts(eln.plots.angle_curves(rows))
 
 
 def test_angles_over_steps(tmp_path):
@@ -110,9 +110,9 @@ def test_angles_over_steps(tmp_path):
     band = conv2.collections[0].get_datalim(conv2.transData)
     np.testing.assert_allclose([band.intervalx, band.intervaly], [[0, 10], [85, 95]])
     assert texts(figure) == [
-        "null band: random matrices drawn again",
+        "null band: other random matrices",
         "angle",
-        "no angle: a norm vanishes",
+        "no angle: a norm is 0",
     ]
     assert (tmp_path / "angles.png").exists()
 

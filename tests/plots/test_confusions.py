@@ -61,7 +61,7 @@ def test_many_classes_have_no_numbers(classes):
 @pytest.mark.parametrize(
     ("prediction", "target", "classes", "kind", "message"),
     [
-        ([0, 1], [0], None, ValueError, "of one length, at least 1, got 2 and 1"),
+        ([0, 1], [0], None, ValueError, "of the same length, at least 1, got 2 and 1"),
         (np.zeros(0, int), np.zeros(0, int), None, ValueError, "at least 1, got 0 and 0"),
         ([0.0, 1.0], [0, 1], None, TypeError, "prediction as integers, got float64"),
         ([0, 1], [0, -1], None, ValueError, "target of at least 0, got -1 at index 1"),

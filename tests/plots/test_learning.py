@@ -150,7 +150,7 @@ def test_wrong_runs_are_refused(runs, column, kind, message):
 
 def test_an_epoch_twice_is_refused():
     twice = eln.History([*run([0.1]), *run([0.2])])
-    with pytest.raises(ValueError, match="none twice, got epochs .1, 1."):
+    with pytest.raises(ValueError, match="no epoch twice, got epochs .1, 1."):
         eln.plots.compare_curves({"a": twice})
 
 

@@ -120,11 +120,15 @@ def test_networks_of_nan_are_drawn_as_nothing():
     ("means", "kind", "message"),
     [
         ([1], TypeError, "got list"),
-        ({}, ValueError, "nothing in it"),
-        ({"a": {"elu1": np.ones(3)}}, TypeError, "integers as epochs, got another at 'a'"),
+        ({}, ValueError, "got an empty dictionary"),
+        ({"a": {"elu1": np.ones(3)}}, TypeError, "integers as epochs, got something else at 'a'"),
         ({"a": {}}, ValueError, "no epoch of 'a'"),
-        ({"a": {0: np.ones(3)}}, TypeError, "empty array at 'a', epoch 0"),
-        ({"a": {0: {"elu1": np.ones(0)}}}, TypeError, "empty array at 'a', epoch 0"),
+        ({"a": {0: np.ones(3)}}, TypeError, "empty array or something else at 'a', epoch 0"),
+        (
+            {"a": {0: {"elu1": np.ones(0)}}},
+            TypeError,
+            "empty array or something else at 'a', epoch 0",
+        ),
         ({"a": {0: {}}}, ValueError, "no layer of 'a' at epoch 0"),
     ],
 )

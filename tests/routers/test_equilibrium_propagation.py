@@ -129,7 +129,7 @@ def test_what_it_refuses():
     for layers, message in (
         ([L.Linear(5, 4), L.Flatten(), L.Linear(4, 3)], r"EquilibriumPropagation\(.*got flatten1"),
         ([L.Linear(5, 4), L.Dropout(0.5), L.Linear(4, 3)], "expected no layer that draws"),
-        ([L.Linear(5, 4), L.PReLU(4), L.Linear(4, 3)], "expected no other than weighted"),
+        ([L.Linear(5, 4), L.PReLU(4), L.Linear(4, 3)], "expected only weighted"),
     ):
         net = eln.Sequential(layers, seed=0)
         for run in (R.EquilibriumPropagation().forward, R.EquilibriumPropagation().predict):

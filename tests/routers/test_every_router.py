@@ -81,7 +81,7 @@ def check_one_pass(make, net, shape, classes):
     make().backward(net, dy, target, release=True)
     assert_same(grads[0], copied(net.gradients()))
     assert kept(net) == {}
-    with pytest.raises(RuntimeError, match=r"backward before forward: .* release=True"):
+    with pytest.raises(RuntimeError, match=r"before backward, got none .* release=True"):
         make().backward(net, dy, target)
     for name, w in net.parameters().items():
         assert grads[0][name].shape == w.shape

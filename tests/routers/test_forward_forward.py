@@ -129,9 +129,11 @@ def test_one_hot_targets_are_labels():
 
 def test_what_it_refuses():
     router = R.ForwardForward()
-    with pytest.raises(ValueError, match=r"expected x with a place for each of 7 labels.*\(6, 5\)"):
+    with pytest.raises(ValueError, match=r"expected x with room for each of 7 labels.*\(6, 5\)"):
         router.forward(eln.Sequential([L.Linear(5, 7)], seed=0), X)
-    with pytest.raises(ValueError, match=r"ForwardForward\(.*expected Linear .* got conv1, Conv2D"):
+    with pytest.raises(
+        ValueError, match=r"ForwardForward\(.*expected only Linear .* got conv1, Conv2D"
+    ):
         router.forward(eln.Sequential([L.Conv2D(3, 7, 1)], seed=0), np.ones((1, 2, 2, 3)))
     net = eln.Sequential([L.Linear(5, 5), L.Linear(5, 3)], seed=0)
     dy = np.ones_like(router.forward(net, X))

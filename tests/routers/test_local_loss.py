@@ -240,7 +240,7 @@ def test_other_graphs_are_refused():
         step(net, R.LocalLoss(), np.zeros((8, 32, 32, 3), np.float32), np.zeros(8, int))
     for apart in (L.BatchNorm(3), L.PReLU()):
         parts = [L.Conv2D(1, 3, 2), L.MaxPool2D(2), apart, L.Conv2D(3, 3, 2), L.GlobalMeanPool2D()]
-        with pytest.raises(ValueError, match="nothing else with parameters, got"):
+        with pytest.raises(ValueError, match="no other layer with parameters, got"):
             R.LocalLoss().paths(eln.Sequential(parts, seed=0))
     net = eln.Sequential([L.Linear(5, 4), L.Linear(4, 4), L.Linear(4, 3)], seed=0)
     net.outputs = ["linear2"]

@@ -159,7 +159,7 @@ def test_keeping_in_evaluation():
     numeric = eln.testing.numeric_gradient(lambda x: (net.aside().forward(x) ** 2).sum() / 2, x)
     np.testing.assert_allclose(dx, numeric, rtol=1e-5, atol=1e-7)
     net.forward(x, train=True, keep=False)
-    with pytest.raises(RuntimeError, match="backward before forward"):
+    with pytest.raises(RuntimeError, match="before backward, got none"):
         net.backward(y)
 
 
@@ -178,7 +178,7 @@ def test_adding_noise():
     dx = net.backward(np.ones_like(y))
     slope = np.where(z > 0, 1, np.exp(z))
     np.testing.assert_allclose(dx, (np.ones_like(y) @ V.T * slope) @ W.T, rtol=1e-6)
-    with pytest.raises(ValueError, match=r"linear1 .*: expected what is added of shape \(5, 4\)"):
+    with pytest.raises(ValueError, match=r"linear1 .*: expected add of shape \(5, 4\)"):
         net.forward(x, add={"linear1": np.ones((5, 3))})
     with pytest.raises(ValueError, match="expected names in add among"):
         net.forward(x, add={"nobody": np.ones((5, 3))})

@@ -86,7 +86,7 @@ def test_it_learns_and_turns_towards_backprop():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (residual, r"PEPITA\(seed=0\): expected no other than weighted .* batchnorm1"),
+        (residual, r"PEPITA\(seed=0\): expected only weighted .* batchnorm1"),
         (
             lambda: eln.Sequential([L.Conv2D(3, 4, 3)], seed=0),
             r"expected logits of shape \(N, C\), got \(6, 32, 32, 4\)",

@@ -109,7 +109,7 @@ def test_what_it_refuses():
     for layers, message in (
         ([L.Linear(5, 3), L.Softplus()], r"PredictiveCoding\(.*expected a weighted layer at the"),
         ([L.Linear(5, 4), L.Dropout(0.5), L.Linear(4, 3)], "expected no layer that draws"),
-        ([L.Linear(5, 4), L.BatchNorm(4), L.Linear(4, 3)], "expected no other than weighted"),
+        ([L.Linear(5, 4), L.BatchNorm(4), L.Linear(4, 3)], "expected only weighted"),
     ):
         with pytest.raises(ValueError, match=message):
             step(R.PredictiveCoding(), eln.Sequential(layers, seed=0))

@@ -54,7 +54,7 @@ def test_gradients_are_those_of_net_backward(make):
 
 @ROUTERS
 def test_a_router_before_a_forward_pass(make):
-    with pytest.raises(RuntimeError, match=r"backward before forward: .* train=True"):
+    with pytest.raises(RuntimeError, match=r"train=True.* before backward, got none"):
         make().backward(residual(), np.ones((5, 3)))
 
 
@@ -157,7 +157,7 @@ def test_a_rule_that_only_chooses_a_matrix(base):
     ("sent", "error", "message"),
     [
         (lambda dy: dy, ValueError, r"the layer's input shape, \(5, 64\), got .* \(5, 3\)"),
-        (lambda dy: None, TypeError, r"got None; is its return missing\?"),
+        (lambda dy: None, TypeError, r"got None; is a `return` missing\?"),
     ],
 )
 def test_a_send_that_returns_something_else(sent, error, message):

@@ -110,7 +110,9 @@ def test_a_state_of_other_rules_inside():
     for one, other in ((R.Backprop(), R.FeedbackAlignment()), (R.SignSymmetry(), R.Backprop())):
         with pytest.raises(ValueError, match="expected a state of"):
             R.NormMatched(one).restore(R.NormMatched(other).state())
-    with pytest.raises(ValueError, match=r"expected a state with those of \['\*'\], got \['a\*'\]"):
+    with pytest.raises(
+        ValueError, match=r"expected a state with the states of \['\*'\], got \['a\*'\]"
+    ):
         R.Mixed({"*": R.Backprop()}).restore(R.Mixed({"a*": R.Backprop()}).state())
 
 

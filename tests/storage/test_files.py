@@ -31,7 +31,7 @@ def test_what_reads_back_differently_is_not_kept(tmp_path, monkeypatch):
     file = tmp_path / "x"
     file.write_bytes(b"old")
     monkeypatch.setattr(files.Path, "read_bytes", lambda self: b"garbled")
-    with pytest.raises(OSError, match="does not read back the same"):
+    with pytest.raises(OSError, match="expected to read back what was written"):
         files.write_atomically(file, b"new")
     monkeypatch.undo()
     assert file.read_bytes() == b"old"

@@ -102,7 +102,7 @@ MALFORMED = {
     "bytes of nothing": content({}, FOUR),
     "another size": content({"a": entry(shape=[2])}, FOUR),
     "metadata that are no object": content({"__metadata__": [1]}),
-    "metadata that are no texts": content({"__metadata__": {"a": 1}}),
+    "metadata that are not strings": content({"__metadata__": {"a": 1}}),
 }
 
 

@@ -275,8 +275,8 @@ def test_the_guard_lets_pass(event, arguments, reasons):
 @pytest.mark.parametrize(
     ("event", "arguments", "reason"),
     [
-        ("import", ("elunet.testing", None), "it imports elunet.testing; the exercise is"),
-        ("import", ("ctypes", None), "it imports ctypes, which no exercise needs"),
+        ("import", ("elunet.testing", None), "it imports elunet.testing; solve the exercise"),
+        ("import", ("ctypes", None), "it imports ctypes, which is not needed in any exercise"),
         ("open", ("/lib/python/site-packages/elunet/a.py", "r", 0), "it reads /lib/python/site-"),
         ("open", ("/lib/python/site-packages/numpy/../elunet/a", "r", 0), "it reads /lib/python/s"),
         ("open", ("../other/solution.py", "r", 0), "it reads /tmp/other/solution.py"),
@@ -284,7 +284,7 @@ def test_the_guard_lets_pass(event, arguments, reasons):
         ("open", ("/lib/python/os.py", "r+", 0), "it writes to /lib/python/os.py"),
         ("open", ("/lib/python/os.py", None, 1), "it writes to /lib/python/os.py"),
         ("open", (b"/proc/1/mem", "rb", 0), "it reads /proc/1/mem"),
-        ("open", (object(), "rb", 0), "a path that is not a text"),
+        ("open", (object(), "rb", 0), "a path that is not a string"),
         ("os.listdir", ("/",), "it reads /"),
         ("os.rename", ("a", "/tmp/b", -1, -1), "it writes to /tmp/b"),
         ("os.remove", ("/tmp/b", -1), "it writes to /tmp/b"),

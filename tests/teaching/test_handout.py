@@ -45,7 +45,7 @@ def stand_in_for_python(path):
 
 def test_students_get_no_solutions(tmp_path, capsys):
     assert command.main(["student", str(tmp_path)]) == 0
-    assert "none of them a solution" in capsys.readouterr().out
+    assert "without solutions" in capsys.readouterr().out
     names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
     for exercise in exercises():
         for file in ("task.md", f"{exercise.module}.py", f"test_{exercise.module}.py"):

@@ -94,7 +94,7 @@ def test_turning_everything_away_gives_nothing(checker, said):
     assert score.false_alarms == ["ELU()", "ELU(0.5)"]
     assert outcomes(score) == ["rejected"] * 2 + ["not counted"] * 3
     assert score.results[0].message.startswith(said)
-    assert "ELU() is correct, and was not accepted." in score.results[0].explain()
+    assert "ELU() is correct, but was rejected." in score.results[0].explain()
     assert "the correct ELU is rejected as well" in score.results[2].explain()
     assert said[:20] in str(score)
 

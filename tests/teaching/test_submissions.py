@@ -397,10 +397,10 @@ def test_the_table_has_all():
         ("`sys.exit(0)`", "SystemExit: 0: your code ends the process (softplus.py, line 5"),
         (
             "imports elunet's solution",
-            "it imports elunet.layers; the exercise is to be done without",
+            "it imports elunet.layers; solve the exercise without it",
         ),
         ("walks through frames and memory", "it looks into memory that is not its own"),
-        ("writes a verdict to every file", "your code sent something else than numbers"),
+        ("writes a verdict to every file", "your code sent something other than numbers"),
         ("leaves threads and a process running", "it starts or ends another process (os.fork)"),
         ("allocates 10 GB", "MemoryError"),
         ("looks for the solution", "your code was stopped: it reads "),

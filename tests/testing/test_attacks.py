@@ -220,7 +220,7 @@ def test_what_cannot_be_looked_into_is_not_missed(layer, name):
         check_layer(layer, X)
     assert caught.value.array == name
     result = check_layer(layer, X, gradients={name: None})
-    assert result.notes == (f"{name}: a constant, as you said, and not checked",)
+    assert result.notes == (f"{name}: declared a constant, not checked",)
 
 
 class WeightedBag:
@@ -429,7 +429,7 @@ def test_names_are_short():
 def test_bound_methods_bring_a_weight_along():
     layer = Private()
     result = check_functions(layer.forward, layer.backward, X)
-    assert result.notes[0].startswith("self._Private__W: moves the output, but is no argument")
+    assert result.notes[0].startswith("self._Private__W: moves the output, but is not an argument")
     assert set(vars(layer)) == {"_Private__W", "_Private__dW", "factor"}
 
 

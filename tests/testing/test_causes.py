@@ -478,7 +478,7 @@ def correlation(dy, y, x, W, s=1, used=None, put=False, flip=False, shift=0):
         (
             1,
             {"flip": True},
-            "the kernel is flipped on the way back",
+            "the kernel is flipped in the backward pass",
             "the values are right but reve",
         ),
     ],

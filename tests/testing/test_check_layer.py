@@ -170,7 +170,7 @@ def test_a_parameter_without_a_gradient_is_an_error(x):
     assert error.array == "b"
     result = check_layer(NoBias(), x, gradients={"b": None})
     assert result.arrays == ["dx", "dW"]
-    assert "note: b: a constant, as you said, and not checked" in repr(result)
+    assert "note: b: declared a constant, not checked" in repr(result)
 
 
 def test_slots(x):

@@ -105,7 +105,7 @@ def test_the_place_of_a_slip_in_the_middle(rng):
     text = str(caught.value)
     assert "conv1.W is wrong" in text
     assert "conv2.W is wrong" not in text
-    assert "going backwards the gradients are right down to conv2: check_layer these" in text
+    assert "from the output back to conv2 the gradients are right; run check_layer on" in text
     assert "badelu1 = BadELU" in text
     assert "linear1 =" not in text
 
@@ -120,7 +120,7 @@ def test_a_wrong_loss_gradient_is_wrong_from_the_top(rng):
         check_network(net, rng.standard_normal((5, 4)), np.zeros((5, 3)), loss)
     text = str(caught.value)
     assert "multiplied by the batch size 5" in text
-    assert "the gradients are wrong from the top: check_layer these: linear1" in text
+    assert "the gradients are wrong from the last layer on; run check_layer on linear1" in text
 
 
 def test_a_slip_that_only_the_input_shows(rng):
@@ -129,7 +129,9 @@ def test_a_slip_that_only_the_input_shows(rng):
             return -super().backward_input(dy, weight)
 
     net = eln.Sequential([Bad(4, 3)], seed=0)
-    with pytest.raises(GradientCheckError, match="right down to bad1: check_layer these: bad1"):
+    with pytest.raises(
+        GradientCheckError, match="back to bad1 the gradients are right; run check_layer on bad1"
+    ):
         check_network(net, rng.standard_normal((5, 4)), np.zeros((5, 3)), MSE)
 
 

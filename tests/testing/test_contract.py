@@ -282,7 +282,7 @@ def test_gradients():
         ),
         (
             "test_memory_layout",
-            "equal arrays that lie differently in memory differ",
+            "equal arrays with different memory layouts give different results",
             {"forward": lambda s, x: 2 * x.ravel("K").reshape(x.shape)},
         ),
     ],
@@ -340,7 +340,11 @@ def test_backward_before_forward_has_to_raise():
     class Quiet(Cube):
         x = 1.0
 
-    fails(Quiet, "test_backward_before_forward", "expected an error, got an answer")
+    fails(
+        Quiet,
+        "test_backward_before_forward",
+        "expected an error from backward without a forward pass, got a result",
+    )
 
     class Blank(Cube):
         def backward(self, dy):

@@ -122,14 +122,14 @@ def test_one_image_or_channel(x):
 
 def test_factor_or_constant_of_each_channel(x):
     per_channel = np.array([2.0, 3.0])
-    assert "a factor of each channel's own (axis 3)" in cause_of(
+    assert "a different factor for each channel (axis 3)" in cause_of(
         buggy(lambda dx, x: dx * per_channel), x
     )
-    assert "a constant of each channel's own (axis 3)" in cause_of(
+    assert "a different constant for each channel (axis 3)" in cause_of(
         buggy(lambda dx, x: dx + per_channel), x
     )
     per_row = np.array([2.0, 3.0, 4.0]).reshape(3, 1, 1, 1)
-    assert "each row's own (axis 0)" in cause_of(buggy(lambda dx, x: dx * per_row), x)
+    assert "for each row (axis 0)" in cause_of(buggy(lambda dx, x: dx * per_row), x)
 
 
 def test_a_factor_at_scattered_entries(x):

@@ -375,7 +375,7 @@ def test_gradients_names_a_constant_or_a_place():
     given = {"w": "total", "pe": None}
     result = check_functions(forward, backward, X, W, pe, gradients=given)
     assert result.arrays == ["dx", "total"]
-    assert result.notes == ("pe: a constant, as you said, and not checked",)
+    assert result.notes == ("pe: declared a constant, not checked",)
     given["w"] = lambda returned: returned["total"] * 2
     caught(forward, backward, X, W, pe, gradients=given, match="dw is wrong")
     given["w"] = "nothing"
@@ -518,5 +518,5 @@ def test_whole_numbers_are_settings():
         return dout * 2 * power * x ** (2 * power - 1)
 
     result = check_functions(forward, backward, X, 2, 2)
-    assert result.notes == ("power, rounds: whole numbers, taken as settings, not checked",)
+    assert result.notes == ("power, rounds: whole numbers, taken for settings, not checked",)
     caught(forward, lambda d, c: d * c[0], X, 2, 2, match="dx is wrong")

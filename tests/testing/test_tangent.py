@@ -89,4 +89,4 @@ class OwnPasses(eln.layers.LogSoftmax):
 
 def test_one_that_a_base_class_left_is_a_note():
     result = check_layer(OwnPasses(), X)
-    assert "tangent, of a base class, does not fit these passes" in result.notes[0]
+    assert "tangent, which a base class defines, does not fit these passes" in result.notes[0]

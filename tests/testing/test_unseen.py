@@ -132,7 +132,7 @@ def test_a_constant_is_named_in_the_result():
     layer = Kept(attribute("table"), None)
     result = check_layer(layer, X, gradients={"table": None})
     assert result.arrays == ["dx"]
-    assert "table: a constant, as you said, and not checked" in repr(result)
+    assert "table: declared a constant, not checked" in repr(result)
 
 
 def test_gradients_names_what_is_not_there():

@@ -140,7 +140,7 @@ def test_a_global_weight_without_gradient_is_named():
     with pytest.raises(GradientCheckError, match=r"globals.START moves the output, but no grad"):
         check_layer(_Unseen(), X)
     result = check_layer(_Unseen(), X, gradients={"globals.START": None})
-    assert "globals.START: a constant, as you said" in repr(result)
+    assert "globals.START: declared a constant" in repr(result)
 
 
 def test_a_weight_in_a_global_class_is_named_and_the_class_left_as_it_was():
@@ -196,7 +196,7 @@ def test_a_function_that_reads_a_global_weight_says_so():
         return dy @ START.T
 
     result = check_functions(lambda x: (x @ START, 0), backward, X)
-    assert "globals.START: moves the output, but is no argument" in repr(result)
+    assert "globals.START: moves the output, but is not an argument" in repr(result)
     assert np.array_equal(START, np.random.default_rng(1).standard_normal((3, 2)))
 
 

@@ -62,9 +62,13 @@ def test_verdicts(rule):
     assert found.verdict == USES[rule]
     assert set(found.layers.values()) == {USES[rule]}
     assert [*found.layers] == ["linear1", "linear2", "linear3"]
-    assert repr(found).splitlines()[1:] == [
-        f"  {name} uses of the later weights: {USES[rule]}" for name in found.layers
-    ]
+    says = {
+        "nothing": "does not use the later weights",
+        "signs": "uses the signs of the later weights",
+        "weights": "uses the later weights",
+    }
+    lines = repr(found).splitlines()[1:]
+    assert lines == [f"  {name}: {says[USES[rule]]}" for name in found.layers]
 
 
 @pytest.mark.parametrize(
@@ -110,5 +114,5 @@ def test_one_layer_that_uses_the_weights_is_found():
 def test_what_is_no_rule():
     with pytest.raises(TypeError, match="weight_transport: expected rule as a Router, got 'fa'"):
         weight_transport("fa")
-    with pytest.raises(TypeError, match="expected x and target beside net"):
+    with pytest.raises(TypeError, match="expected x and target together with net"):
         weight_transport(eln.routers.Backprop(), eln.models.mlp())

@@ -118,7 +118,7 @@ def test_errors():
     with pytest.raises(ValueError, match="WeightAverage: expected per to be one of"):
         eln.WeightAverage(per="batch")
     average = eln.WeightAverage()
-    with pytest.raises(RuntimeError, match="WeightAverage: expected a fit before put_into"):
+    with pytest.raises(RuntimeError, match="WeightAverage: expected a call of fit before put_into"):
         average.put_into(network())
     trainer, _ = trained(average)
     before = copy.deepcopy(trainer.net.parameters())

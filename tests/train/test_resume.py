@@ -180,7 +180,7 @@ def test_saved_before_the_first_step(tmp_path):
 
 def test_an_interrupted_trainer_goes_on_in_the_same_process():
     trainer = build(callbacks=[Stop(7)])
-    with pytest.raises(eln.Interrupted, match="not saved, as it has no Checkpoints"):
+    with pytest.raises(eln.Interrupted, match="not saved, because it has no Checkpoints"):
         trainer.fit((X, Y), TEST, epochs=EPOCHS)
     trainer.callbacks.clear()
     trainer.fit((X, Y), TEST, epochs=EPOCHS)
@@ -353,7 +353,7 @@ def test_saving_in_the_middle_of_a_step_is_refused(tmp_path):
         def on_gradients(self, trainer):
             trainer.save(tmp_path / "run")
 
-    with pytest.raises(RuntimeError, match="expected to be between two steps, got called in"):
+    with pytest.raises(RuntimeError, match="expected a call between two steps, got one during"):
         build(callbacks=[Early()]).fit((X, Y))
     assert os.listdir(tmp_path) == []
 

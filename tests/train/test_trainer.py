@@ -144,7 +144,7 @@ def test_arguments_of_another_kind_are_named(blobs):
         make().fit(x, y)
     with pytest.raises(TypeError, match=r"expected validation as \(x, y\), got ndarray"):
         make().fit((x, y), x)
-    with pytest.raises(ValueError, match="expected augment in the Batches"):
+    with pytest.raises(ValueError, match="expected augment to be given to the Batches"):
         make(augment=lambda x, rng: x).fit(eln.data.Batches(x, y))
 
 

@@ -1,6 +1,6 @@
 """Waiting for another thread. Compiled twins: `elunet.kernels.waiting`.
 
-Whoever waits in Python keeps the others from running, so it lets them between two looks.
+A thread that waits in Python keeps the others from running, so it lets them run in between.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Grade what a student hands in for an exercise.
+"""Grade a student's submission for an exercise.
 
     python -m elunet.teaching.grade softplus submission/
     python -m elunet.teaching.grade softplus softplus.py --format gradescope --out results.json
@@ -66,17 +66,17 @@ def parse(arguments: Sequence[str], command: Sequence[str] = COMMAND) -> argpars
     parser.add_argument("submission", metavar="SUBMISSION", type=Path)
     parser.add_argument("--format", choices=list(FORMS), default="text", help="default: text")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="write it there; default: print it"
+        "--out", type=Path, metavar="FILE", help="write the result to this file; default: print it"
     )
-    about = "what a perfect submission gets; default: 10"
+    about = "the points of a perfect submission; default: 10"
     parser.add_argument("--points", type=float, default=10.0, help=about)
-    about = "how long one test may take; default: 20"
+    about = "time limit for one test; default: 20"
     parser.add_argument("--seconds", type=float, default=20.0, help=about)
-    about = "how long all tests together may take; default: 240"
+    about = "time limit for all tests together; default: 240"
     parser.add_argument("--total", type=float, default=240.0, help=about)
-    about = "MB of memory for each process; default: 2048"
+    about = "memory limit for each process in MB; default: 2048"
     parser.add_argument("--memory", type=int, default=2048, help=about)
-    about = "the user of the system as whom the submission runs (needs root), such as nobody"
+    about = "run the submission as this user of the system, such as nobody (needs root)"
     parser.add_argument("--user", default=None, help=about)
     return parser.parse_args(arguments)
 

@@ -1,4 +1,4 @@
-"""What a checker is worth: which mutants it caught, and which correct objects it rejected.
+"""The score of a checker: which mutants it caught, and which correct objects it rejected.
 
 A mutant counts only if the checker accepts the correct layer that the mutant was made from. So a
 checker that rejects everything gets no points, like one that accepts everything.
@@ -18,7 +18,7 @@ WIDTH = 60
 
 @dataclass(frozen=True)
 class Result:
-    """What a checker said of one subject, a mutant or a correct layer, loss or optimizer.
+    """The verdict of a checker on one subject: a mutant, or a correct layer, loss or optimizer.
 
     Attributes
     ----------
@@ -58,11 +58,11 @@ class Result:
         return int(self.outcome == "caught")
 
     def explain(self) -> str:
-        """Say what happened and, for a mutant that was missed, what is wrong with it."""
+        """Describe the verdict and, for a mutant that was missed, what is wrong with it."""
         lines = [self.message] if self.message else []
         if self.mutant is None:
             if self.outcome != "accepted":
-                lines.insert(0, f"{self.name} is correct, and was not accepted.")
+                lines.insert(0, f"{self.name} is correct, but was rejected.")
             return "\n".join(lines) or f"{self.name} is correct."
         if self.outcome == "not counted":
             lines.append(f"Caught, but the correct {self.of} is rejected as well.")
@@ -113,7 +113,7 @@ class Score:
 
     @property
     def false_alarms(self) -> list[str]:
-        """Names of the correct ones that were not accepted."""
+        """Names of the correct objects that were rejected."""
         return [r.name for r in self.results if r.mutant is None and r.outcome != "accepted"]
 
     @property

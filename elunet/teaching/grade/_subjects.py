@@ -1,4 +1,4 @@
-"""What a checker is run on: a mutant or a correct object, made new, quietly and in limited time."""
+"""The subjects of a checker: mutants and correct objects, run quietly and in limited time."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from elunet.teaching.mutants._mutant import Mutant
 
 T = TypeVar("T")
 MOST_HANGS = 3
-"""After so many that hang, the rest is not run."""
+"""After this many subjects that hang, the rest is not run."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a checker said of one subject.
+    """The verdict of a checker on one subject.
 
     Attributes
     ----------
@@ -53,15 +53,15 @@ class Subject:
         self.name = self.call if correct else mutant.name
         shapes = [np.shape(part) for part in mutant.given() if isinstance(part, np.ndarray)]
         self.key = f"{self.call} {shapes}"
-        """The same for correct ones that are made in the same way."""
+        """The same for all correct objects that are made in the same way."""
         self.id = f"correct {self.key}" if correct else mutant.name
 
     def make(self) -> Any:
-        """Return it, made new."""
+        """Return a new object."""
         return self.mutant.example.make(self._kind)
 
     def fixtures(self) -> dict[str, Any]:
-        """Return what a test may ask for by name, made new."""
+        """Return new objects that a test can ask for by name."""
         names = {
             "layer": ("layer", "x"),
             "loss": ("loss", "prediction", "target"),
@@ -91,7 +91,7 @@ def run_alone(work: Callable[[], T], seconds: float) -> T:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence floating-point warnings, and start the global generator from one state."""
+    """Silence floating-point warnings, and seed the global generator."""
     state = np.random.get_state()  # noqa: NPY002 (a checker may draw from it)
     np.random.set_state(np.random.RandomState(0).get_state())  # noqa: NPY002
     try:

@@ -1,4 +1,4 @@
-"""A class of tests as a checker: its methods run on the subject instead of what the class makes."""
+"""A class of tests as a checker: its methods run on the subject, not on its own layer."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class _Plugin:
             self.hung.add(subject.id)
             if len(self.hung) >= MOST_HANGS:
                 pyfuncitem.session.shouldstop = "too many tests hang"
-            pytest.fail(f"not done after {self.seconds:g} s")
+            pytest.fail(f"not finished after {self.seconds:g} s")
         return True
 
     @pytest.hookimpl(wrapper=True)

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class TimeIsUp(BaseException):
-    """The call has not returned in time; no Exception, so that `except Exception` lets it pass."""
+    """The call has not returned in time; `except Exception` does not catch it."""
 
 
 def call(function: Callable[[], T], seconds: float) -> T:

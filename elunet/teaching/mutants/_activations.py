@@ -77,8 +77,8 @@ class ExponentialEverywhere(ELU):
 class SignOfGradient(ReLU):
     """Backward makes the mask from dy instead of x.
 
-    In training: Only positive gradients go down, as in some methods of visualization. Units are
-    only ever pushed down, and the network learns nothing.
+    In training: Only positive gradients are sent back, as in some methods of visualization. Units
+    are only ever pushed down, and the network learns nothing.
 
     Caught by check_layer: dx is wrong, and a negated dy does not negate it.
     """
@@ -225,7 +225,7 @@ class OverwritesWhatItKept(Tanh):
     """To save memory, backward squares the kept y in place, which forward also returned.
 
     In training: Nothing in a simple loop. A second backward pass (another loss, a learning rule
-    that compares gradients) gets wrong numbers, and y is wrong for everybody who kept it.
+    that compares gradients) gets wrong numbers, and y is wrong for all code that kept it.
 
     Caught by check_layer: backward changed y, which forward returned.
     """

@@ -23,7 +23,7 @@ TRAINING, CAUGHT = "In training: ", "Caught by "
 
 @dataclass(frozen=True)
 class Example:
-    """How a mutant and its correct class are made, and what else a checker is given.
+    """How a mutant and its correct class are made, and the further arguments of a checker.
 
     Attributes
     ----------
@@ -171,7 +171,7 @@ class Mutant:
         return self.example.make(self.correct_class)
 
     def given(self) -> tuple[Any, ...]:
-        """Return what else a checker is given, made new.
+        """Return new further arguments of a checker.
 
         ``(x,)`` for a layer, ``(prediction, target)`` for a loss, ``(updates,)`` for an optimizer.
         `updates` is a dictionary with each parameter's update rule, as for `check_optimizer`.

@@ -20,7 +20,7 @@ STRIDES = layer_example(2, 3, 3, stride=2, seed=0, x=(2, 4, 6, 2), formula=formu
 
 
 class TransposedWeight(Linear):
-    """The gradient goes down through W instead of its transpose.
+    """The gradient is sent back through W instead of its transpose.
 
     In training: If layers are square, nothing crashes. The earlier layers get a wrong signal, as
     with feedback alignment, and the loss still falls, a little more slowly.

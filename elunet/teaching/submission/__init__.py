@@ -1,4 +1,4 @@
-"""Grade what a student hands in, so that the points can be trusted.
+"""Grade students' submissions, with points that can be trusted.
 
 A submission is code that nobody has read. It runs in a process of its own, and may write into its
 own memory what it likes: the tests, the expected values and the verdict are in the grader's

@@ -1,12 +1,12 @@
-"""Calls between two processes that do not trust each other: only values go across, never code.
+"""Calls between two processes that do not trust each other: only values are sent, never code.
 
 One side calls, the other one runs what is called. A message is JSON with numbers, texts and
 containers, followed by the bytes of arrays; nothing in it can be run.
 
-Arrays keep their identity. Both sides have a copy of each block of memory, and every message brings
-the two copies into line: what one side wrote in place, the other one sees after the next call. So a
-forward pass that writes into x, or a gradient that is a view of dy, shows here as it does in one
-process. Two arrays that share memory on one side share it on the other.
+Arrays keep their identity. Both sides have a copy of each block of memory, and every message
+synchronizes the two copies: what one side wrote in place, the other one sees after the next call.
+So a forward pass that writes into x, or a gradient that is a view of dy, shows here as it does in
+one process. Two arrays that share memory on one side share it on the other.
 
 This file is read by the submission's process as well, so it imports NumPy and nothing of elunet.
 """
@@ -24,22 +24,22 @@ from typing import Any
 import numpy as np
 
 LARGEST = 64 << 20
-"""Bytes of one message, and of all blocks together."""
+"""The limit in bytes for one message, and for all blocks together."""
 DEEPEST = 20
-"""Containers inside of each other."""
+"""The limit for nested containers."""
 LONGEST = 4000
-"""Characters of a text."""
+"""The limit for the characters of a text."""
 KINDS = "biufc"
-"""The dtypes that cross: numbers."""
+"""The dtypes that can be sent: numbers."""
 SIZE = struct.Struct("<II")
 
 
 class BorderError(Exception):
-    """Something cannot be sent, or what came makes no sense."""
+    """Something cannot be sent, or a message is invalid."""
 
 
 class ClosedError(BorderError):
-    """The other side is gone, or takes too long."""
+    """The other side has ended, or takes too long."""
 
 
 class Block:
@@ -115,7 +115,7 @@ class Border:
     # -- messages
 
     def send(self, message: dict[str, Any]) -> None:
-        """Send a message, and every block whose content the other side does not have."""
+        """Send a message, and every block whose content has changed."""
         parts, changed = [], []
         for number, block in list(self._blocks.items()):
             if block.owner is None:
@@ -138,7 +138,7 @@ class Border:
         self._temporary.clear()
 
     def receive(self) -> dict[str, Any]:
-        """Return the next message; what it says of known blocks is written to them."""
+        """Return the next message, and update the blocks that it mentions."""
         head_size, body_size = SIZE.unpack(self._read(SIZE.size))
         if head_size + body_size > LARGEST:
             raise BorderError(f"more than {LARGEST >> 20} MB at once")
@@ -153,7 +153,7 @@ class Border:
                 content = body[start : start + size]
                 start += size
                 if len(content) != size:
-                    raise BorderError("a block is cut short")
+                    raise BorderError("a truncated block")
                 self._take(number, content)
             if not isinstance(message, dict):
                 raise BorderError("no message")
@@ -241,7 +241,7 @@ class Border:
             If it is not a number, text, array of numbers or container of these.
         """
         if depth > DEEPEST:
-            raise BorderError("containers too deep inside of each other")
+            raise BorderError("too many nested containers")
         if value is None or isinstance(value, bool):
             return value
         if type(value) is str:
@@ -265,7 +265,7 @@ class Border:
         return self.encode_other(value, depth)
 
     def encode_other(self, value: Any, depth: int) -> Any:
-        """Return any other value as JSON; a side may know more."""
+        """Return any other value as JSON; subclasses know more kinds."""
         raise BorderError(f"expected numbers, got {type(value).__name__}")
 
     def _encode_array(self, array: np.ndarray[Any, Any]) -> Any:
@@ -336,7 +336,7 @@ class Border:
         return self.decode_other(kind, rest, old)
 
     def decode_other(self, kind: str, rest: list[Any], old: Any) -> Any:
-        """Return what any other JSON stands for."""
+        """Return the value of any other JSON."""
         raise BorderError(f"nothing is called {kind!r:.40}")
 
     def _decode_array(

@@ -26,14 +26,14 @@ from elunet.teaching.submission._process import Processes
 from elunet.teaching.submission._stand_in import Session, SubmissionEndedError, clean, words
 
 VISIBLE = ("params", "grads", "rng")
-"""The attributes of a layer that a checker sees."""
+"""The attributes of a layer that a checker can read."""
 PASSES = ("forward", "backward")
-"""What it may call."""
+"""The methods that it may call."""
 MOST_HANGS = 3
 
 
 class Desk(Border):
-    """The side of a layer: it runs what the checker calls.
+    """The side of the layer: it runs the methods that the checker calls.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class Desk(Border):
 
 
 def run_checker(exercise: Exercise, processes: Processes) -> tuple[list[Mark], str]:
-    """Let a checker judge the zoo; return a mark for each layer, and why none could be, or "".
+    """Let a checker judge the zoo; return a mark for each layer, and the reason if there are none.
 
     A wrong layer gives points if the checker rejects it and accepts the right one.
     """
@@ -115,11 +115,11 @@ def run_checker(exercise: Exercise, processes: Processes) -> tuple[list[Mark], s
 
 
 class _UnusableError(Exception):
-    """There is no checker to be run."""
+    """There is no checker that can be run."""
 
 
 def _judge(exercise: Exercise, processes: Processes, subject: Subject) -> tuple[bool, str]:
-    """Return whether the checker rejects one layer, and what it says."""
+    """Return whether the checker rejects one layer, and its message."""
     deadline = min(time.monotonic() + processes.limits.seconds, processes.until)
     session = Session(processes.connect(), deadline)
     try:
@@ -159,7 +159,7 @@ def _marks(
     for index, subject in enumerate(subjects):
         rejected, said = found[index]
         if subject.is_correct:
-            told = f"The layer is right, and was rejected:\n{said}"
+            told = f"The layer is correct, but was rejected:\n{said}"
             yield Mark(
                 f"accepts the correct {subject.call}",
                 0.0,

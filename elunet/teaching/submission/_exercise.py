@@ -1,4 +1,4 @@
-"""An exercise: a folder with a task, a stub, tests, a solution, and what each test is worth.
+"""An exercise: a folder with a task, a stub, tests, a solution, and the points of each test.
 
 `points.toml` in the folder says how points are divided:
 
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "exercises"
-"""Where elunet's own exercises are."""
+"""The folder of elunet's own exercises."""
 
 
 @dataclass(frozen=True)

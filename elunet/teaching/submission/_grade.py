@@ -1,4 +1,4 @@
-"""What a submission got: points for each test, and the forms in which graders want them."""
+"""The grade of a submission: points for each test, in the formats of several graders."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 MOST = 3000
-"""Characters that are shown of one test's message."""
+"""The largest number of characters shown of one test's message."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class Grade:
 
 
 def _notes(grade: Grade) -> str:
-    """Return what is said of the whole submission."""
+    """Return notes on the whole submission."""
     printed = f"Your code printed:\n{grade.printed.strip()}" if grade.printed.strip() else ""
     return "\n".join(filter(None, [grade.summary(), *grade.notes, printed]))
 

@@ -1,4 +1,4 @@
-"""A fence around a submission: what its process may open, import and start.
+"""The guard of a submission: what its process may open, import and start.
 
 Python tells an audit hook of every file that is opened, every import, every new process. This hook
 ends the process, with a word to the grader, where a submission does what no exercise asks for. It
@@ -6,8 +6,8 @@ cannot be removed. It uses only what it was given when it was made, so that noth
 submission replaces later (`isinstance`, `os.path.join`, `str.startswith` of a class of its own)
 changes what it does.
 
-It is a fence, not a wall: compiled code does not ask it. The wall is another user of the system
-(`--user`). Neither decides on points; these depend on numbers alone, which the grader compares.
+It does not protect completely: compiled code can bypass it. Another user of the system (`--user`)
+does. Neither decides on points; these depend on numbers alone, which the grader compares.
 
 This file is read by the submission's process, so it imports nothing of elunet.
 """
@@ -34,7 +34,7 @@ PROCESSES = (
 )
 """Events of processes."""
 MEMORY = ("gc.get_objects", "gc.get_referrers", "gc.get_referents", "sys._current_frames")
-"""Events of looking into memory that is not one's own."""
+"""Events of reading or writing memory outside of Python's objects."""
 CHANGES = (
     "os.remove",
     "os.rename",
@@ -49,7 +49,7 @@ CHANGES = (
 )
 """Events of files that are changed; their first argument is a path, of some the second as well."""
 LOOKS = ("os.listdir", "os.scandir", "os.walk", "os.chdir")
-"""Events of folders that are looked into."""
+"""Events of listing folders."""
 MODULES = frozenset(
     {
         "ctypes",
@@ -68,7 +68,7 @@ MODULES = frozenset(
         "multiprocessing",
     }
 )
-"""Modules that lead past the fence."""
+"""Modules that could bypass the guard."""
 WRITING = 0x3 | 0o100 | 0o1000 | 0o2000  # O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND
 
 
@@ -88,7 +88,7 @@ def make_guard(
         Ends the process; is given the reason.
     getcwd : callable
     readable : sequence of str
-        Folders that may be read, but for the packages installed in them.
+        Folders that may be read, except the packages installed in them.
     packages : sequence of str
         Folders of packages that may be read.
     folder : str
@@ -110,9 +110,9 @@ def make_guard(
             name = arguments[0]
             if kind_of(name) is text:
                 if name in modules:
-                    end(joined("", ("it imports ", name, ", which no exercise needs")))
+                    end(joined("", ("it imports ", name, ", which is not needed in any exercise")))
                 if (name == package or begins(name, dotted)) and name not in own:
-                    end(joined("", ("it imports ", name, "; the exercise is to be done without")))
+                    end(joined("", ("it imports ", name, "; solve the exercise without it")))
             return
         if event in processes:
             end(joined("", ("it starts or ends another process (", event, ")")))
@@ -132,7 +132,7 @@ def make_guard(
             if kind_of(path) is data:
                 path = decode(path, "utf-8", "replace")
             if kind_of(path) is not text:
-                end("it opens a file with a path that is not a text")
+                end("it opens a file with a path that is not a string")
                 return
             whole = path if begins(path, "/") else joined("/", (getcwd(), path))
             parts: list[str] = []
@@ -167,5 +167,5 @@ def make_guard(
 
 
 def arm(hook: Callable[[str, tuple[Any, ...]], None]) -> None:
-    """Start to watch; there is no way back."""
+    """Install the guard; it cannot be removed."""
     sys.addaudithook(hook)

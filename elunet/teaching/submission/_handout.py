@@ -1,5 +1,5 @@
 # ruff: noqa: E501 (lines of the scripts)
-"""Exercises as students get them, without solutions; and what graders need to grade them.
+"""Exercises for students, without solutions, and the files that graders need.
 
 A grader's files hold the exercise with its tests and elunet's own source, so that they do not
 depend on where elunet comes from. Gradescope runs `setup.sh` once and `run_autograder` for each
@@ -21,7 +21,7 @@ from elunet.teaching.submission._exercise import FOLDER, Exercise, find
 
 PACKAGE = FOLDER.parents[1]
 HIDDEN = ("solution.py", "points.toml")
-"""Files of an exercise that students do not get."""
+"""The files of an exercise that are not given to students."""
 NEEDED = ("numpy", "numba", "matplotlib", "tqdm", "threadpoolctl", "pooch")
 OPTIONS = re.compile(r"[\w.=-]+")
 
@@ -156,7 +156,7 @@ def _points() -> list[Path]:
 
 
 def _files(exercise: Exercise) -> list[Path]:
-    """Return the files of an exercise, without what Python has made of them."""
+    """Return the files of an exercise, without Python's caches."""
     found = sorted(path for path in exercise.folder.rglob("*") if path.is_file())
     return [path for path in found if "__pycache__" not in path.parts]
 
@@ -174,7 +174,7 @@ def _grader_files(exercise: Exercise) -> Iterator[tuple[Path, str]]:
 
 
 def _made(path: Path) -> Path:
-    """Return a path whose folder is there."""
+    """Return a path after creating its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 

@@ -1,4 +1,4 @@
-"""What runs in a submission's process: it imports the file and does what the grader asks.
+"""The submission's process: it imports the file and answers the grader's requests.
 
 The first process only waits for the end, and then ends all that is below it. The second one imports
 NumPy and waits. For each test the grader asks it for a fresh copy of itself (a fork), so no test
@@ -30,7 +30,7 @@ from typing import Any
 NEEDED = ("random", "linalg", "fft", "ma", "polynomial", "lib.stride_tricks", "testing")
 """Parts of NumPy that are imported before the guard is armed."""
 TAKEN_AWAY = ("_posixsubprocess", "subprocess", "multiprocessing", "ctypes", "_ctypes")
-"""What NumPy has imported, and the guard lets nobody import again."""
+"""Modules that NumPy has imported, and that the guard does not let a submission import."""
 
 
 SUBREAPER = 36
@@ -112,7 +112,7 @@ def _read(connection: socket.socket, size: int) -> bytes:
 
 
 def _module(name: str, source: str, register: bool = False, **names: Any) -> types.ModuleType:
-    """Make a module of its source."""
+    """Make a module from its source."""
     module = types.ModuleType(name)
     module.__dict__.update(names)
     if register:
@@ -135,7 +135,7 @@ def _provide(sources: dict[str, str]) -> list[str]:
 
 
 def _serve(border: Any, connection: socket.socket, settings: Any, provided: list[str]) -> None:
-    """Import the submission and answer until the grader has had enough."""
+    """Import the submission and answer requests until the grader ends."""
     os.setsid()
     for name, size in settings["limits"].items():
         kind = getattr(resource, f"RLIMIT_{name}")
@@ -186,7 +186,7 @@ def _desk(border: Any) -> Any:
             return dict(self._gradients)
 
     class Given:
-        """A layer that is somewhere else: its passes are run by the grader."""
+        """A layer in the grader's process, where its passes are run."""
 
         def forward(self, x: Any, train: bool = False) -> Any:
             """Return the layer's output."""
@@ -224,7 +224,7 @@ def _desk(border: Any) -> Any:
     visible = ("params", "grads", "rng")
 
     class Desk(border.Border):  # type: ignore[misc]
-        """The side of a submission: it runs what the grader calls."""
+        """The side of the submission: it runs what the grader calls."""
 
         def __init__(self, connection: socket.socket, module: str) -> None:
             super().__init__(connection, calls=False)
@@ -297,7 +297,7 @@ def _desk(border: Any) -> Any:
             os._exit(0)
 
         def encode_other(self, value: Any, depth: int) -> Any:
-            """Return an object as its attributes; what has none stays here under a number."""
+            """Return an object as its attributes; without any, it stays here under a number."""
             number = self.numbers.get(id(value))
             if number is None:
                 number = self.numbers[id(value)] = len(self.objects)

@@ -1,4 +1,4 @@
-"""The processes of a submission: started in a fresh folder, limited, and ended for good.
+"""The processes of a submission: started in a fresh folder, limited, and ended completely.
 
 One process imports NumPy and makes copies of itself, one for each test. The grader keeps the only
 other end of each connection, has the last word on time, and ends whatever the submission started
@@ -29,9 +29,9 @@ import numpy as np
 HERE = Path(__file__).parent
 PACKAGE = HERE.parents[1]
 LARGEST_SUBMISSION = 20 << 20
-"""Bytes of files that are copied."""
+"""The limit in bytes for the files of a submission."""
 MOST_PRINTED = 1000
-"""Characters of what a submission prints that are kept."""
+"""The number of printed characters that are kept."""
 LAYER_NEEDS = ("_types", "_checks", "_quiet", "_display", "_group", "layers.base")
 """Modules of elunet behind its class Layer, in the order of their imports."""
 
@@ -59,11 +59,11 @@ class Limits:
 
 
 class NoSubmissionError(ValueError):
-    """There is no file to grade, or more of it than can be."""
+    """There is no file to grade, or the files are too large."""
 
 
 def copy_of(submission: Path, module: str, folder: Path) -> None:
-    """Copy what was handed in into a folder, with the module under its name.
+    """Copy a submission into a folder, with the module under its name.
 
     Raises
     ------

@@ -25,7 +25,7 @@ def grade_submission(
     memory: int = 2048,
     user: str | None = None,
 ) -> Grade:
-    """Grade what a student hands in for an exercise.
+    """Grade a student's submission for an exercise.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def grade_submission(
 
 
 def _marks(exercise: Exercise, processes: Processes, points: float) -> tuple[list[Mark], str]:
-    """Return the marks, scaled to the points, and why there are none."""
+    """Return the marks, scaled to the points, and the reason if there are none."""
     session = Session(processes.connect(), time.monotonic() + processes.limits.seconds)
     try:
         problem = session.problem()

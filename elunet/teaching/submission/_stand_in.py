@@ -26,7 +26,7 @@ ENDING = ("SystemExit", "KeyboardInterrupt", "GeneratorExit", "BaseException")
 
 
 class SubmissionEndedError(RuntimeError):
-    """The submission's process is gone, has taken too long, or did what it may not do."""
+    """The submission's process has ended, took too long, or did something forbidden."""
 
 
 class Held:
@@ -78,9 +78,9 @@ class Session(Border):
         return reply
 
     def lost(self, error: Exception) -> SubmissionEndedError:
-        """Return what to raise when nothing sensible comes any more."""
+        """Return the error to raise after an invalid message or none."""
         if not isinstance(error, ClosedError):
-            self.ended = f"your code sent something else than numbers: {error}"
+            self.ended = f"your code sent something other than numbers: {error}"
         elif "long" in str(error):
             self.ended = "your code takes too long"
         else:
@@ -88,16 +88,16 @@ class Session(Border):
         return SubmissionEndedError(self.ended)
 
     def stopped(self, reason: Any) -> SubmissionEndedError:
-        """Return what to raise when the guard has ended the process."""
+        """Return the error to raise when the guard has ended the process."""
         try:
             text = bytes.fromhex(reason).decode("utf-8", "replace")
         except (TypeError, ValueError):
-            text = "for a reason that it made up"
+            text = "the reason cannot be read"
         self.ended = f"your code was stopped: {clean(text)}"
         return SubmissionEndedError(self.ended)
 
     def describe(self, name: str) -> dict[str, Any]:
-        """Return what the submission has under a name."""
+        """Return a description of the object with this name in the submission."""
         reply = self.ask({"op": "describe", "name": name})
         self._raise(reply)
         found = reply.get("result")
@@ -166,7 +166,7 @@ class Session(Border):
         return made
 
     def _state(self, target: Any) -> list[Any]:
-        """Return an object's attributes as they are on this side; what cannot be sent is not."""
+        """Return an object's attributes on this side, without those that cannot be sent."""
         self._told.add(self._numbers[target])
         found = []
         for name, value in vars(target).items():
@@ -251,7 +251,7 @@ def words(told: Any) -> str:
 
 
 def clean(value: Any) -> str:
-    """Return a text from the other side without what a terminal or a page would act on."""
+    """Return a text from the other side without control characters."""
     return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in str(value)[:3000])
 
 

@@ -1,4 +1,4 @@
-"""Run an exercise's tests on a submission: pytest here, the submission somewhere else.
+"""Run an exercise's tests on a submission: pytest in this process, the submission in another.
 
 Each test gets a fresh copy of the submission's process. It passes if the test passes and the
 process is still there afterwards.
@@ -29,9 +29,9 @@ except ImportError as error:
 
 SWITCHED_OFF = ("cacheprovider", "faulthandler", "threadexception", "unraisableexception")
 MOST_HANGS = 2
-"""After so many that take too long, the rest is not run."""
+"""After this many tests that take too long, the rest is not run."""
 MOST_LINES = 14
-"""Lines of a failure that are shown."""
+"""The largest number of lines shown of a failure."""
 
 
 class _Plugin:
@@ -93,7 +93,7 @@ class _Plugin:
 
 
 def _words(failure: Any) -> str:
-    """Return what a failed test says: its assertion, not the way to it."""
+    """Return the message of a failed test: its assertion, without a traceback."""
     if isinstance(failure.value, SubmissionEndedError):
         return str(failure.value)
     text = str(failure.value)
@@ -163,6 +163,6 @@ def _marks(exercise: Exercise, plugin: _Plugin) -> Iterator[Mark]:
             passed = name in good
             message = plugin.failures.get(name, "" if passed else "not run")
             if passed and missing and name not in exercise.needed:
-                message = f"passed, but it counts only once {missing[0]} passes"
+                message = f"passed, but counts only if {missing[0]} passes"
             counts = passed and (not missing or name in exercise.needed)
             yield Mark(name, share * counts, share, passed, part.name, message)

@@ -1,1 +1,1 @@
-"""How anybody's code is called: its passes, functions or losses, as their signatures say."""
+"""Calls of any code's passes, functions or losses, as their signatures require."""

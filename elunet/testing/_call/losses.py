@@ -113,7 +113,7 @@ class LossCall:
 
     @property
     def is_by_z(self) -> bool:
-        """Whether the gradient is ``delta(z, a, y)``: by the input z of the last layer's sigmoid.
+        """Whether the gradient is ``delta(z, a, y)``, by the input z of the last layer's sigmoid.
 
         So it is in Nielsen's book, where the cost is ``fn(a, y)``.
         """

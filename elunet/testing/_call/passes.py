@@ -105,7 +105,7 @@ def _parameters(method: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 
 def _taken(method: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Return the arguments of a pass that have a name, but for those about training."""
+    """Return the arguments of a pass that have a name, except those about training."""
     variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     found = _parameters(method)
     return {

@@ -17,9 +17,9 @@ from elunet.testing._compare.settings import Settings
 from elunet.testing._diagnose import FITS, Evidence, Jacobian, Misshapen, Other
 
 PASSES = 1000
-"""Forward passes that a diagnosis may cost."""
+"""The largest number of forward passes for a diagnosis."""
 WORK = 20_000_000
-"""Numbers that they may produce."""
+"""The largest number of values that they may produce."""
 
 
 def evidence_of(probe: Probe, indices: Array, numeric: Array, wrong: Array) -> Evidence:

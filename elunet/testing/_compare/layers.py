@@ -47,7 +47,7 @@ def check_passes(
     check_unreadable(run, y)
     constants = [path for path, source in run.options.gradients.items() if source is None]
     if constants:
-        run.note(f"{', '.join(constants)}: a constant, as you said, and not checked")
+        run.note(f"{', '.join(constants)}: declared a constant, not checked")
     for text in unlooked(run.root):
         run.note(text)
     return replace(result, notes=tuple(run.notes)), sample

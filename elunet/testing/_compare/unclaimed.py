@@ -58,11 +58,11 @@ def _what(problem: Problem, path: str, changed: Changed, y: Array) -> str:
     """
     value = problem.values[path]
     if path in problem.constants:
-        return "a constant, as you said, and not checked"
+        return "declared a constant, not checked"
     number = is_number(value)
     whole = isinstance(value, int | np.integer) and not is_weight(path)
     if whole and problem.whole_are_settings:  # a stride, a number of rounds
-        return "whole numbers, taken as settings, not checked"
+        return "whole numbers, taken for settings, not checked"
     now = {path: changed.get(path, value)}
     how = _answer(problem, now, changed, y, number or path in problem.integers)
     if how == "none" or (how == "jump" and number):
@@ -74,7 +74,7 @@ def _what(problem: Problem, path: str, changed: Changed, y: Array) -> str:
     if number and not problem.all_learned and not is_weight(path):
         return "a setting, not checked"
     if problem.is_scored and TARGET.fullmatch(path):
-        return "taken as the target, not checked"
+        return "taken for the target, not checked"
     raise problem.error(
         f"{path} moves the output, but no gradient of it was found, so it was not checked"
         + problem.how(path),

@@ -1,4 +1,4 @@
-"""Numbers that no check looks into, complex ones and records: an error if they move the output."""
+"""Numbers that cannot be checked, complex ones and records: an error if they change the output."""
 
 from __future__ import annotations
 

@@ -36,8 +36,8 @@ def overwritten(e: Evidence) -> str:
             if e.is_analytic(kept, chosen):
                 return (
                     f"each entry of {e.array} holds only its {name} contribution (of up to "
-                    f"{int(count.max())}): written with = where += is needed, at "
-                    "repeated indices np.add.at"
+                    f"{int(count.max())}): written with = where += is needed (np.add.at for"
+                    " repeated indices)"
                     if name == "last"
                     else f"each entry of {e.array} holds only its first contribution (of up to "
                     f"{int(count.max())}): does a loop stop too early?"

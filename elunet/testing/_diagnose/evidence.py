@@ -1,4 +1,4 @@
-"""What is known about a wrong gradient, and when a formula counts as fitting it."""
+"""What is known about a wrong gradient, and whether a formula fits it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CLOSE = 1e-4
 FITS = 1e-6
 """How well a formula must fit, relative to the largest gradient, where rounding allows it."""
 TOO_NOISY = 1e-2
-"""Where differences are coarser than this, nothing is named."""
+"""If differences are less exact than this, no cause is named."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Wrong by one factor or one constant: everywhere, or in each row or channel by its own."""
+"""Wrong by a factor or a constant: one everywhere, or a different one in each row or channel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from elunet.testing._diagnose.evidence import Evidence, Factor
 from elunet.testing._diagnose.numbers import distinct, is_simple, number_text, offset, ratio
 
 MOST_MEANINGS = 3
-"""Of a number with more meanings than these none is said."""
+"""A number with more meanings than this is not explained."""
 
 
 def not_finite(e: Evidence) -> str:
@@ -157,7 +157,7 @@ def _combined(k: float, factors: Sequence[Factor], close: float) -> list[str]:
 
 
 def per_axis(e: Evidence) -> str:
-    """Off by a factor or a constant of each channel's, or each row's, own."""
+    """Wrong by a different factor or constant in each channel, or in each row."""
     for axis, owner in ((e.value.ndim - 1, "channel"), (0, "row")):
         groups = [e.places[axis] == place for place in np.unique(e.places[axis])]
         if e.value.ndim < 2 or len(groups) < 2 or min(group.sum() for group in groups) < 3:
@@ -171,12 +171,13 @@ def per_axis(e: Evidence) -> str:
             continue  # then any gradient of this kind is some factor times the other
         if all(ratio(*pair, e.close) is not None for pair in pairs):
             return (
-                f"analytic is numeric times a factor of each {owner}'s own (axis {axis}): "
+                f"analytic is numeric times a different factor for each {owner} (axis {axis}): "
                 "a factor such as gamma or 1/std is missing, or one too many"
             )
         if e.is_input and all(offset(*pair, e.close) is not None for pair in pairs):
             return (
-                f"analytic is numeric plus a constant of each {owner}'s own (axis {axis}), as if "
+                f"analytic is numeric plus a different constant for each {owner} (axis"
+                f" {axis}), as if "
                 "the term that comes through a mean is missing"
             )
     return ""

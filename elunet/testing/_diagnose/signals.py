@@ -60,14 +60,14 @@ def _replaced(e: Evidence, dy: Array, y: Array) -> Iterator[Signal]:
         yield np.maximum(dy, 0), f"negative entries of {d} are set to 0, as by a ReLU of {d}"
         yield np.sign(dy), f"only the sign of {d} is used"
     if generic(y):
-        yield y, f"the output y stands in {d}'s place"
+        yield y, f"the output y is used instead of {d}"
         yield dy * y, f"{d} is multiplied by the output y"
         yield dy / y, f"{d} is divided by the output y"
     for name, array in e.inputs.items():
         for other in broadcast(array, y.shape):
             if generic(array):
                 if np.shape(array) == y.shape and not np.array_equal(array, y):
-                    yield other, f"{name} stands in {d}'s place"
+                    yield other, f"{name} is used instead of {d}"
                 yield dy * other, f"{d} is multiplied by {name} once too often"
                 if np.all(other):
                     yield dy / other, f"the factor {name} is missing"

@@ -56,7 +56,7 @@ def windows(e: Evidence) -> str:
 
 
 def _in_layout(e: Evidence, x_name: str, x: Array, layout: str) -> str:
-    """Look at arrays brought to (N, H, W, C)."""
+    """Look at arrays converted to (N, H, W, C)."""
     if e.y is None or e.dy is None:
         return ""
     there, back = _orders(layout)
@@ -98,7 +98,7 @@ def _orders(layout: str) -> tuple[Move, Move]:
 
 
 def _kernels(kernel: Array, x: Array, y: Array, layout: str) -> Iterator[tuple[Array, Move]]:
-    """Yield the kernel as (kh, kw, C_in, C_out) in the orders that fit, and the way back."""
+    """Yield the kernel as (kh, kw, C_in, C_out) in the orders that fit, and the inverse."""
     if kernel.ndim == 3:  # a kernel along one axis
         for flat_order in ((0, 1, 2), (2, 1, 0), (0, 2, 1), (1, 2, 0)):
             K = kernel.transpose(flat_order)[None]
@@ -213,10 +213,10 @@ def _input_gradient(e: Evidence, x: Array, dy: Array, g: Geometry, K: Array, bac
     if e.is_analytic(e.pick(backward(_put, g.stride, by_channel=True))):
         return "windows overwrite each other, and so do channels: = where += is needed"
     if e.is_analytic(e.pick(backward(_add, g.stride, K[::-1, ::-1]))):
-        return "the kernel is flipped on the way back, and should not be (or twice)"
+        return "the kernel is flipped in the backward pass, and should not be (or twice)"
     K_swapped = np.swapaxes(K, 2, 3)
     if K.shape[2] == K.shape[3] and e.is_analytic(e.pick(backward(_add, g.stride, K_swapped))):
-        return "the kernel's input and output channels are exchanged on the way back"
+        return "the kernel's input and output channels are exchanged in the backward pass"
     return ""
 
 

@@ -160,7 +160,7 @@ def inside(key: Key) -> Key:
 def last_name(key: Key, caches: bool = False) -> Key:
     """Return the last name and the indices after it, without the owner.
 
-    An owner that holds state stays, but for caches if these may hold gradients.
+    An owner that holds state stays, except caches if these may hold gradients.
     """
     named = [i for i, step in enumerate(key) if not step.isdigit()]
     if named and caches and all(CACHE.fullmatch(step) for step in key[: named[-1]]):

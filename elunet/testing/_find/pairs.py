@@ -26,7 +26,7 @@ from elunet.testing._find.names import (
 
 
 def pair(values: Mapping[str, Array], gradients: Mapping[str, Array]) -> dict[str, str]:
-    """Return which gradient belongs to which value, as far as the names say.
+    """Return which gradient belongs to which value, according to their names.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The variables that a function reads and that nobody hands to it: of closures, and of modules.
+"""The variables that a function reads without being given them: of closures, and of modules.
 
 A weight may be a global variable, ``W = ...`` above the class whose methods read it. What a
 function reads is in its compiled code. Modules of others (NumPy, installed packages) hold no

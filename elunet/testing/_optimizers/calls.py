@@ -33,7 +33,7 @@ class Design:
     said : str
         How it is called, for messages.
     names : tuple of str
-        The parameters' names, if nobody gives others.
+        The parameters' names, if no others are given.
     start : callable
         ``start(parameters) -> Step``.
     returns : bool

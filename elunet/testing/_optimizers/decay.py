@@ -1,4 +1,4 @@
-"""Penalties and what people make of them, as suspects."""
+"""Common mistakes with penalties, as suspects."""
 
 from __future__ import annotations
 

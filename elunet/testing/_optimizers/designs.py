@@ -1,4 +1,4 @@
-"""Which design an optimizer has, by its methods and by the names of what they take.
+"""The design of an optimizer, found by its methods and the names of their arguments.
 
 Names say most of it: `params` and `grads` are containers, `w` and `dw` are arrays. Where they leave
 a choice, the first step is tried with dicts, with lists and with single arrays.
@@ -36,8 +36,8 @@ HELP = (
     " update(w, g), update_params(layer), update_layer(layer) or apply_gradients(pairs); or a"
     " function of (w, g), (w, dw, config), (params, grads) or (parameters, grads,"
     " learning_rate); or for step() without arguments, a function that makes it, lambda params:"
-    " MyOptimizer(params). What takes more can be wrapped in a function of (w, g) or (params,"
-    " grads)"
+    " MyOptimizer(params). Wrap an optimizer that needs more in a function of (w, g) or"
+    " (params, grads)"
 )
 
 

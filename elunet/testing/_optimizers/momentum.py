@@ -1,4 +1,4 @@
-"""Momentum and what people make of it, as suspects."""
+"""Common mistakes with momentum, as suspects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mistakes played through: a suspect is named only if it makes every recorded step, to rounding."""
+"""Suspected mistakes: a suspect is named only if it reproduces every recorded step, to rounding."""
 
 from __future__ import annotations
 

@@ -204,7 +204,7 @@ class Run:
             )
 
     def _note_hidden(self) -> None:
-        """Note what moves the output, and is no argument of forward: it brings that along."""
+        """Note what moves the output and is not an argument of forward: a closure variable."""
         y, hidden = self.output({}), []
         for place in numeric_places(self.forward):
             content = place.get()
@@ -223,7 +223,7 @@ class Run:
                 hidden.append(place.path.replace("__self__", "self"))
         if hidden:
             self.result.note(
-                f"{', '.join(hidden)}: moves the output, but is no argument of "
+                f"{', '.join(hidden)}: moves the output, but is not an argument of "
                 f"{name_of(self.forward)}, and was not checked (check_layer checks what an object "
                 "holds)"
             )

@@ -1,4 +1,4 @@
-"""What every check is brought to: an output as a function of values that can be changed.
+"""The common form of all checks: an output as a function of values that can be changed.
 
 The checks differ in how the code is called. Each brings it into this form, a `Problem`: an output
 as a function of named values, and what the code claims about its gradients.

@@ -1,4 +1,4 @@
-"""Side effects: the same x gives the same y, and no pass writes to arrays that are not its own.
+"""Side effects: the same x has to give the same y, and no pass may write to others' arrays.
 
 A layer with the right formula may still overwrite its neighbors' numbers, or its own from a step
 before. Here each pass is run next to copies of all arrays, and everything is compared afterwards.
@@ -167,8 +167,8 @@ def _written_into_dy(run: Runner, returned: list[Array], dy_given: Array, dy: Ar
     copies = [dx.copy() for dx in returned]
     if not np.array_equal(dy_given, dy):
         run.note(
-            "backward writes dx into dy and returns it: right in a chain; where somebody else "
-            "still reads dy (a sum, a branch), copy it first"
+            "backward writes dx into dy and returns it: right in a chain; if other code"
+            " still reads dy (a sum, a branch), copy it first"
         )
         dy_given[...] = dy
     return copies
@@ -254,7 +254,10 @@ def check_tangent(run: Runner, sample: Sample, rng: np.random.Generator) -> None
     size = float(np.linalg.norm(sample.dy) * np.linalg.norm(moved_y)) + abs(expected)
     if abs(got - expected) > (1e-6 if moved_y.dtype == np.float64 else CLOSE) * size:
         if _depth(layer, TANGENT) > _depth(layer, PASSES):
-            run.note("tangent, of a base class, does not fit these passes: net.jvp would be wrong")
+            run.note(
+                "tangent, which a base class defines, does not fit these passes: net.jvp would"
+                " be wrong"
+            )
             return
         raise run.error(
             f"tangent(dx, dparams) is not backward's Jacobian: <dy, tangent> is {got:.6g}, and"

@@ -1,4 +1,4 @@
-"""Keep everything that an object holds, and restore it.
+"""Snapshots: copy everything that an object holds, and restore it.
 
 A check runs a layer many times and must leave it as it was. It also needs each pass to start from
 the same random state.

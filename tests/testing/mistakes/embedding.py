@@ -74,14 +74,14 @@ EMBEDDING = [
         "karpathy/nn-zero-to-hero/issues/57",
         "the table's gradient is assigned by index: of repeated letters one counts",
         lambda wrong: check_layer(Embedding(wrong), np.array([[0, 1, 1], [3, 1, 4]])),
-        "at repeated indices np.add.at",
+        "np.add.at for repeated indices",
     ),
     Mistake(
         "repeated indices",
         "HIPS/autograd/issues/39",
         "`out[idx] += g` adds only once for an index that comes twice",
         lambda wrong: check_functions(*indexing(wrong), normal(5, 3), np.array([0, 2, 2, 4])),
-        "at repeated indices np.add.at",
+        "np.add.at for repeated indices",
     ),
     Mistake(
         "dQ and dK swapped",
