@@ -238,8 +238,8 @@ class Router:
     def weight(self, layer: Layer) -> Array | None:
         """Return the matrix of W's shape through which a weighted layer sends back; None for W.
 
-        The walk may ask before the signal is there. Whoever asks again before the next `begin` has
-        to get the same matrix: an array of its own for each layer, not written to during the walk.
+        The walk may ask before the signal is there. Code that asks again before the next `begin`
+        has to get the same matrix: a separate array for each layer, not written to during the walk.
         """
         return None
 
