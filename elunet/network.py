@@ -451,8 +451,7 @@ class Network(LayerGraph):
             if turn.sends and send is not None and layer.weighted:
                 its.queue.finish()
                 down = send(layer, delta)
-                self._check_sent(node, down)
-                self._deliver(its.queue, signals, node, down, to_input)
+                self._deliver(its.queue, signals, node, down, to_input, "the rule's send")
                 del down
             elif turn.sends:
                 other = weight(layer) if weight is not None and layer.weighted else None
@@ -580,22 +579,16 @@ class Network(LayerGraph):
         twin._workspace, twin._turn, twin._plans = Workspace(), Turns(), {}
         return twin
 
-    def _check_sent(self, node: Node, down: Any) -> None:
-        """Raise an error unless a rule's send returned an array of the input's shape."""
-        shares = down if isinstance(down, tuple) else (down,)
-        for source, share in zip(node.inputs, shares, strict=False):
-            wanted = self.shapes[source]
-            if getattr(share, "shape", None) != wanted:
-                raise ValueError(
-                    f"{node.layer!r}: expected the rule's send to return an array of the"
-                    f" shape of the layer's input, {wanted}, {_got(share)}"
-                )
-
-    @staticmethod
     def _deliver(
-        queue: Queue, signals: dict[str, Array], node: Node, down: Any, to_input: bool
+        self,
+        queue: Queue,
+        signals: dict[str, Array],
+        node: Node,
+        down: Any,
+        to_input: bool,
+        author: str = "backward_input",
     ) -> None:
-        """Add what a layer sent back to the signals of its inputs.
+        """Add what a layer, or a rule's `send`, sent back to the signals of the layer's inputs.
 
         Without `to_input` not all of the input's signal would come together, so none of it is kept.
         """
@@ -610,7 +603,12 @@ class Network(LayerGraph):
                 continue
             if not isinstance(share, np.ndarray):
                 raise TypeError(
-                    f"{node.layer!r}: expected backward_input to return an array, {_got(share)}"
+                    f"{node.layer!r}: expected {author} to return an array, {_got(share)}"
+                )
+            if share.shape != self.shapes[source]:
+                raise ValueError(
+                    f"{node.layer!r}: expected {author} to return an array of the layer's input"
+                    f" shape, {self.shapes[source]}, {_got(share)}"
                 )
             if source in signals:
                 queue.finish()

@@ -358,7 +358,10 @@ class TestPasses:
         net = chain()
         y = net.forward(batch(), train=True)
         net["flatten1"].backward_input = lambda dy: dy[:, :1]
-        message = "elu2 (layer 7 of 9, after batchnorm1): ELU(alpha=1): expected dy of the output's"
+        message = (
+            "flatten1 (layer 8 of 9, after elu2): Flatten(): expected backward_input to return an"
+            " array of the layer's input shape, (4, "
+        )
         for back in (net.backward, lambda dy: eln.routers.Backprop().backward(net, dy)):
             with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
                 back(y)

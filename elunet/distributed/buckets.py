@@ -2,11 +2,13 @@
 
 A walk finishes layers from the output down. Their gradients lie one after another in flat arrays,
 the buckets; when the last layer of a bucket is done, its sum is asked for and the walk continues.
-MPI moves messages only while a process is in one of its calls, so each layer calls it once.
+MPI moves messages only while it is being called. So a thread calls it every millisecond while the
+kernels run; where the MPI allows calls from one thread only, each layer's turn calls it once.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +17,7 @@ import numpy as np
 from elunet._types import Array
 
 SMALLEST = 1 << 18  # bytes: a message of less costs more than it moves
+PAUSE = 0.001  # seconds between two calls: 1 Gbit/s moves 125 kB meanwhile, less than TCP buffers
 
 
 class Bucket:
@@ -88,6 +91,8 @@ class Buckets:
         if pending:
             self.buckets.append(Bucket(pending, dtype))
         self._requests: list[Any] = []
+        self._mover: _Mover | None = None
+        self._threads = mpi.Query_thread() == mpi.THREAD_MULTIPLE
 
     def fits(self, layers: Sequence[Any], dtype: np.dtype[Any]) -> bool:
         """Return whether these are the layers and arrays that it was made for."""
@@ -98,6 +103,7 @@ class Buckets:
 
     def begin(self) -> None:
         """Begin a walk."""
+        self._stop_mover()  # of a walk that an error ended
         self._requests = []
         for bucket in self.buckets:
             bucket.offer()
@@ -111,16 +117,52 @@ class Buckets:
         """Send the bucket that is full; its gradients are there."""
         bucket = self.buckets[len(self._requests)]
         bucket.take()
-        self._requests.append(self._comm.Iallreduce(self._mpi.IN_PLACE, bucket.flat, self._mpi.SUM))
+        request = self._comm.Iallreduce(self._mpi.IN_PLACE, bucket.flat, self._mpi.SUM)
+        self._requests.append(request)
+        if self._mover is not None:
+            self._mover.add(request)
+        elif self._threads and len(self._requests) < len(self.buckets):
+            self._mover = _Mover(self._mpi, request)
 
     def poll(self) -> None:
         """Let the messages that were sent make progress."""
-        if self._requests:
+        if self._requests and self._mover is None:
             self._mpi.Request.Testall(self._requests)
 
     def wait(self) -> None:
         """Return when all sums are there."""
+        self._stop_mover()
         self._mpi.Request.Waitall(self._requests)
+
+    def _stop_mover(self) -> None:
+        if self._mover is not None:
+            self._mover.stop()
+            self._mover = None
+
+
+class _Mover:
+    """A thread that moves messages while the kernels run, from a first message to the walk's end.
+
+    No request is ever in two threads' hands: it is this one's until `stop`.
+    """
+
+    def __init__(self, mpi: Any, request: Any) -> None:
+        self._mpi, self._requests = mpi, [request]
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._move, daemon=True)
+        self._thread.start()
+
+    def add(self, request: Any) -> None:
+        self._requests.append(request)
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _move(self) -> None:
+        while not self._over.wait(PAUSE):
+            for request in self._requests:
+                request.Test()
 
 
 def _params(layer: Any) -> list[tuple[str, Array]]:

@@ -325,9 +325,11 @@ class Workers:
         self._futures: list[Any] = [None] * count
 
     def _pool(self) -> Any:
-        return self._loky.ProcessPoolExecutor(
+        pool = self._loky.ProcessPoolExecutor(
             max_workers=1, initializer=_leave_with, initargs=(os.getpid(),)
         )
+        pool.submit(os.getpid)  # now, so that the process starts while this one prepares
+        return pool
 
     @property
     def free(self) -> int:

@@ -307,14 +307,14 @@ RECIPES = {
     ),
     "long": Recipe(
         about="ELU-11 with a recipe for an hour or two: that of the short runs, with ZCA-whitened"
-        " images and smoothed labels",
+        " images, smoothed labels and less dropout",
         network=_quick_network,
         prepare=whiten,
         augment=pad_crop_flip,
         optimizer=_quick_optimizer,
-        callbacks=lambda epochs: [DropoutRamp(0.3, 0.8, epochs)],
+        callbacks=lambda epochs: [DropoutRamp(0.0, 0.3, epochs)],
         loss=partial(SoftmaxCrossEntropy, label_smoothing=0.1),
-        epochs=30,
+        epochs=40,
     ),
     "paper": Recipe(
         about="ELU-11 as in the ELU paper: contrast normalization and ZCA, momentum, dropout;"

@@ -368,18 +368,22 @@ class Router:
         RuntimeError
             If the rule's ways depend on shapes, and no forward pass came before.
         """
-        graph, shortcuts = self.graph(net), self.shortcuts(net)
+        graph, shortcuts, replaced = self.graph(net), self.shortcuts(net), self._replaced(net)
         found: list[Path] = []
         reached = set(net.outputs)
         for node in reversed(net.nodes):
+            if node.name in replaced:
+                found.append(Path("target", node.name, "direct"))
+                reached.add(node.name)
             if not (node.learns and node.name in reached):
                 continue
             shortcut, inputs = shortcuts.get(node.name), graph.inputs[node.name]
             if shortcut is not None:
                 found.append(shortcut)
                 reached.add(shortcut.target)
-            if shortcut is None or shortcut.target == node.name:
-                found += [Path(node.name, source, self._kind(node)) for source in inputs]
+            kind = self._kind(node)
+            if kind and (shortcut is None or shortcut.target == node.name):
+                found += [Path(node.name, s, kind) for s in inputs if s not in replaced]
                 reached.update(inputs)
         return found
 
@@ -451,8 +455,12 @@ class Router:
             )
         return weight
 
+    def _replaced(self, net: Network) -> set[str]:
+        """Return the layers whose signal is made from the targets, not by later layers."""
+        return set()
+
     def _kind(self, node: Node) -> str:
-        """Return the kind of a layer's paths to its own inputs."""
+        """Return the kind of a layer's paths to its own inputs; "" if it sends nothing."""
         own = node.layer.weighted and (self._own("weight") or self._own("send"))
         return "feedback" if own else "exact"
 

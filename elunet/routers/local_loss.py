@@ -7,12 +7,11 @@ import numpy as np
 from elunet._checks import choice, integer, number
 from elunet._quiet import quiet
 from elunet._types import Array, Shape
-from elunet.graph import INPUT
+from elunet.graph import INPUT, Node
 from elunet.init import Initializer, LeCun
 from elunet.layers.base import Layer
 from elunet.losses import one_hot
 from elunet.network import Network
-from elunet.routers.base import Path
 from elunet.routers.beside import Silent
 from elunet.routers.objectives import (
     pooled,
@@ -164,18 +163,13 @@ class LocalLoss(Silent, RandomRouter):
         """Return those of the last walk; {} before the first one."""
         return {f"{name}.C": g for name, g in self._gradients.items() if name in self.C}
 
-    def paths(self, net: Network) -> list[Path]:
-        """Return the paths of signals: from the targets to each unit's end, and inside units."""
-        ends, inside, found = self._ends(net), True, list[Path]()
-        for node in reversed(net.nodes):
-            if node.name in ends:
-                found.append(Path("target", node.name, "direct"))
-                inside = True
-            if node.layer.weighted:
-                inside = False
-            if inside and node.inputs[0] != INPUT:
-                found.append(Path(node.name, node.inputs[0], "exact"))
-        return found
+    def _replaced(self, net: Network) -> set[str]:
+        """Return each unit's end."""
+        return set(self._ends(net))
+
+    def _kind(self, node: Node) -> str:
+        """Return that weighted layers send nothing."""
+        return "" if node.layer.weighted else "exact"
 
     def _signal(self, name: str, h: Array) -> Array:
         """Return the gradient of a unit's loss at its end, and note that of its classifier."""

@@ -143,6 +143,10 @@ class Mixed(Holder):
     def _own(self, hook: str) -> bool:
         return super()._own(hook) or any([rule._own(hook) for rule in self.rules.values()])
 
+    def _replaced(self, net: Network) -> set[str]:
+        replaced = {pattern: rule._replaced(net) for pattern, rule in self.rules.items()}
+        return {name for name, p in self._patterns(net).items() if name in replaced.get(p, ())}
+
     def _kind(self, node: Node) -> str:
         return self.rule_for(node.name)._kind(node)
 

@@ -39,9 +39,9 @@ class WeightPerturbation(Differences):
     References
     ----------
     Jabri, Flower, "Weight perturbation: an optimal architecture and learning technique for analog
-    VLSI feedforward and recurrent multilayer networks", IEEE Transactions on Neural Networks 3,
-    1992, 10.1109/72.105429; Cauwenberghs, "A Fast Stochastic Error-Descent Algorithm for Supervised
-    Learning and Optimization", NIPS 1992.
+    VLSI feedforward and recurrent multilayer networks", Neural Computation 3, 1991,
+    10.1162/neco.1991.3.4.546; Cauwenberghs, "A Fast Stochastic Error-Descent Algorithm for
+    Supervised Learning and Optimization", NIPS 1992.
 
     Examples
     --------

@@ -19,6 +19,12 @@ from elunet.storage.files import read, write_atomically
 MOST, LONGEST = 30, 300  # of the differences that an error lists: how many, and how long each
 
 
+FOREIGN = frozenset(
+    (".npz", ".npy", ".pt", ".pth", ".h5", ".hdf5", ".keras", ".onnx", ".pkl", ".pickle", ".json")
+)
+"""Endings of other formats, which a user would expect in a file with such a name."""
+
+
 def save(net: Network, file: str | os.PathLike[str]) -> None:
     """Write a network's parameters and layer state to a safetensors file.
 
@@ -31,7 +37,8 @@ def save(net: Network, file: str | os.PathLike[str]) -> None:
     Raises
     ------
     ValueError
-        If a parameter holds a NaN or an infinity; the old file stays.
+        If a parameter holds a NaN or an infinity, and the old file stays; or if the file's name has
+        the ending of another format, such as .npz or .pt.
     TypeError
         If a layer's state is not an array of numbers.
     OSError
@@ -44,6 +51,11 @@ def save(net: Network, file: str | os.PathLike[str]) -> None:
     >>> eln.save(net, "net.safetensors")
     """
     _check_network("save", net)
+    if Path(file).suffix.lower() in FOREIGN:
+        raise ValueError(
+            "save: expected a name that ends in .safetensors, which is the file's format, got"
+            f" {Path(file).name}"
+        )
     arrays = network_arrays(net)
     content = encode(arrays)
     for name, array in arrays.items():

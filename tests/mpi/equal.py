@@ -41,6 +41,12 @@ def norms():
     return eln.Sequential([*layers, L.Linear(512, 10)], seed=0)
 
 
+def wide():
+    """Return one whose gradients are too large for one message."""
+    layers = [L.Flatten(), L.Linear(3072, 32), L.ELU(), L.Linear(32, 2100), L.ELU()]
+    return eln.Sequential([*layers, L.Linear(2100, 32), L.ELU(), L.Linear(32, 10)], seed=0)
+
+
 def shared():
     """Return one in which two places share their weights."""
     net, conv = eln.Network(seed=0), L.Conv2D(8, 8, 3)
@@ -85,7 +91,7 @@ OPTIMIZERS = {
     "lion": lambda: O.Lion(1e-4),
     "clip_value": lambda: O.SGD(0.01, clip_value=0.01),
 }
-NETWORKS = {"norms-net": norms, "shared": shared, "plain": plain}
+NETWORKS = {"norms-net": norms, "shared": shared, "plain": plain, "wide": wide}
 CASES = ("batch-norm", "tiny", "augment", "weights", "sum", *NETWORKS)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -88,50 +90,77 @@ def test_a_copied_network_is_the_same_processes():
     assert type(pickle.loads(pickle.dumps(net)).group) is Alone
 
 
+class Request:
+    """Stands for a sum under way. It notes which threads looked at it."""
+
+    lookers: set = set()  # noqa: RUF012 - one for all
+
+    def __init__(self, flat):
+        self.flat = flat
+
+    def Test(self):  # noqa: N802 - MPI's name
+        self.lookers.add(threading.current_thread())
+
+    @classmethod
+    def Testall(cls, requests):  # noqa: N802
+        cls.lookers |= {threading.current_thread()}
+        assert requests
+
+    @staticmethod
+    def Waitall(requests):  # noqa: N802
+        for request in requests:
+            request.flat *= 2
+
+
 class Sent:
     """Stands for MPI: doubles what is sent, as two equal processes would."""
 
-    IN_PLACE, SUM = object(), object()
+    IN_PLACE, SUM, THREAD_MULTIPLE, Request = object(), object(), 3, Request
 
-    class Request:
-        @staticmethod
-        def Testall(requests):  # noqa: N802 - MPI's name
-            assert requests
+    def __init__(self, level):
+        self.sizes, self.level = [], level
 
-        @staticmethod
-        def Waitall(requests):  # noqa: N802
-            for flat in requests:
-                flat *= 2
-
-    def __init__(self):
-        self.sizes = []
+    def Query_thread(self):  # noqa: N802
+        return self.level
 
     def Iallreduce(self, place, flat, operation):  # noqa: N802
         self.sizes.append(flat.nbytes)
-        return flat
+        return Request(flat)
 
 
-def test_gradients_go_out_in_buckets_during_the_walk():
+@pytest.mark.parametrize("level", [2, 3])
+def test_gradients_go_out_in_buckets_during_the_walk(level):
+    """A thread of its own moves them, if the MPI allows calls of any thread; else this one does."""
     L = eln.layers
     net = eln.Sequential([L.Linear(8, 50), L.ELU(), L.Linear(50, 40), L.Linear(40, 3)], seed=0)
     x = np.random.default_rng(0).normal(size=(6, 8)).astype(np.float32)
     dy = net.forward(x, train=True)
     net.backward(dy)
     plain = {name: value.copy() for name, value in net.gradients().items()}
-    sent, one = Sent(), group(0, 2)
+    sent, one = Sent(level), group(0, 2)
     layers = [layer for layer in reversed(net.layers) if layer.params]
     one.share(12)
-    one._buckets = Buckets(Sent, sent, layers, np.dtype(np.float32), smallest=6000)
+    one._buckets = Buckets(sent, sent, layers, np.dtype(np.float32), smallest=6000)
     seen = []
     one.share(12)
     net.group = one
+    Request.lookers.clear()
+
+    def tap(name, delta):
+        seen.append((name, len(sent.sizes)))
+        end = time.monotonic() + 10
+        while name == "linear1" and not Request.lookers and time.monotonic() < end:
+            time.sleep(0.001)
+
     for _ in range(2):  # the second time the layers write into the buckets
         net.forward(x, train=True)
-        net.walk(dy, tap=lambda name, delta: seen.append((name, len(sent.sizes))))
+        net.walk(dy, tap=tap)
         for name, value in net.gradients().items():
             np.testing.assert_allclose(value, 2 * plain[name], rtol=1e-6)
     assert sent.sizes == [8652, 1800] * 2  # linear3 and linear2 together; linear1
     assert dict(seen[:4])["linear1"] == 1  # the upper ones were on their way by then
+    assert (threading.current_thread() in Request.lookers) == (level == 2)
+    assert Request.lookers
     net.group = ALONE
 
 

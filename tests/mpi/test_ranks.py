@@ -23,8 +23,8 @@ if MPIRUN is None:
     pytest.skip("no mpirun: install openmpi or mpich", allow_module_level=True)
 
 
-def train(ranks, *arguments):
-    code, text = run(ranks, "equal.py", *arguments)
+def train(ranks, *arguments, **more):
+    code, text = run(ranks, "equal.py", *arguments, **more)
     assert code == 0, text
 
 
@@ -79,6 +79,14 @@ def test_they_are_the_same_to_the_bit_each_time(tmp_path):
     for name in "ab":
         train(2, "batch-norm,kp", tmp_path / f"{name}.npz", "distributed")
     found = differences(tmp_path / "a.npz", tmp_path / "b.npz")
+    assert set(found.values()) == {(0, 0)}
+
+
+def test_an_mpi_that_one_thread_alone_may_call_gives_the_same(tmp_path):
+    for level in ("multiple", "serialized"):
+        more = {"MPI4PY_RC_THREAD_LEVEL": level}
+        train(2, "wide,kp", tmp_path / f"{level}.npz", "distributed", **more)
+    found = differences(tmp_path / "multiple.npz", tmp_path / "serialized.npz")
     assert set(found.values()) == {(0, 0)}
 
 

@@ -203,6 +203,18 @@ def test_a_run_goes_on_to_the_bit(tmp_path):
             np.testing.assert_array_equal(value, expected[name], err_msg=name)
 
 
+def test_paths_in_a_mix():
+    layers = [L.Linear(8, 6), L.ELU(), L.Linear(6, 5), L.ELU(), L.Linear(5, 3)]
+    net = eln.Sequential(layers, seed=0)
+    for local, expected in {
+        "linear1": ["linear3 elu2", "elu2 linear2", "target elu1", "elu1 linear1"],
+        "linear2": ["target elu2", "elu2 linear2"],  # linear2 sends nothing to linear1
+    }.items():
+        mixed = R.Mixed({local: R.LocalLoss("pred", 1), "*": R.Backprop()})
+        found = [f"{path.source} {path.target}" for path in mixed.paths(net)]
+        assert found == expected
+
+
 def test_paths():
     assert [tuple(path) for path in R.LocalLoss().paths(chain())] == [
         ("target", "tanh2", "direct"),

@@ -174,3 +174,10 @@ def test_non_finite_values_are_refused(tmp_path, value):
     arrays["linear1.b"] = np.full(3, value)  # 1e300 is infinite in float32
     safetensors.numpy.save_file(arrays, file)
     refused(file, r"expected finite values in .*x, got a NaN or an infinity in linear1\.b")
+
+
+@pytest.mark.parametrize("name", ["net.npz", "net.PT", "net.keras"])
+def test_a_name_that_promises_another_format_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match=rf"^save: expected a name .*\.safetensors.* got {name}"):
+        eln.save(network(), tmp_path / name)
+    assert not [*tmp_path.iterdir()]
