@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 import nbclient
+from docutils import nodes
 from jupyter_cache.executors import utils as notebooks
+from sphinx import addnodes
 
 import elunet
 
@@ -70,6 +72,7 @@ napoleon_use_rtype = False
 napoleon_use_ivar = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+ALIAS = "TypeAliasForwardRef"
 NAMED = "Array Arrive File Initializer Padding Scheduled Seed Send Shape Tap"
 autodoc_type_aliases = {name: name for name in NAMED.split()}  # not what they stand for
 autodoc_default_options = {"show-inheritance": True}
@@ -147,10 +150,45 @@ def plain_aliases(app, what, name, value, options, signature, returns):
     return plain(signature), plain(returns)
 
 
+def plain_property_types(app, doctree):
+    """Do what `plain_aliases` does for the types of properties, which have no signature."""
+    for node in doctree.findall(addnodes.desc_annotation):
+        texts = [child.astext() for child in node.children]
+        while ALIAS in texts:  # then "(", "'Array'", ")"
+            start = texts.index(ALIAS)
+            node[start : start + 4] = [nodes.Text(texts[start + 2].strip("'"))]
+            texts[start : start + 4] = [""]
+
+
+def separate_attributes(app, what, name, value, options, lines):
+    """Give each of the attributes "a, b : int" its own entry, as napoleon does for parameters."""
+    if what != "class" or "Attributes" not in lines:
+        return
+    start = lines.index("Attributes") + 2
+    ends = [n for n in range(start, len(lines)) if lines[n].startswith("---")]
+    end = ends[0] - 1 if ends else len(lines)
+    entries = []
+    for line in lines[start:end]:
+        if entries and (not line or line.startswith(" ")):
+            entries[-1].append(line)
+        else:
+            entries.append([line])
+    separate = []
+    for head, *about in entries:
+        names, _, kinds = head.partition(" : ")
+        several, each = names.split(", "), kinds.split(", ")
+        kinds = each if len(each) == len(several) else [kinds] * len(several)
+        for one, kind in zip(several, kinds, strict=True):
+            separate += [f"{one} : {kind}" if kind else one, *about]
+    lines[start:end] = separate
+
+
 def setup(app):
     # Whether make_browser.py is to add the site in which notebooks run: pages then link to it.
     app.add_config_value("in_browser", False, "html")
     app.connect("autodoc-process-signature", plain_aliases)
+    app.connect("autodoc-process-docstring", separate_attributes, priority=400)  # before napoleon
+    app.connect("doctree-read", plain_property_types)
     app.connect("html-page-context", drop_dead_links)
     app.connect("html-page-context", add_notebook_links)
     app.connect("build-finished", write_notebooks)

@@ -1,4 +1,4 @@
-"""Draw the documentation's figures, from made shapes and measured runs: `docs/make_images.py`."""
+"""Draw the documentation's figures from synthetic shapes and measured runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from elunet.storage import tables
 DOCS = Path(__file__).parent
 COLUMNS = 12
 RUNS = {
-    "first": "ELU-11, case quick, on made shapes",
+    "first": "ELU-11, case quick, on synthetic shapes",
     "cifar": "ELU-11, case quick, on CIFAR-10 (JPEG copy)",
     "long": "ELU-11, case long, on CIFAR-10 (JPEG copy)",
     "paper": "ELU-11, case paper, on CIFAR-10 (JPEG copy)",

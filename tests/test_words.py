@@ -38,6 +38,18 @@ PLAIN = {
     r"\btests? holds? that\b": "tested",
     r"\b(?:cannot|can) be told\b": "cannot be distinguished, or checked",
     r"\bthe (?:layer|unit) (?:above|below)\b": "next, previous",
+    r"\bunder way\b": "running, or the current one",
+    r"\bworked out\b": "computed",
+    r"\btake[ns]? up\b": "restored",
+    r"\bbut for\b": "except",
+    r"\b[Ee]verybody\b|\b[Ww]hoever\b|\bone's own\b": "each process, a user, a custom",
+    r"\bas you said\b": "declared",
+    r"\bmade (?:shapes|images)\b": "synthetic",
+    r"\blets? go(?: of)?\b": "releases",
+    r"\b(?:goes|go|comes|came) down (?:from|to|through|in)\b": "is sent back",
+    r"\bat work in\b": "using",
+    r"\bas by default\b": "the default",
+    r"\bfor ever\b": "forever",
 }
 
 
@@ -63,6 +75,9 @@ def test_house_words_are_gone(word):
         "drawn anew",
         "it goes on",
         "a rule of your own",
+        "the step under way",
+        "a network of made shapes",
+        "the folder lets go of its lock",
     ],
 )
 def test_they_are_found(text):

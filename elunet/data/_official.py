@@ -130,7 +130,7 @@ def read(owner: str, layout: Layout, source: Path) -> Iterator[tuple[str, bytes]
 
 
 def size_of(owner: str, file: Path) -> int:
-    """Return the bytes of a regular file; a FIFO would wait for ever, a device never end."""
+    """Return the bytes of a regular file; a FIFO would wait forever, a device never end."""
     info = file.stat()
     if not stat.S_ISREG(info.st_mode):
         kind = "a folder" if stat.S_ISDIR(info.st_mode) else "a special file"
@@ -154,7 +154,7 @@ def _read_folder(owner: str, layout: Layout, folder: Path) -> Iterator[tuple[str
 
 def check_archive(owner: str, layout: Layout, archive: Path) -> None:
     """Raise unless the archive is the official one; say how it differs."""
-    if not archive.is_file():  # a FIFO would wait for ever
+    if not archive.is_file():  # a FIFO would wait forever
         raise ValueError(f"{owner}: expected {archive} to be a regular file, got another kind")
     with archive.open("rb") as file:
         start = file.read(64)

@@ -9,7 +9,7 @@ Between two layers a worker stays awake for a moment (`AWAKE`), since waking it 
 small layer; after that it sleeps.
 
 Ctrl-C raises an error in the main thread, and a signal's handler may run anything there: after any
-call, at a function's first line, when a loop goes round. All that has to be put back is therefore
+call, at a function's first line, when a loop repeats. All that has to be put back is therefore
 put back in a ``finally`` by operations that are not calls, and one call into compiled code. So,
 too, a worker is started by one call: `threading.Thread.start` is many, and an error between two of
 them leaves the thread half started.
@@ -264,7 +264,7 @@ def set_num_threads(threads: int) -> None:
     if threads > MOST:
         raise ValueError(f"set_num_threads: expected threads of at most {MOST}, got {threads}")
     _pool.threads, _pool.asked = threads, True
-    _pool.team = None  # its threads end when whoever is using them is done
+    _pool.team = None  # its threads end when they are no longer used
 
 
 AFFIXES = [(start, end) for start in ("scipy_", "") for end in ("64_", "", "_64")]
@@ -422,7 +422,7 @@ def _share_out(team: _Team, share: Callable[[int], None], workers: int) -> None:
 
 
 def _before_fork() -> None:
-    """Let nobody fork while another thread compiles: in the child it would do so for ever."""
+    """Prevent a fork while another thread compiles: in the child it would never end."""
     if compiler_lock is not None:
         compiler_lock.acquire()
 
@@ -439,7 +439,7 @@ def _after_fork() -> None:
     _after_fork_here()
     team, _pool = _pool.team, _Pool(_pool.threads)
     _here.shares_out = False
-    if team is not None:  # so that whoever is using it in this thread does not wait for ever
+    if team is not None:  # so that this thread does not wait for it forever
         team.forked = True
         team.done[...] = FOREVER
         for worker in team.workers:

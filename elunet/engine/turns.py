@@ -26,7 +26,7 @@ HOLDER = 0  # the key of who has the network
 class Turn:
     """A thread's claim on a network, for one pass or, with a lock, until that is released."""
 
-    busy: Turn | None = None  # the pass under way
+    busy: Turn | None = None  # the pass that is running
     passed: Passed | None = None  # if it is a pass forward
     lock: Any = None
 

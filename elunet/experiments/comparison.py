@@ -132,7 +132,7 @@ def compare(
         If an argument is out of range, a rule has a baseline's name, or the folder holds another
         comparison; the message lists how it differs.
     BlockingIOError
-        If another process is at work in the folder.
+        If another process is using the folder.
     ImportError
         If workers are asked for, and the extra is not there.
     RuntimeError

@@ -3,8 +3,8 @@
 Who does the work is an executor: anything whose ``submit(function, *arguments)`` gives a future,
 with ``done()`` and ``result()``. So processes of this machine, a dask cluster, MPI or Slurm all
 serve, and none of them is made here. The parent alone decides and writes: it hands out keys, and
-puts each finished trial on the disk at once, in one order whoever was faster. What all trials share
-travels once: the arrays as files that workers map into memory, all else as one piece of bytes.
+saves each finished trial at once, in an order that does not depend on speed. What all trials share
+is sent once: the arrays as files that workers map into memory, all else as one piece of bytes.
 """
 
 from __future__ import annotations

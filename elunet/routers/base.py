@@ -238,8 +238,8 @@ class Router:
     def weight(self, layer: Layer) -> Array | None:
         """Return the matrix of W's shape through which a weighted layer sends back; None for W.
 
-        The walk may ask before the signal is there. Whoever asks again before the next `begin` has
-        to get the same matrix: an array of its own for each layer, not written to during the walk.
+        The walk may ask before the signal is there. Code that asks again before the next `begin`
+        has to get the same matrix: a separate array for each layer, not written to during the walk.
         """
         return None
 
@@ -456,7 +456,7 @@ class Router:
         return weight
 
     def _replaced(self, net: Network) -> set[str]:
-        """Return the layers at which a signal made of the targets replaces what comes down."""
+        """Return the layers whose signal is made from the targets, not by later layers."""
         return set()
 
     def _kind(self, node: Node) -> str:

@@ -72,7 +72,7 @@ def write_atomically(
 
 
 def read(owner: str, file: str | os.PathLike[str]) -> bytes:
-    """Return the content of a regular file; a FIFO would wait for ever, a device might never end.
+    """Return the content of a regular file; a FIFO would wait forever, a device might never end.
 
     Raises
     ------

@@ -22,7 +22,7 @@ MOST, LONGEST = 30, 300  # of the differences that an error lists: how many, and
 FOREIGN = frozenset(
     (".npz", ".npy", ".pt", ".pth", ".h5", ".hdf5", ".keras", ".onnx", ".pkl", ".pickle", ".json")
 )
-"""Endings of other formats: whoever writes one of them expects a file of that format."""
+"""Endings of other formats, which a user would expect in a file with such a name."""
 
 
 def save(net: Network, file: str | os.PathLike[str]) -> None:
@@ -53,7 +53,7 @@ def save(net: Network, file: str | os.PathLike[str]) -> None:
     _check_network("save", net)
     if Path(file).suffix.lower() in FOREIGN:
         raise ValueError(
-            f"save: expected a name that ends in .safetensors, the format that is written, got"
+            "save: expected a name that ends in .safetensors, which is the file's format, got"
             f" {Path(file).name}"
         )
     arrays = network_arrays(net)

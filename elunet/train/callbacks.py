@@ -191,7 +191,7 @@ class Checkpoints(Callback):
     TypeError, ValueError
         If an argument is out of range.
     OSError
-        At the start of `fit` if the folder cannot be written to, or another run is at work in it (a
+        At the start of `fit` if the folder cannot be written to, or another run is using it (a
         BlockingIOError that names the process); later if a save fails. Earlier saves stay.
 
     Examples

@@ -176,7 +176,7 @@ class Job:
             If the folder holds a run that is not the one to continue, or a later part of it, and
             `overwrite` is False.
         BlockingIOError
-            If another process is at work in it.
+            If another process is using it.
         OSError
             If it cannot be written to.
         """
@@ -262,7 +262,7 @@ class Job:
         FileExistsError
             If the folder holds another run; see `prepare`.
         BlockingIOError
-            If another process is at work in it.
+            If another process is using it.
         OSError
             If a file cannot be written.
         """

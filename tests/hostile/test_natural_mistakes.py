@@ -51,7 +51,7 @@ def test_a_callback_appended_later():
     "make", [lambda a: build(augment=a).fit((X, Y)), lambda a: eln.data.Compose(a)]
 )
 def test_an_augmentation_that_was_not_made(make):
-    with pytest.raises(TypeError, match=r"made, Mixup\(\.\.\.\), got the class Mixup"):
+    with pytest.raises(TypeError, match=r"an object, Mixup\(\.\.\.\), got the class Mixup"):
         make(eln.data.Mixup)
 
 

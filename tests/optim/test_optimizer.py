@@ -228,7 +228,7 @@ def test_schedule_of_the_momentum(make_net, make, name):
     for key, w in one.w.items():
         np.testing.assert_array_equal(w, other.w[key])
     optimizer = make(lambda step: 1.0)
-    unchanged(make_net(), optimizer, ValueError, rf"expected {name} that .* in \[0, 1\), got 1.0")
+    unchanged(make_net(), optimizer, ValueError, rf"expected {name}, which .* in \[0, 1\), got 1.0")
 
 
 def test_penalties_come_after_clipping(make_net):
@@ -344,7 +344,7 @@ def test_bad_unit_of_a_schedule():
 
     schedule.per = "batch"
     with pytest.raises(
-        ValueError, match=r"SGD: expected the per of lr's schedule to be .* 'batch'"
+        ValueError, match=r"SGD: expected the attribute per of lr's schedule to be .* 'batch'"
     ):
         SGD(schedule)
 
@@ -352,14 +352,14 @@ def test_bad_unit_of_a_schedule():
 @pytest.mark.parametrize(
     ("lr", "error", "got"),
     [
-        (Constant(-1.0), ValueError, r"Constant\(.*\) gives at 0 in \[0, inf\), got -1.0"),
+        (Constant(-1.0), ValueError, r"Constant\(.*\) returns at time 0, in \[0, inf\), got -1.0"),
         (lambda step: NAN, ValueError, "got nan"),
         (lambda step: None, TypeError, "got None"),
     ],
 )
 def test_bad_value_of_a_schedule(make_net, lr, error, got):
     optimizer = SGD(lr)
-    unchanged(make_net(), optimizer, error, "SGD: expected lr that .*" + got)
+    unchanged(make_net(), optimizer, error, "SGD: expected lr, which .*" + got)
 
 
 def test_a_rate_spoiled_later(make_net):

@@ -408,6 +408,29 @@ def test_all_differences_are_listed(tmp_path):
     assert "case" not in text
 
 
+def test_a_schedule_that_differs_is_shown_once(tmp_path):
+    def with_peak(peak):
+        return build(optimizer=lambda: O.SGD(eln.schedules.OneCycle(peak, 100), momentum=0.9))
+
+    with_peak(0.1).save(tmp_path / "run")
+    with pytest.raises(ValueError, match="got differences") as caught:
+        with_peak(0.2).resume(tmp_path / "run")
+    message = str(caught.value)
+    assert "peak=0.1" in message
+    assert "peak=0.2" in message
+    assert message.count("OneCycle(") == 2  # what was expected, and what came
+
+
+def test_what_a_repr_does_not_show_is_told_if_nothing_else_differs(tmp_path):
+    class Quiet(O.SGD):
+        def __repr__(self):
+            return "Quiet()"
+
+    build(optimizer=lambda: Quiet(0.1)).save(tmp_path / "run")
+    with pytest.raises(ValueError, match=r"expected Quiet\(\) with lr=0.1, got .* with lr=0.2"):
+        build(optimizer=lambda: Quiet(0.2)).resume(tmp_path / "run")
+
+
 def test_another_network(tmp_path):
     saved(tmp_path)
     text = refused(tmp_path, "differences", channels=5)

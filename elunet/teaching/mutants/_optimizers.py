@@ -229,7 +229,7 @@ class PutsNewArrays(SGD):
 class FirstRateForever(SGD):
     """A schedule is asked for its rate once, before the first step.
 
-    In training: The rate never falls. The loss comes down to a plateau and stays there, noisy.
+    In training: The rate never falls. The loss falls to a plateau and stays there, noisy.
 
     Caught by check_optimizer: step 1 is right, step 2 is too long.
     """

@@ -209,8 +209,8 @@ def walk(root: Any, path: str = "", shared: bool = True) -> Iterator[Place]:
         Its own path, with which the others begin.
     shared : bool
         Whether to look also into what a deep copy has in common with the object: classes,
-        functions and the variables that they read, and objects behind methods. Whoever changes
-        these has to restore them.
+        functions and the variables that they read, and objects behind methods. A caller that
+        changes these has to restore them.
 
     Notes
     -----
