@@ -248,7 +248,7 @@ def test_a_callback_whose_state_cannot_be_saved(kind, tmp_path):
     loss = eln.losses.SoftmaxCrossEntropy()
     callbacks = [Remembers(), eln.Checkpoints(tmp_path)]
     trainer = eln.Trainer(net, loss, eln.optim.SGD(0.1), callbacks=callbacks, progress=False)
-    expected = "without a mask" if kind == "masked" else "does it hold itself"
+    expected = "without a mask" if kind == "masked" else "does it contain itself"
     with pytest.raises((TypeError, ValueError), match=expected):
         trainer.fit((np.ones((4, 3), np.float32), np.zeros(4, int)), epochs=1)
 
@@ -297,7 +297,7 @@ def counting(rule, folder, **options):
 
 @pytest.mark.parametrize("wrap", [lambda rule: rule, lambda rule: eln.routers.Mixed({"*": rule})])
 def test_a_rule_that_counts_in_secret_is_not_saved(wrap, tmp_path):
-    message = r"in its `remembers`.*got changes of router\S*walks, router\S*sizes beside it"
+    message = r"in its `remembers`.*got changes of router\S*walks, router\S*sizes; if"
     with pytest.raises(ValueError, match=message):
         counting(wrap(Counts()), tmp_path)
 

@@ -141,7 +141,7 @@ def test_a_run_from_elsewhere_does_not_replace_another(tmp_path):
     train(tmp_path / "one")
     train(tmp_path / "two")
     before = (tmp_path / "two" / "history.csv").read_bytes()
-    with pytest.raises(FileExistsError, match="two without a run"):
+    with pytest.raises(FileExistsError, match="without a run, got one in .*two: resume"):
         train(tmp_path / "two", resume=tmp_path / "one")
     assert (tmp_path / "two" / "history.csv").read_bytes() == before
 
