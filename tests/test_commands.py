@@ -270,7 +270,7 @@ def test_export_replaces_no_file_of_the_run(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("content", "layer", "text"),
     [
-        ("raise SystemExit(0)", "A", "got sys.exit(0) in it"),
+        ("raise SystemExit(0)", "A", "got a call of sys.exit(0)"),
         ("import nosuchmodule", "A", "No module named 'nosuchmodule'"),
         ("def (", "A", "SyntaxError"),
         ("class A:\n    def __init__(self): raise RuntimeError('boo')", "A", "RuntimeError: boo"),
@@ -293,4 +293,4 @@ def test_a_file_to_grade_that_ends_the_process(tmp_path, capsys):
     file = tmp_path / "my_check.py"
     file.write_text("raise SystemExit(0)")
     assert zoo.main([f"{file}:check"]) == 2
-    assert "got sys.exit(0) in it" in capsys.readouterr().err
+    assert "got a call of sys.exit(0)" in capsys.readouterr().err

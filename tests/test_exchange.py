@@ -366,7 +366,7 @@ def test_custom_layers_keep_names_and_layout():
     net = eln.Sequential([Conv2D(3, 4, 1), Swish(4)])
     assert np.array_equal(to_torch(net)["swish1.beta"], net["swish1"].params["beta"])
     net = eln.Sequential([Flatten(), Swish(12)])
-    with pytest.raises(ValueError, match="layer after Flatten, got Swish.. .swish1., and do not"):
+    with pytest.raises(ValueError, match="layer after Flatten, got Swish.. .swish1., which may"):
         to_torch(net, input_shape=(2, 2, 3))
     net = eln.Sequential([Flatten(), Scale(12)])
     beta = to_torch(net, input_shape=(2, 2, 3))["scale1.beta"].reshape(3, 2, 2)
@@ -541,7 +541,7 @@ def test_a_residual_network_by_the_names_of_keras_layers():
     names = {name: f"keras_{name}" for name in ("conv1", "conv2", "batchnorm1", "side", "linear1")}
     arrays = to_keras(net, names)
     assert list(arrays) == list(names.values())
-    with pytest.raises(ValueError, match="as add1 has several inputs and Keras may list"):
+    with pytest.raises(ValueError, match="because add1 has several inputs and Keras may list"):
         from_keras(other, to_keras(net))
     shuffled = dict(reversed(arrays.items())) | {"activation": []}
     from_keras(other, shuffled, names)

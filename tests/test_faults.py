@@ -225,7 +225,7 @@ def test_17_learning_rates(lr):
         O.SGD(lr)
     trainer = build(optimizer=lambda: O.SGD(lambda step: lr))
     weights = {name: value.copy() for name, value in trainer.net.parameters().items()}
-    with pytest.raises(ValueError, match=r"gives at 0 in \[0, inf\), got"):
+    with pytest.raises(ValueError, match=r"returns at time 0, in \[0, inf\), got"):
         trainer.fit(blobs())
     for name, value in trainer.net.parameters().items():
         np.testing.assert_array_equal(value, weights[name])

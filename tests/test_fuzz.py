@@ -564,7 +564,7 @@ def test_layers(drawn, train, data):
         if not has_huge(arguments):
             complains_well(error, kind)
         assert snapshot(x) == given_before
-        with pytest.raises(RuntimeError, match="before backward, got none"):
+        with pytest.raises(RuntimeError, match="before the backward pass, got none"):
             layer.backward_input(np.zeros((1, 1), np.float32))
         return
     assert snapshot(x) == given_before

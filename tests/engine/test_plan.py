@@ -366,7 +366,7 @@ def test_a_helper_put_in_place_of_a_layers_sees_numbers(helper, how, monkeypatch
 
 
 def test_a_class_that_says_spans_cannot_override_a_pass():
-    with pytest.raises(TypeError, match=r"Half: expected forward_span .* got forward of its own"):
+    with pytest.raises(TypeError, match=r"Half: expected forward_span .* got also forward"):
 
         class Half(L.ELU, spans=True):
             def forward(self, x, train=False):
@@ -453,7 +453,9 @@ def test_outputs_are_seen_outside_and_stay():
         Forward(2, True, False, (), True),
         Forward(3, True, False, (), True),
     )
-    with pytest.raises(ValueError, match="every layer but the outputs b, d to be .* got c, which"):
+    with pytest.raises(
+        ValueError, match="every layer except the outputs b, d to be .* got c, whose"
+    ):
         plan.forward(stages, looked_at=False, outputs=("b", "d"))
 
 

@@ -117,8 +117,8 @@ def test_workers(count, data, alone, tmp_path):
     assert [text.rsplit("; ", 1)[1].split(",")[0] for text in said] == [
         f"{k} of 25" for k in range(1, 26)
     ]
-    assert "to go" in said[0]
-    assert "to go" not in said[-1]
+    assert "left" in said[0]
+    assert "left" not in said[-1]
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -198,7 +198,9 @@ def test_a_trial_that_always_kills_its_worker_ends_it(data, tmp_path):
             os.kill(os.getpid(), signal.SIGKILL)
         return network(seed)
 
-    with pytest.raises(RuntimeError, match="last through final .*, seed 1, got 3 that did not"):
+    with pytest.raises(
+        RuntimeError, match="finish final .*, seed 1, got 3 workers that ended before"
+    ):
         compare(data, tmp_path, 2, network=make, baselines=False)
     kept = eln.Comparison.read(tmp_path).trials
     assert len([trial for trial in kept if trial.stage == "sweep"]) >= 3

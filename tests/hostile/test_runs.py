@@ -333,8 +333,11 @@ def test_the_main_job_against_other_runs(tmp_path):
     file = "a/checkpoints/latest.safetensors"
     (tmp_path / "loose.safetensors").write_bytes((tmp_path / file).read_bytes())
     for arguments, message in [
-        (["--resume", "a", "--out", "b"], "cannot continue: expected b without a run"),
-        ([*small, "--out", "a"], "cannot continue: expected a without a run"),
+        (
+            ["--resume", "a", "--out", "b"],
+            "cannot continue: expected a folder without a run, got one in b",
+        ),
+        ([*small, "--out", "a"], "cannot continue: expected a folder without a run, got one in a"),
         (["--resume", "loose.safetensors"], "expected a job's folder, or --out DIR"),
         (["--resume", file, "--case", "d"], "--case: expected quick, got d"),
     ]:

@@ -213,7 +213,7 @@ def test_what_cannot_be_compared_is_said(tmp_path):
     first.fit((X, Y), epochs=1)
     first.save(tmp_path / "run")
     with pytest.warns(
-        RuntimeWarning, match=r"cannot be checked.*factor of layer hidden1 \(Hidden\)"
+        RuntimeWarning, match=r"cannot check that .*factor of layer hidden1 \(Hidden\)"
     ):
         built(layer=Hidden(2)).resume(tmp_path / "run")
 

@@ -385,7 +385,7 @@ def test_in_a_mixed_network_activations_go_with_their_layer():
 def test_mixed_refuses_patterns_without_effect(rules):
     net = eln.Sequential([eln.layers.Linear(3, 3), eln.layers.ELU(), eln.layers.Linear(3, 2)])
     dy = net.forward(np.ones((2, 3)), train=True)
-    with pytest.raises(ValueError, match="put the special ones before the general"):
+    with pytest.raises(ValueError, match="put specific patterns before general ones"):
         R.Mixed({pattern: R.FeedbackAlignment() for pattern in rules}).backward(net, dy)
 
 

@@ -75,7 +75,7 @@ class Whole(R.Router):
 
 
 def test_mixed_refuses_a_rule_that_is_a_whole_step():
-    with pytest.raises(TypeError, match=r"got Whole\(\) for '\*', which has predict of its own"):
+    with pytest.raises(TypeError, match=r"got Whole\(\) for '\*', which overrides predict"):
         R.Mixed({"*": Whole()})
 
 

@@ -232,7 +232,7 @@ def test_what_differences_need(make):
     with pytest.raises(TypeError, match="expected a loss with terms for each example, got Whole"):
         step(make(), net, loss=Whole())
     net.forward(X, train=True)
-    with pytest.raises(RuntimeError, match="network's last forward pass"):
+    with pytest.raises(RuntimeError, match="a last forward pass by its forward"):
         router.backward(net, dy, Y)
     net.outputs = ["linear1", "linear2"]
     dys = tuple(map(np.ones_like, router.forward(net, X, Y)))

@@ -182,7 +182,7 @@ def test_what_it_says_of_itself(rule):
 
 @RULES
 def test_mixed_refuses_it(rule):
-    with pytest.raises(TypeError, match="of its own"):
+    with pytest.raises(TypeError, match="which overrides"):
         R.Mixed({"*": WHOLE_STEPS[rule]()})
 
 

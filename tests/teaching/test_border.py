@@ -140,7 +140,7 @@ def test_only_numbers_texts_and_containers_cross(value, sides):
 def test_containers_too_deep(sides):
     deep = []
     deep.append(deep)
-    with pytest.raises(BorderError, match="too deep"):
+    with pytest.raises(BorderError, match="too many nested containers"):
         sides[0].encode(deep)
 
 
