@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import elunet as eln
@@ -23,7 +25,7 @@ def load(name):
     return module
 
 
-case_b, activations = load("case_b"), load("activations")
+case_b, activations, trained = load("case_b"), load("activations"), load("trained_elu11")
 
 
 def test_case_b_s_variants_change_what_they_say():
@@ -71,3 +73,28 @@ def test_activations_choose_their_rates_and_measure_means(tmp_path, monkeypatch,
     kinds = [type(layer).__name__ for layer in net]
     assert kinds[:3] == ["Conv2D", "BatchNorm", "LeakyReLU"]
     assert kinds.count("LeakyReLU") == kinds.count("BatchNorm") == 10
+
+
+@pytest.mark.jit
+def test_the_trained_network_is_evaluated_class_by_class(tmp_path, monkeypatch, capsys):
+    data = make(40, seed=0), make(30, seed=1)
+    monkeypatch.setattr(eln.data, "load_cifar10", lambda path: data)
+    quick = dataclasses.replace(RECIPES["long"], prepare=RECIPES["quick"].prepare)
+    monkeypatch.setitem(trained.RECIPES, "long", quick)
+    net = eln.models.elu11(seed=1)
+    eln.save(net, tmp_path / "net.safetensors")
+    trained.main(["--weights", str(tmp_path / "net.safetensors"), "--out", str(tmp_path / "out")])
+    said = capsys.readouterr().out
+    _, (x, y) = quick.prepared(*data)
+    outputs = net.forward(x)
+    right = 100 * (outputs.argmax(axis=1) == y).mean()
+    loss, _ = eln.losses.SoftmaxCrossEntropy()(outputs, y)
+    assert f"one pass: {right:.2f} % of 30 images, cross-entropy {loss:.3f}" in said
+    assert "with mirror images: " in said
+    rows = tables.read("test", tmp_path / "out" / "classes.csv", trained.ClassRow)
+    assert sum(row.images for row in rows) == 30
+    assert sum(row.images * row.accuracy for row in rows) == pytest.approx(0.3 * right)
+    for label, row in enumerate(rows):
+        mistakes = outputs.argmax(axis=1)[(y == label) & (outputs.argmax(axis=1) != label)]
+        assert row.times == np.bincount(mistakes, minlength=10).max()
+    assert (tmp_path / "out" / "confusion.png").stat().st_size > 1000

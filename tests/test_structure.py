@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "losses": COMPUTE,
     "optim": COMPUTE | {"schedules"},
     "data": COMPUTE,
-    "models": NETWORK | {"network"},
+    "models": NETWORK | {"network", "storage"},
     "warmup": NETWORK | {"network", "losses", "optim"},
     "storage": GROUND | {"network"},
     "exchange": NETWORK | {"graph", "network", "storage"},

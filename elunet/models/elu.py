@@ -7,6 +7,7 @@ five poolings leave one pixel. For larger images more pixels remain, and the log
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -23,7 +24,9 @@ from elunet.layers import (
     MaxPool2D,
     MeanPool2D,
 )
+from elunet.models.pretrained import weights_file
 from elunet.network import Sequential
+from elunet.storage.weights import load
 
 Stack = Sequence[tuple[int, int]]
 """The convolutions of one stack, as (output channels, kernel size)."""
@@ -65,6 +68,7 @@ def elu11(
     alpha: float = 1.0,
     norm: bool = False,
     activation: Callable[[], Layer] | None = None,
+    weights: str | os.PathLike[str] | None = None,
 ) -> Sequential:
     """Return the paper's 11-layer network (section 4.2) for 32 x 32 x 3 images.
 
@@ -87,11 +91,20 @@ def elu11(
         Whether batch normalization comes between each convolution and its activation.
     activation : callable, optional
         Makes the activation that replaces ELU, such as `elunet.layers.ReLU`.
+    weights : "cifar10" or path, optional
+        Trained weights instead of random ones. "cifar10" are those of the model card, for images
+        that are prepared as described there. elunet looks for their file in the folder that the
+        environment variable ELUNET_WEIGHTS names, or else in a checkout's ``docs/weights`` and in
+        the user's cache, and downloads it (6.6 MB) if it is in none of them. A path is that of any
+        safetensors file.
 
     Raises
     ------
     TypeError, ValueError
-        If `pool` is neither, there are not 10 widths and 6 rates, or a number is out of range.
+        If `pool` is neither, there are not 10 widths and 6 rates, a number is out of range, or the
+        weights do not fit the network or are damaged.
+    FileNotFoundError, RuntimeError
+        If the weights are not found, or their download fails; the message says how to get them.
 
     References
     ----------
@@ -112,7 +125,11 @@ def elu11(
     channels = iter(widths)
     stacks = [[(next(channels), kernel) for kernel in kernels] for kernels in ELU11_KERNELS]
     make = partial(ELU, alpha) if activation is None else activation
-    return _stacked("elu11", stacks, classes, pool, dropout, bias, init, make, seed, norm)
+    net = _stacked("elu11", stacks, classes, pool, dropout, bias, init, make, seed, norm)
+    if weights is not None:
+        cifar10 = weights == "cifar10"
+        load(net, weights_file("elu11", "elu11-cifar10.safetensors") if cifar10 else weights)
+    return net
 
 
 def elu18(
