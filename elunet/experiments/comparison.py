@@ -38,6 +38,7 @@ from elunet.experiments.trials import (
 )
 from elunet.losses import Loss, SoftmaxCrossEntropy
 from elunet.storage import settings, tables
+from elunet.storage.files import sweep
 from elunet.storage.locks import held
 from elunet.train import Data
 
@@ -251,6 +252,8 @@ def bench_of(
 
 def _claimed(bench: Bench, data: Splits, rates: tuple[float, ...], folder: Path) -> list[Trial]:
     """Return the complete trials of a folder, if it belongs to this comparison."""
+    for name in (SETTINGS, TRIALS):
+        sweep(folder / name)  # what a killed process left
     if different := settings.claim(folder / SETTINGS, bench.settings(data, rates)):
         raise ValueError(
             f"compare: expected {folder} to be empty or to hold the same comparison, got a"

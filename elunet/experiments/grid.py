@@ -29,7 +29,7 @@ from elunet._progress import duration, steps
 from elunet._types import Array
 from elunet.experiments.trials import SWEEP_SEED, Bench, Finished, Key, Splits, Trial, best
 from elunet.storage import tables
-from elunet.storage.files import write_atomically
+from elunet.storage.files import sweep, write_atomically
 from elunet.warmup import warmup
 
 SHARED, SPLITS = "shared", ("train", "validation", "test")
@@ -143,6 +143,7 @@ def make(
     def keep(finished: Finished) -> None:
         for name, text in finished.files.items():
             write_atomically(folder / name, text.encode())
+            sweep(folder / name)  # what a killed process left of it
         order.done[finished.trial.key] = finished.trial
         tables.write(table, Trial, order.table())
         if log is not None:

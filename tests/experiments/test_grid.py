@@ -275,6 +275,15 @@ def test_a_cut_comparison_goes_on_and_leaves_no_worker(number, tmp_path):
     assert content(tmp_path / "cut") == content(tmp_path / "whole")
 
 
+def test_what_a_killed_process_was_writing_is_removed(data, tmp_path):
+    left = ["trials.csv", "settings.json", "history-fa-0.csv"]
+    for name in left:
+        (tmp_path / f".{name}.0123456789abcdef").write_text("half of it")
+    compare(data, tmp_path, 1)
+    assert not [*tmp_path.glob(".*.0123456789abcdef")]
+    assert (tmp_path / "history-fa-0.csv").exists()
+
+
 def test_two_at_work_in_one_folder_are_refused(data, tmp_path):
     def intrude(text):
         compare(data, tmp_path, 1)

@@ -95,7 +95,11 @@ def test_concat_and_its_parts(axis):
 @pytest.mark.parametrize(
     ("axis", "x", "message"),
     [
-        (-1, (np.ones((2, 3)), np.ones((3, 3))), "like x[0], float64 of shape (2, 3), except axis -1"),
+        (
+            -1,
+            (np.ones((2, 3)), np.ones((3, 3))),
+            "like x[0], float64 of shape (2, 3), except axis -1",
+        ),
         (1, (np.ones((2, 3, 4)), np.ones((2, 3, 5))), "expected x[1] like x[0]"),
         (2, (np.ones((2, 3)),), "an axis 2 behind the batch, got shape (2, 3)"),
         (-2, (np.ones((2, 3)),), "an axis -2 behind the batch, got shape (2, 3)"),
