@@ -21,6 +21,8 @@ from elunet.data import CIFAR10_CLASSES
 from elunet.experiments.recipes import RECIPES
 from elunet.storage import tables
 
+BATCH_SIZE = 250
+
 
 @dataclass(frozen=True)
 class ClassRow:
@@ -31,14 +33,6 @@ class ClassRow:
     accuracy: float
     taken_for: str
     times: int
-
-
-def logits(net: eln.Network, x: np.ndarray, batch_size: int = 250) -> tuple[np.ndarray, np.ndarray]:
-    """Return the outputs for images, and their means with those of the mirror images."""
-    batches = [x[start : start + batch_size] for start in range(0, len(x), batch_size)]
-    plain = np.concatenate([net.forward(batch) for batch in batches])
-    both = np.concatenate([eln.train.mirrored(net, batch) for batch in batches])
-    return plain, both
 
 
 def by_class(outputs: np.ndarray, y: np.ndarray) -> list[ClassRow]:
@@ -61,16 +55,16 @@ def main(arguments: list[str] | None = None) -> None:
     n = options.limit
     _, (x, y) = RECIPES["long"].prepared((train[0][:n], train[1][:n]), (test[0][:n], test[1][:n]))
     net = eln.models.elu11(weights=options.weights)
-    plain, both = logits(net, x)
-    for name, outputs in (("one pass", plain), ("with mirror images", both)):
-        probability = eln.layers.Softmax().forward(outputs)[np.arange(len(y)), y]
-        accuracy = (outputs.argmax(axis=1) == y).mean()
-        loss = -np.log(probability).mean()
-        print(f"{name}: {100 * accuracy:.2f} % of {len(y):,} images, cross-entropy {loss:.3f}")
-    rows = by_class(plain, y)
+    loss = eln.losses.SoftmaxCrossEntropy()
+    ways = {"one pass": eln.Network.forward, "with mirror images": eln.train.mirrored}
+    for name, predict in ways.items():
+        mean, accuracy = eln.evaluate(net, x, y, loss, BATCH_SIZE, predict=predict)
+        print(f"{name}: {100 * accuracy:.2f} % of {len(y):,} images, cross-entropy {mean:.3f}")
+    outputs = net.predict(x, batch_size=BATCH_SIZE)
+    rows = by_class(outputs, y)
     options.out.mkdir(parents=True, exist_ok=True)
     tables.write(options.out / "classes.csv", ClassRow, rows)
-    eln.plots.confusion(plain, y, CIFAR10_CLASSES, file=options.out / "confusion.png")
+    eln.plots.confusion(outputs, y, CIFAR10_CLASSES, file=options.out / "confusion.png")
     print("\n| class | recognized, % | most often taken for |\n|---|---|---|")
     for row in rows:
         print(f"| {row.name} | {100 * row.accuracy:.1f} | {row.taken_for} ({row.times}) |")

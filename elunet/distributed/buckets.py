@@ -117,12 +117,9 @@ class Buckets:
         """Send the bucket that is full; its gradients are there."""
         bucket = self.buckets[len(self._requests)]
         bucket.take()
-        request = self._comm.Iallreduce(self._mpi.IN_PLACE, bucket.flat, self._mpi.SUM)
-        self._requests.append(request)
-        if self._mover is not None:
-            self._mover.add(request)
-        elif self._threads and len(self._requests) < len(self.buckets):
-            self._mover = _Mover(self._mpi, request)
+        self._requests.append(self._comm.Iallreduce(self._mpi.IN_PLACE, bucket.flat, self._mpi.SUM))
+        if self._threads and self._mover is None and len(self._requests) < len(self.buckets):
+            self._mover = _Mover(self._requests)
 
     def poll(self) -> None:
         """Let the messages that were sent make progress."""
@@ -143,17 +140,14 @@ class Buckets:
 class _Mover:
     """A thread that moves messages while the kernels run, from a first message to the walk's end.
 
-    No request is ever in two threads' hands: it is this one's until `stop`.
+    The walk adds requests to the list. Nothing else calls them until `stop`.
     """
 
-    def __init__(self, mpi: Any, request: Any) -> None:
-        self._mpi, self._requests = mpi, [request]
+    def __init__(self, requests: Sequence[Any]) -> None:
+        self._requests = requests
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._move, daemon=True)
         self._thread.start()
-
-    def add(self, request: Any) -> None:
-        self._requests.append(request)
 
     def stop(self) -> None:
         self._over.set()

@@ -102,12 +102,12 @@ class Request:
         self.lookers.add(threading.current_thread())
 
     @classmethod
-    def Testall(cls, requests):  # noqa: N802
+    def Testall(cls, requests):  # noqa: N802 - MPI's name
         cls.lookers |= {threading.current_thread()}
         assert requests
 
     @staticmethod
-    def Waitall(requests):  # noqa: N802
+    def Waitall(requests):  # noqa: N802 - MPI's name
         for request in requests:
             request.flat *= 2
 
@@ -120,10 +120,10 @@ class Sent:
     def __init__(self, level):
         self.sizes, self.level = [], level
 
-    def Query_thread(self):  # noqa: N802
+    def Query_thread(self):  # noqa: N802 - MPI's name
         return self.level
 
-    def Iallreduce(self, place, flat, operation):  # noqa: N802
+    def Iallreduce(self, place, flat, operation):  # noqa: N802 - MPI's name
         self.sizes.append(flat.nbytes)
         return Request(flat)
 
