@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from importlib import metadata
 from pathlib import Path
 
 SHA256 = {
@@ -69,6 +68,8 @@ def weights_file(owner: str, name: str) -> Path:
 
 def _source() -> str:
     """Return the address of the project's repository, "" where the installation has none."""
+    from importlib import metadata  # it brings lzma and socket along: see `weights_file`
+
     try:
         urls = metadata.metadata("elunet").get_all("Project-URL") or []
     except metadata.PackageNotFoundError:
