@@ -36,6 +36,9 @@ SHARED, SPLITS = "shared", ("train", "validation", "test")
 PAUSE = 0.02  # seconds between two looks at the futures
 LOST = 3  # times that a trial may lose its worker: after that it is the trial's own doing
 EXTRA = "pip install 'elunet[grid]'"
+# loky restarts a worker whose memory has grown by 300 MB. But the pages of the mapped data count as
+# the worker's memory, and they are as many as the data need.
+NO_LEAK = {"LOKY_MAX_MEMORY_LEAK_SIZE": "1e18"}  # bytes
 
 
 class Future(Protocol):
@@ -327,7 +330,7 @@ class Workers:
 
     def _pool(self) -> Any:
         pool = self._loky.ProcessPoolExecutor(
-            max_workers=1, initializer=_leave_with, initargs=(os.getpid(),)
+            max_workers=1, initializer=_leave_with, initargs=(os.getpid(),), env=NO_LEAK
         )
         pool.submit(os.getpid)  # now, so that the process starts while this one prepares
         return pool

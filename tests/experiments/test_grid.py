@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import warnings
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
@@ -348,3 +349,24 @@ def test_a_worker_maps_the_arrays(data, tmp_path, monkeypatch):
         np.testing.assert_array_equal(y, data[0][1])
         assert grid._received(*recipe)[1][0][0] is x
     assert not (tmp_path / "shared").exists()
+
+
+def looks_at(file):
+    """Read a mapped file, and stay long enough for loky to measure the memory."""
+    kept.append(np.load(file, mmap_mode="r"))
+    kept[-1].sum()
+    time.sleep(1.2)
+    return os.getpid()
+
+
+kept = []
+
+
+@pytest.mark.process
+def test_mapped_data_are_no_leak(tmp_path, recwarn):
+    pytest.importorskip("psutil", reason="loky cannot measure memory without it")
+    np.save(tmp_path / "large.npy", np.ones(50_000_000))  # 400 MB; loky's limit is 300
+    with grid.Workers(1) as workers:
+        found = [workers.submit(looks_at, tmp_path / "large.npy").result() for _ in range(3)]
+    assert len(set(found)) == 1, "the worker was restarted"
+    assert not recwarn.list
