@@ -28,6 +28,8 @@ PYODIDE = "https://cdn.jsdelivr.net/pyodide/v0.27.7/full/"  # that of jupyterlit
 PURE = "hypothesis == 6.130.0"  # the last ones are compiled
 KERNEL = {"name": "python", "display_name": "Python (Pyodide)"}  # or it asks which one to take
 INSTALL = f"%pip install -q elunet {PURE.split()[0]}"
+# All cells are in the page, or the browser's search does not find what is out of view.
+SETTINGS = {"@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"}}
 
 
 def build(html: Path, pyodide: Path | None = None, also: Sequence[Path] = ()) -> Path:
@@ -54,6 +56,7 @@ def build(html: Path, pyodide: Path | None = None, also: Sequence[Path] = ()) ->
             nbformat.write(made, content / f"{source.stem}.ipynb")
         for file in also:
             shutil.copy(file, content)
+        (work / "overrides.json").write_text(json.dumps(SETTINGS))
         pip = [sys.executable, "-m", "pip"]
         run([*pip, "wheel", "-q", "--no-deps", "-w", str(wheels), str(DOCS.parent)], work)
         pure = ["--no-binary=:none:", "--python-version=3.12", "--only-binary=:all:"]
