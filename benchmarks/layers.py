@@ -1,4 +1,4 @@
-"""Where a train step of ELU-11 goes: each layer's forward and both halves of its backward pass.
+"""Where a train step goes: each layer's forward and both halves of its backward pass.
 
 Each layer's three methods are wrapped with a clock, and then the network runs as it always does,
 with its own workspace and threads, but no layer's work waits for the next one's (so the sum is a
@@ -24,13 +24,19 @@ from typing import Any
 import numpy as np
 from _common import Row, available_cores, command_line, print_table, versions, write_csv
 from peers.ours import network
-from works import CASE_B, CASE_D, ELU11, Network, Work, data
+from works import CASE_B, CASE_D, ELU11, SMALL_CNN, SMALL_CNN_NORM, Network, Work, data
 
 import elunet as eln
 from elunet.engine.threads import run
 from elunet.network import multiply_adds
 
-CASES = {"elu11": ELU11, "b": CASE_B, "d": CASE_D}
+CASES = {
+    "elu11": ELU11,
+    "b": CASE_B,
+    "d": CASE_D,
+    "small": SMALL_CNN,
+    "small-norm": SMALL_CNN_NORM,
+}
 METHODS = ("forward", "backward_params", "backward_input")
 
 
@@ -84,7 +90,7 @@ def sgemm_rate(seconds: float = 1.0) -> float:
 def torch_layers(
     described: Network, x: Any, threads: int, repeat: int
 ) -> list[tuple[float, float]]:
-    """Return each PyTorch module's forward and backward milliseconds, without the last Flatten."""
+    """Return each PyTorch module's forward and backward milliseconds."""
     import torch
     from peers.pytorch import modules
 
@@ -92,7 +98,7 @@ def torch_layers(
     x = torch.from_numpy(x.transpose(0, 3, 1, 2).copy())
     x = x.to(memory_format=torch.channels_last)
     times = []
-    for place, part in enumerate(modules(described)[:-1]):
+    for place, part in enumerate(modules(described)):
         part.to(memory_format=torch.channels_last)
         if hasattr(part, "inplace"):
             part.inplace = False  # autograd forbids it on what it was given
@@ -162,7 +168,7 @@ def main() -> None:
     sgemm = sgemm_rate()
     if options.torch:
         theirs = torch_layers(described, x, options.threads, options.repeat)
-        for row, (forward, backward) in zip(rows, [*theirs, (None, None)], strict=True):
+        for row, (forward, backward) in zip(rows, theirs, strict=True):
             row["torch_forward_ms"], row["torch_backward_ms"] = forward, backward
     total = clocks.median_ms("step", "total") or 0.0
     blank = dict.fromkeys(rows[0])

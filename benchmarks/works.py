@@ -15,8 +15,8 @@ from typing import Any
 Shape = tuple[int, ...]
 Layer = tuple[Any, ...]
 """("conv", units, size, padding), ("dense", units), ("dropout", rate), or one of
-("elu",), ("max_pool",), ("mean_pool",), ("flatten",), ("global_mean",); pools are 2x2, and the
-global mean is over one single pixel."""
+("elu",), ("max_pool",), ("mean_pool",), ("flatten",), ("global_mean",), ("batch_norm",); pools are
+2x2, the global mean is over one single pixel, and elunet and PyTorch alone know the last one."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +198,15 @@ SMALL_CNN = Network(
         ),
         ("flatten",),
         ("dense", 10),
+    ),
+)
+SMALL_CNN_NORM = Network(
+    "small_cnn(norm=True)",
+    SMALL_CNN.input,
+    tuple(
+        part
+        for layer in SMALL_CNN.layers
+        for part in ((("batch_norm",), layer) if layer == ("elu",) else (layer,))
     ),
 )
 LENET = Network(

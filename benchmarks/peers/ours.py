@@ -14,6 +14,8 @@ def network(description: Network) -> Any:
     import elunet as eln
 
     layers: list[eln.layers.Layer] = []
+    arrays = iter(weights(description))
+    given: list[Any] = []  # as Keras gives them
     for part, before, _ in description.walk():
         match part:
             case ("conv", units, size, padding):
@@ -26,6 +28,10 @@ def network(description: Network) -> Any:
                 layers.append(eln.layers.Linear(before[0], units, bias=description.bias))
             case ("dropout", rate):
                 layers.append(eln.layers.Dropout(rate))
+            case ("batch_norm",):
+                norm = eln.layers.BatchNorm(before[-1])
+                layers.append(norm)
+                given += [*norm.params.values(), *norm.state.values()]
             case (kind,):
                 plain = {
                     "elu": eln.layers.ELU,
@@ -35,8 +41,10 @@ def network(description: Network) -> Any:
                     "global_mean": eln.layers.GlobalMeanPool2D,
                 }
                 layers.append(plain[kind]())
+        if part[0] in ("conv", "dense"):
+            given += [next(arrays) for _ in range(1 + description.bias)]
     net = eln.Sequential(layers, seed=0)
-    eln.exchange.from_keras(net, weights(description))
+    eln.exchange.from_keras(net, given)
     return net
 
 

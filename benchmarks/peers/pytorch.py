@@ -85,6 +85,8 @@ def modules(network: Network) -> list[nn.Module]:
                 made = nn.Dropout(rate)
             case ("elu",):
                 made = nn.ELU(inplace=True)
+            case ("batch_norm",):
+                made = nn.BatchNorm2d(before[-1])
             case ("max_pool",):
                 made = nn.MaxPool2d(2)
             case ("mean_pool",):

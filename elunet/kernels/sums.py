@@ -79,29 +79,6 @@ def add_rows(x: Array, total: Array) -> None:
 
 
 @jit
-def add_row_products(x: Array, y: Array, total: Array) -> None:
-    """Add ``sum over n of x[n, c] y[n, c]`` to ``total[c]``.
-
-    Parameters
-    ----------
-    x, y : C-contiguous arrays of shape (N, C)
-    total : float64 array of shape (C,)
-    """
-    rows, columns = x.shape
-    long, together = _long_rows(rows, columns)
-    if long:
-        sums, many = np.zeros(together * columns), x[: long * together].reshape(long, -1)
-        others = y[: long * together].reshape(long, -1)
-        for n in range(long):
-            for k in range(sums.size):
-                sums[k] += np.float64(many[n, k]) * np.float64(others[n, k])
-        _add_up(sums.reshape(together, columns), total)
-    for n in range(long * together, rows):
-        for c in range(columns):
-            total[c] += np.float64(x[n, c]) * np.float64(y[n, c])
-
-
-@jit
 def _add_up(sums: Array, total: Array) -> None:
     """Add the rows of `sums` to `total`."""
     rows, columns = sums.shape

@@ -9,8 +9,15 @@ import numpy as np
 from elunet._checks import integer, number
 from elunet._quiet import quiet
 from elunet._types import Array
-from elunet.kernels.sums import add_row_products, add_rows
+from elunet.kernels.normalization import (
+    add_centered_squares,
+    add_gradient_sums,
+    normalize,
+    normalize_backward,
+)
+from elunet.kernels.sums import add_rows
 from elunet.layers.base import Layer
+from elunet.layers.spans import empty
 
 
 class BatchNorm(Layer):
@@ -87,26 +94,25 @@ class BatchNorm(Layer):
     def forward(self, x: Array, train: bool = False) -> Array:
         """Return y, of x's shape (..., C)."""
         x = self.check_input(x, ("N", ..., self.channels))
-        gamma = beta = None
+        gamma, beta = np.ones(self.channels, x.dtype), np.zeros(self.channels, x.dtype)
         if self.affine:
             gamma = self.parameter("gamma", (self.channels,), x.dtype)
             beta = self.parameter("beta", (self.channels,), x.dtype)
         mean, var = self._batch_statistics(x) if train else self._running_statistics()
-        rstd = 1 / np.sqrt(var + self.eps)
-        x_hat = _centered(x, mean)
-        x_hat *= rstd.astype(x.dtype)
-        self.keep(x_hat, gamma, rstd.astype(x.dtype), train)
-        return x_hat.copy() if gamma is None else np.asarray(gamma * x_hat + beta)
+        rstd = (1 / np.sqrt(var + self.eps)).astype(x.dtype)
+        x_hat, y = empty(x.shape, x.dtype), empty(x.shape, x.dtype)
+        normalize(self._rows(x), mean, rstd, gamma, beta, self._rows(x_hat), self._rows(y))
+        self.keep(x_hat, gamma, rstd, train)
+        return y
 
     @quiet
     def backward_params(self, dy: Array) -> None:
         """Fill ``dgamma = sum of dy x_hat`` and ``dbeta = sum of dy``."""
-        x_hat, gamma, *_ = self.recall()
-        if gamma is None:
-            return
-        dgamma, dbeta = self._sums(self.check_gradient(dy, x_hat.shape, x_hat.dtype), x_hat)
-        self.store_gradient("gamma", dgamma, x_hat.dtype)
-        self.store_gradient("beta", dbeta, x_hat.dtype)
+        x_hat, *_ = self.recall()
+        if self.affine:
+            dgamma, dbeta = self._sums(self.check_gradient(dy, x_hat.shape, x_hat.dtype), x_hat)
+            self.store_gradient("gamma", dgamma, x_hat.dtype)
+            self.store_gradient("beta", dbeta, x_hat.dtype)
 
     @quiet
     def backward_input(self, dy: Array) -> Array:
@@ -118,17 +124,18 @@ class BatchNorm(Layer):
         """
         x_hat, gamma, rstd, train = self.recall()
         dy = self.check_gradient(dy, x_hat.shape, x_hat.dtype)
-        slope = rstd if gamma is None else gamma * rstd
+        slope = gamma * rstd
         if not train:
             return np.asarray(dy * slope)
         values = self.group.whole(max(x_hat.size // self.channels, 1))
-        sums = np.stack(self._sums(dy, x_hat))
+        sums = self._sums(dy, x_hat)
         self.group.sum_rows(sums)
         if not self.group.weight:  # its row is no part of the batch
             return np.zeros_like(dy)
         along, shift = sums / values
-        # In float64: dx has mean 0, and a constant channel's rstd enlarges what rounding leaves.
-        return np.asarray((dy - shift - x_hat * along) * slope, dy.dtype)
+        dx, slope = empty(dy.shape, dy.dtype), slope.astype(np.float64)
+        normalize_backward(self._rows(dy), self._rows(x_hat), slope, along, shift, self._rows(dx))
+        return dx
 
     @quiet
     def tangent(self, dx: Array | None, dparams: Mapping[str, Array]) -> Array:
@@ -142,7 +149,7 @@ class BatchNorm(Layer):
 
     def _batch_statistics(self, x: Array) -> tuple[Array, Array]:
         """Return each channel's mean and biased variance, and move the running averages."""
-        rows = x.reshape(-1, self.channels)
+        rows = self._rows(x)
         count = self.group.whole(len(rows))
         if count < 2:
             raise ValueError(
@@ -153,8 +160,7 @@ class BatchNorm(Layer):
         add_rows(rows, mean)
         self.group.sum_rows(mean)
         mean /= count
-        centered = rows - mean
-        add_row_products(centered, centered, var)
+        add_centered_squares(rows, mean, var)
         self.group.sum_rows(var)
         var /= count
         unbiased = var * count / (count - 1)
@@ -171,25 +177,20 @@ class BatchNorm(Layer):
         return 1 / float(self.state["batches"])
 
     def _running_statistics(self) -> tuple[Array, Array]:
-        return self.state["running_mean"], self.state["running_var"]
+        """Return the running averages, in arrays that kernels can take."""
+        mean, var = np.empty(self.channels), np.empty(self.channels)
+        mean[...], var[...] = self.state["running_mean"], self.state["running_var"]
+        return mean, var
 
-    def _sums(self, dy: Array, x_hat: Array) -> tuple[Array, Array]:
+    def _sums(self, dy: Array, x_hat: Array) -> Array:
         """Return each channel's sum of dy x_hat and of dy, in float64."""
-        products, sums = np.zeros(self.channels), np.zeros(self.channels)
-        rows = dy.reshape(-1, self.channels)
-        add_row_products(rows, x_hat.reshape(-1, self.channels), products)
-        add_rows(rows, sums)
-        return products, sums
+        sums = np.zeros((2, self.channels))
+        add_gradient_sums(self._rows(dy), self._rows(x_hat), sums[0], sums[1])
+        return sums
+
+    def _rows(self, x: Array) -> Array:
+        return x.reshape(-1, self.channels)
 
     def __repr__(self) -> str:
         momentum = ", momentum=None" if self.momentum is None else ""
         return f"BatchNorm({self.channels}{momentum}{'' if self.affine else ', affine=False'})"
-
-
-def _centered(x: Array, mean: Array) -> Array:
-    """Return x - mean, in x's dtype; what that cannot hold of the mean is taken off by itself."""
-    near = mean.astype(x.dtype)
-    centered: Array = x - near
-    if near.dtype != mean.dtype:
-        centered -= (mean - near).astype(x.dtype)
-    return centered

@@ -81,6 +81,70 @@ def test_a_mean_far_from_zero_costs_no_digits():
     np.testing.assert_allclose(layer.state["running_var"], wide.var(axis=0, ddof=1), rtol=1e-10)
 
 
+def test_numbers_far_from_zero_keep_their_digits():
+    """float32 may hold 5e-4 too much or too little of a mean near 1e4."""
+    rng = np.random.default_rng(0)
+    x = (1e4 + rng.integers(-2, 3, size=(1000, 2))).astype(np.float32)
+    wide = x.astype(np.float64)
+    y = BatchNorm(2).forward(x, train=True)
+    expected = (wide - wide.mean(axis=0)) / np.sqrt(wide.var(axis=0) + 1e-5)
+    np.testing.assert_allclose(y, expected, rtol=5e-7, atol=5e-7)
+
+
+def test_the_gradient_of_a_constant_channel_has_mean_zero():
+    """There 1 / sqrt(var + eps) is large, and enlarges whatever rounding leaves."""
+    layer = BatchNorm(3, eps=1e-10)
+    x = np.broadcast_to(np.array([0.1, 0.0, 7e5], np.float32), (1000, 3))
+    layer.forward(x, train=True)
+    dy = np.random.default_rng(0).normal(100, 1, size=x.shape).astype(np.float32)
+    dx = layer.backward_input(dy).astype(np.float64)
+    wide = dy.astype(np.float64)
+    expected = 1e5 * (wide - wide.mean(axis=0))
+    np.testing.assert_allclose(dx, expected, rtol=1e-6, atol=1e-6)
+    assert np.abs(dx.mean(axis=0)).max() < np.abs(dx).max() * np.finfo(np.float32).eps
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("train", [True, False])
+def test_nobody_shares_an_array(affine, train):
+    """Neither x, y nor dy is kept, and no two of what is handed out are one."""
+    layer = BatchNorm(3, affine=affine)
+    x, dy = data((8, 3)), data((8, 3), seed=1)
+    x_before, dy_before = x.copy(), dy.copy()
+    y = layer.forward(x, train)
+    dx = layer.backward(dy)
+    again = layer.backward(dy)
+    for one, other in [(x, y), (y, dx), (dy, dx), (dx, again)]:
+        assert not np.shares_memory(one, other)
+    np.testing.assert_array_equal(x, x_before)
+    np.testing.assert_array_equal(dy, dy_before)
+    x[...], y[...], dx[...] = np.nan, np.nan, np.nan
+    np.testing.assert_array_equal(layer.backward(dy), again)
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_other_strides_give_the_same(train):
+    x, dy = data((2, 4, 5, 3)), data((2, 4, 5, 3), seed=1)
+    turned = [np.ascontiguousarray(a.transpose(3, 0, 1, 2)).transpose(1, 2, 3, 0) for a in (x, dy)]
+    one, other = BatchNorm(3), BatchNorm(3)
+    other.params["gamma"] = np.ones(6, np.float32)[::2]
+    np.testing.assert_array_equal(other.forward(turned[0], train), one.forward(x, train))
+    np.testing.assert_array_equal(other.backward(turned[1]), one.backward(dy))
+
+
+def test_running_averages_of_another_kind():
+    """Whoever puts other arrays there: their numbers count, and their shape is checked."""
+    x = data((6, 3))
+    one, other = BatchNorm(3), BatchNorm(3)
+    one.state.update(running_mean=np.array([1.0, 2.0, 3.0]), running_var=np.array([4.0, 4.0, 4.0]))
+    strided = np.arange(1, 7, dtype=np.float32).repeat(2)[::2][:3]
+    other.state.update(running_mean=strided, running_var=np.float64(4.0))
+    np.testing.assert_array_equal(other.forward(x), one.forward(x))
+    other.state["running_mean"] = np.ones(5)
+    with pytest.raises(ValueError, match="shape"):
+        other.forward(x)
+
+
 def test_a_constant_channel():
     layer = BatchNorm(1)
     y = layer.forward(np.full((5, 1), 3.0), train=True)

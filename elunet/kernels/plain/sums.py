@@ -15,8 +15,3 @@ def add_to_rows(x: Array, row: Array) -> None:
 def add_rows(x: Array, total: Array) -> None:
     """Add ``sum over n of x[n, c]`` to ``total[c]``."""
     total += x.sum(axis=0, dtype=np.float64)
-
-
-def add_row_products(x: Array, y: Array, total: Array) -> None:
-    """Add ``sum over n of x[n, c] y[n, c]`` to ``total[c]``."""
-    total += np.multiply(x, y, dtype=np.float64).sum(axis=0)
