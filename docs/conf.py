@@ -212,6 +212,39 @@ def plain_types(app, doctree, page):
                 link.replace_self(link.children)
 
 
+def size_columns(app, doctree):
+    """Say how long the texts of each column are, so that elunet.css can give them room."""
+    for table in doctree.findall(nodes.tgroup):
+        rows = [row.children for body in table.findall(nodes.tbody) for row in body.children]
+        if len({len(row) for row in rows}) != 1:  # cells that span columns
+            continue
+        for column in zip(*rows, strict=True):
+            longest = max(len(entry.astext()) for entry in column)
+            size = "long" if longest >= 50 else "medium" if longest >= 20 else "short"
+            for entry in column:
+                entry["classes"].append(f"{size}-texts")
+
+
+def keep_together(app, doctree):
+    """Keep a formula in a sentence on one line with the punctuation around it."""
+    for formula in list(doctree.findall(nodes.math)):
+        parent, place = formula.parent, formula.parent.index(formula)
+        before = parent[place - 1] if place else None
+        after = parent[place + 1] if place + 1 < len(parent) else None
+        first, last = "", ""
+        if isinstance(before, nodes.Text):
+            first = re.search(r"[(\[“]*$", before)[0]
+        if isinstance(after, nodes.Text):
+            last = re.match(r"[,.;:!?)\]”]*", after)[0]
+        if first or last:
+            parts = [nodes.Text(first), formula.deepcopy(), nodes.Text(last)]
+            parent[place] = nodes.inline("", "", *parts, classes=["together"])
+            if last:
+                parent[place + 1] = nodes.Text(after[len(last) :])
+            if first:
+                parent[place - 1] = nodes.Text(before[: -len(first)])
+
+
 def skip_fields(app, what, name, value, skip, options):
     """Leave out the fields of a named tuple, which its docstring describes."""
     return True if type(value).__name__ == "_tuplegetter" else None
@@ -248,6 +281,8 @@ def setup(app):
     app.connect("autodoc-process-docstring", separate_attributes, priority=400)  # before napoleon
     app.connect("autodoc-skip-member", skip_fields)
     app.connect("doctree-read", plain_descriptions)
+    app.connect("doctree-read", size_columns)
+    app.connect("doctree-read", keep_together)
     app.connect("doctree-resolved", plain_types)
     app.connect("html-page-context", drop_dead_links)
     app.connect("html-page-context", add_notebook_links)
