@@ -8,11 +8,23 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.statemachine import StringList
+from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
+
+
+def about_data(module: str, name: str) -> str:
+    """Return the docstring that follows a constant or an alias, wherever in a package it is."""
+    for place in sorted(sys.modules):
+        if place == module or place.startswith(f"{module}."):
+            found = ModuleAnalyzer.for_module(place).find_attr_docs().get(("", name))
+            if found:
+                return "\n".join(found)
+    return ""
 
 
 class Names(SphinxDirective):
@@ -28,9 +40,11 @@ class Names(SphinxDirective):
         lines = [".. list-table::", "   :class: names", "   :widths: 30 70", ""]
         for name in list(self.content) or sorted(module.__all__, key=str.lower):
             value = getattr(module, name)
-            kind = "class" if inspect.isclass(value) else "func" if callable(value) else "data"
+            kind = "class" if inspect.isclass(value) else "data"
+            kind = "func" if inspect.isroutine(value) else kind
             kind = "mod" if inspect.ismodule(value) else kind
-            about = (inspect.getdoc(value) or "").split("\n")[0] if kind != "data" else ""
+            about = inspect.getdoc(value) if kind != "data" else about_data(module.__name__, name)
+            about = (about or "").split("\n")[0]
             lines += [f"   * - :py:{kind}:`~{module.__name__}.{name}`", f"     - {about}"]
         container = nodes.Element()
         self.state.nested_parse(StringList(lines, "names"), self.content_offset, container)

@@ -8,11 +8,15 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import nbclient
+import numpy as np
+import numpy.typing as npt
 from docutils import nodes
 from jupyter_cache.executors import utils as notebooks
 from sphinx import addnodes
+from sphinx.util.typing import stringify_annotation
 
 import elunet
 
@@ -141,23 +145,109 @@ def write_notebooks(app, error):
         make_notebooks.write(Path(app.outdir), make_notebooks.repository(), app.config.html_baseurl)
 
 
+EXPANDED = {  # what Sphinx makes of an alias inside another one, and the alias's name
+    stringify_annotation(value, "smart"): name
+    for name, value in (
+        ("Array", npt.NDArray[Any]),
+        ("Array", npt.NDArray[np.float64]),
+        ("ArrayLike", npt.ArrayLike),
+        ("DTypeLike", npt.DTypeLike),
+    )
+}
+VALUES = {  # a default value's repr that is no Python, and what to show
+    r"<class '(?:\w+\.)*(\w+)'>": r"\1",
+    r"<(?:built-in )?function (?:[\w.]+\.)?<lambda>(?: at \w+)?>|<factory>": "...",
+    r"<(?:built-in )?function (?:\w+\.)*(\w+)(?: at \w+)?>": r"\1",
+    r"<(?:\w+\.)*(\w+) object(?: at \w+)?>": r"\1()",
+}
+
+
 def plain_aliases(app, what, name, value, options, signature, returns):
-    """Show an alias in a signature by its name alone, whatever Sphinx makes of it."""
+    """Show an alias in a signature by its name alone, and a default as it is written."""
 
     def plain(text):
-        return text and re.sub(r"TypeAliasForwardRef\('(\w+)'\)", r"\1", text)
+        if not text:
+            return text
+        text = re.sub(r"TypeAliasForwardRef\('([\w.]+)'\)", r"\1", text)
+        for expansion, alias in EXPANDED.items():
+            text = text.replace(expansion, alias)
+        for pattern, shown in VALUES.items():
+            text = re.sub(pattern, shown, text)
+        return text
 
     return plain(signature), plain(returns)
 
 
-def plain_property_types(app, doctree):
-    """Do what `plain_aliases` does for the types of properties, which have no signature."""
-    for node in doctree.findall(addnodes.desc_annotation):
+def plain_descriptions(app, doctree):
+    """Do what `plain_aliases` does for properties, and drop what says nothing.
+
+    That is a value with the repr of an object, the base class object, and what an alias stands for.
+    """
+    for node in list(doctree.findall(addnodes.desc_annotation)):
         texts = [child.astext() for child in node.children]
         while ALIAS in texts:  # then "(", "'Array'", ")"
             start = texts.index(ALIAS)
             node[start : start + 4] = [nodes.Text(texts[start + 2].strip("'"))]
             texts[start : start + 4] = [""]
+        if re.match(r"\s*= .*<", node.astext()):
+            node.parent.remove(node)
+    for content in doctree.findall(addnodes.desc_content):
+        for node in list(content.children):
+            text = node.astext()
+            about_alias = text.startswith("alias of ") and len(content.children) > 1
+            if isinstance(node, nodes.paragraph) and (text == "Bases: object" or about_alias):
+                content.remove(node)
+
+
+def plain_types(app, doctree, page):
+    """Unlink words in the types of parameters that only look like one of elunet's names.
+
+    Sphinx takes C in "(N, H, W, C)" for `LocalLoss.C`. A type can only be a class.
+    """
+    known = app.env.get_domain("py").objects
+    for field in doctree.findall(nodes.field):
+        for link in list(field.findall(nodes.reference)):
+            name = link.get("refid") or link.get("refuri", "").partition("#")[2]
+            if name in known and known[name].objtype not in ("class", "exception", "module"):
+                link.replace_self(link.children)
+
+
+def size_columns(app, doctree):
+    """Say how long the texts of each column are, so that elunet.css can give them room."""
+    for table in doctree.findall(nodes.tgroup):
+        rows = [row.children for body in table.findall(nodes.tbody) for row in body.children]
+        if len({len(row) for row in rows}) != 1:  # cells that span columns
+            continue
+        for column in zip(*rows, strict=True):
+            longest = max(len(entry.astext()) for entry in column)
+            size = "long" if longest >= 50 else "medium" if longest >= 20 else "short"
+            for entry in column:
+                entry["classes"].append(f"{size}-texts")
+
+
+def keep_together(app, doctree):
+    """Keep a formula in a sentence on one line with the punctuation around it."""
+    for formula in list(doctree.findall(nodes.math)):
+        parent, place = formula.parent, formula.parent.index(formula)
+        before = parent[place - 1] if place else None
+        after = parent[place + 1] if place + 1 < len(parent) else None
+        first, last = "", ""
+        if isinstance(before, nodes.Text):
+            first = re.search(r"[(\[“]*$", before)[0]
+        if isinstance(after, nodes.Text):
+            last = re.match(r"[,.;:!?)\]”]*", after)[0]
+        if first or last:
+            parts = [nodes.Text(first), formula.deepcopy(), nodes.Text(last)]
+            parent[place] = nodes.inline("", "", *parts, classes=["together"])
+            if last:
+                parent[place + 1] = nodes.Text(after[len(last) :])
+            if first:
+                parent[place - 1] = nodes.Text(before[: -len(first)])
+
+
+def skip_fields(app, what, name, value, skip, options):
+    """Leave out the fields of a named tuple, which its docstring describes."""
+    return True if type(value).__name__ == "_tuplegetter" else None
 
 
 def separate_attributes(app, what, name, value, options, lines):
@@ -176,8 +266,9 @@ def separate_attributes(app, what, name, value, options, lines):
     separate = []
     for head, *about in entries:
         names, _, kinds = head.partition(" : ")
-        several, each = names.split(", "), kinds.split(", ")
+        several, each = names.split(", "), re.split(r", (?![^(]*\))", kinds)
         kinds = each if len(each) == len(several) else [kinds] * len(several)
+        several = [re.sub("_$", r"\_", one) for one in several]  # "net_" would be a link
         for one, kind in zip(several, kinds, strict=True):
             separate += [f"{one} : {kind}" if kind else one, *about]
     lines[start:end] = separate
@@ -188,7 +279,11 @@ def setup(app):
     app.add_config_value("in_browser", False, "html")
     app.connect("autodoc-process-signature", plain_aliases)
     app.connect("autodoc-process-docstring", separate_attributes, priority=400)  # before napoleon
-    app.connect("doctree-read", plain_property_types)
+    app.connect("autodoc-skip-member", skip_fields)
+    app.connect("doctree-read", plain_descriptions)
+    app.connect("doctree-read", size_columns)
+    app.connect("doctree-read", keep_together)
+    app.connect("doctree-resolved", plain_types)
     app.connect("html-page-context", drop_dead_links)
     app.connect("html-page-context", add_notebook_links)
     app.connect("build-finished", write_notebooks)

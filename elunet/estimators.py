@@ -165,8 +165,12 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
     ----------
     classes_ : array
         The labels, sorted; any kind that scikit-learn takes.
-    net_, trainer_, history_ : Network, Trainer, History
-        What came of `fit`.
+    net_ : Network
+        The network that `fit` trained.
+    trainer_ : Trainer
+        The trainer that `fit` used.
+    history_ : History
+        The history of that training.
     n_features_in_ : int
         Length of the inputs' second axis.
 
@@ -256,8 +260,12 @@ class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
 
     Attributes
     ----------
-    net_, trainer_, history_ : Network, Trainer, History
-        What came of `fit`.
+    net_ : Network
+        The network that `fit` trained.
+    trainer_ : Trainer
+        The trainer that `fit` used.
+    history_ : History
+        The history of that training.
     n_features_in_ : int
         Length of the inputs' second axis.
 

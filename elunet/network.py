@@ -254,7 +254,7 @@ class Network(LayerGraph):
         """Return the output's derivative along a direction: forward-mode differentiation.
 
         It is the Jacobian's product with the direction, at the last ``forward(x, train=True)``,
-        found in one pass up. `backward` is the product from the other side.
+        found in one forward pass. `backward` is the product from the other side.
 
         Parameters
         ----------
@@ -502,7 +502,7 @@ class Network(LayerGraph):
     def stepping(self, step: Callable[[], None]) -> None:
         """Keep other threads out while an optimizer's step uses the gradients.
 
-        After it, parameters are others: what another thread's forward pass kept is not valid.
+        The step changes the parameters, so what another thread's forward pass kept is invalid.
         """
         with self.alone():
             step()

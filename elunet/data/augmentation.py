@@ -258,7 +258,7 @@ class Mixup:
     Parameters
     ----------
     classes : int
-        C.
+        Their number, C.
     alpha : float, default 0.2
         Above 0; the larger, the more even the mixture.
 

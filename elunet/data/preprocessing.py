@@ -242,7 +242,7 @@ class ZCA:
     Let m and S be the mean and the covariance of the training images as vectors of
     D = H * W * C values, and S = V diag(d) V^T. Then ``zca(x) = (x - m) P`` with
     ``P = V diag((d + eps)^(-1/2)) V^T``: neighboring pixels lose their correlation, and of all
-    whitenings this one stays nearest to x. Where d is far below `eps`, noise is not amplified.
+    whitenings this one stays nearest to x. Where d is far below `eps`, noise is not amplified::
 
         zca = ZCA().fit(x_train)
         x_train, x_test = zca(x_train), zca(x_test)
@@ -258,9 +258,11 @@ class ZCA:
     shape : tuple of int or None
         Of one of the images or rows that it was fitted to.
     mean : (D,) float32
-        m.
-    matrix, inverse_matrix : (D, D) float32
-        P, and ``V diag((d + eps)^(1/2)) V^T``.
+        The mean m.
+    matrix : (D, D) float32
+        The matrix P.
+    inverse_matrix : (D, D) float32
+        Its inverse, ``V diag((d + eps)^(1/2)) V^T``.
 
     Raises
     ------

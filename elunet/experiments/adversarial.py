@@ -21,7 +21,7 @@ from elunet.train.evaluation import evaluate
 
 @dataclass(frozen=True)
 class Robustness:
-    """A network's accuracy on images that were changed against it.
+    """A network's accuracy on adversarial images.
 
     Attributes
     ----------

@@ -69,8 +69,8 @@ def compare(
 
     First each rule trains with each learning rate, in each of its variants; then, with the variant
     and rate of the best validation accuracy, once with each seed. Trials run side by side, on
-    whatever `executor` stands for; each is on the disk when it is complete. A call that was
-    interrupted makes what is left.
+    whatever `executor` stands for; each is on the disk when it is complete. After an
+    interruption, the same call makes the trials that are missing.
 
     The table is the same, except the seconds, wherever and in whatever order the trials run. It
     depends in the last bits on `threads`, and where machines differ, on the machine.

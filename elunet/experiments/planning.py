@@ -105,9 +105,9 @@ def plan(
 ) -> Plan:
     """Estimate the cost of `compare` with the same arguments; nothing is trained or written.
 
-    A few steps of each rule are made and timed, with one learning rate and one variant: in a worker
-    if the extra ``elunet[grid]`` is there, whose memory is then told, else in this process. A
-    trial's time is that of its steps, validations, test and measurements of angles.
+    A few steps of each rule are made and timed, with one learning rate and one variant. With the
+    extra ``elunet[grid]`` they run in a worker, whose memory is measured too, and without it in
+    this process. A trial's time is that of its steps, validations, test and measurements of angles.
 
     Parameters
     ----------

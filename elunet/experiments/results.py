@@ -28,7 +28,7 @@ class Comparison:
         In the order given, the baselines last; the first is the reference.
     rates : tuple of float
     trials : list of Trial
-    folder : Path
+    folder : pathlib.Path
         Where each final trial's history and angles are.
 
     Examples

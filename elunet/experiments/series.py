@@ -81,7 +81,7 @@ def series(
     seeds : int, default 1
         Runs of each recipe, with seeds 0, 1 and so on.
     log : callable, default print
-        Is told how each run ended.
+        Called with a line of text on how each run ended.
 
     Raises
     ------

@@ -33,7 +33,7 @@ class Layer:
     A layer without parameters overrides `forward` and `backward_input`. One with parameters puts
     them into `params`, and overrides `backward_params` as well, which fills `grads`. An `__init__`
     of its own calls ``super().__init__()`` first.
-    One whose parameter "W" carries the signal down takes ``backward_input(dy, weight=None)``, where
+    One whose parameter "W" carries the signal back takes ``backward_input(dy, weight=None)``, where
     `weight` stands in for W: some learning rules need it.
 
     The methods from `check_input` on are for use inside these: they turn the usual mistakes into
@@ -60,9 +60,8 @@ class Layer:
     Layers keep arrays for the backward pass, and do not copy them for it: x of a convolution, the
     very y that ELU, ReLU, ShiftedReLU, Tanh and Softmax hand out. Writing into such an array in
     place before the backward pass spoils the gradient. So does writing into ``params["W"]``, as an
-    optimizer's step does: the signal that is sent back is then that of the new W. Nothing tells an
-    array that was written to from one that was not. A new array put into ``params`` counts from the
-    next forward pass on.
+    optimizer's step does: the signal that is sent back is then that of the new W. elunet cannot
+    detect such a write. A new array put into ``params`` counts from the next forward pass on.
 
     Examples
     --------

@@ -83,7 +83,7 @@ class Conv2D(Weighted, spans=True):
     -----
     ``params["W"]`` is (kh, kw, in_channels / groups, out_channels), ``params["b"]``
     (out_channels,). Groups, dilation, unequal strides and other padding than zeros are as in
-    PyTorch; of four-sided padding and "same" at any stride, PyTorch has none.
+    PyTorch. PyTorch has no padding of four different sides, and no "same" at larger strides.
 
     Examples
     --------

@@ -65,7 +65,7 @@ class Dropout(SpanLayer, spans=True):
         return (self.group.integers(self.rng, STEPS, x.shape, np.uint16),)
 
     def forward_span(self, x: Array, y: Array, bits: Array) -> None:
-        """Write ``y = x mask / (1 - rate)``."""
+        """Write ``y = x mask / (1 - rate)``; going back, dx from dy in the same way."""
         dropped = self._dropped()
         for part in copied(x, y):
             values = y[part].reshape(-1)

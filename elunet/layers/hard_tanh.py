@@ -16,7 +16,8 @@ class HardTanh(Elementwise, spans=True):
 
     Parameters
     ----------
-    low, high : float, default -1.0 and 1.0
+    low : float, default -1.0
+    high : float, default 1.0
         Finite, low below high, else a ValueError or TypeError is raised.
 
     Examples

@@ -132,7 +132,7 @@ class SpanLayer(Layer):
 
     Examples
     --------
-    The mean of each image's pixels taken off:
+    A layer that subtracts the mean of each image's pixels:
 
     >>> import numpy as np
     >>> import elunet as eln

@@ -110,8 +110,8 @@ class SoftmaxCrossEntropy(Classification):
     ) -> tuple[float, Array]:
         """Return the loss and its gradient; see `Loss`.
 
-        The usual case, logits with a label each, is one compiled pass. All else, and all that is
-        wrong, goes the way of the other losses.
+        The usual case, logits with a label each, is one compiled pass. Everything else, also wrong
+        input, is handled as in the other losses.
         """
         z, labels = np.asarray(prediction), np.asarray(target)
         masked = is_masked(prediction) or is_masked(target)

@@ -39,8 +39,10 @@ def small_cnn(
         Makes an activation layer: another class, or a function without arguments.
     norm : bool, default False
         Whether each activation gets a `BatchNorm` before it.
-    channels, size : int, default 3 and 32
-        Of the images: their channels, and their height and width, at least 8. 1 and 28 for MNIST.
+    channels : int, default 3
+        Of the images; 1 for MNIST.
+    size : int, default 32
+        The images' height and width, at least 8; 28 for MNIST.
 
     Raises
     ------

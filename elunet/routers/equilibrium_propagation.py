@@ -37,8 +37,10 @@ class EquilibriumPropagation(Beside):
     ----------
     beta : float, default 0.5
         The pull, not 0.
-    free, nudged : int, default 20 and 10
-        Steps of settling; at least 1, nudged ones at least as many as there are layers.
+    free : int, default 20
+        Steps of settling without the pull, at least 1.
+    nudged : int, default 10
+        Steps of settling with the pull, at least as many as there are layers.
     rate : float, default 0.5
         In (0, 1].
     centered : bool, default False

@@ -3,13 +3,13 @@
 A check that has never failed has proved little. `mutants` holds layers, losses and optimizers with
 one bug each, of the kind that leaves the loss falling. `grade` runs a gradient check or tests
 on them and on the correct ones, and counts what they catch; it runs in this process, for practice
-and for code that you trust. `grade_submission` grades an exercise in processes of its own.
+and for code that you trust. `grade_submission` grades an exercise in processes of its own::
 
     from elunet.teaching import grade
     from elunet.testing import check_layer
     print(grade(check_layer))
 
-Where things are:
+Where things are::
 
     mutants/           the zoo, one file per kind; a mutant explains itself: print(mutants.all()[0])
     exercises/         eight exercises: task, stub, tests, solution, points

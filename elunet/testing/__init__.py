@@ -1,4 +1,6 @@
-"""Gradient checks, for elunet's layers and for custom layers of your own.
+"""Gradient checks, for elunet's layers and for custom layers.
+
+::
 
     from elunet.testing import check_layer
     check_layer(MyLayer(), x)

@@ -37,7 +37,7 @@ class SavedRun:
 
     Attributes
     ----------
-    file : Path
+    file : pathlib.Path
     settings : dict
         As they were given to the `Trainer`.
     setup : dict of {str: str}

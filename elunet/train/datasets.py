@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from elunet.train import Trainer
 
 Data = tuple[Array, Array]
+"""Examples and their targets: a pair of arrays."""
+
 Weighted = tuple[Array, Array, Array]
 
 

@@ -28,7 +28,7 @@ class DivergenceError(RuntimeError):
     where : str
         The first place, in the order of computation, that holds a NaN or an infinity: "conv3.W",
         "conv3.W's gradient", "conv3's output".
-    checkpoint : Path or None
+    checkpoint : pathlib.Path or None
         The last checkpoint before it.
     """
 

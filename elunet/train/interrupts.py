@@ -32,7 +32,7 @@ class Interrupted(KeyboardInterrupt):
         Its name, such as SIGTERM.
     step : int
         The optimizer's count of complete steps.
-    checkpoint : Path or None
+    checkpoint : pathlib.Path or None
         Where the run is saved; None if it has no `Checkpoints`.
     """
 

@@ -53,7 +53,7 @@ class Job:
 
     Attributes
     ----------
-    folder : Path
+    folder : pathlib.Path
     saved : SavedRun or None
         The run to continue, once `resume` has found it.
     begun : bool

@@ -91,7 +91,7 @@ class Trainer:
         The data of the last `fit`.
     seconds : float
         Time spent in passes and validations, in earlier sessions of the run too.
-    checkpoint : Path or None
+    checkpoint : pathlib.Path or None
         What was saved last, or resumed from.
 
     Raises

@@ -40,7 +40,7 @@ class Exercise:
     ----------
     name : str
         The folder's name.
-    folder : Path
+    folder : pathlib.Path
     module : str
         The module that is handed in.
     needed : tuple of str
