@@ -30,6 +30,16 @@ settings.register_profile("quick", COMMON, max_examples=10)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
+def pytest_runtest_setup() -> None:
+    """Have PyTorch compute without oneDNN.
+
+    On a Zen 3 processor the backward passes of PyTorch 2.13's convolutions by oneDNN write beyond
+    their memory, and the process aborts at some later time, with elunet's plain kernels too.
+    """
+    if "torch" in sys.modules:
+        sys.modules["torch"].backends.mkldnn.enabled = False
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what is about numba where the plain kernels are in use, and processes in a browser."""
     missing = {"numba": "numba is not in use"} if PLAIN else {}
