@@ -28,6 +28,7 @@ RUNS = {
 }
 RULES: dict[str, tuple[str, ...]] = {  # comparisons, and whose angles to draw
     "rules-default": (),
+    "rules-mlp-tanh": ("fa",),
     "rules-mlp-synthetic": (),
     "rules-mlp-cifar10": (),
     "rules-cnn-synthetic": ("fa", "kp"),
