@@ -34,10 +34,12 @@ def pytest_runtest_setup() -> None:
     """Have PyTorch compute without oneDNN.
 
     On a Zen 3 processor the backward passes of PyTorch 2.13's convolutions by oneDNN write beyond
-    their memory, and the process aborts at some later time, with elunet's plain kernels too.
+    their memory, and the process aborts at some later time, with elunet's plain kernels too. The
+    public switch cannot be used: PyTorch's own test module, which `tests/peers` imports, locks it.
     """
-    if "torch" in sys.modules:
-        sys.modules["torch"].backends.mkldnn.enabled = False
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch._C._set_mkldnn_enabled(False)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
