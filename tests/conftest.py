@@ -33,9 +33,9 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 def pytest_runtest_setup() -> None:
     """Have PyTorch compute without oneDNN.
 
-    On a Zen 3 processor the backward passes of PyTorch 2.13's convolutions by oneDNN write beyond
-    their memory, and the process aborts at some later time, with elunet's plain kernels too. The
-    public switch cannot be used: PyTorch's own test module, which `tests/peers` imports, locks it.
+    On a Zen 3 processor, with PyTorch 2.13, tests/test_torch.py aborts because memory is corrupted:
+    with elunet's plain kernels too, and never without oneDNN. The public switch cannot be used:
+    PyTorch's own test module, which `tests/peers` imports, locks it.
     """
     torch = sys.modules.get("torch")
     if torch is not None:
