@@ -8,6 +8,7 @@ import threading
 from email.message import Message
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,7 @@ class TestDownload:
         info = Message()
         info["Project-URL"] = "Issues, http://127.0.0.1:1/issues"
         info["Project-URL"] = f"Source, http://127.0.0.1:{server.server_port}"
-        monkeypatch.setattr(pretrained.metadata, "metadata", lambda name: info)
+        monkeypatch.setattr(metadata, "metadata", lambda name: info)
         yield raw / "weights" / NAME
         server.shutdown()
         server.server_close()
@@ -109,7 +110,7 @@ class TestDownload:
             elu11(widths=NARROW, weights="cifar10")
 
     def test_nobody_knows_where(self, monkeypatch):
-        monkeypatch.setattr(pretrained.metadata, "metadata", lambda name: Message())
+        monkeypatch.setattr(metadata, "metadata", lambda name: Message())
         with pytest.raises(FileNotFoundError, match="the project's folder docs/weights"):
             elu11(widths=NARROW, weights="cifar10")
 
