@@ -25,9 +25,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # A first call compiles its kernels, so no example may be judged by its time.
 COMMON = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("default", COMMON)
+CI = bool(os.environ.get("CI"))
 settings.register_profile("ci", COMMON, derandomize=True, print_blob=True)
-settings.register_profile("quick", COMMON, max_examples=10)
-settings.load_profile("ci" if os.environ.get("CI") else "default")
+settings.register_profile("quick", COMMON, max_examples=10, derandomize=CI, print_blob=CI)
+settings.load_profile("ci" if CI else "default")
 
 
 def pytest_runtest_setup() -> None:

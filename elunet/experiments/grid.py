@@ -182,8 +182,7 @@ def _hand_out(
             if ready:
                 with getattr(executor, "batch", nullcontext)():  # a Slurm array
                     waiting |= {key: _submit(executor, recipe, key) for key in ready}
-            come = [key for key, future in waiting.items() if future.done()]
-            for key in come:
+            for key in _ended(waiting):
                 future = waiting.pop(key)
                 try:
                     outcome = future.result()
@@ -199,12 +198,21 @@ def _hand_out(
                 if isinstance(outcome, BaseException):
                     raise outcome
                 keep(outcome)
-            if not come:
-                time.sleep(PAUSE)
     finally:
         for future in waiting.values():
             with suppress(Exception):
                 future.cancel()
+
+
+def _ended(waiting: Mapping[Key, Any]) -> list[Key]:
+    """Wait until a trial has ended; return all that have.
+
+    What can run next changes at no other time, and working that out on every look would take a part
+    of a core, more with more trials.
+    """
+    while not (come := [key for key, future in waiting.items() if future.done()]):
+        time.sleep(PAUSE)
+    return come
 
 
 def _submit(executor: Executor, recipe: tuple[str, bytes], key: Key) -> Any:

@@ -98,6 +98,35 @@ def test_the_order_in_which_trials_end_is_not_seen(data, alone, tmp_path):
     assert content(tmp_path) == content(alone)
 
 
+class Patient:
+    """An executor that works at once, and says so after a thousand looks."""
+
+    def __init__(self):
+        self.looks = 0
+
+    def submit(self, function, *arguments):
+        future, since = Future(), self.looks
+        future.set_result(function(*arguments))
+        future.done = lambda: self._look() > since + 1000
+        return future
+
+    def _look(self):
+        self.looks += 1
+        return self.looks
+
+
+def test_a_look_at_the_futures_works_out_nothing_else(data, alone, tmp_path, monkeypatch):
+    asked, ready = [], Order.ready
+    monkeypatch.setattr(grid, "PAUSE", 0)
+    monkeypatch.setattr(Order, "ready", lambda order: asked.append(order.left) or ready(order))
+    patient = Patient()
+    compare(data, tmp_path, patient)
+    assert content(tmp_path) == content(alone)
+    trials = len((tmp_path / "trials.csv").read_text().splitlines()) - 1
+    assert len(asked) <= trials
+    assert patient.looks > 2000
+
+
 def spawned(count):
     return ProcessPoolExecutor(count, get_context("spawn"))
 
