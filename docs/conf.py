@@ -212,7 +212,9 @@ def public_bases(app, name, obj, options, bases):
             place = place.rpartition(".")[0]
         return [base] if place else [found for own in base.__bases__ for found in public(own)]
 
-    bases[:] = dict.fromkeys(found for base in bases for found in public(base))
+    found = dict.fromkeys(one for base in bases for one in public(base))
+    implied = {one for base in found for one in getattr(base, "__mro__", ())[1:]}
+    bases[:] = [base for base in found if base not in implied]
 
 
 def size_columns(app, doctree):
