@@ -73,7 +73,9 @@ copybutton_exclude = ".linenos, .gp, .go"  # no prompts, no outputs
 
 napoleon_google_docstring = False
 napoleon_use_rtype = False
-napoleon_use_ivar = True
+# "x, y : arrays" stays one entry, since its text is about both.
+napoleon_use_param = False
+napoleon_custom_sections = [("Attributes", "params_style")]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 ALIAS = "TypeAliasForwardRef"
@@ -181,7 +183,7 @@ def plain_aliases(app, what, name, value, options, signature, returns):
 def plain_descriptions(app, doctree):
     """Do what `plain_aliases` does for properties, and drop what says nothing.
 
-    That is a value with the repr of an object, the base class object, and what an alias stands for.
+    That is a value with the repr of an object, and what an alias stands for.
     """
     for node in list(doctree.findall(addnodes.desc_annotation)):
         texts = [child.astext() for child in node.children]
@@ -195,21 +197,24 @@ def plain_descriptions(app, doctree):
         for node in list(content.children):
             text = node.astext()
             about_alias = text.startswith("alias of ") and len(content.children) > 1
-            if isinstance(node, nodes.paragraph) and (text == "Bases: object" or about_alias):
+            if isinstance(node, nodes.paragraph) and (text == "Bases:" or about_alias):
                 content.remove(node)
 
 
-def plain_types(app, doctree, page):
-    """Unlink words in the types of parameters that only look like one of elunet's names.
+def public_bases(app, name, obj, options, bases):
+    """Instead of a base class that the reference does not have, show those that it stands on."""
 
-    Sphinx takes C in "(N, H, W, C)" for `LocalLoss.C`. A type can only be a class.
-    """
-    known = app.env.get_domain("py").objects
-    for field in doctree.findall(nodes.field):
-        for link in list(field.findall(nodes.reference)):
-            name = link.get("refid") or link.get("refuri", "").partition("#")[2]
-            if name in known and known[name].objtype not in ("class", "exception", "module"):
-                link.replace_self(link.children)
+    def public(base):
+        place = base.__module__
+        if not place.startswith("elunet"):
+            return [base] if base is not object else []
+        while place and base.__name__ not in getattr(sys.modules[place], "__all__", ()):
+            place = place.rpartition(".")[0]
+        return [base] if place else [found for own in base.__bases__ for found in public(own)]
+
+    found = dict.fromkeys(one for base in bases for one in public(base))
+    implied = {one for base in found for one in getattr(base, "__mro__", ())[1:]}
+    bases[:] = [base for base in found if base not in implied]
 
 
 def size_columns(app, doctree):
@@ -250,40 +255,15 @@ def skip_fields(app, what, name, value, skip, options):
     return True if type(value).__name__ == "_tuplegetter" else None
 
 
-def separate_attributes(app, what, name, value, options, lines):
-    """Give each of the attributes "a, b : int" its own entry, as napoleon does for parameters."""
-    if what != "class" or "Attributes" not in lines:
-        return
-    start = lines.index("Attributes") + 2
-    ends = [n for n in range(start, len(lines)) if lines[n].startswith("---")]
-    end = ends[0] - 1 if ends else len(lines)
-    entries = []
-    for line in lines[start:end]:
-        if entries and (not line or line.startswith(" ")):
-            entries[-1].append(line)
-        else:
-            entries.append([line])
-    separate = []
-    for head, *about in entries:
-        names, _, kinds = head.partition(" : ")
-        several, each = names.split(", "), re.split(r", (?![^(]*\))", kinds)
-        kinds = each if len(each) == len(several) else [kinds] * len(several)
-        several = [re.sub("_$", r"\_", one) for one in several]  # "net_" would be a link
-        for one, kind in zip(several, kinds, strict=True):
-            separate += [f"{one} : {kind}" if kind else one, *about]
-    lines[start:end] = separate
-
-
 def setup(app):
     # Whether make_browser.py is to add the site in which notebooks run: pages then link to it.
     app.add_config_value("in_browser", False, "html")
     app.connect("autodoc-process-signature", plain_aliases)
-    app.connect("autodoc-process-docstring", separate_attributes, priority=400)  # before napoleon
+    app.connect("autodoc-process-bases", public_bases)
     app.connect("autodoc-skip-member", skip_fields)
     app.connect("doctree-read", plain_descriptions)
     app.connect("doctree-read", size_columns)
     app.connect("doctree-read", keep_together)
-    app.connect("doctree-resolved", plain_types)
     app.connect("html-page-context", drop_dead_links)
     app.connect("html-page-context", add_notebook_links)
     app.connect("build-finished", write_notebooks)

@@ -19,8 +19,8 @@ class Pad(Layer):
     padding : int, (int, int) or ((int, int), (int, int))
         Pixels on all sides; (height, width); or ((top, bottom), (left, right)).
     mode : "zeros", "reflect" or "replicate", default "zeros"
-        "reflect" mirrors without the border itself: c b | a b c | b a needs images larger than the
-        padding. "replicate" repeats the border: a a | a b c | c c.
+        "reflect" mirrors without the border itself, c b | a b c | b a, and needs images larger than
+        the padding. "replicate" repeats the border: a a | a b c | c c.
     channels : (int, int), default (0, 0)
         Channels of zeros before and after those of x, whatever the mode.
 

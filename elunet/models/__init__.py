@@ -1,12 +1,10 @@
 """Networks that others published, each in a few lines; all return logits of shape (N, classes).
 
-::
-
-    elu.py         the ELU paper's, and those of the article
-    residual.py    ResNets for small images
-    classic.py     LeNet-5, VGG, all-convolutional, locally connected
-    small.py       two small ones for experiments with learning rules
-    pretrained.py  where trained weights are
+- ``elu.py``: the ELU paper's, and those of the article
+- ``residual.py``: ResNets for small images
+- ``classic.py``: LeNet-5, VGG, all-convolutional, locally connected
+- ``small.py``: two small ones for experiments with learning rules
+- ``pretrained.py``: where trained weights are
 """
 
 from elunet.models.classic import all_cnn, lenet5, locally_connected, vgg

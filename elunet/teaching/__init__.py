@@ -9,12 +9,12 @@ and for code that you trust. `grade_submission` grades an exercise in processes 
     from elunet.testing import check_layer
     print(grade(check_layer))
 
-Where things are::
+Where things are:
 
-    mutants/           the zoo, one file per kind; a mutant explains itself: print(mutants.all()[0])
-    exercises/         eight exercises: task, stub, tests, solution, points
-    grade/             `grade`, and the command line of `grade_submission`
-    submission/        `grade_submission`, exercises without solutions, files for graders
+- ``mutants``: the zoo, one file per kind; a mutant explains itself, ``print(mutants.all()[0])``
+- ``exercises``: eight exercises, each with task, stub, tests, solution and points
+- ``grade``: `grade`, and the command line of `grade_submission`
+- ``submission``: `grade_submission`, exercises without solutions, files for graders
 
 `elunet.testing` has the checks themselves and knows nothing of this package.
 """

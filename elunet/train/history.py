@@ -31,7 +31,7 @@ class Epoch:
     images_per_s : float
         Training images per second of it.
     spikes : int
-        Steps of the pass whose loss jumped, as `elunet.train.guards.Spikes` defines it.
+        Steps of the pass whose loss jumped, as `elunet.train.Spikes` defines it.
 
     Examples
     --------
