@@ -63,4 +63,5 @@ def test_some_rows_of_one_image():
     whole, part = np.empty((1, 9, 9, 4)), np.empty((1, 3, 9, 4))
     convolve(x, W, b, (3, 3), 1, 1, 1, whole)
     convolve(x, W, b, (3, 3), 1, 1 - 5, 1, part)
-    np.testing.assert_array_equal(part, whole[:, 5:8])
+    # BLAS, which the plain kernel calls, may round a matrix of fewer rows in another way.
+    np.testing.assert_allclose(part, whole[:, 5:8], rtol=1e-12, atol=1e-13)
