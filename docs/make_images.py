@@ -29,6 +29,7 @@ RUNS = {
 RULES: dict[str, tuple[str, ...]] = {  # comparisons, and whose angles to draw
     "rules-default": (),
     "rules-mlp-tanh": ("fa",),
+    "rules-cnn-norm": ("dfa",),
     "rules-mlp-synthetic": (),
     "rules-mlp-cifar10": (),
     "rules-cnn-synthetic": ("fa", "kp"),
