@@ -42,7 +42,7 @@ class Alignment:
         rule's matrix B, through which it sends back, and the weights that it stands for: W, or in
         direct feedback alignment the product of the W above, where all above are Linear.
     angle : float
-        In degrees, from 0 to 180. Below 90, a small enough step along the rule's gradient lowers
+        In degrees, from 0 to 180. Below 90, a small enough step against the rule's gradient lowers
         the loss. NaN if either array vanishes, or the rule has no B.
     norm_ratio : float
         The rule's Euclidean norm over backprop's; NaN if either array vanishes.
