@@ -118,7 +118,7 @@ class Patient:
 def test_a_look_at_the_futures_works_out_nothing_else(data, alone, tmp_path, monkeypatch):
     asked, ready = [], Order.ready
     monkeypatch.setattr(grid, "PAUSE", 0)
-    monkeypatch.setattr(Order, "ready", lambda order: asked.append(order.left) or ready(order))
+    monkeypatch.setattr(Order, "ready", lambda order: asked.append(order) or ready(order))
     patient = Patient()
     compare(data, tmp_path, patient)
     assert content(tmp_path) == content(alone)
