@@ -8,8 +8,9 @@
 
 Each rule trains once with each learning rate of a grid; the best on a validation split then trains
 with several seeds. It ends with a table, and plots of accuracies, sweeps, curves and angles. If it
-is interrupted, the same command continues it. Training runs can be executed in parallel, on this
-machine's cores, on a dask cluster or on Slurm. The table is the same. --plan prints beforehand how
+is interrupted, the same command continues it. With more rules, rates, scales or seeds, the command
+extends the comparison in its folder. Training runs can be executed in parallel, on this machine's
+cores, on a dask cluster or on Slurm. The table is the same. --plan prints beforehand how
 long it will take.
 """
 

@@ -70,7 +70,8 @@ def compare(
     First each rule trains with each learning rate, in each of its variants; then, with the variant
     and rate of the best validation accuracy, once with each seed. Trials run side by side, on
     whatever `executor` stands for; each is on the disk when it is complete. After an
-    interruption, the same call makes the trials that are missing.
+    interruption, the same call makes the trials that are missing. So does a call with more rules,
+    variants, rates or seeds than the last one in this folder.
 
     The table is the same, except the seconds, wherever and in whatever order the trials run. It
     depends in the last bits on `threads`, and where machines differ, on the machine.
@@ -190,7 +191,7 @@ def compare(
         order = Order(variants, rates, seeds, sweep_seeds, done)
         with _working(executor, bench.threads, order.left) as who, trials.using(bench.threads):
             grid.make(bench, data, order, place, place / TRIALS, who, log)
-    comparison = Comparison(tuple(bench.entries), rates, order.table(), place)
+    comparison = Comparison(tuple(bench.entries), rates, order.trials(), place)
     for text in comparison.warnings:
         warnings.warn(f"compare: {text}", stacklevel=2)
     return comparison
@@ -254,7 +255,12 @@ def _claimed(bench: Bench, data: Splits, rates: tuple[float, ...], folder: Path)
     """Return the complete trials of a folder, if it belongs to this comparison."""
     for name in (SETTINGS, TRIALS):
         sweep(folder / name)  # what a killed process left
-    if different := settings.claim(folder / SETTINGS, bench.settings(data, rates)):
+    file = folder / SETTINGS
+    there = settings.read("compare", file).get("rates", []) if file.exists() else []
+    # Rates in the order of being added: the optimizers are always described at the first one.
+    in_order = [*(rate for rate in there if rate in rates), *(r for r in rates if r not in there)]
+    here = bench.settings(data, in_order)
+    if different := settings.claim(file, here, growing=("rules", "rates", "optimizer")):
         raise ValueError(
             f"compare: expected {folder} to be empty or to hold the same comparison, got a"
             f" comparison with different {', '.join(different)} (see settings.json); use"

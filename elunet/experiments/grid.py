@@ -89,12 +89,18 @@ class Order:
         }
         self.done = {trial.key: trial for trial in trials}
 
-    def finals(self, rule: str) -> list[Key]:
-        """Return a rule's final trials; none before its sweep is finished."""
+    def chosen(self, rule: str) -> tuple[str, float] | None:
+        """Return the best variant and rate of a rule's sweep; None before it is finished."""
         sweep = self.sweeps[rule]
         if not all(key in self.done for key in sweep):
+            return None
+        return best([self.done[key] for key in sweep])
+
+    def finals(self, rule: str) -> list[Key]:
+        """Return a rule's final trials; none before its sweep is finished."""
+        chosen = self.chosen(rule)
+        if chosen is None:
             return []
-        chosen = best([self.done[key] for key in sweep])
         return [Key("final", rule, *chosen, seed) for seed in range(self.seeds)]
 
     def ready(self) -> list[Key]:
@@ -115,12 +121,26 @@ class Order:
         rules = [[*sweep, *self.finals(rule)] for rule, sweep in self.sweeps.items()]
         return self.size - sum(key in self.done for keys in rules for key in keys)
 
-    def table(self) -> list[Trial]:
-        """Return all finished trials, in an order that does not depend on when they ran."""
+    def trials(self) -> list[Trial]:
+        """Return the finished trials, in an order that does not depend on when they ran."""
         sweeps = [key for sweep in self.sweeps.values() for key in sweep]
         finals = [key for rule in self.sweeps for key in self.finals(rule)]
-        keys = [*sweeps, *sorted(finals, key=lambda key: key.seed), *self.done]
-        return [self.done[key] for key in dict.fromkeys(keys) if key in self.done]
+        keys = [*sweeps, *sorted(finals, key=lambda key: key.seed)]
+        return [self.done[key] for key in keys if key in self.done]
+
+    def table(self) -> list[Trial]:
+        """Return what to keep: also trials of other rules and more seeds.
+
+        A rule's final trials go when its sweep has more trials now and chooses another rate: the
+        files of history and angles hold one final trial of a rule and seed.
+        """
+        now = {rule: self.chosen(rule) for rule in self.sweeps}
+        kept = {trial.key: trial for trial in self.trials()}
+        for key, trial in self.done.items():
+            chosen = now.get(key.rule)
+            if key.stage == "sweep" or chosen is None or chosen == (key.variant, key.rate):
+                kept.setdefault(key, trial)
+        return [*kept.values()]
 
 
 def make(

@@ -66,8 +66,13 @@ class Comparison:
         return cls(rules, rates, trials, Path(folder))
 
     def of(self, rule: str, stage: str = "final") -> list[Trial]:
-        """Return a rule's trials of one stage, in order of variant, seed and rate."""
+        """Return a rule's trials of one stage, in order of variant, seed and rate.
+
+        The final trials are those of the `best` variant and rate.
+        """
         found = [trial for trial in self.trials if (trial.rule, trial.stage) == (rule, stage)]
+        if stage == "final" and (sweep := self.of(rule, "sweep")):
+            found = [trial for trial in found if (trial.variant, trial.rate) == best(sweep)]
         return sorted(found, key=lambda trial: (trial.variant, trial.seed, trial.rate))
 
     @cached_property
@@ -107,9 +112,11 @@ class Comparison:
         Trials are paired by seed: a pair shares initial weights and order, and the variation that
         these cause cancels. With many rules, some intervals exclude 0 by chance.
         """
-        others = self.of(self.rules[0] if reference is None else reference)
-        pairs = zip(self.of(rule), others, strict=True)
-        return t_interval([trial.test_accuracy - other.test_accuracy for trial, other in pairs])
+        mine, others = (
+            {trial.seed: trial.test_accuracy for trial in self.of(name)}
+            for name in (rule, self.rules[0] if reference is None else reference)
+        )
+        return t_interval([mine[seed] - others[seed] for seed in mine if seed in others])
 
     def histories(self, rule: str) -> list[History]:
         """Return the histories of the final trials that completed an epoch, by seed."""

@@ -190,15 +190,13 @@ class Bench:
         """Return everything that identifies this comparison, as plain data."""
         return {
             "rules": {
-                name: " | ".join(_describe(entry, variant) for variant in entry.variants)
+                name: [_describe(entry, variant) for variant in entry.variants]
                 for name, entry in self.entries.items()
             },
             "data": [f"{len(x)} examples, sha256 {sha256(x, y)[:16]}" for x, y in data],
             "rates": list(rates),
             "epochs": self.epochs,
-            "optimizer": " | ".join(
-                dict.fromkeys(described(self.optimizer(name, rates[0])) for name in self.entries)
-            ),
+            "optimizer": {name: described(self.optimizer(name, rates[0])) for name in self.entries},
             "loss": described(self.loss),
             "batch_size": self.batch_size,
             "angles_every": self.angles_every,

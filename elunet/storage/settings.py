@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from elunet.storage.files import read_text, write_json
 
 
-def claim(file: Path, settings: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+def claim(file: Path, settings: Mapping[str, Any], *, growing: Collection[str]) -> list[str]:
     """Write settings into a file, making its folder, unless other settings are there.
+
+    Parameters
+    ----------
+    file : Path
+    settings : mapping of {name: value}
+        Plain data, as JSON has it.
+    growing : collection of str
+        Names of settings that may have more than those there: a list more items, a dict more keys.
+        A dict may also leave out keys; the file keeps them.
 
     Returns
     -------
-    dict of {name: (there, here)}
-        What differs; nothing is written then.
+    list of str
+        Names of what differs; nothing is written then.
 
     Raises
     ------
@@ -24,15 +33,31 @@ def claim(file: Path, settings: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]
         If what is there makes no sense.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    there = read("claim", file) if file.exists() else settings
-    different = {
-        name: (there.get(name), settings.get(name))
-        for name in {**there, **settings}
-        if there.get(name) != settings.get(name)
-    }
+    there, here = read("claim", file) if file.exists() else dict(settings), dict(settings)
+    different = [
+        name
+        for name in {**there, **here}
+        if name not in there
+        or name not in here
+        or not (_agree(there[name], here[name]) if name in growing else there[name] == here[name])
+    ]
     if not different:
-        write_json(file, settings)
+        write_json(file, here | {name: _union(there[name], here[name]) for name in growing})
     return different
+
+
+def _agree(there: Any, here: Any) -> bool:
+    """Return whether nothing that both have differs, and no list lacks an item that was there."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        return all(_agree(there[key], here[key]) for key in there.keys() & here.keys())
+    if isinstance(there, list) and isinstance(here, list):
+        return all(item in here for item in there)
+    return bool(there == here)
+
+
+def _union(there: Any, here: Any) -> Any:
+    """Return what is here; of dicts, those keys first, and then the ones that are only there."""
+    return {**here, **there, **here} if isinstance(here, dict) else here
 
 
 def read(owner: str, file: Path) -> dict[str, Any]:

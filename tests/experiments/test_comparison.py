@@ -11,6 +11,7 @@ import pytest
 import elunet as eln
 from elunet import routers
 from elunet.experiments import Comparison, Trial
+from elunet.experiments.grid import Order
 from elunet.experiments.trials import SWEEP_SEED, baselines
 
 RULES = {"backprop": lambda seed: routers.Backprop(), "fa": routers.FeedbackAlignment}
@@ -158,6 +159,66 @@ def test_more_seeds_can_be_added(result, data, tmp_path):
     assert [text.split(",")[0] for text in made] == ["final backprop", "final fa"] * 2
     assert "; 9 of 12, about " in made[0]
     assert len(more.of("fa")) == 3
+
+
+def without_seconds(trials):
+    return sorted(str(vars(trial) | {"seconds": 0}) for trial in trials)
+
+
+def test_rules_rates_and_seeds_can_be_added(result, data, tmp_path):
+    """The larger comparison is the one that was made at once, and trains only what is new."""
+    options = {"angles_every": 9, "null": 2}
+    with pytest.warns(UserWarning, match="edge"):
+        small = compare(
+            data,
+            tmp_path,
+            rules={"fa": RULES["fa"]},
+            rates=(0.01, 0.001),
+            seeds=1,
+            baselines=False,
+            **options,
+        )
+    made = []
+    with pytest.warns(UserWarning, match="edge"):
+        large = compare(data, tmp_path, log=made.append, **options)
+    assert large.table() == result.table() == Comparison.read(tmp_path).table()
+    assert without_seconds(large.trials) == without_seconds(result.trials)
+    kept = {trial.key for trial in small.trials} & {trial.key for trial in large.trials}
+    assert len(made) == len(large.trials) - len(kept)
+    for seed in (0, 1):
+        assert large.angles("fa", seed) == result.angles("fa", seed)
+    losses = [[h.column("train_loss") for h in c.histories("fa")] for c in (large, result)]
+    assert losses[0] == losses[1]
+
+
+def test_a_rule_may_be_left_out_and_keeps_its_trials(result, data):
+    before = (result.folder / "trials.csv").read_text()
+    made = []
+    with pytest.warns(UserWarning, match="edge"):
+        fewer = compare(
+            data,
+            result.folder,
+            rules={"fa": RULES["fa"]},
+            baselines=False,
+            angles_every=9,
+            null=2,
+            log=made.append,
+        )
+    assert (fewer.rules, made) == (("fa",), [])
+    assert (result.folder / "trials.csv").read_text() == before
+    assert set(Comparison.read(result.folder).rules) == set(result.rules)
+    with pytest.raises(ValueError, match="different rates"):
+        compare(data, result.folder, rates=(0.01, 0.1), angles_every=9, null=2)
+
+
+def test_final_trials_of_a_rate_that_is_no_longer_the_best_go():
+    rates = [run("a", rate, SWEEP_SEED, rate, "sweep") for rate in (0.01, 0.1)]
+    old, new, kept = (run(rule, rate, 0, 0.5) for rule, rate in (("a", 0.01), ("a", 0.1), ("b", 1)))
+    order = Order({"a": [""]}, (0.01, 0.1, 0.3), 1, 1, [*rates, old, kept])
+    assert order.table() == [*rates, old, kept], "the sweep of 0.3 may still choose 0.01"
+    order = Order({"a": [""]}, (0.01, 0.1), 1, 1, [*rates, old, new, kept])
+    assert order.trials() == [*rates, new]
+    assert order.table() == [*rates, new, kept]
 
 
 def run(rule, rate, seed, score, stage="final", diverged=0):
