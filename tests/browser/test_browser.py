@@ -112,11 +112,13 @@ def test_a_notebooks_page_has_the_button(page, address):
 )
 def test_each_notebook_runs_to_its_end(page, address, images, name):
     began = time.monotonic()
-    last = "document.querySelectorAll('.jp-CodeCell').length"
 
     def done(text):
+        """A hidden cell has no number; so the others have theirs, and the kernel is idle."""
         prompts = page.locator(".jp-CodeCell .jp-InputPrompt").all_inner_texts()
-        return len(prompts) == page.evaluate(last) and all(re.match(r"\[\d+\]", p) for p in prompts)
+        shown = [prompt for prompt in prompts if prompt.strip()]
+        is_idle = page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").count()
+        return is_idle and shown and all(re.match(r"\[\d+\]", prompt) for prompt in shown)
 
     start(page, address, name)
     outputs(page, done)
