@@ -128,6 +128,7 @@ def run(options: argparse.Namespace) -> int:
         "batch_size": BATCH_SIZE,
         "angles_every": max(1, options.epochs * len(train[0]) // BATCH_SIZE // 10),
         "null": options.null,
+        "attacks": options.attacks,
         "threads": options.threads,
     }
     if options.plan:
@@ -138,8 +139,9 @@ def run(options: argparse.Namespace) -> int:
             **what, folder=options.out, executor=who, log=lambda text: print(text, flush=True)
         )
     plot(result, options.out)
-    write_atomically(options.out / "table.md", (result.table() + "\n").encode())
-    print(result.table())
+    text = "\n\n".join(filter(None, (result.table(), result.robustness_table())))
+    write_atomically(options.out / "table.md", (text + "\n").encode())
+    print(text)
     print(f"{time.perf_counter() - begin:.0f} s; tables and plots are in {options.out}")
     return 0
 
@@ -174,6 +176,8 @@ def parse(arguments: Sequence[str], command: Sequence[str] = COMMAND) -> argpars
     parser.add_argument("--seeds", type=count(100_000), default=3)
     about = "number of random draws for the angles' null band"
     parser.add_argument("--null", type=partial(integer, 0, 10**6), default=20, help=about)
+    about = "sizes of adversarial attacks on the final networks, in standard deviations"
+    parser.add_argument("--attacks", type=floats, default=(), metavar="EPS", help=about)
     about = "threads for each training run; default: 1 for a small network, else all cores"
     parser.add_argument("--threads", type=count(1024), help=about)
     who = parser.add_mutually_exclusive_group()

@@ -18,6 +18,8 @@ from elunet.losses import Loss, SoftmaxCrossEntropy
 from elunet.network import Network
 from elunet.train.evaluation import evaluate
 
+PGD_STEPS = 10
+
 
 @dataclass(frozen=True)
 class Robustness:
@@ -87,7 +89,7 @@ def pgd(
     x: Array,
     target: Array,
     eps: float,
-    steps: int = 10,
+    steps: int = PGD_STEPS,
     step: float | None = None,
     seed: int | None = 0,
     loss: Loss | None = None,
@@ -144,7 +146,7 @@ def robustness(
     x: Array,
     target: Array,
     eps: Sequence[float],
-    steps: int = 10,
+    steps: int = PGD_STEPS,
     batch_size: int = 100,
     loss: Loss | None = None,
 ) -> list[Robustness]:

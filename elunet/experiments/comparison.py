@@ -61,6 +61,7 @@ def compare(
     baselines: bool = True,
     angles_every: int = 0,
     null: int = 20,
+    attacks: Sequence[float] = (),
     log: Callable[[str], None] | None = print,
     executor: Executor | int | None = None,
     threads: int | None = None,
@@ -90,7 +91,7 @@ def compare(
     epochs : int
         Of each trial.
     folder : path
-        For settings.json, trials.csv, and each final trial's history and angles.
+        For settings.json, trials.csv, and each final trial's history, angles and robustness.
     seeds : int, default 5
         Final trials of each rule, with seeds 0, 1, ...
     sweep_seeds : int, default 1
@@ -110,6 +111,9 @@ def compare(
         Steps between two measurements of angles in the final trials; 0 measures none.
     null : int, default 20
         Draws for the angles' null band.
+    attacks : sequence of float, default ()
+        The `eps` of adversarial attacks on the final networks, on the first 1,000 test images, in
+        the units of x: see `robustness`.
     log : callable, optional
         Takes a line of text per trial. With None, a progress bar or a line now and then shows how
         many trials are done.
@@ -179,6 +183,7 @@ def compare(
         baselines,
         angles_every,
         null,
+        attacks,
         threads,
     )
     seeds = integer("compare", "seeds", seeds)
@@ -209,6 +214,7 @@ def bench_of(
     baselines: bool,
     angles_every: int,
     null: int,
+    attacks: Sequence[float],
     threads: int | None,
 ) -> tuple[Bench, tuple[float, ...]]:
     """Return the bench, which all trials share, and the rates in order."""
@@ -247,6 +253,7 @@ def bench_of(
         angles_every,
         null,
         integer("compare", "threads", threads),
+        tuple(number("compare", "attacks", eps, "(0, inf)") for eps in attacks),
     )
     return bench, rates
 

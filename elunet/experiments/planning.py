@@ -100,6 +100,7 @@ def plan(
     baselines: bool = True,
     angles_every: int = 0,
     null: int = 20,
+    attacks: Sequence[float] = (),
     threads: int | None = None,
     workers: int | None = None,
 ) -> Plan:
@@ -151,6 +152,7 @@ batch_size, baselines, angles_every, null, threads
         baselines,
         angles_every,
         null,
+        attacks,
         threads,
     )
     keys = [

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from elunet.experiments.adversarial import Robustness
 from elunet.experiments.alignment import Alignment, read_angles
 from elunet.experiments.statistics import t_interval
 from elunet.experiments.trials import Trial, best, file_of
@@ -29,7 +30,7 @@ class Comparison:
     rates : tuple of float
     trials : list of Trial
     folder : pathlib.Path
-        Where each final trial's history and angles are.
+        Where each final trial's history, angles and robustness are.
 
     Examples
     --------
@@ -127,6 +128,32 @@ class Comparison:
         """Return a final trial's angles to backpropagation, [] if they were not measured."""
         file = self.folder / file_of("angles", rule, seed)
         return read_angles(file) if file.exists() else []
+
+    def robustness(self, rule: str, seed: int = 0) -> list[Robustness]:
+        """Return a final network's accuracy under attacks, [] if there were none."""
+        file = self.folder / file_of("robustness", rule, seed)
+        return tables.read("robustness", file, Robustness) if file.exists() else []
+
+    def robustness_table(self) -> str:
+        """Return accuracies in percent under each attack, means over seeds, as a Markdown table.
+
+        The column "none" is the accuracy on the same images without an attack. Diverged trials have
+        no row, and are not in a mean. The text is empty if nothing was attacked.
+        """
+        found: dict[str, dict[str, list[float]]] = {}
+        for rule in self.rules:
+            for trial in self.of(rule):
+                for row in () if trial.diverged else self.robustness(rule, trial.seed):
+                    name = row.attack if row.attack == "none" else f"{row.attack} {row.eps:g}"
+                    found.setdefault(rule, {}).setdefault(name, []).append(row.accuracy)
+        if not found:
+            return ""
+        attacks = list(next(iter(found.values())))
+        rows = [f"| rule | {' | '.join(attacks)} |", "|---" * (len(attacks) + 1) + "|"]
+        for rule, its in found.items():
+            cells = [_percent(*t_interval(its[attack])) for attack in attacks]
+            rows.append(f"| {rule} | {' | '.join(cells)} |")
+        return "\n".join(rows)
 
     def table(self) -> str:
         """Return the results as a Markdown table, followed by the warnings."""

@@ -19,6 +19,7 @@ import numpy as np
 
 from elunet import models
 from elunet.engine.threads import get_num_threads, set_num_threads
+from elunet.experiments.adversarial import PGD_STEPS, Robustness, robustness
 from elunet.experiments.alignment import Alignment, AngleLog
 from elunet.losses import CrossEntropy, Loss, SoftmaxCrossEntropy
 from elunet.network import Network, multiply_adds
@@ -34,6 +35,7 @@ SWEEP_SEED = 1000  # the rate is chosen with weights and orders that no final tr
 TOO_HIGH = 2.0  # a train loss of so many times that of guessing or no training: it diverged
 LAST_LAYER, LINEAR, SHALLOW = "last layer only", "linear", "shallow"
 SMALL = 50_000_000  # multiply-adds of an image: a smaller network's trial gets one thread
+ATTACKED = 1000  # test images: PGD takes eleven passes over each
 TRIED = 6  # steps from which a trial's time is told
 
 MakeNetwork = Callable[[int], Network]
@@ -180,6 +182,7 @@ class Bench:
     angles_every: int
     null: int
     threads: int
+    attacks: tuple[float, ...] = ()
 
     def optimizer(self, rule: str, rate: float) -> Optimizer:
         """Return a rule's optimizer."""
@@ -201,6 +204,7 @@ class Bench:
             "batch_size": self.batch_size,
             "angles_every": self.angles_every,
             "null": self.null,
+            "attacks": list(self.attacks),
             "threads": self.threads,
         }
 
@@ -271,6 +275,10 @@ class Bench:
             tested = guess
         seconds = sum(trainer.history.column("seconds"))
         files = {}
+        if final and self.attacks and not diverged:
+            x, y = (part[:ATTACKED] for part in test)
+            rows = robustness(net, x, y, self.attacks, batch_size=self.batch_size, loss=self.loss)
+            files[file_of("robustness", key.rule, key.seed)] = tables.to_text(Robustness, rows)
         if final and trainer.history:
             files[file_of("history", key.rule, key.seed)] = trainer.history.to_text()
         if angles is not None:
@@ -312,6 +320,8 @@ class Bench:
         if key.stage == "final":
             images += test
             seconds += cost.angles * -(-steps // self.angles_every) if self.angles_every else 0.0
+            batches = -(-min(ATTACKED, test) // self.batch_size)
+            seconds += len(self.attacks) * (1 + PGD_STEPS) * batches * cost.step
         return seconds + images * cost.image
 
 

@@ -221,6 +221,30 @@ def test_final_trials_of_a_rate_that_is_no_longer_the_best_go():
     assert order.table() == [*rates, new, kept]
 
 
+def test_attacks_on_the_final_networks(data, tmp_path):
+    with pytest.warns(UserWarning, match="edge"):
+        result = compare(data, tmp_path, attacks=(0.5, 2.0), seeds=2)
+    rule, rate = RULES["fa"](1), result.best_rates["fa"]
+    loss = eln.losses.SoftmaxCrossEntropy()
+    optimizer = eln.optim.SGD(rate, momentum=0.9)
+    trainer = eln.Trainer(network(1), loss, optimizer, rule, batch_size=10, seed=1)
+    trainer.fit(data[0], epochs=2)
+    rows = eln.experiments.robustness(trainer.net, *data[2], (0.5, 2.0), batch_size=10)
+    assert [(row.attack, row.accuracy) for row in result.robustness("fa", 1)] == [
+        (row.attack, row.accuracy) for row in rows
+    ]
+    table = result.robustness_table().splitlines()
+    assert table[0] == "| rule | none | fgsm 0.5 | pgd 0.5 | fgsm 2 | pgd 2 |"
+    assert [line.split(" | ")[0] for line in table[2:]] == [f"| {rule}" for rule in result.rules]
+    both = [100 * result.robustness("fa", seed)[2].accuracy for seed in (0, 1)]
+    assert f"{sum(both) / 2:.1f} ± " in table[3].split(" | ")[3]
+
+
+def test_without_attacks_there_is_no_table(result):
+    assert result.robustness("fa") == []
+    assert result.robustness_table() == ""
+
+
 def run(rule, rate, seed, score, stage="final", diverged=0):
     return Trial(stage, rule, rate, seed, 1.0, 0.5, score, score, diverged, 1.0)
 
@@ -338,6 +362,7 @@ def test_variants_seeds_of_the_sweep_and_optimizers(data, tmp_path):
         ({"rules": {"a b": RULES["fa"], "a-b": RULES["fa"]}}, "differ in letters or digits"),
         ({"seeds": 0}, "seeds of at least 1"),
         ({"sweep_seeds": 0}, "sweep_seeds of at least 1"),
+        ({"attacks": (0.1, 0)}, r"expected attacks in \(0, inf\), got 0"),
         ({"rules": {"fa": {}}}, "at least one variant of fa"),
         ({"optimizer": {"kp": eln.optim.SGD}}, r"optimizers of rules or \"\*\", got \['kp'\]"),
     ],
