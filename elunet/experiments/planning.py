@@ -113,7 +113,7 @@ def plan(
     Parameters
     ----------
     network, rules, train, validation, test, rates, epochs, seeds, sweep_seeds, optimizer, loss, \
-batch_size, baselines, angles_every, null, threads
+batch_size, baselines, angles_every, null, attacks, threads
         As for `compare`.
     workers : int, optional
         How many trials will run side by side; by default as in `compare`.
