@@ -10,16 +10,19 @@ const python = await loadPyodide({
   env: { HOME: "/home", PYTHONDONTWRITEBYTECODE: "1", HYPOTHESIS_STORAGE_DIRECTORY: "/tmp/hypothesis" },
 });
 await python.loadPackage(load.split(","), { messageCallback: () => {} });
-for (const [place, folder] of [["/checkout", checkout], ["/packages", packages]]) {
+// Installed packages are recognized by this folder.
+const installed = python.runPython("import sysconfig; sysconfig.get_path('purelib') + '/more'");
+for (const [place, folder] of [["/checkout", checkout], [installed, packages]]) {
   python.FS.mkdirTree(place);
   python.mountNodeFS(place, resolve(folder));
 }
 python.globals.set("arguments", python.toPy(args));
+python.globals.set("installed", installed);
 try {
   process.exitCode = python.runPython(`
 import os, sys
 
-sys.path[:0] = ["/checkout", "/packages"]
+sys.path[:0] = ["/checkout", installed]
 os.chdir("/checkout")
 import pytest
 

@@ -296,6 +296,40 @@ class Answering:
         return dy @ self.W.T
 
 
+class Strict:
+    """Settings: an unknown name raises what a dict raises, or what the class says."""
+
+    def __init__(self, error, **settings):
+        self.__dict__.update(settings, error=error)
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise self.error(name)
+
+
+STRICT = Strict(KeyError, scale=2.0)
+
+
+@pytest.mark.parametrize("error", [KeyError, RuntimeError, ValueError])
+def test_settings_that_raise_for_unknown_names(error):
+    class Scaled:
+        def __init__(self):
+            self.settings = Strict(error, scale=3.0)
+
+        def forward(self, x):
+            return x * self.settings.scale * STRICT.scale
+
+        def backward(self, dy):
+            return dy * self.settings.scale * STRICT.scale
+
+    assert len(check_layer(Scaled(), X).arrays) == 1
+    settings = Strict(error, scale=3.0)
+    check_functions(lambda x: (x * settings.scale, None), lambda dy, cache: dy * 3.0, X)
+    with pytest.raises(GradientCheckError, match="analytic = 2/3 x numeric"):
+        check_functions(lambda x: (x * settings.scale, None), lambda dy, cache: dy * 2.0, X)
+
+
 def test_layer_that_has_every_attribute():
     assert len(check_layer(Answering(), X).arrays) == 2
 
@@ -457,6 +491,9 @@ def test_functions_with_a_generator_of_their_own():
 def test_derivative_alone_is_told_apart():
     with pytest.raises(TypeError, match="if it is the derivative alone, wrap it"):
         check_functions(np.tanh, lambda x: 1 - np.tanh(x) ** 2, X)
+    with pytest.raises(TypeError, match="if it is the derivative alone, wrap it"):
+        check_functions(np.multiply, lambda x1, x2: x2, X, X)
+    check_functions(np.multiply, lambda dy, x1, x2: (dy * x2, dy * x1), X, X + 1)
 
 
 def test_values_that_cannot_be_changed():

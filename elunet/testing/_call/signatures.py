@@ -8,11 +8,19 @@ import textwrap
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 Parameters = dict[str, inspect.Parameter]
 
 
 def parameters_of(function: Callable[..., Any]) -> Parameters:
-    """Return the parameters in a function's signature, {} if it cannot be read."""
+    """Return the parameters in a function's signature, {} if it cannot be read.
+
+    A ufunc has its inputs alone, x or x1, x2: NumPy has no signature for it, or one with options.
+    """
+    if isinstance(function, np.ufunc):
+        names = ["x"] if function.nin == 1 else [f"x{i + 1}" for i in range(function.nin)]
+        return {name: inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in names}
     try:
         return dict(inspect.signature(function).parameters)
     except (TypeError, ValueError):  # a builtin or a compiled function

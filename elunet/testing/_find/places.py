@@ -23,6 +23,7 @@ from elunet.testing._find.names import STEP
 from elunet.testing._find.variables import (
     Cell,
     Variable,
+    attribute_of,
     cells,
     frozen_in,
     functions_of,
@@ -60,7 +61,7 @@ def attributes(part: Any) -> dict[str, Any]:
 
 def is_layer(value: Any) -> bool:
     """Whether value has both passes (and is not a class)."""
-    passes = (getattr(value, "forward", None), getattr(value, "backward", None))
+    passes = (attribute_of(value, "forward"), attribute_of(value, "backward"))
     return not isinstance(value, type) and all(map(callable, passes))
 
 
@@ -286,7 +287,7 @@ def lookup(root: Any, path: str) -> Any:
             return None
         position = step.end()
         try:
-            function = getattr(value, "__func__", value)
+            function = attribute_of(value, "__func__", value)
             if isinstance(function, types.FunctionType) and step[1] in cells(function):
                 value = cells(function)[step[1]].cell_contents
             elif step[1] is not None:

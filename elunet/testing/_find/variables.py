@@ -106,7 +106,7 @@ def functions_of(kind: type) -> dict[str, types.FunctionType]:
         if name in MAKING:
             continue
         for step in ("__func__", "fget", "func", "__wrapped__"):
-            item = getattr(item, step, item)
+            item = attribute_of(item, step, item)
         if isinstance(item, types.FunctionType):
             found[name] = item
     return found
@@ -172,9 +172,17 @@ def _may_hold(item: Any, reader: str) -> bool:
     return is_compiled(item) or _is_own(owner.__module__ or "", reader)
 
 
+def attribute_of(item: Any, name: str, default: Any = None) -> Any:
+    """Return an attribute, or the default where a `__getattr__` or a property raises any error."""
+    try:
+        return getattr(item, name, default)
+    except Exception:  # an object that holds settings may raise a KeyError, for instance
+        return default
+
+
 def is_compiled(item: Any) -> bool:
     """Whether item is a function that numba compiled: it keeps the variables that it read."""
-    return isinstance(getattr(item, "py_func", None), types.FunctionType)
+    return isinstance(attribute_of(item, "py_func"), types.FunctionType)
 
 
 def frozen_in(item: Any) -> Iterator[str]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from elunet.testing._find.places import is_numeric, layers_in, numeric_places
 from elunet.testing._find.values import Value, pair_up
+from elunet.testing._find.variables import attribute_of
 from elunet.testing._perturb.layer_run import Runner
 
 
@@ -29,7 +30,7 @@ def pair_values(run: Runner) -> None:
     run.values, run.unpaired = pair_up(run.held, run.given, run.options.gradients, run.name)
     paths = {place.path for places in run.held.places.values() for place in places}
     for path, part in layers_in(run.root).items():
-        params = getattr(part, "params", None)
+        params = attribute_of(part, "params")
         keys = range(len(params)) if isinstance(params, list) else params
         if not isinstance(params, dict | list):
             continue
