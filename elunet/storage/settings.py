@@ -10,7 +10,9 @@ from typing import Any
 from elunet.storage.files import read_text, write_json
 
 
-def claim(file: Path, settings: Mapping[str, Any], *, growing: Collection[str]) -> list[str]:
+def claim(
+    file: Path, settings: Mapping[str, Any], growing: Collection[str] = ()
+) -> dict[str, tuple[Any, Any]]:
     """Write settings into a file, making its folder, unless other settings are there.
 
     Parameters
@@ -24,8 +26,8 @@ def claim(file: Path, settings: Mapping[str, Any], *, growing: Collection[str]) 
 
     Returns
     -------
-    list of str
-        Names of what differs; nothing is written then.
+    dict of {name: (there, here)}
+        What differs; nothing is written then.
 
     Raises
     ------
@@ -34,13 +36,11 @@ def claim(file: Path, settings: Mapping[str, Any], *, growing: Collection[str]) 
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     there, here = read("claim", file) if file.exists() else dict(settings), dict(settings)
-    different = [
-        name
-        for name in {**there, **here}
-        if name not in there
-        or name not in here
-        or not (_agree(there[name], here[name]) if name in growing else there[name] == here[name])
-    ]
+    different = {}
+    for name in {**there, **here}:
+        both = there.get(name), here.get(name)
+        if not (_agree(*both) if name in growing else both[0] == both[1]):
+            different[name] = both
     if not different:
         write_json(file, here | {name: _union(there[name], here[name]) for name in growing})
     return different

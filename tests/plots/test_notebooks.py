@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import numpy as np
 import pytest
 
 import elunet as eln
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
 SETUP = """
 import sys
 import numpy as np
@@ -74,6 +77,10 @@ def test_training_says_something_in_a_notebook():
     notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, (SETUP, code))))
     client.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
     outputs = notebook.cells[1].outputs
-    texts = [out.get("text") or out.get("data", {}).get("text/plain", "") for out in outputs]
-    assert "epoch 2/2" in "".join(texts)
+    if importlib.util.find_spec("ipywidgets") is None:
+        texts = [out.get("text") or out.get("data", {}).get("text/plain", "") for out in outputs]
+        assert "epoch 2/2" in "".join(texts)
+    else:
+        bars = [out for out in outputs if WIDGET in out.get("data", {})]
+        assert len(bars) == 1
     assert all(out.get("name") != "stderr" for out in outputs)
