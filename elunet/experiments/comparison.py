@@ -171,24 +171,24 @@ def compare(
     >>> result.rules
     ('backprop', 'fa', 'last layer only', 'linear', 'shallow')
     """
+    data, place = (train, validation, test), Path(folder)
     bench, rates = bench_of(
         network,
         rules,
-        (train, validation, test),
+        data,
         rates,
         epochs,
-        optimizer,
-        loss,
-        batch_size,
-        baselines,
-        angles_every,
-        null,
-        attacks,
-        threads,
+        optimizer=optimizer,
+        loss=loss,
+        batch_size=batch_size,
+        baselines=baselines,
+        angles_every=angles_every,
+        null=null,
+        attacks=attacks,
+        threads=threads,
     )
     seeds = integer("compare", "seeds", seeds)
     sweep_seeds = integer("compare", "sweep_seeds", sweep_seeds)
-    data, place = (train, validation, test), Path(folder)
     place.mkdir(parents=True, exist_ok=True)
     with held(place):
         done = _claimed(bench, data, rates, place)
@@ -208,14 +208,15 @@ def bench_of(
     data: Splits,
     rates: Sequence[float],
     epochs: int,
-    optimizer: MakeOptimizer | Mapping[str, MakeOptimizer] | None,
-    loss: Loss | None,
-    batch_size: int,
-    baselines: bool,
-    angles_every: int,
-    null: int,
-    attacks: Sequence[float],
-    threads: int | None,
+    *,
+    optimizer: MakeOptimizer | Mapping[str, MakeOptimizer] | None = None,
+    loss: Loss | None = None,
+    batch_size: int = 100,
+    baselines: bool = True,
+    angles_every: int = 0,
+    null: int = 20,
+    attacks: Sequence[float] = (),
+    threads: int | None = None,
 ) -> tuple[Bench, tuple[float, ...]]:
     """Return the bench, which all trials share, and the rates in order."""
     rates = tuple(sorted(number("compare", "rates", rate, "(0, inf)") for rate in set(rates)))

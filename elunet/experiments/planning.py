@@ -146,14 +146,14 @@ batch_size, baselines, angles_every, null, attacks, threads
         data,
         rates,
         epochs,
-        optimizer,
-        loss,
-        batch_size,
-        baselines,
-        angles_every,
-        null,
-        attacks,
-        threads,
+        optimizer=optimizer,
+        loss=loss,
+        batch_size=batch_size,
+        baselines=baselines,
+        angles_every=angles_every,
+        null=null,
+        attacks=attacks,
+        threads=threads,
     )
     keys = [
         Key("sweep", name, next(iter(entry.variants)), rates[0], 0)

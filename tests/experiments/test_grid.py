@@ -369,7 +369,7 @@ def test_threads_are_part_of_the_comparison(data, tmp_path):
 def test_a_worker_maps_the_arrays(data, tmp_path, monkeypatch):
     monkeypatch.setattr(grid, "_latest", {})
     bench, _ = eln.experiments.comparison.bench_of(
-        network, RULES, data, (0.1,), 1, None, None, 10, False, 0, 0, None
+        network, RULES, data, (0.1,), 1, batch_size=10, baselines=False
     )
     with grid.sent(bench, data, tmp_path) as recipe:
         _, ((x, y), *_) = grid._received(*recipe)
