@@ -233,10 +233,12 @@ def _number(text: str) -> int | str:
 
 
 def variants(rule: str, scales: Sequence[float]) -> Variants:
-    """Return a rule, or one for each scale of its random matrices."""
-    if rule not in SCALED or tuple(scales) == (1.0,):
+    """Return a rule, or one for each scale of its random matrices; scale 1 is the rule as it is."""
+    if rule not in SCALED:
         return RULES[rule]
-    return {f"scale {scale:g}": partial(SCALED[rule], scale) for scale in scales}
+    return {
+        "" if scale == 1 else f"scale {scale:g}": partial(SCALED[rule], scale) for scale in scales
+    }
 
 
 def names(text: str, parser: argparse.ArgumentParser) -> list[str]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,12 +20,11 @@ from pathlib import Path
 from elunet._checks import integer, number
 from elunet.engine.cores import available_cores
 from elunet.experiments import grid, trials
-from elunet.experiments.grid import Executor, Order, Workers
-from elunet.experiments.results import SETTINGS, TRIALS, Comparison
+from elunet.experiments.grid import Executor, Workers
+from elunet.experiments.order import Order, Request
+from elunet.experiments.results import SETTINGS, TRIALS, Comparison, requests_of
 from elunet.experiments.trials import (
-    LAST_LAYER,
-    LINEAR,
-    SHALLOW,
+    BASELINES,
     Bench,
     Entry,
     MakeNetwork,
@@ -33,10 +32,12 @@ from elunet.experiments.trials import (
     Splits,
     Trial,
     Variants,
-    file_of,
+    plain,
     threads_for,
 )
 from elunet.losses import Loss, SoftmaxCrossEntropy
+from elunet.routers import Router
+from elunet.routers.holder import Wrapper
 from elunet.storage import settings, tables
 from elunet.storage.files import sweep
 from elunet.storage.locks import held
@@ -71,8 +72,9 @@ def compare(
     First each rule trains with each learning rate, in each of its variants; then, with the variant
     and rate of the best validation accuracy, once with each seed. Trials run side by side, on
     whatever `executor` stands for; each is on the disk when it is complete. After an
-    interruption, the same call makes the trials that are missing. So does a call with more rules,
-    variants, rates or seeds than the last one in this folder.
+    interruption, the same call makes the trials that are missing. So does a call with other rules,
+    variants, rates or numbers of seeds than the last one in this folder: the folder keeps every
+    trial, and a trial that is there is not made again.
 
     The table is the same, except the seconds, wherever and in whatever order the trials run. It
     depends in the last bits on `threads`, and where machines differ, on the machine.
@@ -91,7 +93,9 @@ def compare(
     epochs : int
         Of each trial.
     folder : path
-        For settings.json, trials.csv, and each final trial's history, angles and robustness.
+        For settings.json, trials.csv, and each final trial's history, angles and robustness. The
+        settings identify what is trained: initial weights, rules and optimizers with all their
+        attributes, data, and the rest. A call that differs in them is refused.
     seeds : int, default 5
         Final trials of each rule, with seeds 0, 1, ...
     sweep_seeds : int, default 1
@@ -135,8 +139,9 @@ def compare(
     Raises
     ------
     TypeError, ValueError
-        If an argument is out of range, a rule has a baseline's name, or the folder holds another
-        comparison; the message lists how it differs.
+        If an argument is out of range, a rule has a baseline's name, a rule that is to be attacked
+        does not predict by the network's forward pass, or the folder holds another comparison; the
+        message lists how it differs.
     BlockingIOError
         If another process is using the folder.
     ImportError
@@ -191,12 +196,14 @@ def compare(
     sweep_seeds = integer("compare", "sweep_seeds", sweep_seeds)
     place.mkdir(parents=True, exist_ok=True)
     with held(place):
-        done = _claimed(bench, data, rates, place)
-        variants = {name: list(entry.variants) for name, entry in bench.entries.items()}
-        order = Order(variants, rates, seeds, sweep_seeds, done)
+        requests = {
+            name: Request(tuple(entry.variants), rates, seeds, sweep_seeds)
+            for name, entry in bench.entries.items()
+        }
+        order = Order(requests, _claimed(bench, data, requests, place))
         with _working(executor, bench.threads, order.left) as who, trials.using(bench.threads):
             grid.make(bench, data, order, place, place / TRIALS, who, log)
-    comparison = Comparison(tuple(bench.entries), rates, order.trials(), place)
+    comparison = Comparison.of_order(order, place)
     for text in comparison.warnings:
         warnings.warn(f"compare: {text}", stacklevel=2)
     return comparison
@@ -219,7 +226,7 @@ def bench_of(
     threads: int | None = None,
 ) -> tuple[Bench, tuple[float, ...]]:
     """Return the bench, which all trials share, and the rates in order."""
-    rates = tuple(sorted(number("compare", "rates", rate, "(0, inf)") for rate in set(rates)))
+    rates = _numbers("rates", rates)
     if not rates:
         raise ValueError("compare: expected at least one of rates, got none")
     epochs = integer("compare", "epochs", epochs)
@@ -235,14 +242,17 @@ def bench_of(
     if unknown := sorted(set(optimizers) - {"*", *rules}):
         raise ValueError(f'compare: expected optimizers of rules or "*", got {unknown}')
     if baselines:
-        taken = {LAST_LAYER, LINEAR, SHALLOW} & set(rules)
+        taken = set(BASELINES) & set(rules)
         if taken:
             raise ValueError(f"compare: expected rules without baselines' names, got {taken}")
         entries |= trials.baselines(network, data[0])
-    if len({file_of("", name, 0) for name in entries}) < len(entries):
-        raise ValueError(
-            f"compare: expected rules with names that differ in letters or digits, got {[*rules]}"
-        )
+    if sizes := _numbers("attacks", attacks):
+        for name, entry in entries.items():
+            if any(_predicts_otherwise(make(0)) for make in entry.variants.values()):
+                raise ValueError(
+                    "compare: expected no attacks, or rules that predict by the network's forward"
+                    f" pass, got {name}, which predicts in another way"
+                )
     if threads is None:
         threads = threads_for(network, data[0][0])
     bench = Bench(
@@ -254,27 +264,56 @@ def bench_of(
         angles_every,
         null,
         integer("compare", "threads", threads),
-        tuple(number("compare", "attacks", eps, "(0, inf)") for eps in attacks),
+        sizes,
     )
     return bench, rates
 
 
-def _claimed(bench: Bench, data: Splits, rates: tuple[float, ...], folder: Path) -> list[Trial]:
-    """Return the complete trials of a folder, if it belongs to this comparison."""
+def _numbers(name: str, values: Sequence[float]) -> tuple[float, ...]:
+    """Return positive numbers in order, each once."""
+    if not isinstance(values, Iterable):
+        raise TypeError(f"compare: expected {name} to be several numbers, got {values!r}")
+    return tuple(sorted({number("compare", name, value, "(0, inf)") for value in values}))
+
+
+def _predicts_otherwise(router: Router) -> bool:
+    """Return whether a rule's prediction is not the network's output."""
+    while isinstance(router, Wrapper):
+        router = router.router
+    return type(router).predict is not Router.predict
+
+
+def _check_names(*rules: Mapping[str, Iterable[str]]) -> None:
+    """Refuse rules or variants that would have the same names of files."""
+    found: dict[str, tuple[str, str]] = {}
+    for rule, variant in [(name, its) for part in rules for name in part for its in part[name]]:
+        other = found.setdefault(plain(rule, variant), (rule, variant))
+        if other != (rule, variant):
+            raise ValueError(
+                "compare: expected rules and variants whose names differ in letters or digits, got"
+                f" {' '.join(other).strip()!r} and {' '.join((rule, variant)).strip()!r}"
+            )
+
+
+def _claimed(
+    bench: Bench, data: Splits, requests: Mapping[str, Request], folder: Path
+) -> list[Trial]:
+    """Return the complete trials of a folder, if this comparison can extend what is there."""
     for name in (SETTINGS, TRIALS):
         sweep(folder / name)  # what a killed process left
-    file = folder / SETTINGS
-    there = settings.read("compare", file).get("rates", []) if file.exists() else []
-    # Rates in the order of being added: the optimizers are always described at the first one.
-    in_order = [*(rate for rate in there if rate in rates), *(r for r in rates if r not in there)]
-    here = bench.settings(data, in_order)
-    if different := settings.claim(file, here, growing=("rules", "rates", "optimizer")):
+    file, table = folder / SETTINGS, folder / TRIALS
+    rates = next(iter(requests.values())).rates
+    here = bench.settings(data, rates)
+    here["asked"] = {rule: request._asdict() for rule, request in requests.items()}
+    there = settings.read("compare", file) if file.exists() else here
+    requests_of("compare", file, there)  # it has the format of this version
+    _check_names(there["rules"], here["rules"])
+    if different := settings.claim(file, here, growing=("rules", "optimizer"), latest=("asked",)):
         raise ValueError(
             f"compare: expected {folder} to be empty or to hold the same comparison, got a"
             f" comparison with different {', '.join(different)} (see settings.json); use"
             " another folder"
         )
-    table = folder / TRIALS
     if table.exists() and (unknown := bench.incomparable(rates[0])):
         warnings.warn(
             f"compare: cannot check that these arguments are the same as in {folder}, because"

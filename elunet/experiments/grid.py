@@ -1,4 +1,4 @@
-"""The schedule of a comparison: which trial runs next, on which worker, and where it is saved.
+"""The work of a comparison: which worker runs a trial, and where it is saved.
 
 Who does the work is an executor: anything whose ``submit(function, *arguments)`` gives a future,
 with ``done()`` and ``result()``. So processes of this machine, a dask cluster, MPI or Slurm all
@@ -16,10 +16,9 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, nullcontext, suppress
-from itertools import product
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -27,7 +26,8 @@ import numpy as np
 
 from elunet._progress import duration, steps
 from elunet._types import Array
-from elunet.experiments.trials import SWEEP_SEED, Bench, Finished, Key, Splits, Trial, best
+from elunet.experiments.order import Order
+from elunet.experiments.trials import Bench, Finished, Key, Splits, Trial
 from elunet.storage import tables
 from elunet.storage.files import sweep, write_atomically
 from elunet.warmup import warmup
@@ -59,90 +59,6 @@ class Executor(Protocol):
         """Run ``function(*arguments)`` in a worker; return a `Future`."""
 
 
-class Order:
-    """Which trials there are, which are finished, and which can run next.
-
-    Parameters
-    ----------
-    variants : mapping of {rule: variants}
-    rates : sequence of float
-    seeds, sweep_seeds : int
-    trials : sequence of Trial
-        Those that are done.
-    """
-
-    def __init__(
-        self,
-        variants: Mapping[str, Sequence[str]],
-        rates: Sequence[float],
-        seeds: int,
-        sweep_seeds: int,
-        trials: Sequence[Trial],
-    ) -> None:
-        self.seeds = seeds
-        self.sweeps = {
-            rule: [
-                Key("sweep", rule, variant, rate, SWEEP_SEED + k)
-                for variant, k, rate in product(its, range(sweep_seeds), rates)
-            ]
-            for rule, its in variants.items()
-        }
-        self.done = {trial.key: trial for trial in trials}
-
-    def chosen(self, rule: str) -> tuple[str, float] | None:
-        """Return the best variant and rate of a rule's sweep; None before it is finished."""
-        sweep = self.sweeps[rule]
-        if not all(key in self.done for key in sweep):
-            return None
-        return best([self.done[key] for key in sweep])
-
-    def finals(self, rule: str) -> list[Key]:
-        """Return a rule's final trials; none before its sweep is finished."""
-        chosen = self.chosen(rule)
-        if chosen is None:
-            return []
-        return [Key("final", rule, *chosen, seed) for seed in range(self.seeds)]
-
-    def ready(self) -> list[Key]:
-        """Return the trials that can run now: final trials, seed by seed, then sweeps."""
-        finals = [key for rule in self.sweeps for key in self.finals(rule)]
-        sweeps = [key for sweep in self.sweeps.values() for key in sweep]
-        keys = [*sorted(finals, key=lambda key: key.seed), *sweeps]
-        return [key for key in keys if key not in self.done]
-
-    @property
-    def size(self) -> int:
-        """The number of all trials."""
-        return sum(len(sweep) + self.seeds for sweep in self.sweeps.values())
-
-    @property
-    def left(self) -> int:
-        """The number of unfinished trials."""
-        rules = [[*sweep, *self.finals(rule)] for rule, sweep in self.sweeps.items()]
-        return self.size - sum(key in self.done for keys in rules for key in keys)
-
-    def trials(self) -> list[Trial]:
-        """Return the finished trials, in an order that does not depend on when they ran."""
-        sweeps = [key for sweep in self.sweeps.values() for key in sweep]
-        finals = [key for rule in self.sweeps for key in self.finals(rule)]
-        keys = [*sweeps, *sorted(finals, key=lambda key: key.seed)]
-        return [self.done[key] for key in keys if key in self.done]
-
-    def table(self) -> list[Trial]:
-        """Return what to keep: also trials of other rules and more seeds.
-
-        A rule's final trials go when its sweep has more trials now and chooses another rate: the
-        files of history and angles hold one final trial of a rule and seed.
-        """
-        now = {rule: self.chosen(rule) for rule in self.sweeps}
-        kept = {trial.key: trial for trial in self.trials()}
-        for key, trial in self.done.items():
-            chosen = now.get(key.rule)
-            if key.stage == "sweep" or chosen is None or chosen == (key.variant, key.rate):
-                kept.setdefault(key, trial)
-        return [*kept.values()]
-
-
 def make(
     bench: Bench,
     data: Splits,
@@ -161,21 +77,23 @@ def make(
     """
     if not order.left:
         return
-    began, before = time.perf_counter(), order.left
+    began, made = time.perf_counter(), 0
 
     def keep(finished: Finished) -> None:
+        nonlocal made
         for name, text in finished.files.items():
             write_atomically(folder / name, text.encode())
             sweep(folder / name)  # what a killed process left of it
         order.done[finished.trial.key] = finished.trial
-        tables.write(table, Trial, order.table())
+        tables.write(table, Trial, order.all_trials())
+        made += 1
         if log is not None:
             left = order.left
-            to_go = (time.perf_counter() - began) / (before - left) * left
+            to_go = (time.perf_counter() - began) / made * left
             ahead = f", about {duration(to_go)} left" if left else ""
             log(f"{finished.trial}; {order.size - left} of {order.size}{ahead}")
 
-    with steps(before, "trial", "compare", shown=log is None) as advance:
+    with steps(order.left, "trial", "compare", shown=log is None) as advance:
 
         def keep_and_count(finished: Finished) -> None:
             keep(finished)

@@ -108,7 +108,8 @@ def plan(
 
     A few steps of each rule are made and timed, with one learning rate and one variant. With the
     extra ``elunet[grid]`` they run in a worker, whose memory is measured too, and without it in
-    this process. A trial's time is that of its steps, validations, test and measurements of angles.
+    this process. A trial's time is that of its steps, validations, test, measurements of
+    angles and attacks.
 
     Parameters
     ----------

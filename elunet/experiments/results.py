@@ -6,13 +6,15 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from elunet.experiments.adversarial import Robustness
 from elunet.experiments.alignment import Alignment, read_angles
+from elunet.experiments.order import Order, Request, best
 from elunet.experiments.statistics import t_interval
-from elunet.experiments.trials import Trial, best, file_of
+from elunet.experiments.trials import BASELINES, Trial, file_of
 from elunet.storage import settings, tables
 from elunet.train.history import History
 
@@ -28,7 +30,10 @@ class Comparison:
     rules : tuple of str
         In the order given, the baselines last; the first is the reference.
     rates : tuple of float
+        All learning rates, in order; a rule may have tried fewer.
     trials : list of Trial
+        Each rule's sweep, and the final trials of the variant and rate that it has chosen. Other
+        trials that are in the folder are left out.
     folder : pathlib.Path
         Where each final trial's history, angles and robustness are.
 
@@ -58,28 +63,29 @@ class Comparison:
         file = Path(folder) / SETTINGS
         shared = settings.read("Comparison.read", file)
         trials = tables.read("Comparison.read", Path(folder) / TRIALS, Trial)
-        try:
-            rules, rates = tuple(shared["rules"]), tuple(map(float, shared["rates"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"Comparison.read: expected {file} with lists of rules and rates, got others"
-            ) from error
-        return cls(rules, rates, trials, Path(folder))
+        requests = requests_of("Comparison.read", file, shared)
+        rules = sorted(requests, key=lambda rule: rule in BASELINES)
+        return cls.of_order(Order({rule: requests[rule] for rule in rules}, trials), Path(folder))
+
+    @classmethod
+    def of_order(cls, order: Order, folder: Path) -> Comparison:
+        """Return what an order asks for, as far as it is finished."""
+        rates = {rate for request in order.requests.values() for rate in request.rates}
+        return cls(tuple(order.requests), tuple(sorted(rates)), order.trials(), folder)
 
     def of(self, rule: str, stage: str = "final") -> list[Trial]:
-        """Return a rule's trials of one stage, in order of variant, seed and rate.
-
-        The final trials are those of the `best` variant and rate.
-        """
+        """Return a rule's trials of one stage, in order of variant, seed and rate."""
         found = [trial for trial in self.trials if (trial.rule, trial.stage) == (rule, stage)]
-        if stage == "final" and (sweep := self.of(rule, "sweep")):
-            found = [trial for trial in found if (trial.variant, trial.rate) == best(sweep)]
         return sorted(found, key=lambda trial: (trial.variant, trial.seed, trial.rate))
 
     @cached_property
     def best(self) -> dict[str, tuple[str, float]]:
-        """The variant and learning rate of the best mean validation accuracy in a rule's sweep."""
-        return {rule: best(self.of(rule, "sweep")) for rule in self.rules}
+        """The variant and learning rate of the best mean validation accuracy in a rule's sweep.
+
+        A rule without a sweep yet is left out.
+        """
+        sweeps = {rule: self.of(rule, "sweep") for rule in self.rules}
+        return {rule: best(sweep) for rule, sweep in sweeps.items() if sweep}
 
     @property
     def best_rates(self) -> dict[str, float]:
@@ -88,10 +94,21 @@ class Comparison:
 
     @property
     def warnings(self) -> list[str]:
-        """Weak points of the comparison (best rates at the grid's edge, diverged final trials)."""
+        """Weak points of the comparison.
+
+        They are trials that are not finished, rates that a rule has not tried but others have, best
+        rates at the edge of a rule's grid, and trials that diverged.
+        """
         found = []
+        sweeps = {rule: {trial.rate for trial in self.of(rule, "sweep")} for rule in self.rules}
+        for rule in self.rules:
+            if not self.of(rule):
+                found.append(f"{rule}: its trials are not finished")
+            elif missing := set(self.rates) - sweeps[rule]:
+                rates = ", ".join(f"{rate:g}" for rate in sorted(missing))
+                found.append(f"{rule}: it has not tried learning rates that others have: {rates}")
         for rule, rate in self.best_rates.items():
-            if rate in (min(self.rates), max(self.rates)):
+            if rate in (min(sweeps[rule]), max(sweeps[rule])):
                 found.append(
                     f"{rule}: the best learning rate, {rate:g}, lies at the edge of the grid; a"
                     " better one may lie beyond"
@@ -121,18 +138,26 @@ class Comparison:
 
     def histories(self, rule: str) -> list[History]:
         """Return the histories of the final trials that completed an epoch, by seed."""
-        files = [self.folder / file_of("history", rule, trial.seed) for trial in self.of(rule)]
+        files = [self.folder / file_of("history", trial.key) for trial in self.of(rule)]
         return [History.from_csv(file) for file in files if file.exists()]
+
+    def _file(self, kind: str, rule: str, seed: int) -> Path | None:
+        """Return a file of a final trial, if it is there."""
+        for trial in self.of(rule):
+            file = self.folder / file_of(kind, trial.key)
+            if trial.seed == seed and file.exists():
+                return file
+        return None
 
     def angles(self, rule: str, seed: int = 0) -> list[Alignment]:
         """Return a final trial's angles to backpropagation, [] if they were not measured."""
-        file = self.folder / file_of("angles", rule, seed)
-        return read_angles(file) if file.exists() else []
+        file = self._file("angles", rule, seed)
+        return read_angles(file) if file else []
 
     def robustness(self, rule: str, seed: int = 0) -> list[Robustness]:
         """Return a final network's accuracy under attacks, [] if there were none."""
-        file = self.folder / file_of("robustness", rule, seed)
-        return tables.read("robustness", file, Robustness) if file.exists() else []
+        file = self._file("robustness", rule, seed)
+        return tables.read("robustness", file, Robustness) if file else []
 
     def robustness_table(self) -> str:
         """Return accuracies in percent under each attack, means over seeds, as a Markdown table.
@@ -156,15 +181,19 @@ class Comparison:
         return "\n".join(rows)
 
     def table(self) -> str:
-        """Return the results as a Markdown table, followed by the warnings."""
+        """Return the results as a Markdown table, followed by the warnings.
+
+        A rule whose trials are not finished has no row.
+        """
         rows = [
             "| rule | learning rate | test accuracy, % | minus " + self.rules[0] + " | train, % |",
             "|---|---|---|---|---|",
         ]
-        for rule in self.rules:
+        for rule in filter(self.of, self.rules):
             train = 100 * float(np.mean([trial.train_accuracy for trial in self.of(rule)]))
             variant, rate = self.best[rule]
-            minus = _percent(*self.difference(rule)) if rule != self.rules[0] else ""
+            paired = rule != self.rules[0] and self.of(self.rules[0])
+            minus = _percent(*self.difference(rule)) if paired else ""
             accuracy = _percent(*self.accuracy(rule))
             name = f"{rule} ({variant})" if variant else rule
             rows.append(f"| {name} | {rate:g} | {accuracy} | {minus} | {train:.1f} |")
@@ -182,3 +211,31 @@ class Comparison:
 def _percent(mean: float, half: float) -> str:
     """Return "12.3 ± 0.4" of fractions."""
     return f"{100 * mean:.1f} ± {100 * half:.1f}"
+
+
+def requests_of(owner: str, file: Path, shared: dict[str, Any]) -> dict[str, Request]:
+    """Return what was asked for of each rule, from the settings in a file.
+
+    Raises
+    ------
+    ValueError
+        If it is not there, or makes no sense.
+    """
+    wanted = f"{owner}: expected {file} with what was asked for of each rule, got"
+    if "asked" not in shared:
+        raise ValueError(
+            f"{wanted} none. An earlier version of elunet may have written it; use another folder"
+        )
+    try:
+        [dict(shared["rules"][rule]) for rule in shared["asked"]]
+        return {
+            rule: Request(
+                tuple(map(str, its["variants"])),
+                tuple(map(float, its["rates"])),
+                int(its["seeds"]),
+                int(its["sweep_seeds"]),
+            )
+            for rule, its in shared["asked"].items()
+        }
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{wanted} {type(error).__name__}: {error}") from error

@@ -31,11 +31,10 @@ from elunet.storage.identity import described, identity, untold, within
 from elunet.train import Callback, Data, DivergenceError, Trainer, evaluate
 from elunet.train.job import peak_memory_mb
 
-SWEEP_SEED = 1000  # the rate is chosen with weights and orders that no final trial has
 TOO_HIGH = 2.0  # a train loss of so many times that of guessing or no training: it diverged
-LAST_LAYER, LINEAR, SHALLOW = "last layer only", "linear", "shallow"
+BASELINES = LAST_LAYER, LINEAR, SHALLOW = "last layer only", "linear", "shallow"
 SMALL = 50_000_000  # multiply-adds of an image: a smaller network's trial gets one thread
-ATTACKED = 1000  # test images: PGD takes eleven passes over each
+ATTACKED = 1000  # test images
 TRIED = 6  # steps from which a trial's time is told
 
 MakeNetwork = Callable[[int], Network]
@@ -190,16 +189,18 @@ class Bench:
         return SGD(rate, momentum=0.9) if make is None else make(rate)
 
     def settings(self, data: Splits, rates: Sequence[float]) -> dict[str, Any]:
-        """Return everything that identifies this comparison, as plain data."""
+        """Return everything that identifies this comparison's trials, as plain data."""
         return {
             "rules": {
-                name: [_describe(entry, variant) for variant in entry.variants]
+                name: {variant: _describe(entry, variant) for variant in entry.variants}
                 for name, entry in self.entries.items()
             },
             "data": [f"{len(x)} examples, sha256 {sha256(x, y)[:16]}" for x, y in data],
-            "rates": list(rates),
             "epochs": self.epochs,
-            "optimizer": {name: described(self.optimizer(name, rates[0])) for name in self.entries},
+            "optimizer": {
+                name: {repr(rate): described(self.optimizer(name, rate)) for rate in rates}
+                for name in self.entries
+            },
             "loss": described(self.loss),
             "batch_size": self.batch_size,
             "angles_every": self.angles_every,
@@ -278,12 +279,11 @@ class Bench:
         if final and self.attacks and not diverged:
             x, y = (part[:ATTACKED] for part in test)
             rows = robustness(net, x, y, self.attacks, batch_size=self.batch_size, loss=self.loss)
-            files[file_of("robustness", key.rule, key.seed)] = tables.to_text(Robustness, rows)
+            files[file_of("robustness", key)] = tables.to_text(Robustness, rows)
         if final and trainer.history:
-            files[file_of("history", key.rule, key.seed)] = trainer.history.to_text()
+            files[file_of("history", key)] = trainer.history.to_text()
         if angles is not None:
-            text = tables.to_text(Alignment, angles.rows)
-            files[file_of("angles", key.rule, key.seed)] = text
+            files[file_of("angles", key)] = tables.to_text(Alignment, angles.rows)
         stage, rule, variant, rate, seed = key
         trial = Trial(stage, rule, rate, seed, *scores, tested, diverged, seconds, variant)
         return Finished(trial, files)
@@ -366,32 +366,25 @@ def threads_for(network: MakeNetwork, x: Any) -> int:
     return 1 if total <= SMALL else get_num_threads()
 
 
-def best(sweep: Sequence[Trial]) -> tuple[str, float]:
-    """Return the variant and rate of the best mean validation accuracy.
-
-    One of which a trial diverged is taken only if that is so of all. Of equals, the smaller rate.
-    """
-    groups: dict[tuple[str, float], list[Trial]] = {}
-    for each in sweep:
-        groups.setdefault((each.variant, each.rate), []).append(each)
-
-    def merit(key: tuple[str, float]) -> tuple[bool, float, float]:
-        trials = groups[key]
-        accuracy = float(np.mean([each.validation_accuracy for each in trials]))
-        return not any(each.diverged for each in trials), accuracy, -key[1]
-
-    return max(groups, key=merit)
+def plain(rule: str, variant: str = "") -> str:
+    """Return the part of a file's name that stands for a rule and its variant."""
+    name = f"{rule}-{variant}" if variant else rule
+    return "".join(letter if letter.isalnum() or letter == "." else "-" for letter in name)
 
 
-def file_of(kind: str, rule: str, seed: int) -> str:
+def file_of(kind: str, key: Key) -> str:
     """Return the name of a final trial's file."""
-    plain = "".join(letter if letter.isalnum() else "-" for letter in rule)
-    return f"{kind}-{plain}-{seed}.csv"
+    return f"{kind}-{plain(key.rule, key.variant)}-{key.rate!r}-{key.seed}.csv"
 
 
 def _describe(entry: Entry, variant: str) -> str:
-    """Return a description of an entry; it differs whenever the training would differ."""
-    net, router = entry.network(0), entry.variants[variant](0)
-    layers = [f"{identity(node.layer)} of {node.inputs}, {node.home}" for node in net.nodes]
-    text = f"{layers} {identity(router)} frozen={entry.frozen}"
-    return f"{sha256(text)[:16]} {router!r}"
+    """Return a description of an entry; it differs whenever the training would differ.
+
+    Two seeds are looked at, because what a seed changes is part of the training.
+    """
+    text = f"frozen={entry.frozen}"
+    for seed in (0, 1):
+        net, router = entry.network(seed), entry.variants[variant](seed)
+        layers = [f"{identity(node.layer)} of {node.inputs}, {node.home}" for node in net.nodes]
+        text += f" {layers} {identity(router)}"
+    return f"{sha256(text)[:16]} {entry.variants[variant](0)!r}"

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 def accuracies(result: Comparison, file: File = None, title: str = "") -> Figure:
     """Draw each rule's test accuracy: every seed, and the mean with its 95 % t-interval.
 
+    A rule whose trials are not finished is left out.
+
     Parameters
     ----------
     result : Comparison
@@ -37,16 +39,18 @@ def accuracies(result: Comparison, file: File = None, title: str = "") -> Figure
     >>> len(eln.plots.accuracies(result).axes)
     1
     """
-    figure = canvas(8, 1.1 + 0.34 * len(result.rules))
+    rules = [rule for rule in result.rules if result.of(rule)]
+    figure = canvas(8, 1.1 + 0.34 * len(rules))
     axes = figure.subplots()
-    for place, rule in enumerate(result.rules):
+    for place, rule in enumerate(rules):
         scores = [100 * trial.test_accuracy for trial in result.of(rule)]
         mean, half = (100 * value for value in result.accuracy(rule))
         axes.errorbar(mean, place, xerr=half, fmt="D", color=BLUE, capsize=4, markersize=6)
         axes.plot(scores, [place + 0.22] * len(scores), "o", color=GRAY, markersize=3, alpha=0.8)
-    mean, _ = result.accuracy(result.rules[0])
-    axes.axvline(100 * mean, color=BLUE, linewidth=0.8, linestyle=":")
-    axes.set_yticks(range(len(result.rules)), result.rules)
+    if result.rules[0] in rules:
+        mean, _ = result.accuracy(result.rules[0])
+        axes.axvline(100 * mean, color=BLUE, linewidth=0.8, linestyle=":")
+    axes.set_yticks(range(len(rules)), rules)
     axes.invert_yaxis()
     axes.set_xlabel("Test accuracy (%): mean with 95 % t-interval, single seeds below")
     light_grid(axes)
@@ -81,8 +85,7 @@ def sweeps(result: Comparison, file: File = None, title: str = "") -> Figure:
     """
     figure = canvas(9, 4.6)
     axes = figure.subplots()
-    for place, rule in enumerate(result.rules):
-        variant, best = result.best[rule]
+    for place, (rule, (variant, best)) in enumerate(result.best.items()):
         groups: dict[float, list[float]] = {}
         for trial in result.of(rule, "sweep"):
             if trial.variant == variant and not trial.diverged:

@@ -1,4 +1,7 @@
-"""The settings of all results in a folder, in a JSON file: results of others are refused."""
+"""The settings of all results in a folder, in a JSON file: results of other settings are refused.
+
+A folder may grow: results of more rules or learning rates are added to those that are there.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ from elunet.storage.files import read_text, write_json
 
 
 def claim(
-    file: Path, settings: Mapping[str, Any], growing: Collection[str] = ()
+    file: Path,
+    settings: Mapping[str, Any],
+    growing: Collection[str] = (),
+    latest: Collection[str] = (),
 ) -> dict[str, tuple[Any, Any]]:
     """Write settings into a file, making its folder, unless other settings are there.
 
@@ -21,13 +27,17 @@ def claim(
     settings : mapping of {name: value}
         Plain data, as JSON has it.
     growing : collection of str
-        Names of settings that may have more than those there: a list more items, a dict more keys.
-        A dict may also leave out keys; the file keeps them.
+        Names of settings that are dicts, and may be dicts of dicts. Keys may be added or left out;
+        the file keeps them all. A value that is there and here must be the same.
+    latest : collection of str
+        Names of settings that are dicts and identify nothing. The file keeps all keys, with the
+        latest value of each, in the order that was there unless all are here.
 
     Returns
     -------
     dict of {name: (there, here)}
-        What differs; nothing is written then.
+        What differs; nothing is written then. In a setting that grows, the name has the keys too:
+        "rules fa".
 
     Raises
     ------
@@ -35,29 +45,41 @@ def claim(
         If what is there makes no sense.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    there, here = read("claim", file) if file.exists() else dict(settings), dict(settings)
-    different = {}
-    for name in {**there, **here}:
-        both = there.get(name), here.get(name)
-        if not (_agree(*both) if name in growing else both[0] == both[1]):
+    there = read("claim", file) if file.exists() else {}
+    here = dict(settings)
+    different: dict[str, tuple[Any, Any]] = {}
+    merged = dict(here)
+    for name in {**there, **here} if there else ():
+        both: tuple[Any, Any] = there.get(name), here.get(name)
+        if name in latest:
+            old, new = both[0] or {}, both[1] or {}
+            merged[name] = new if old.keys() <= new.keys() else old | new
+        elif name in growing and isinstance(both[0], dict) and isinstance(both[1], dict):
+            merged[name], differing = _merged(*both)
+            different |= {f"{name} {path}": pair for path, pair in differing.items()}
+        elif both[0] != both[1]:
             different[name] = both
-    if not different:
-        write_json(file, here | {name: _union(there[name], here[name]) for name in growing})
+    if not different and merged != there:
+        write_json(file, merged)
     return different
 
 
-def _agree(there: Any, here: Any) -> bool:
-    """Return whether nothing that both have differs, and no list lacks an item that was there."""
-    if isinstance(there, dict) and isinstance(here, dict):
-        return all(_agree(there[key], here[key]) for key in there.keys() & here.keys())
-    if isinstance(there, list) and isinstance(here, list):
-        return all(item in here for item in there)
-    return bool(there == here)
-
-
-def _union(there: Any, here: Any) -> Any:
-    """Return what is here; of dicts, those keys first, and then the ones that are only there."""
-    return {**here, **there, **here} if isinstance(here, dict) else here
+def _merged(
+    there: Mapping[str, Any], here: Mapping[str, Any]
+) -> tuple[Any, dict[str, tuple[Any, Any]]]:
+    """Return two dicts in one, in the order that was there, and what differs, by its keys."""
+    merged = dict(there)
+    different: dict[str, tuple[Any, Any]] = {}
+    for key, value in here.items():
+        old = there.get(key, value)
+        if isinstance(old, dict) and isinstance(value, dict):
+            merged[key], below = _merged(old, value)
+            different |= {f"{key} {path}".strip(): pair for path, pair in below.items()}
+        else:
+            merged[key] = value
+            if old != value:
+                different[str(key)] = old, value
+    return merged, different
 
 
 def read(owner: str, file: Path) -> dict[str, Any]:

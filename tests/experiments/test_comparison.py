@@ -11,8 +11,8 @@ import pytest
 import elunet as eln
 from elunet import routers
 from elunet.experiments import Comparison, Trial
-from elunet.experiments.grid import Order
-from elunet.experiments.trials import SWEEP_SEED, baselines
+from elunet.experiments.order import SWEEP_SEED, Order, Request
+from elunet.experiments.trials import baselines
 
 RULES = {"backprop": lambda seed: routers.Backprop(), "fa": routers.FeedbackAlignment}
 L = eln.layers
@@ -191,34 +191,154 @@ def test_rules_rates_and_seeds_can_be_added(result, data, tmp_path):
     assert losses[0] == losses[1]
 
 
-def test_a_rule_may_be_left_out_and_keeps_its_trials(result, data):
-    before = (result.folder / "trials.csv").read_text()
+def only(data, folder, **changes):
+    """Compare without baselines, and without the warnings; return the result and what was made."""
     made = []
-    with pytest.warns(UserWarning, match="edge"):
-        fewer = compare(
-            data,
-            result.folder,
-            rules={"fa": RULES["fa"]},
-            baselines=False,
-            angles_every=9,
-            null=2,
-            log=made.append,
-        )
+    with warnings.catch_warnings(action="ignore"):
+        return compare(data, folder, log=made.append, baselines=False, **changes), made
+
+
+def test_a_rule_may_be_left_out_and_keeps_its_trials(data, tmp_path):
+    both, _ = only(data, tmp_path)
+    before = [(tmp_path / name).read_text() for name in ("trials.csv", "settings.json")]
+    fewer, made = only(data, tmp_path, rules={"fa": RULES["fa"]})
     assert (fewer.rules, made) == (("fa",), [])
-    assert (result.folder / "trials.csv").read_text() == before
-    assert set(Comparison.read(result.folder).rules) == set(result.rules)
-    with pytest.raises(ValueError, match="different rates"):
-        compare(data, result.folder, rates=(0.01, 0.1), angles_every=9, null=2)
+    assert str(fewer.trials) == str([trial for trial in both.trials if trial.rule == "fa"])
+    assert [(tmp_path / name).read_text() for name in ("trials.csv", "settings.json")] == before
+    assert Comparison.read(tmp_path).table() == both.table()
 
 
-def test_final_trials_of_a_rate_that_is_no_longer_the_best_go():
+def test_baselines_stay_the_last(data, tmp_path):
+    with warnings.catch_warnings(action="ignore"):
+        compare(data, tmp_path, rules={"backprop": RULES["backprop"]}, rates=(0.1,))
+    only(data, tmp_path, rules={"fa": RULES["fa"]}, rates=(0.1, 0.01))
+    again = Comparison.read(tmp_path)
+    assert again.rules == ("backprop", "fa", "last layer only", "linear", "shallow")
+    assert again.rates == (0.01, 0.1)
+
+
+def test_fewer_rates_and_seeds_show_what_they_would_alone(data, tmp_path):
+    """The latest call says what counts; what it leaves out is kept for the next one."""
+    large, _ = only(data, tmp_path / "a", sweep_seeds=2, seeds=3)
+    small, made = only(data, tmp_path / "a", rates=(0.001,), seeds=1)
+    alone, _ = only(data, tmp_path / "b", rates=(0.001,), seeds=1)
+    assert len(made) == 2 - sum(rate == 0.001 for rate in large.best_rates.values())
+    assert without_seconds(small.trials) == without_seconds(alone.trials)
+    assert small.table() == alone.table() == Comparison.read(tmp_path / "a").table()
+    again, made = only(data, tmp_path / "a", sweep_seeds=2, seeds=3)
+    assert made == []
+    assert again.table() == large.table() == Comparison.read(tmp_path / "a").table()
+
+
+def test_each_final_trial_has_files_of_its_own(data, tmp_path):
+    """Another rate is chosen, by fewer rates here: no file of the old one passes for its own."""
+    options = {"angles_every": 9, "null": 2, "attacks": (0.5,)}
+    result, _ = only(data, tmp_path / "a", seeds=2, **options)
+    (rate,) = set(result.rates) - set(result.best_rates.values()) - {0.001} or {0.001}
+    other, _ = only(data, tmp_path / "a", seeds=1, rates=(rate,), **options)
+    alone, _ = only(data, tmp_path / "b", seeds=1, rates=(rate,), **options)
+    assert other.best_rates["fa"] == rate != result.best_rates["fa"]
+    for seed in (0, 1):
+        assert other.angles("fa", seed) == alone.angles("fa", seed)
+        assert other.robustness("fa", seed) == alone.robustness("fa", seed)
+        assert other.angles("fa", seed) != result.angles("fa", seed)
+    assert other.robustness("fa", 1) == []
+
+
+def test_variants_are_known_by_name(data, tmp_path):
+    """A variant that has changed under its name is refused, and not taken from the table."""
+    scaled = {s: lambda seed, s=s: routers.FeedbackAlignment(seed, scale=s) for s in (0.01, 30)}
+    only(data, tmp_path, rules={"fa": {"a": scaled[0.01], "b": scaled[30]}})
+    for changed in ({"a": scaled[30], "b": scaled[0.01]}, {"a": scaled[30]}):
+        with pytest.raises(ValueError, match="with different rules fa a"):
+            compare(data, tmp_path, rules={"fa": changed}, baselines=False)
+    more, made = only(data, tmp_path, rules={"fa": {"c": scaled[30], "b": scaled[30]}})
+    assert len([text for text in made if "(c)" in text and "sweep" in text]) == 3
+    assert {trial.variant for trial in more.of("fa", "sweep")} == {"b", "c"}
+
+
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_variants_that_are_equal(names, data, tmp_path):
+    """The choice does not depend on their order, and there is a table."""
+    same = {name: RULES["fa"] for name in names}
+    result, made = only(data, tmp_path, rules={"fa": same}, rates=(1e30,))
+    assert result.best == {"fa": ("a", 1e30)}
+    assert len(result.of("fa")) == 2
+    assert "| fa (a) | 1e+30 |" in result.table()
+    again, made = only(data, tmp_path, rules={"fa": dict(reversed(same.items()))}, rates=(1e30,))
+    assert (again.table(), made) == (result.table(), [])
+
+
+def test_what_changes_with_the_rate_or_the_seed_is_seen(data, tmp_path):
+    one = {"fa": lambda seed: routers.FeedbackAlignment(0)}
+    each = {"fa": lambda seed: routers.FeedbackAlignment(seed)}
+    fixed, relative = (
+        lambda rate: eln.optim.SGD(rate, l2=0.0001),
+        lambda rate: eln.optim.SGD(rate, l2=0.1 * rate),
+    )
+    only(data, tmp_path, rules=one, optimizer=fixed)
+    with pytest.raises(ValueError, match="with different rules fa "):
+        compare(data, tmp_path, rules=each, optimizer=fixed, baselines=False)
+    with pytest.raises(ValueError, match=r"different optimizer fa 0.01, optimizer fa 0.1 \("):
+        compare(data, tmp_path, rules=one, optimizer=relative, baselines=False)
+
+
+def test_an_unfinished_comparison_can_be_read(data, tmp_path):
+    """Also one that is being extended by a rate."""
+
+    def stop(text):
+        raise InterruptedError
+
+    only(data, tmp_path, rates=(0.01,), seeds=1)
+    with pytest.raises(InterruptedError):
+        compare(data, tmp_path, rates=(0.01, 0.1), seeds=1, baselines=False, log=stop)
+    found = Comparison.read(tmp_path)
+    assert found.of("fa") == []
+    assert "Warning: fa: its trials are not finished." in found.table()
+    assert "| fa |" not in found.table()
+    eln.plots.accuracies(found)
+    eln.plots.sweeps(found)
+    with pytest.raises(InterruptedError):
+        compare(data, tmp_path / "new", rates=(0.01, 0.1), baselines=False, log=stop)
+    eln.plots.sweeps(Comparison.read(tmp_path / "new"))
+
+
+def test_names_of_files_are_compared_with_those_that_are_there(data, tmp_path):
+    only(data, tmp_path, rules={"fa+x": RULES["fa"]}, rates=(0.1,))
+    for rules in ({"fa-x": RULES["fa"]}, {"fa": {"x": RULES["fa"]}}):
+        before = (tmp_path / "settings.json").read_text()
+        with pytest.raises(ValueError, match="names differ in letters or digits, got 'fa"):
+            compare(data, tmp_path, rules=rules, rates=(0.1,), baselines=False)
+        assert (tmp_path / "settings.json").read_text() == before
+
+
+def test_a_rule_with_fewer_rates_is_told(data, tmp_path):
+    only(data, tmp_path, rates=(0.001, 0.002), seeds=1)
+    only(data, tmp_path, rules={"fa": RULES["fa"]}, rates=(0.001, 0.002, 0.1), seeds=1)
+    said = Comparison.read(tmp_path).warnings
+    assert "backprop: it has not tried learning rates that others have: 0.1" in said
+    assert any(text.startswith("backprop: the best learning rate, 0.002, lies") for text in said)
+
+
+def test_settings_of_an_earlier_version_are_told(data, tmp_path):
+    (tmp_path / "settings.json").write_text('{"rules": {"fa": ["x"]}, "rates": [0.1]}')
+    with pytest.raises(ValueError, match="An earlier version of elunet may have written it"):
+        compare(data, tmp_path)
+    (tmp_path / "trials.csv").write_text(",".join(Trial.__dataclass_fields__) + "\n")
+    with pytest.raises(ValueError, match="An earlier version"):
+        Comparison.read(tmp_path)
+
+
+def test_what_is_left_counts_final_trials_that_will_be_used_again():
     rates = [run("a", rate, SWEEP_SEED, rate, "sweep") for rate in (0.01, 0.1)]
-    old, new, kept = (run(rule, rate, 0, 0.5) for rule, rate in (("a", 0.01), ("a", 0.1), ("b", 1)))
-    order = Order({"a": [""]}, (0.01, 0.1, 0.3), 1, 1, [*rates, old, kept])
-    assert order.table() == [*rates, old, kept], "the sweep of 0.3 may still choose 0.01"
-    order = Order({"a": [""]}, (0.01, 0.1), 1, 1, [*rates, old, new, kept])
-    assert order.trials() == [*rates, new]
-    assert order.table() == [*rates, new, kept]
+    final, other = run("a", 0.1, 0, 0.5), run("b", 1, 0, 0.5)
+    order = Order({"a": Request(("",), (0.01, 0.1, 0.3), 1, 1)}, [*rates, final, other])
+    assert (order.size, order.left) == (4, 1)
+    assert order.trials() == rates, "the sweep of 0.3 may still choose 0.3"
+    assert order.all_trials() == [*rates, final, other]
+    order = Order({"a": Request(("",), (0.01, 0.1), 1, 1)}, [final, other, *rates])
+    assert (order.left, order.trials()) == (0, [*rates, final])
+    assert order.all_trials() == [*rates, final, other]
 
 
 def test_attacks_on_the_final_networks(data, tmp_path):
@@ -238,6 +358,50 @@ def test_attacks_on_the_final_networks(data, tmp_path):
     assert [line.split(" | ")[0] for line in table[2:]] == [f"| {rule}" for rule in result.rules]
     both = [100 * result.robustness("fa", seed)[2].accuracy for seed in (0, 1)]
     assert f"{sum(both) / 2:.1f} ± " in table[3].split(" | ")[3]
+
+
+@pytest.mark.parametrize("name", ["rates", "attacks"])
+def test_a_single_number_is_refused(name, data, tmp_path):
+    with pytest.raises(TypeError, match=f"expected {name} to be several numbers, got 0.1"):
+        compare(data, tmp_path, **{name: 0.1})
+
+
+def test_attacks_are_those_of_any_order(data, tmp_path):
+    """Each counts once, on the first 1,000 test images, and no network that diverged."""
+    many = tuple(np.tile(part, (40,) + (1,) * (part.ndim - 1)) for part in data[2])
+    data = (*data[:2], many)
+    options = {"rules": {"fa": RULES["fa"]}, "rates": (0.1,), "seeds": 2}
+    result, _ = only(data, tmp_path, attacks=(2.0, 0.5, 2.0), **options)
+    assert len(result.robustness("fa")) == 5
+    _, made = only(data, tmp_path, attacks=(0.5, 2.0), **options)
+    assert made == []
+    trainer = eln.Trainer(
+        network(0),
+        loss := eln.losses.SoftmaxCrossEntropy(),
+        eln.optim.SGD(0.1, momentum=0.9),
+        RULES["fa"](0),
+        batch_size=10,
+        seed=0,
+    )
+    trainer.fit(data[0], epochs=2)
+    right = eln.evaluate(trainer.net, many[0][:1000], many[1][:1000], loss)[1]
+    assert result.robustness("fa")[0].accuracy == right
+    options["rates"] = (1e30,)
+    gone, _ = only(data, tmp_path, attacks=(0.5, 2.0), **options)
+    assert gone.robustness("fa") == []
+    assert gone.robustness_table() == ""
+
+
+def test_pairs_are_those_of_seeds_that_both_have(data, tmp_path):
+    only(data, tmp_path, rates=(0.1,), seeds=2)
+    only(data, tmp_path, rules={"fa": RULES["fa"]}, rates=(0.1,), seeds=3)
+    found = Comparison.read(tmp_path)
+    mine, others = (
+        [trial.test_accuracy for trial in found.of(rule)] for rule in ("fa", "backprop")
+    )
+    assert (len(mine), len(others)) == (3, 2)
+    expected = np.mean([a - b for a, b in zip(mine, others, strict=False)])
+    assert found.difference("fa")[0] == pytest.approx(expected, abs=1e-12)
 
 
 def test_without_attacks_there_is_no_table(result):
@@ -347,8 +511,8 @@ def test_variants_seeds_of_the_sweep_and_optimizers(data, tmp_path):
     assert made == []
     assert again.rules == found.rules
     eln.plots.sweeps(found)
-    changed = options | {"rules": {**options["rules"], "fa": {"1": scales["1"]}}}
-    with pytest.raises(ValueError, match="with different rules"):
+    changed = options | {"rules": {**options["rules"], "fa": {"1": scales["3"]}}}
+    with pytest.raises(ValueError, match="with different rules fa 1 "):
         compare(data, tmp_path, **changed)
 
 
@@ -363,6 +527,10 @@ def test_variants_seeds_of_the_sweep_and_optimizers(data, tmp_path):
         ({"seeds": 0}, "seeds of at least 1"),
         ({"sweep_seeds": 0}, "sweep_seeds of at least 1"),
         ({"attacks": (0.1, 0)}, r"expected attacks in \(0, inf\), got 0"),
+        (
+            {"attacks": (0.1,), "rules": {"ff": lambda seed: routers.ForwardForward()}},
+            "rules that predict by the network's forward pass, got ff, which predicts in another",
+        ),
         ({"rules": {"fa": {}}}, "at least one variant of fa"),
         ({"optimizer": {"kp": eln.optim.SGD}}, r"optimizers of rules or \"\*\", got \['kp'\]"),
     ],

@@ -19,8 +19,8 @@ import pytest
 import elunet as eln
 from elunet import routers
 from elunet.experiments import grid
-from elunet.experiments.grid import Order
-from elunet.experiments.trials import SWEEP_SEED, Trial
+from elunet.experiments.order import SWEEP_SEED, Order, Request
+from elunet.experiments.trials import Trial
 
 pytest.importorskip("cloudpickle", reason="the extra elunet[grid] is not installed")
 
@@ -306,12 +306,12 @@ def test_a_cut_comparison_goes_on_and_leaves_no_worker(number, tmp_path):
 
 
 def test_what_a_killed_process_was_writing_is_removed(data, tmp_path):
-    left = ["trials.csv", "settings.json", "history-fa-0.csv"]
+    left = ["trials.csv", "settings.json", "history-fa-0.01-0.csv"]
     for name in left:
         (tmp_path / f".{name}.0123456789abcdef").write_text("half of it")
-    compare(data, tmp_path, 1)
+    compare(data, tmp_path, 1, rates=(0.01,))
     assert not [*tmp_path.glob(".*.0123456789abcdef")]
-    assert (tmp_path / "history-fa-0.csv").exists()
+    assert (tmp_path / "history-fa-0.01-0.csv").exists()
 
 
 def test_two_at_work_in_one_folder_are_refused(data, tmp_path):
@@ -327,7 +327,7 @@ def trial(rule, rate, score=0.5, stage="sweep", seed=SWEEP_SEED):
 
 
 def test_final_trials_start_when_their_own_sweep_is_through():
-    order = Order({"a": [""], "b": [""]}, (0.1, 1.0), 2, 1, [])
+    order = Order({rule: Request(("",), (0.1, 1.0), 2, 1) for rule in "ab"}, [])
     assert [key[:4] for key in order.ready()] == [
         ("sweep", rule, "", rate) for rule in "ab" for rate in (0.1, 1.0)
     ]
@@ -339,13 +339,13 @@ def test_final_trials_start_when_their_own_sweep_is_through():
         ("sweep", "a", 0.1, SWEEP_SEED),
     ]
     assert (order.size, order.left) == (8, 5)
-    assert [one.rule for one in order.table()] == ["a", "b", "b"]
+    assert [one.rule for one in order.trials()] == ["a", "b", "b"]
 
 
 def test_trials_of_more_seeds_are_kept():
     there = [trial("a", 0.1), trial("a", 0.1, stage="final", seed=7)]
-    order = Order({"a": [""]}, (0.1,), 1, 1, there)
-    assert order.table() == there
+    order = Order({"a": Request(("",), (0.1,), 1, 1)}, there)
+    assert order.all_trials() == there
     assert order.left == 1
 
 

@@ -65,3 +65,28 @@ def test_a_folder_belongs_to_its_first_settings(tmp_path):
     assert settings.claim(file, {"a": 1, "b": [2]}) == {}
     assert settings.claim(file, {"a": 1, "c": 3}) == {"b": ([2], None), "c": (None, 3)}
     assert json.loads(file.read_text()) == {"a": 1, "b": [2]}
+
+
+def test_settings_that_grow(tmp_path):
+    """Keys may be added and left out, at each level; what both have must be the same."""
+    file = tmp_path / "settings.json"
+
+    def claim(rules, latest):
+        return settings.claim(file, {"r": rules, "l": latest}, ["r"], ["l"])
+
+    def there():
+        found = json.loads(file.read_text())
+        return list(found["r"].items()), list(found["l"].items())
+
+    assert claim({"a": {"x": 1}, "b": {}}, {"a": 1}) == {}
+    assert claim({"c": 3, "a": {"y": [2]}}, {"c": 2, "b": 1}) == {}
+    grown = [("a", {"x": 1, "y": [2]}), ("b", {}), ("c", 3)], [("a", 1), ("c", 2), ("b", 1)]
+    assert there() == grown
+    assert claim({"c": 4, "a": {"x": 1, "y": [3], "z": 0}}, {"a": 7}) == {
+        "r c": (3, 4),
+        "r a y": ([2], [3]),
+    }
+    assert claim([], {}) == {"r": ({"a": {"x": 1, "y": [2]}, "b": {}, "c": 3}, [])}
+    assert there() == grown
+    assert claim({}, {"b": 5, "a": 6, "c": 7}) == {}
+    assert there() == (grown[0], [("b", 5), ("a", 6), ("c", 7)])

@@ -1,0 +1,119 @@
+"""The order of a comparison's trials: which it asks for, which can run next, and which it shows.
+
+A folder keeps every trial that was ever made in it. What was asked for last says which of them
+count: a rule's sweep, the variant and rate that the sweep chooses, and the final trials of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+
+from elunet.experiments.trials import Key, Trial
+
+SWEEP_SEED = 1000  # the rate is chosen with weights and orders that no final trial has
+
+
+class Request(NamedTuple):
+    """What is asked for of a rule: the grid of its sweep, and the numbers of seeds."""
+
+    variants: tuple[str, ...]
+    rates: tuple[float, ...]
+    seeds: int
+    sweep_seeds: int
+
+
+class Order:
+    """Which trials are asked for, which are finished, and which can run next.
+
+    Parameters
+    ----------
+    requests : mapping of {rule: Request}
+    trials : sequence of Trial
+        Those that are finished; they may include others than those asked for.
+    """
+
+    def __init__(self, requests: Mapping[str, Request], trials: Sequence[Trial]) -> None:
+        self.requests = dict(requests)
+        self.sweeps = {
+            rule: [
+                Key("sweep", rule, variant, rate, SWEEP_SEED + k)
+                for variant, k, rate in product(
+                    request.variants, range(request.sweep_seeds), request.rates
+                )
+            ]
+            for rule, request in requests.items()
+        }
+        self.done = {trial.key: trial for trial in trials}
+
+    def chosen(self, rule: str) -> tuple[str, float] | None:
+        """Return the best variant and rate of a rule's sweep; None before it is finished."""
+        sweep = self.sweeps[rule]
+        if not all(key in self.done for key in sweep):
+            return None
+        return best([self.done[key] for key in sweep])
+
+    def finals(self, rule: str) -> list[Key]:
+        """Return a rule's final trials; none before its sweep is finished."""
+        chosen = self.chosen(rule)
+        return [] if chosen is None else self._finals(rule, chosen)
+
+    def _finals(self, rule: str, chosen: tuple[str, float]) -> list[Key]:
+        return [Key("final", rule, *chosen, seed) for seed in range(self.requests[rule].seeds)]
+
+    def ready(self) -> list[Key]:
+        """Return the trials that can run now: final trials, seed by seed, then sweeps."""
+        finals = [key for rule in self.sweeps for key in self.finals(rule)]
+        sweeps = [key for sweep in self.sweeps.values() for key in sweep]
+        keys = [*sorted(finals, key=lambda key: key.seed), *sweeps]
+        return [key for key in keys if key not in self.done]
+
+    @property
+    def size(self) -> int:
+        """The number of all trials that are asked for."""
+        return sum(len(sweep) + self.requests[rule].seeds for rule, sweep in self.sweeps.items())
+
+    @property
+    def left(self) -> int:
+        """The number of unfinished trials, if no unfinished sweep changes its best rate."""
+        return self.size - sum(
+            key in self.done for rule in self.sweeps for key in self._expected(rule)
+        )
+
+    def _expected(self, rule: str) -> list[Key]:
+        """Return a rule's sweep, and the final trials if its best rate so far stays the best."""
+        sweep = self.sweeps[rule]
+        found = [self.done[key] for key in sweep if key in self.done]
+        return [*sweep, *(self._finals(rule, best(found)) if found else [])]
+
+    def trials(self) -> list[Trial]:
+        """Return what is asked for and finished, in an order that does not tell when it ran."""
+        sweeps = [key for sweep in self.sweeps.values() for key in sweep]
+        finals = [key for rule in self.sweeps for key in self.finals(rule)]
+        keys = [*sweeps, *sorted(finals, key=lambda key: key.seed)]
+        return [self.done[key] for key in keys if key in self.done]
+
+    def all_trials(self) -> list[Trial]:
+        """Return all finished trials: first those asked for, then the others."""
+        return [*({trial.key: trial for trial in self.trials()} | self.done).values()]
+
+
+def best(sweep: Sequence[Trial]) -> tuple[str, float]:
+    """Return the variant and rate of the best mean validation accuracy.
+
+    One of which a trial diverged is taken only if that is so of all. Of equals, the one with the
+    smaller rate, and then the one whose variant's name is first in the alphabet.
+    """
+    groups: dict[tuple[str, float], list[Trial]] = {}
+    for each in sweep:
+        groups.setdefault((each.variant, each.rate), []).append(each)
+
+    def merit(key: tuple[str, float]) -> tuple[bool, float, float]:
+        trials = groups[key]
+        accuracy = float(np.mean([each.validation_accuracy for each in trials]))
+        return not any(each.diverged for each in trials), accuracy, -key[1]
+
+    return max(sorted(groups), key=merit)
