@@ -101,6 +101,28 @@ def test_compare(tmp_path, capsys):
     assert "expected --rules among backprop" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("net", ["cnn-norm", "mlp-tanh"])
+def test_compare_on_digits(net, tmp_path, capsys):
+    datasets = pytest.importorskip("sklearn.datasets")
+    arguments = ["--data", "digits", "--limit", "300", "--epochs", "4", "--seeds", "1"]
+    arguments += ["--net", net, "--rules", "backprop", "--rates", "0.01", "--out", str(tmp_path)]
+    assert compare.main(arguments) == 0
+    assert "300 training images, 60 validation images, 450 test" in capsys.readouterr().out
+    (final,) = eln.Comparison.read(tmp_path).of("backprop")
+    assert final.test_accuracy > 0.5
+    (_, labels), _, (_, last) = compare.splits("digits")
+    np.testing.assert_array_equal(labels, datasets.load_digits().target[:1100])
+    np.testing.assert_array_equal(last, datasets.load_digits().target[-450:])
+    assert compare.main([*arguments, "--limit", "1200"]) == 2
+    assert "of at most 1347 images in total, got 1200 and 240" in capsys.readouterr().err
+
+
+def test_compare_on_digits_takes_scikit_learn(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    assert compare.main(["--data", "digits", "--out", str(tmp_path)]) == 2
+    assert "pip install 'elunet[sklearn]'" in capsys.readouterr().err
+
+
 LAYERS = """
 import numpy as np
 from helper import SLOPE

@@ -22,11 +22,14 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
+from math import prod
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import elunet as eln
 from elunet import routers
@@ -36,21 +39,27 @@ from elunet.experiments.trials import Variants
 from elunet.storage.files import write_atomically
 from elunet.train import Data
 
-NETWORKS: dict[str, Callable[[int, int], eln.Network]] = {
-    "cnn": lambda classes, seed: eln.models.small_cnn(classes, seed=seed),
-    "cnn-tanh": lambda classes, seed: eln.models.small_cnn(
-        classes, seed=seed, activation=eln.layers.Tanh
+Shape = tuple[int, ...]
+
+NETWORKS: dict[str, Callable[[int, Shape, int], eln.Network]] = {
+    "cnn": lambda classes, shape, seed: _small_cnn(classes, shape, seed),
+    "cnn-tanh": lambda classes, shape, seed: _small_cnn(
+        classes, shape, seed, activation=eln.layers.Tanh
     ),
-    "cnn-norm": lambda classes, seed: eln.models.small_cnn(
-        classes, seed=seed, init=eln.init.He(), activation=eln.layers.ReLU, norm=True
+    "cnn-norm": lambda classes, shape, seed: _small_cnn(
+        classes, shape, seed, init=eln.init.He(), activation=eln.layers.ReLU, norm=True
     ),
-    "mlp": lambda classes, seed: eln.models.mlp(classes, seed=seed),
-    "mlp-tanh": lambda classes, seed: eln.models.mlp(
-        classes, widths=(256, 256, 256), seed=seed, activation=eln.layers.Tanh
+    "mlp": lambda classes, shape, seed: eln.models.mlp(classes, prod(shape), seed=seed),
+    "mlp-tanh": lambda classes, shape, seed: eln.models.mlp(
+        classes, prod(shape), (256, 256, 256), seed, activation=eln.layers.Tanh
     ),
-    "lenet": lambda classes, seed: eln.models.lenet5(classes, size=32, channels=3, seed=seed),
-    "resnet20": lambda classes, seed: eln.models.resnet(20, classes, seed=seed),
-    "elu11": lambda classes, seed: eln.models.elu11(classes, seed=seed, init=eln.init.LeCun()),
+    "lenet": lambda classes, shape, seed: eln.models.lenet5(
+        classes, size=shape[0], channels=shape[2], seed=seed
+    ),
+    "resnet20": lambda classes, shape, seed: eln.models.resnet(20, classes, seed=seed),
+    "elu11": lambda classes, shape, seed: eln.models.elu11(
+        classes, seed=seed, init=eln.init.LeCun()
+    ),
 }
 RULES: dict[str, Callable[[int], routers.Router]] = {
     "backprop": lambda seed: routers.Backprop(),
@@ -83,6 +92,13 @@ OPTIMIZERS: dict[str, Callable[[float, float], eln.optim.Optimizer]] = {
 DECAYING = ("kp", "dkp")  # rules whose B comes to W only by weight decay
 RATES = (0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 BATCH_SIZE, COMMAND = 50, ("elunet", "compare")
+LIMIT = 2000  # training images
+DIGITS, DIGITS_LIMIT, DIGITS_TEST = "digits", 1100, 450  # of scikit-learn's 1,797 images
+
+
+def _small_cnn(classes: int, shape: Shape, seed: int, **options: Any) -> eln.Network:
+    size, _, channels = shape
+    return eln.models.small_cnn(classes, seed=seed, size=size, channels=channels, **options)
 
 
 def main(arguments: Sequence[str] | None = None, command: Sequence[str] = COMMAND) -> int:
@@ -108,7 +124,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"{len(train[0])} training images, {len(validation[0])} validation images, ", end="")
     print(f"{len(test[0])} test images; {len(options.rules)} rules and 3 baselines", flush=True)
     what: dict[str, Any] = {
-        "network": partial(NETWORKS[options.net], options.classes),
+        "network": partial(NETWORKS[options.net], options.classes, train[0].shape[1:]),
         "rules": {name: variants(name, options.scales) for name in options.rules},
         "train": train,
         "validation": validation,
@@ -150,14 +166,16 @@ def parse(arguments: Sequence[str], command: Sequence[str] = COMMAND) -> argpars
     """Read the command line."""
     parser = make_parser(__doc__, COMMAND, command)
     parser.add_argument("--net", choices=NETWORKS, default="cnn")
-    parser.add_argument(
-        "--data", type=name, default="synthetic", help="synthetic, or CIFAR-10's or -100's folder"
+    about = (
+        "synthetic, digits (scikit-learn's, 8 x 8 pixels), or a folder with CIFAR-10, CIFAR-100,"
+        " MNIST or Fashion-MNIST; default: synthetic"
     )
+    parser.add_argument("--data", type=name, default="synthetic", help=about)
     count = partial(partial, integer, 1)
     about = "100 for CIFAR-100; default: 10"
     parser.add_argument("--classes", type=int, choices=(10, 100), default=10, help=about)
-    about = "number of training images, at least 5"
-    parser.add_argument("--limit", type=partial(integer, 5, 10**9), default=2000, help=about)
+    about = f"number of training images, at least 5; default: {LIMIT}, or {DIGITS_LIMIT} digits"
+    parser.add_argument("--limit", type=partial(integer, 5, 10**9), help=about)
     parser.add_argument(
         "--rules", default=",".join(list(RULES)[:7]), help="names, separated by commas"
     )
@@ -221,11 +239,11 @@ def executor(options: argparse.Namespace) -> Iterator[Executor | int | None]:
         yield options.workers
 
 
-def _extra(module: str) -> Any:
+def _extra(module: str, how: str = EXTRA) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        raise ImportError(f"expected {module} to be installed: {EXTRA}") from error
+        raise ImportError(f"expected {module} to be installed: {how}") from error
 
 
 def _number(text: str) -> int | str:
@@ -255,20 +273,50 @@ def floats(text: str) -> tuple[float, ...]:
 
 
 def splits(
-    data: str, limit: int, held_out: int | None = None, classes: int = 10
+    data: str, limit: int | None = None, held_out: int | None = None, classes: int = 10
 ) -> tuple[Data, Data, Data]:
-    """Return standardized splits for training, validation (a fifth as many images) and test."""
+    """Return standardized splits for training, validation (a fifth as many images) and test.
+
+    Raises
+    ------
+    ValueError
+        If there are too few images.
+    """
+    limit = limit or (DIGITS_LIMIT if data == DIGITS else LIMIT)
     held_out = held_out or limit // 5
     if data == "synthetic":
         images, labels = eln.data.make_shapes(limit + held_out, seed=0)
         test = eln.data.make_shapes(2000, seed=1)
     else:
-        load = eln.data.load_cifar100 if classes == 100 else eln.data.load_cifar10
-        (images, labels), test = load(data)
-        images, labels = images[: limit + held_out], labels[: limit + held_out]
-    train, validation = (images[:limit], labels[:limit]), (images[limit:], labels[limit:])
+        (images, labels), test = _loaded(data, classes)
+    if limit + held_out > len(images):
+        raise ValueError(
+            f"expected --limit and --validation of at most {len(images)} images in total, got"
+            f" {limit} and {held_out}"
+        )
+    end = limit + held_out
+    train, validation = (images[:limit], labels[:limit]), (images[limit:end], labels[limit:end])
     x = eln.data.standardize(train[0], validation[0], test[0])
     return (x[0], train[1]), (x[1], validation[1]), (x[2], test[1])
+
+
+def _loaded(data: str, classes: int) -> tuple[Data, Data]:
+    """Return the training and test images of a data set."""
+    if data == DIGITS:
+        found = _extra("sklearn.datasets", "pip install 'elunet[sklearn]'").load_digits()
+        images, labels = found.images[..., None].astype(np.float32), found.target
+        return (images[:-DIGITS_TEST], labels[:-DIGITS_TEST]), (
+            images[-DIGITS_TEST:],
+            labels[-DIGITS_TEST:],
+        )
+    if any(Path(data).glob("*-idx3-ubyte*")):
+        try:
+            return eln.data.load_mnist(data)
+        except ValueError as error:
+            with suppress(ValueError):
+                return eln.data.load_fashion_mnist(data)
+            raise error
+    return (eln.data.load_cifar100 if classes == 100 else eln.data.load_cifar10)(data)
 
 
 def plot(result: eln.Comparison, folder: Path) -> None:

@@ -9,6 +9,8 @@ import struct
 import numpy as np
 import pytest
 
+import elunet as eln
+from elunet.commands.compare import splits
 from elunet.data import load_fashion_mnist, load_mnist, mnist
 
 SPLITS = (("train", 30), ("t10k", 10))
@@ -119,3 +121,28 @@ def test_labels_beyond_nine_and_special_files(tmp_path):
     (folder / name).mkdir()
     with pytest.raises(ValueError, match="to be a regular file, got a folder"):
         load_mnist(folder)
+
+
+@EACH
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_comparison_of_rules_knows_the_folder(tmp_path, monkeypatch, name, packed):
+    contents, ((x, y), (x_test, y_test)) = files()
+    folder = write(tmp_path / "images", contents, packed)
+    make_official(monkeypatch, contents)
+    monkeypatch.setattr(mnist, "_FASHION" if name == "mnist" else "_MNIST", dict.fromkeys(contents))
+    train, validation, test = splits(str(folder), 20, 7)
+    assert [len(part[0]) for part in (train, validation, test)] == [20, 7, 10]
+    for (_, labels), its in ((train, y[:20]), (validation, y[20:27]), (test, y_test)):
+        np.testing.assert_array_equal(labels, its)
+    scaled = [eln.data.standardize(x[:20, ..., None], part[..., None])[1] for part in (x, x_test)]
+    np.testing.assert_array_equal(np.concatenate([train[0], validation[0]]), scaled[0][:27])
+    np.testing.assert_array_equal(test[0], scaled[1])
+    with pytest.raises(ValueError, match="of at most 30 images in total, got 25 and 6"):
+        splits(str(folder), 25, 6)
+
+
+def test_a_comparison_tells_of_files_of_neither(tmp_path, monkeypatch):
+    contents, _ = files()
+    folder = write(tmp_path, contents, packed=True)
+    with pytest.raises(ValueError, match="load_mnist: expected"):
+        splits(str(folder), 20)
