@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -209,8 +210,8 @@ class Comparison:
 
 
 def _percent(mean: float, half: float) -> str:
-    """Return "12.3 ± 0.4" of fractions."""
-    return f"{100 * mean:.1f} ± {100 * half:.1f}"
+    """Return "12.3 ± 0.4" of fractions; "12.3" of a single one, which has no interval."""
+    return f"{100 * mean:.1f}" + ("" if math.isnan(half) else f" ± {100 * half:.1f}")
 
 
 def requests_of(owner: str, file: Path, shared: dict[str, Any]) -> dict[str, Request]:

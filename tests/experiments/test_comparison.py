@@ -312,6 +312,14 @@ def test_names_of_files_are_compared_with_those_that_are_there(data, tmp_path):
         assert (tmp_path / "settings.json").read_text() == before
 
 
+def test_a_single_seed_has_no_interval(data, tmp_path):
+    found, _ = only(data, tmp_path, rates=(0.01,), seeds=1)
+    (row,) = [line for line in found.table().splitlines() if line.startswith("| fa ")]
+    accuracy = f"{100 * found.of('fa')[0].test_accuracy:.1f}"
+    assert row.split(" | ")[2] == accuracy
+    assert "nan" not in found.table()
+
+
 def test_a_rule_with_fewer_rates_is_told(data, tmp_path):
     only(data, tmp_path, rates=(0.001, 0.002), seeds=1)
     only(data, tmp_path, rules={"fa": RULES["fa"]}, rates=(0.001, 0.002, 0.1), seeds=1)
