@@ -255,7 +255,8 @@ def variants(rule: str, scales: Sequence[float]) -> Variants:
     if rule not in SCALED:
         return RULES[rule]
     return {
-        "" if scale == 1 else f"scale {scale:g}": partial(SCALED[rule], scale) for scale in scales
+        "" if scale == 1 else f"scale {scale:.15g}": partial(SCALED[rule], scale)
+        for scale in scales
     }
 
 

@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from numbers import Integral
 from pathlib import Path
 
 from elunet._checks import integer, number
@@ -42,6 +43,8 @@ from elunet.storage import settings, tables
 from elunet.storage.files import sweep
 from elunet.storage.locks import held
 from elunet.train import Data
+
+LONGEST = 200  # bytes of a name in a file's name, which may have 255
 
 
 def compare(
@@ -95,7 +98,8 @@ def compare(
     folder : path
         For settings.json, trials.csv, and each final trial's history, angles and robustness. The
         settings identify what is trained: initial weights, rules and optimizers with all their
-        attributes, data, and the rest. A call that differs in them is refused.
+        attributes, data, and the rest. A call that differs in them is refused. Networks and rules
+        are looked at with the seeds 0 and 1.
     seeds : int, default 5
         Final trials of each rule, with seeds 0, 1, ...
     sweep_seeds : int, default 1
@@ -194,6 +198,13 @@ def compare(
     )
     seeds = integer("compare", "seeds", seeds)
     sweep_seeds = integer("compare", "sweep_seeds", sweep_seeds)
+    if executor is not None and not isinstance(executor, Executor):
+        if not isinstance(executor, Integral):
+            raise TypeError(
+                "compare: expected executor to be a number of workers, or an object with a method"
+                f" submit, got {executor!r}"
+            )
+        executor = integer("compare", "executor", executor)
     place.mkdir(parents=True, exist_ok=True)
     with held(place):
         requests = {
@@ -230,6 +241,9 @@ def bench_of(
     if not rates:
         raise ValueError("compare: expected at least one of rates, got none")
     epochs = integer("compare", "epochs", epochs)
+    batch_size = integer("compare", "batch_size", batch_size)
+    angles_every = integer("compare", "angles_every", angles_every, 0)
+    null = integer("compare", "null", null, 0)
     if not rules:
         raise ValueError("compare: expected at least one of rules, got none")
     entries = {
@@ -241,10 +255,10 @@ def bench_of(
     optimizers = dict(optimizer) if isinstance(optimizer, Mapping) else {"*": optimizer}
     if unknown := sorted(set(optimizers) - {"*", *rules}):
         raise ValueError(f'compare: expected optimizers of rules or "*", got {unknown}')
+    if taken := set(BASELINES) & set(rules):
+        raise ValueError(f"compare: expected rules without baselines' names, got {taken}")
+    _check_names({name: entry.variants for name, entry in entries.items()})
     if baselines:
-        taken = set(BASELINES) & set(rules)
-        if taken:
-            raise ValueError(f"compare: expected rules without baselines' names, got {taken}")
         entries |= trials.baselines(network, data[0])
     if sizes := _numbers("attacks", attacks):
         for name, entry in entries.items():
@@ -284,9 +298,19 @@ def _predicts_otherwise(router: Router) -> bool:
 
 
 def _check_names(*rules: Mapping[str, Iterable[str]]) -> None:
-    """Refuse rules or variants that would have the same names of files."""
+    """Refuse names that files cannot have, or that would be the same for several."""
     found: dict[str, tuple[str, str]] = {}
     for rule, variant in [(name, its) for part in rules for name in part for its in part[name]]:
+        if not (isinstance(rule, str) and isinstance(variant, str)):
+            raise TypeError(
+                "compare: expected the names of rules and variants as texts, got"
+                f" {rule if not isinstance(rule, str) else variant!r}"
+            )
+        if len(plain(rule, variant).encode()) > LONGEST:
+            raise ValueError(
+                f"compare: expected names of rules and variants of at most {LONGEST} bytes, got"
+                f" {rule!r} {variant!r}"
+            )
         other = found.setdefault(plain(rule, variant), (rule, variant))
         if other != (rule, variant):
             raise ValueError(
@@ -301,6 +325,7 @@ def _claimed(
     """Return the complete trials of a folder, if this comparison can extend what is there."""
     for name in (SETTINGS, TRIALS):
         sweep(folder / name)  # what a killed process left
+    grid.remove_shared(folder)
     file, table = folder / SETTINGS, folder / TRIALS
     rates = next(iter(requests.values())).rates
     here = bench.settings(data, rates)
@@ -336,16 +361,10 @@ def workers_for(threads: int) -> int:
 @contextmanager
 def _working(executor: Executor | int | None, threads: int, left: int) -> Iterator[Executor | None]:
     """Yield the executor that runs the trials; None for this process."""
-    if executor is not None and not isinstance(executor, int):
-        if not isinstance(executor, Executor):
-            raise TypeError(
-                "compare: expected executor to be a number of workers, or an object with a"
-                " method submit, got"
-                f" {executor!r}"
-            )
+    if isinstance(executor, Executor):
         yield executor
         return
-    count = workers_for(threads) if executor is None else integer("compare", "executor", executor)
+    count = workers_for(threads) if executor is None else executor
     if min(count, left) <= 1:
         yield None
         return

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
+import secrets
 import threading
 import time
 import traceback
@@ -34,6 +35,7 @@ from elunet.warmup import warmup
 
 SHARED, SPLITS = "shared", ("train", "validation", "test")
 PAUSE = 0.02  # seconds between two looks at the futures
+TOKEN = 16  # bytes that make each recipe another one
 LOST = 3  # times that a trial may lose its worker: after that it is the trial's own doing
 EXTRA = "pip install 'elunet[grid]'"
 # loky restarts a worker whose memory has grown by 300 MB. But the pages of the mapped data count as
@@ -75,71 +77,85 @@ def make(
     RuntimeError
         If the executor has broken, or a trial has lost its worker three times.
     """
-    if not order.left:
+    if not order.ready():
         return
-    began, made = time.perf_counter(), 0
+    began, saved, told = time.perf_counter(), 0, 0
 
-    def keep(finished: Finished) -> None:
-        nonlocal made
+    def save(finished: Finished) -> None:
+        nonlocal saved
         for name, text in finished.files.items():
             write_atomically(folder / name, text.encode())
             sweep(folder / name)  # what a killed process left of it
-        order.done[finished.trial.key] = finished.trial
+        order.add(finished.trial)
         tables.write(table, Trial, order.all_trials())
-        made += 1
-        if log is not None:
-            left = order.left
-            to_go = (time.perf_counter() - began) / made * left
-            ahead = f", about {duration(to_go)} left" if left else ""
-            log(f"{finished.trial}; {order.size - left} of {order.size}{ahead}")
+        saved += 1
 
     with steps(order.left, "trial", "compare", shown=log is None) as advance:
 
-        def keep_and_count(finished: Finished) -> None:
-            keep(finished)
+        def tell(finished: Finished) -> None:
+            nonlocal told
+            told += 1
+            if log is not None:
+                left = order.left + saved - told
+                to_go = (time.perf_counter() - began) / told * left
+                ahead = f", about {duration(to_go)} left" if left else ""
+                log(f"{finished.trial}; {order.size - left} of {order.size}{ahead}")
             advance()
 
         if executor is None:
             while ready := order.ready():
-                keep_and_count(bench.train(data, ready[0]))
+                finished = bench.train(data, ready[0])
+                save(finished)
+                tell(finished)
         else:
             with sent(bench, data, folder) as recipe:
-                _hand_out(order, recipe, executor, keep_and_count)
+                for finished in _handed_out(order, recipe, executor, save):
+                    tell(finished)
 
 
-def _hand_out(
-    order: Order, recipe: tuple[str, bytes], executor: Executor, keep: Callable[[Finished], None]
-) -> None:
-    """Keep an executor busy until nothing is left."""
+def _handed_out(
+    order: Order, recipe: tuple[str, bytes], executor: Executor, save: Callable[[Finished], None]
+) -> Iterator[Finished]:
+    """Keep an executor busy until nothing is left; yield each trial after it was saved."""
     waiting: dict[Key, Any] = {}
     lost = Counter[Key]()
     try:
-        while order.left:
-            ready = [key for key in order.ready() if key not in waiting]
+        while ready := order.ready():
+            ready = [key for key in ready if key not in waiting]
             ready = ready[: getattr(executor, "free", None)]
             if ready:
                 with getattr(executor, "batch", nullcontext)():  # a Slurm array
                     waiting |= {key: _submit(executor, recipe, key) for key in ready}
-            for key in _ended(waiting):
-                future = waiting.pop(key)
-                try:
-                    outcome = future.result()
-                except Exception as error:  # not the trial's own: that is an outcome
-                    lost[key] += 1
-                    if lost[key] >= LOST:
-                        raise RuntimeError(
-                            f"compare: expected a worker to finish {_name(key)}, got"
-                            f" {lost[key]} workers that ended before: {type(error).__name__}:"
-                            f" {error}. The trial may need more memory than there is."
-                        ) from error
-                    continue
+            outcomes = [_outcome(key, waiting.pop(key), lost) for key in _ended(waiting)]
+            finished = [outcome for outcome in outcomes if isinstance(outcome, Finished)]
+            for each in finished:  # all of them, before an error or the caller can stop this
+                save(each)
+            for outcome in outcomes:
                 if isinstance(outcome, BaseException):
                     raise outcome
-                keep(outcome)
+            yield from finished
     finally:
         for future in waiting.values():
             with suppress(Exception):
                 future.cancel()
+
+
+def _outcome(key: Key, future: Any, lost: Counter[Key]) -> Finished | BaseException | None:
+    """Return a trial that has ended, or its error; None if its worker was lost."""
+    try:
+        outcome: Finished | BaseException = future.result()
+    except Exception as error:  # not the trial's own: that is an outcome
+        lost[key] += 1
+        if lost[key] < LOST:
+            return None
+        told = RuntimeError(
+            f"compare: expected a worker to finish {_name(key)}, got {lost[key]} workers that ended"
+            f" before: {type(error).__name__}: {error}. The trial may need more memory than there"
+            " is."
+        )
+        told.__cause__ = error
+        return told
+    return outcome
 
 
 def _ended(waiting: Mapping[Key, Any]) -> list[Key]:
@@ -189,9 +205,18 @@ def sent(bench: Bench, data: Splits, folder: Path) -> Iterator[tuple[str, bytes]
         for split, arrays in zip(SPLITS, data, strict=True):
             for name, array in zip("xy", arrays, strict=True):
                 np.save(place / f"{split}-{name}.npy", array, allow_pickle=False)
-        yield str(place), cloudpickle.dumps(bench)
+        # A worker keeps what it has received. A folder may be made again, with other data.
+        yield str(place), secrets.token_bytes(TOKEN) + cloudpickle.dumps(bench)
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+def remove_shared(folder: Path) -> None:
+    """Remove the arrays that a killed process has left."""
+    if (folder / SHARED).exists():
+        import shutil  # it brings lzma along, which takes time and is not everywhere
+
+        shutil.rmtree(folder / SHARED, ignore_errors=True)
 
 
 def work(task: str, place: str, recipe: bytes, key: tuple[Any, ...]) -> Any:
@@ -215,7 +240,7 @@ def _received(place: str, recipe: bytes) -> tuple[Bench, Splits]:
         train, validation, test = (
             (_mapped(place, split, "x"), _mapped(place, split, "y")) for split in SPLITS
         )
-        bench = importlib.import_module("cloudpickle").loads(recipe)
+        bench = importlib.import_module("cloudpickle").loads(recipe[TOKEN:])
         found = bench, (train, validation, test)
         _latest.clear()
         _latest[digest] = found

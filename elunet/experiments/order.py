@@ -25,6 +25,11 @@ class Request(NamedTuple):
     seeds: int
     sweep_seeds: int
 
+    @property
+    def sweep(self) -> int:
+        """The number of trials of the sweep."""
+        return len(self.variants) * len(self.rates) * self.sweep_seeds
+
 
 class Order:
     """Which trials are asked for, which are finished, and which can run next.
@@ -49,20 +54,20 @@ class Order:
         }
         self.done = {trial.key: trial for trial in trials}
 
-    def chosen(self, rule: str) -> tuple[str, float] | None:
-        """Return the best variant and rate of a rule's sweep; None before it is finished."""
-        sweep = self.sweeps[rule]
-        if not all(key in self.done for key in sweep):
-            return None
-        return best([self.done[key] for key in sweep])
+    def add(self, trial: Trial) -> None:
+        """Take a trial for finished."""
+        self.done[trial.key] = trial
 
-    def finals(self, rule: str) -> list[Key]:
-        """Return a rule's final trials; none before its sweep is finished."""
-        chosen = self.chosen(rule)
-        return [] if chosen is None else self._finals(rule, chosen)
+    def finals(self, rule: str, early: bool = False) -> list[Key]:
+        """Return a rule's final trials; none before its sweep is finished.
 
-    def _finals(self, rule: str, chosen: tuple[str, float]) -> list[Key]:
-        return [Key("final", rule, *chosen, seed) for seed in range(self.requests[rule].seeds)]
+        With `early`, return those of the best so far.
+        """
+        sweep = [self.done[key] for key in self.sweeps[rule] if key in self.done]
+        if not sweep or (len(sweep) < len(self.sweeps[rule]) and not early):
+            return []
+        chosen, seeds = best(sweep), range(self.requests[rule].seeds)
+        return [Key("final", rule, *chosen, seed) for seed in seeds]
 
     def ready(self) -> list[Key]:
         """Return the trials that can run now: final trials, seed by seed, then sweeps."""
@@ -74,20 +79,13 @@ class Order:
     @property
     def size(self) -> int:
         """The number of all trials that are asked for."""
-        return sum(len(sweep) + self.requests[rule].seeds for rule, sweep in self.sweeps.items())
+        return sum(request.sweep + request.seeds for request in self.requests.values())
 
     @property
     def left(self) -> int:
-        """The number of unfinished trials, if no unfinished sweep changes its best rate."""
-        return self.size - sum(
-            key in self.done for rule in self.sweeps for key in self._expected(rule)
-        )
-
-    def _expected(self, rule: str) -> list[Key]:
-        """Return a rule's sweep, and the final trials if its best rate so far stays the best."""
-        sweep = self.sweeps[rule]
-        found = [self.done[key] for key in sweep if key in self.done]
-        return [*sweep, *(self._finals(rule, best(found)) if found else [])]
+        """The number of unfinished trials, if what is the best so far stays the best."""
+        rules = [[*sweep, *self.finals(rule, early=True)] for rule, sweep in self.sweeps.items()]
+        return self.size - sum(key in self.done for keys in rules for key in keys)
 
     def trials(self) -> list[Trial]:
         """Return what is asked for and finished, in an order that does not tell when it ran."""

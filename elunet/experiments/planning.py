@@ -140,6 +140,10 @@ batch_size, baselines, angles_every, null, attacks, threads
     >>> found.rows[0][:2]
     ('fa', 4)
     """
+    seeds, sweep_seeds = (
+        integer("plan", "seeds", seeds),
+        integer("plan", "sweep_seeds", sweep_seeds),
+    )
     data = train, validation, test
     bench, rates = bench_of(
         network,
@@ -164,9 +168,9 @@ batch_size, baselines, angles_every, null, attacks, threads
     rows = []
     for key, cost in zip(keys, costs, strict=True):
         entry = bench.entries[key.rule]
-        sweep = len(entry.variants) * len(rates) * integer("plan", "sweep_seeds", sweep_seeds)
+        sweep = len(entry.variants) * len(rates) * sweep_seeds
         last = bench.seconds(data, key._replace(stage="final"), cost)
-        seconds = sweep * bench.seconds(data, key, cost) + integer("plan", "seeds", seeds) * last
+        seconds = sweep * bench.seconds(data, key, cost) + seeds * last
         rows.append((key.rule, sweep + seeds, seconds * bench.threads / 3600))
     if workers is None:
         workers = workers_for(bench.threads)

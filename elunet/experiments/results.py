@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,8 @@ class Comparison:
         trials that are in the folder are left out.
     folder : pathlib.Path
         Where each final trial's history, angles and robustness are.
+    asked : dict of {rule: Request}, optional
+        What was asked for; without it, the trials count as all that were.
 
     Examples
     --------
@@ -49,6 +51,7 @@ class Comparison:
     rates: tuple[float, ...]
     trials: list[Trial]
     folder: Path
+    asked: dict[str, Request] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> Comparison:
@@ -63,7 +66,8 @@ class Comparison:
         """
         file = Path(folder) / SETTINGS
         shared = settings.read("Comparison.read", file)
-        trials = tables.read("Comparison.read", Path(folder) / TRIALS, Trial)
+        table = Path(folder) / TRIALS
+        trials = tables.read("Comparison.read", table, Trial) if table.exists() else []
         requests = requests_of("Comparison.read", file, shared)
         rules = sorted(requests, key=lambda rule: rule in BASELINES)
         return cls.of_order(Order({rule: requests[rule] for rule in rules}, trials), Path(folder))
@@ -72,7 +76,8 @@ class Comparison:
     def of_order(cls, order: Order, folder: Path) -> Comparison:
         """Return what an order asks for, as far as it is finished."""
         rates = {rate for request in order.requests.values() for rate in request.rates}
-        return cls(tuple(order.requests), tuple(sorted(rates)), order.trials(), folder)
+        rules = tuple(order.requests)
+        return cls(rules, tuple(sorted(rates)), order.trials(), folder, order.requests)
 
     def of(self, rule: str, stage: str = "final") -> list[Trial]:
         """Return a rule's trials of one stage, in order of variant, seed and rate."""
@@ -83,10 +88,14 @@ class Comparison:
     def best(self) -> dict[str, tuple[str, float]]:
         """The variant and learning rate of the best mean validation accuracy in a rule's sweep.
 
-        A rule without a sweep yet is left out.
+        A rule whose sweep is not finished is left out.
         """
         sweeps = {rule: self.of(rule, "sweep") for rule in self.rules}
-        return {rule: best(sweep) for rule, sweep in sweeps.items() if sweep}
+        return {
+            rule: best(sweep)
+            for rule, sweep in sweeps.items()
+            if sweep and (rule not in self.asked or len(sweep) == self.asked[rule].sweep)
+        }
 
     @property
     def best_rates(self) -> dict[str, float]:
@@ -97,19 +106,25 @@ class Comparison:
     def warnings(self) -> list[str]:
         """Weak points of the comparison.
 
-        They are trials that are not finished, rates that a rule has not tried but others have, best
-        rates at the edge of a rule's grid, and trials that diverged.
+        They are trials that are not finished, rates and seeds that a rule has not tried but others
+        have, best rates at the edge of a rule's grid, and trials that diverged.
         """
         found = []
-        sweeps = {rule: {trial.rate for trial in self.of(rule, "sweep")} for rule in self.rules}
-        for rule in self.rules:
-            if not self.of(rule):
-                found.append(f"{rule}: its trials are not finished")
-            elif missing := set(self.rates) - sweeps[rule]:
+        for rule, request in self.asked.items():
+            for stage, size in (("sweep", request.sweep), ("final", request.seeds)):
+                if (there := len(self.of(rule, stage))) < size:
+                    found.append(f"{rule}: {there} of {size} {stage} trials are finished")
+                    break
+            if missing := set(self.rates) - set(request.rates):
                 rates = ", ".join(f"{rate:g}" for rate in sorted(missing))
                 found.append(f"{rule}: it has not tried learning rates that others have: {rates}")
+            for name in ("seeds", "sweep_seeds"):
+                most = max(getattr(each, name) for each in self.asked.values())
+                if (its := getattr(request, name)) < most:
+                    found.append(f"{rule}: its number of {name} is {its}, others have {most}")
         for rule, rate in self.best_rates.items():
-            if rate in (min(sweeps[rule]), max(sweeps[rule])):
+            grid = {trial.rate for trial in self.of(rule, "sweep")}
+            if rate in (min(grid), max(grid)):
                 found.append(
                     f"{rule}: the best learning rate, {rate:g}, lies at the edge of the grid; a"
                     " better one may lie beyond"
@@ -129,13 +144,15 @@ class Comparison:
         """Return a rule's mean accuracy minus the reference's, and half the 95 % t-interval.
 
         Trials are paired by seed: a pair shares initial weights and order, and the variation that
-        these cause cancels. With many rules, some intervals exclude 0 by chance.
+        these cause cancels. With many rules, some intervals exclude 0 by chance. Without a seed
+        that both have, there is no difference: NaN.
         """
         mine, others = (
             {trial.seed: trial.test_accuracy for trial in self.of(name)}
             for name in (rule, self.rules[0] if reference is None else reference)
         )
-        return t_interval([mine[seed] - others[seed] for seed in mine if seed in others])
+        pairs = [mine[seed] - others[seed] for seed in mine if seed in others]
+        return t_interval(pairs) if pairs else (math.nan, math.nan)
 
     def histories(self, rule: str) -> list[History]:
         """Return the histories of the final trials that completed an epoch, by seed."""
@@ -184,7 +201,7 @@ class Comparison:
     def table(self) -> str:
         """Return the results as a Markdown table, followed by the warnings.
 
-        A rule whose trials are not finished has no row.
+        A rule without final trials has no row.
         """
         rows = [
             "| rule | learning rate | test accuracy, % | minus " + self.rules[0] + " | train, % |",
@@ -193,8 +210,7 @@ class Comparison:
         for rule in filter(self.of, self.rules):
             train = 100 * float(np.mean([trial.train_accuracy for trial in self.of(rule)]))
             variant, rate = self.best[rule]
-            paired = rule != self.rules[0] and self.of(self.rules[0])
-            minus = _percent(*self.difference(rule)) if paired else ""
+            minus = _percent(*self.difference(rule)) if rule != self.rules[0] else ""
             accuracy = _percent(*self.accuracy(rule))
             name = f"{rule} ({variant})" if variant else rule
             rows.append(f"| {name} | {rate:g} | {accuracy} | {minus} | {train:.1f} |")
@@ -211,6 +227,8 @@ class Comparison:
 
 def _percent(mean: float, half: float) -> str:
     """Return "12.3 ± 0.4" of fractions; "12.3" of a single one, which has no interval."""
+    if math.isnan(mean):
+        return ""
     return f"{100 * mean:.1f}" + ("" if math.isnan(half) else f" ± {100 * half:.1f}")
 
 
@@ -228,15 +246,17 @@ def requests_of(owner: str, file: Path, shared: dict[str, Any]) -> dict[str, Req
             f"{wanted} none. An earlier version of elunet may have written it; use another folder"
         )
     try:
+        if not shared["asked"]:
+            raise ValueError("no rule")
         [dict(shared["rules"][rule]) for rule in shared["asked"]]
         return {
             rule: Request(
-                tuple(map(str, its["variants"])),
+                tuple(dict.fromkeys([*its["variants"]])),
                 tuple(map(float, its["rates"])),
                 int(its["seeds"]),
                 int(its["sweep_seeds"]),
             )
             for rule, its in shared["asked"].items()
         }
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"{wanted} {type(error).__name__}: {error}") from error

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import escape
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from elunet import models
+from elunet._types import Array
 from elunet.engine.threads import get_num_threads, set_num_threads
 from elunet.experiments.adversarial import PGD_STEPS, Robustness, robustness
 from elunet.experiments.alignment import Alignment, AngleLog
@@ -28,6 +29,7 @@ from elunet.routers import Backprop, Router
 from elunet.storage import tables
 from elunet.storage.fingerprints import sha256
 from elunet.storage.identity import described, identity, untold, within
+from elunet.storage.weights import network_arrays
 from elunet.train import Callback, Data, DivergenceError, Trainer, evaluate
 from elunet.train.job import peak_memory_mb
 
@@ -37,6 +39,9 @@ SMALL = 50_000_000  # multiply-adds of an image: a smaller network's trial gets 
 ATTACKED = 1000  # test images
 TRIED = 6  # steps from which a trial's time is told
 
+SEEDS = 0, 1  # what is made of these is compared with what made the trials in a folder
+
+Made = TypeVar("Made")
 MakeNetwork = Callable[[int], Network]
 MakeRouter = Callable[[int], Router]
 Variants = MakeRouter | Mapping[str, MakeRouter]
@@ -46,7 +51,7 @@ Splits = tuple[Data, Data, Data]
 
 
 class Key(NamedTuple):
-    """The rule, rate and seed of a trial."""
+    """What a trial is known by: its stage, rule, variant, rate and seed."""
 
     stage: str
     rule: str
@@ -190,9 +195,11 @@ class Bench:
 
     def settings(self, data: Splits, rates: Sequence[float]) -> dict[str, Any]:
         """Return everything that identifies this comparison's trials, as plain data."""
+        network = next(iter(self.entries.values())).network
         return {
+            "network": _describe_network(network),
             "rules": {
-                name: {variant: _describe(entry, variant) for variant in entry.variants}
+                name: {variant: _describe(name, entry, variant) for variant in entry.variants}
                 for name, entry in self.entries.items()
             },
             "data": [f"{len(x)} examples, sha256 {sha256(x, y)[:16]}" for x, y in data],
@@ -377,14 +384,39 @@ def file_of(kind: str, key: Key) -> str:
     return f"{kind}-{plain(key.rule, key.variant)}-{key.rate!r}-{key.seed}.csv"
 
 
-def _describe(entry: Entry, variant: str) -> str:
-    """Return a description of an entry; it differs whenever the training would differ.
+def _describe(rule: str, entry: Entry, variant: str) -> str:
+    """Return a description of an entry, apart from a rule's network.
 
-    Two seeds are looked at, because what a seed changes is part of the training.
+    It differs if the rule does with one of the two `SEEDS` that are looked at.
     """
-    text = f"frozen={entry.frozen}"
-    for seed in (0, 1):
-        net, router = entry.network(seed), entry.variants[variant](seed)
-        layers = [f"{identity(node.layer)} of {node.inputs}, {node.home}" for node in net.nodes]
-        text += f" {layers} {identity(router)}"
-    return f"{sha256(text)[:16]} {entry.variants[variant](0)!r}"
+    one, other = _made(f"{rule} {variant}".strip(), entry.variants[variant])
+    network = "" if entry.is_rule else _describe_network(entry.network)
+    text = f"{identity(one)} {identity(other)} {network} frozen={entry.frozen}"
+    return f"{sha256(text)[:16]} {one!r}"
+
+
+def _describe_network(network: MakeNetwork) -> str:
+    """Return a description of the networks of two seeds: layers, weights and connections."""
+    parts: list[str | Array] = []
+    for net in _made("network", network):
+        parts += [f"{identity(node.layer)} of {node.inputs}, {node.home}" for node in net.nodes]
+        for name, array in network_arrays(net).items():
+            parts += [name, array]
+    return sha256(*parts)[:16]
+
+
+def _made(name: str, make: Callable[[int], Made]) -> tuple[Made, Made]:
+    """Return what is made of two seeds; trials must not share it.
+
+    Raises
+    ------
+    ValueError
+        If both are the same object.
+    """
+    one, other = map(make, SEEDS)
+    if one is other:
+        raise ValueError(
+            f"compare: expected {name} as a function that makes a new object at each call, got the"
+            f" same {type(one).__name__} twice"
+        )
+    return one, other

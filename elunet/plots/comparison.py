@@ -71,7 +71,7 @@ def sweeps(result: Comparison, file: File = None, title: str = "") -> Figure:
     -------
     matplotlib.figure.Figure
         Trials that diverged are left out; points are means over the sweep's seeds. Of a rule with
-        variants, the chosen one is shown.
+        variants, the chosen one is shown. A rule whose sweep is not finished is left out.
 
     Examples
     --------
@@ -100,6 +100,7 @@ def sweeps(result: Comparison, file: File = None, title: str = "") -> Figure:
     axes.set_xscale("log")
     axes.set_xlabel("Learning rate (the chosen one is circled)")
     axes.set_ylabel("Validation accuracy (%)")
-    figure.legend(loc="outside right center", frameon=False)
+    if result.best:
+        figure.legend(loc="outside right center", frameon=False)
     light_grid(axes)
     return finish(figure, title, file)

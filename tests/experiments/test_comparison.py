@@ -294,13 +294,94 @@ def test_an_unfinished_comparison_can_be_read(data, tmp_path):
         compare(data, tmp_path, rates=(0.01, 0.1), seeds=1, baselines=False, log=stop)
     found = Comparison.read(tmp_path)
     assert found.of("fa") == []
-    assert "Warning: fa: its trials are not finished." in found.table()
+    assert "Warning: fa: 1 of 2 sweep trials are finished." in found.table()
+    assert not any("fa: the best" in text for text in found.warnings)
     assert "| fa |" not in found.table()
     eln.plots.accuracies(found)
     eln.plots.sweeps(found)
     with pytest.raises(InterruptedError):
         compare(data, tmp_path / "new", rates=(0.01, 0.1), baselines=False, log=stop)
     eln.plots.sweeps(Comparison.read(tmp_path / "new"))
+
+
+def test_what_is_there_of_a_rule_is_told(data, tmp_path):
+    """Also without a seed that two rules have, and before the first trial has ended."""
+
+    def stop(text):
+        if text.startswith("final fa") and "seed 1" in text:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        compare(data, tmp_path, rates=(0.01,), seeds=5, baselines=False, log=stop)
+    found = Comparison.read(tmp_path)
+    assert "fa: 2 of 5 final trials are finished" in found.warnings
+    table = tmp_path / "trials.csv"
+    lines = [line for line in table.read_text().splitlines() if "final,backprop" not in line]
+    table.write_text("\n".join(lines) + "\n")
+    assert math.isnan(Comparison.read(tmp_path).difference("fa")[0])
+    assert "| fa | 0.01 |" in Comparison.read(tmp_path).table()
+    table.unlink()
+    assert Comparison.read(tmp_path).trials == []
+    assert "backprop: 0 of 1 sweep trials are finished" in Comparison.read(tmp_path).warnings
+
+
+def test_other_weights_are_another_network(data, tmp_path):
+    """The same layers, with weights that were changed or loaded; for all rules of the folder."""
+
+    def scaled(factor):
+        def make(seed):
+            net = network(seed)
+            net["linear1"].params["W"] *= factor
+            return net
+
+        return make
+
+    only(data, tmp_path, network=scaled(0.5))
+    for rules in (RULES, {"dfa": routers.DirectFeedbackAlignment}):
+        with pytest.raises(ValueError, match=r"with different network \("):
+            compare(data, tmp_path, network=scaled(2.0), rules=rules, baselines=False)
+    assert only(data, tmp_path, network=scaled(0.5))[1] == []
+
+
+def test_trials_share_no_network_and_no_rule(data, tmp_path):
+    net, rule = network(0), routers.FeedbackAlignment(0)
+    with pytest.raises(ValueError, match="network as a function that makes a new object at each"):
+        compare(data, tmp_path, network=lambda seed: net)
+    with pytest.raises(ValueError, match="fa as a function .* same FeedbackAlignment twice"):
+        compare(data, tmp_path, rules={"fa": lambda seed: rule})
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"batch_size": 0}, ValueError),
+        ({"angles_every": -1}, ValueError),
+        ({"null": -1}, ValueError),
+        ({"executor": "two"}, TypeError),
+        ({"executor": 0}, ValueError),
+        ({"rules": {"fa": {0.1: RULES["fa"]}}}, TypeError),
+        ({"rules": {3: RULES["fa"]}}, TypeError),
+        ({"rules": {"x" * 201: RULES["fa"]}}, ValueError),
+    ],
+)
+def test_a_refused_call_leaves_nothing(changes, error, data, tmp_path):
+    with pytest.raises(error, match="compare: expected"):
+        compare(data, tmp_path / "new", **changes)
+    assert not (tmp_path / "new" / "settings.json").exists()
+
+
+def test_numbers_of_numpy(data, tmp_path):
+    given = {"batch_size": np.int64(10), "angles_every": np.int64(9), "null": np.int64(1)}
+    only(data, tmp_path, rates=np.array([0.1]), seeds=np.int64(1), executor=np.int64(1), **given)
+    assert only(data, tmp_path, rates=(0.1,), seeds=1, angles_every=9, null=1)[1] == []
+
+
+def test_different_numbers_of_seeds_are_told(data, tmp_path):
+    only(data, tmp_path, rates=(0.1,), seeds=1)
+    only(data, tmp_path, rules={"fa": RULES["fa"]}, rates=(0.1,), seeds=3, sweep_seeds=2)
+    said = Comparison.read(tmp_path).warnings
+    assert "backprop: its number of seeds is 1, others have 3" in said
+    assert "backprop: its number of sweep_seeds is 1, others have 2" in said
 
 
 def test_names_of_files_are_compared_with_those_that_are_there(data, tmp_path):
@@ -332,8 +413,27 @@ def test_settings_of_an_earlier_version_are_told(data, tmp_path):
     (tmp_path / "settings.json").write_text('{"rules": {"fa": ["x"]}, "rates": [0.1]}')
     with pytest.raises(ValueError, match="An earlier version of elunet may have written it"):
         compare(data, tmp_path)
-    (tmp_path / "trials.csv").write_text(",".join(Trial.__dataclass_fields__) + "\n")
     with pytest.raises(ValueError, match="An earlier version"):
+        Comparison.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "{}",
+        "[1]",
+        '{"fa": 3}',
+        '{"x": {"variants": [""], "rates": [1], "seeds": 1, "sweep_seeds": 1}}',
+        '{"fa": {"variants": [""], "rates": [1], "seeds": Infinity, "sweep_seeds": 1}}',
+        '{"fa": {"variants": 3, "rates": [1], "seeds": 1, "sweep_seeds": 1}}',
+    ],
+)
+def test_damaged_settings(asked, tmp_path):
+    text = '{"rules": {"fa": {"": "x"}}, "asked": ' + asked + "}"
+    (tmp_path / "settings.json").write_text(text)
+    with pytest.raises(
+        ValueError, match=r"settings.json with what was asked for of each rule, got"
+    ):
         Comparison.read(tmp_path)
 
 

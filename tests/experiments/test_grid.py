@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -377,6 +378,42 @@ def test_a_worker_maps_the_arrays(data, tmp_path, monkeypatch):
         np.testing.assert_array_equal(x, data[0][0])
         np.testing.assert_array_equal(y, data[0][1])
         assert grid._received(*recipe)[1][0][0] is x
+    assert not (tmp_path / "shared").exists()
+
+
+def test_a_folder_that_is_made_again_has_data_of_its_own(data, tmp_path):
+    """A worker keeps what it has received, but not for another comparison."""
+    other = [(x[::-1], y) for x, y in data]
+    few = {"rates": (0.01,), "baselines": False}
+    with spawned(1) as pool:
+        compare(data, tmp_path / "a", pool, **few)
+        shutil.rmtree(tmp_path / "a")
+        compare(other, tmp_path / "a", pool, **few)
+    compare(other, tmp_path / "b", 1, **few)
+    assert content(tmp_path / "a") == content(tmp_path / "b")
+
+
+def test_what_has_ended_is_saved_before_anything_stops_it(data, tmp_path):
+    """Several trials have ended at once: an error in `log` costs none of them."""
+
+    class AtOnce:
+        def submit(self, function, *arguments):
+            future = Future()
+            future.set_result(function(*arguments))
+            return future
+
+    def stop(text):
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        compare(data, tmp_path, AtOnce(), log=stop, baselines=False)
+    assert len(eln.Comparison.read(tmp_path).trials) == 6
+
+
+def test_shared_arrays_of_a_killed_process_are_removed(data, tmp_path):
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "train-x.npy").write_bytes(b"x")
+    compare(data, tmp_path, 1, rates=(0.01,), baselines=False)
     assert not (tmp_path / "shared").exists()
 
 
