@@ -28,8 +28,9 @@ RUNS = {
 }
 RULES: dict[str, tuple[str, ...]] = {  # comparisons, and whose angles to draw
     "rules-default": (),
-    "rules-mlp-tanh": ("fa",),
-    "rules-cnn-norm": ("dfa",),
+    "rules-mlp-tanh": ("fa", "wm"),
+    "rules-mlp-digits": (),
+    "rules-cnn-norm": ("dfa", "kp"),
     "rules-mlp-synthetic": (),
     "rules-mlp-cifar10": (),
     "rules-cnn-synthetic": ("fa", "kp"),
