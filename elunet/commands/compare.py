@@ -22,7 +22,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from math import prod
@@ -231,9 +231,11 @@ def executor(options: argparse.Namespace) -> Iterator[Executor | int | None]:
             yield client
     elif options.slurm is not None:
         slurm = _extra("submitit").AutoExecutor(folder=options.out / "slurm")
-        given = dict(part.split("=", 1) for part in options.slurm.split(",") if part)
-        threads = {"cpus_per_task": options.threads or 1}
-        slurm.update_parameters(**threads, **{key: _number(value) for key, value in given.items()})
+        parts = [part.split("=", 1) for part in options.slurm.split(",") if part]
+        if not all(len(part) == 2 for part in parts):
+            raise ValueError(f"expected --slurm as KEY=VALUE,..., got {options.slurm}")
+        given = {key: _number(value) for key, value in parts}
+        slurm.update_parameters(**{"cpus_per_task": options.threads or 1} | given)
         yield slurm
     else:
         yield options.workers
@@ -276,7 +278,9 @@ def floats(text: str) -> tuple[float, ...]:
 def splits(
     data: str, limit: int | None = None, held_out: int | None = None, classes: int = 10
 ) -> tuple[Data, Data, Data]:
-    """Return standardized splits for training, validation (a fifth as many images) and test.
+    """Return standardized splits for training, validation and test.
+
+    There are `held_out` validation images, by default a fifth of `limit`.
 
     Raises
     ------
@@ -313,10 +317,13 @@ def _loaded(data: str, classes: int) -> tuple[Data, Data]:
     if any(Path(data).glob("*-idx3-ubyte*")):
         try:
             return eln.data.load_mnist(data)
-        except ValueError as error:
-            with suppress(ValueError):
+        except ValueError as one:
+            try:
                 return eln.data.load_fashion_mnist(data)
-            raise error
+            except ValueError as other:
+                raise ValueError(
+                    f"expected {data} with MNIST or Fashion-MNIST, got neither. {one}. {other}"
+                ) from other
     return (eln.data.load_cifar100 if classes == 100 else eln.data.load_cifar10)(data)
 
 

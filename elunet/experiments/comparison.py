@@ -22,7 +22,7 @@ from elunet._checks import integer, number
 from elunet.engine.cores import available_cores
 from elunet.experiments import grid, trials
 from elunet.experiments.grid import Executor, Workers
-from elunet.experiments.order import Order, Request
+from elunet.experiments.order import SWEEP_SEED, Order, Request
 from elunet.experiments.results import SETTINGS, TRIALS, Comparison, requests_of
 from elunet.experiments.trials import (
     BASELINES,
@@ -37,6 +37,7 @@ from elunet.experiments.trials import (
     threads_for,
 )
 from elunet.losses import Loss, SoftmaxCrossEntropy
+from elunet.network import Network
 from elunet.routers import Router
 from elunet.routers.holder import Wrapper
 from elunet.storage import settings, tables
@@ -198,6 +199,8 @@ def compare(
     )
     seeds = integer("compare", "seeds", seeds)
     sweep_seeds = integer("compare", "sweep_seeds", sweep_seeds)
+    if seeds > SWEEP_SEED:
+        raise ValueError(f"compare: expected seeds of at most {SWEEP_SEED}, got {seeds}")
     if executor is not None and not isinstance(executor, Executor):
         if not isinstance(executor, Integral):
             raise TypeError(
@@ -212,7 +215,8 @@ def compare(
             for name, entry in bench.entries.items()
         }
         order = Order(requests, _claimed(bench, data, requests, place))
-        with _working(executor, bench.threads, order.left) as who, trials.using(bench.threads):
+        most = order.size - len(order.trials())  # if another rate becomes the best
+        with _working(executor, bench.threads, most) as who, trials.using(bench.threads):
             grid.make(bench, data, order, place, place / TRIALS, who, log)
     comparison = Comparison.of_order(order, place)
     for text in comparison.warnings:
@@ -244,6 +248,12 @@ def bench_of(
     batch_size = integer("compare", "batch_size", batch_size)
     angles_every = integer("compare", "angles_every", angles_every, 0)
     null = integer("compare", "null", null, 0)
+    if isinstance(network, Network) or not callable(network):
+        raise TypeError(f"compare: expected network as a function of a seed, got {network!r:.80}")
+    if not isinstance(rules, Mapping):
+        raise TypeError(
+            f"compare: expected rules as a dict of names and functions, got {rules!r:.80}"
+        )
     if not rules:
         raise ValueError("compare: expected at least one of rules, got none")
     entries = {
@@ -252,14 +262,20 @@ def bench_of(
     }
     if empty := [name for name, entry in entries.items() if not entry.variants]:
         raise ValueError(f"compare: expected at least one variant of {empty[0]}, got none")
+    for name, entry in entries.items():
+        for make in entry.variants.values():
+            if not callable(make):
+                raise TypeError(
+                    f"compare: expected the rule {name} as a function of a seed, got {make!r:.80}"
+                )
     optimizers = dict(optimizer) if isinstance(optimizer, Mapping) else {"*": optimizer}
     if unknown := sorted(set(optimizers) - {"*", *rules}):
         raise ValueError(f'compare: expected optimizers of rules or "*", got {unknown}')
     if taken := set(BASELINES) & set(rules):
         raise ValueError(f"compare: expected rules without baselines' names, got {taken}")
-    _check_names({name: entry.variants for name, entry in entries.items()})
     if baselines:
         entries |= trials.baselines(network, data[0])
+    _check_names({name: entry.variants for name, entry in entries.items()})
     if sizes := _numbers("attacks", attacks):
         for name, entry in entries.items():
             if any(_predicts_otherwise(make(0)) for make in entry.variants.values()):
@@ -311,10 +327,11 @@ def _check_names(*rules: Mapping[str, Iterable[str]]) -> None:
                 f"compare: expected names of rules and variants of at most {LONGEST} bytes, got"
                 f" {rule!r} {variant!r}"
             )
-        other = found.setdefault(plain(rule, variant), (rule, variant))
+        other = found.setdefault(plain(rule, variant).casefold(), (rule, variant))
         if other != (rule, variant):
             raise ValueError(
-                "compare: expected rules and variants whose names differ in letters or digits, got"
+                "compare: expected rules and variants whose names differ in letters or digits,"
+                " and not only in upper and lower case, got"
                 f" {' '.join(other).strip()!r} and {' '.join((rule, variant)).strip()!r}"
             )
 
@@ -329,15 +346,21 @@ def _claimed(
     file, table = folder / SETTINGS, folder / TRIALS
     rates = next(iter(requests.values())).rates
     here = bench.settings(data, rates)
-    here["asked"] = {rule: request._asdict() for rule, request in requests.items()}
+    here["asked"] = {rule: request.as_json() for rule, request in requests.items()}
+    if table.exists() and not file.exists():
+        raise ValueError(
+            f"compare: expected {folder} with {SETTINGS} beside {TRIALS}, got {TRIALS} alone: it is"
+            " not known with which settings its trials were made; use another folder"
+        )
     there = settings.read("compare", file) if file.exists() else here
     requests_of("compare", file, there)  # it has the format of this version
     _check_names(there["rules"], here["rules"])
     if different := settings.claim(file, here, growing=("rules", "optimizer"), latest=("asked",)):
+        name, (old, new) = next(iter(different.items()))
         raise ValueError(
             f"compare: expected {folder} to be empty or to hold the same comparison, got a"
-            f" comparison with different {', '.join(different)} (see settings.json); use"
-            " another folder"
+            f" comparison with different {', '.join(different)} (see {SETTINGS}: {name} is"
+            f" {old!s:.80} there and {new!s:.80} here); use another folder"
         )
     if table.exists() and (unknown := bench.incomparable(rates[0])):
         warnings.warn(
@@ -359,14 +382,14 @@ def workers_for(threads: int) -> int:
 
 
 @contextmanager
-def _working(executor: Executor | int | None, threads: int, left: int) -> Iterator[Executor | None]:
+def _working(executor: Executor | int | None, threads: int, most: int) -> Iterator[Executor | None]:
     """Yield the executor that runs the trials; None for this process."""
     if isinstance(executor, Executor):
         yield executor
         return
     count = workers_for(threads) if executor is None else executor
-    if min(count, left) <= 1:
+    if min(count, most) <= 1:
         yield None
         return
-    with Workers(min(count, left)) as workers:
+    with Workers(min(count, most)) as workers:
         yield workers

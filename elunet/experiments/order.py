@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,10 @@ class Request(NamedTuple):
     seeds: int
     sweep_seeds: int
 
+    def as_json(self) -> dict[str, Any]:
+        """Return plain data, as JSON has it."""
+        return self._asdict() | {"variants": [*self.variants], "rates": [*self.rates]}
+
     @property
     def sweep(self) -> int:
         """The number of trials of the sweep."""
@@ -38,7 +42,7 @@ class Order:
     ----------
     requests : mapping of {rule: Request}
     trials : sequence of Trial
-        Those that are finished; they may include others than those asked for.
+        Those that are finished. More than those asked for may be among them.
     """
 
     def __init__(self, requests: Mapping[str, Request], trials: Sequence[Trial]) -> None:
@@ -88,7 +92,10 @@ class Order:
         return self.size - sum(key in self.done for keys in rules for key in keys)
 
     def trials(self) -> list[Trial]:
-        """Return what is asked for and finished, in an order that does not tell when it ran."""
+        """Return the finished trials that are asked for.
+
+        Their order does not depend on when they ran.
+        """
         sweeps = [key for sweep in self.sweeps.values() for key in sweep]
         finals = [key for rule in self.sweeps for key in self.finals(rule)]
         keys = [*sweeps, *sorted(finals, key=lambda key: key.seed)]
@@ -100,18 +107,18 @@ class Order:
 
 
 def best(sweep: Sequence[Trial]) -> tuple[str, float]:
-    """Return the variant and rate of the best mean validation accuracy.
+    """Return the pair of variant and rate with the best mean validation accuracy.
 
-    One of which a trial diverged is taken only if that is so of all. Of equals, the one with the
-    smaller rate, and then the one whose variant's name is first in the alphabet.
+    A pair with a trial that diverged is chosen only if every pair has one. If two are equal, the
+    smaller rate is chosen, and then the variant whose name comes first in the alphabet.
     """
     groups: dict[tuple[str, float], list[Trial]] = {}
     for each in sweep:
         groups.setdefault((each.variant, each.rate), []).append(each)
 
-    def merit(key: tuple[str, float]) -> tuple[bool, float, float]:
-        trials = groups[key]
+    def merit(pair: tuple[str, float]) -> tuple[bool, float, float]:
+        trials = groups[pair]
         accuracy = float(np.mean([each.validation_accuracy for each in trials]))
-        return not any(each.diverged for each in trials), accuracy, -key[1]
+        return not any(each.diverged for each in trials), accuracy, -pair[1]
 
     return max(sorted(groups), key=merit)

@@ -38,7 +38,7 @@ class Comparison:
     folder : pathlib.Path
         Where each final trial's history, angles and robustness are.
     asked : dict of {rule: Request}, optional
-        What was asked for; without it, the trials count as all that were.
+        What was asked for of each rule. Without it, the trials are taken for complete.
 
     Examples
     --------
@@ -129,16 +129,27 @@ class Comparison:
                     f"{rule}: the best learning rate, {rate:g}, lies at the edge of the grid; a"
                     " better one may lie beyond"
                 )
-            if all(trial.diverged for trial in self.of(rule, "sweep")):
+            sweep = self.of(rule, "sweep")
+            chosen = [each for each in sweep if (each.variant, each.rate) == self.best[rule]]
+            if all(trial.diverged for trial in sweep):
                 found.append(f"{rule}: every trial of its sweep diverged")
+            elif bad := sum(trial.diverged for trial in chosen):
+                found.append(
+                    f"{rule}: {bad} of {len(chosen)} sweep trials of the chosen rate diverged, and"
+                    " trials of every other rate"
+                )
             diverged = sum(trial.diverged for trial in self.of(rule))
             if diverged:
                 found.append(f"{rule}: {diverged} of {len(self.of(rule))} final trials diverged")
         return found
 
     def accuracy(self, rule: str) -> tuple[float, float]:
-        """Return the mean test accuracy and half its 95 % t-interval, as fractions."""
-        return t_interval([trial.test_accuracy for trial in self.of(rule)])
+        """Return the mean test accuracy and half its 95 % t-interval, as fractions.
+
+        Without final trials, they are NaN.
+        """
+        scores = [trial.test_accuracy for trial in self.of(rule)]
+        return t_interval(scores) if scores else (math.nan, math.nan)
 
     def difference(self, rule: str, reference: str | None = None) -> tuple[float, float]:
         """Return a rule's mean accuracy minus the reference's, and half the 95 % t-interval.
@@ -209,7 +220,7 @@ class Comparison:
         ]
         for rule in filter(self.of, self.rules):
             train = 100 * float(np.mean([trial.train_accuracy for trial in self.of(rule)]))
-            variant, rate = self.best[rule]
+            variant, rate = self.of(rule)[0].variant, self.of(rule)[0].rate
             minus = _percent(*self.difference(rule)) if rule != self.rules[0] else ""
             accuracy = _percent(*self.accuracy(rule))
             name = f"{rule} ({variant})" if variant else rule
@@ -248,10 +259,11 @@ def requests_of(owner: str, file: Path, shared: dict[str, Any]) -> dict[str, Req
     try:
         if not shared["asked"]:
             raise ValueError("no rule")
-        [dict(shared["rules"][rule]) for rule in shared["asked"]]
+        if not all(isinstance(shared["rules"][rule], dict) for rule in shared["asked"]):
+            raise TypeError("a rule that is no dict")
         return {
             rule: Request(
-                tuple(dict.fromkeys([*its["variants"]])),
+                tuple(its["variants"]),
                 tuple(map(float, its["rates"])),
                 int(its["seeds"]),
                 int(its["sweep_seeds"]),

@@ -51,7 +51,7 @@ Splits = tuple[Data, Data, Data]
 
 
 class Key(NamedTuple):
-    """What a trial is known by: its stage, rule, variant, rate and seed."""
+    """What identifies a trial: its stage, rule, variant, rate and seed."""
 
     stage: str
     rule: str
@@ -387,7 +387,7 @@ def file_of(kind: str, key: Key) -> str:
 def _describe(rule: str, entry: Entry, variant: str) -> str:
     """Return a description of an entry, apart from a rule's network.
 
-    It differs if the rule does with one of the two `SEEDS` that are looked at.
+    It is different if the rule is different for one of the two `SEEDS`.
     """
     one, other = _made(f"{rule} {variant}".strip(), entry.variants[variant])
     network = "" if entry.is_rule else _describe_network(entry.network)

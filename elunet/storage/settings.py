@@ -31,7 +31,8 @@ def claim(
         the file keeps them all. A value that is there and here must be the same.
     latest : collection of str
         Names of settings that are dicts and identify nothing. The file keeps all keys, with the
-        latest value of each, in the order that was there unless all are here.
+        latest value of each. If the call has all keys of the file, their order is the call's;
+        else it is the file's.
 
     Returns
     -------

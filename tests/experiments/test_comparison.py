@@ -234,7 +234,7 @@ def test_each_final_trial_has_files_of_its_own(data, tmp_path):
     """Another rate is chosen, by fewer rates here: no file of the old one passes for its own."""
     options = {"angles_every": 9, "null": 2, "attacks": (0.5,)}
     result, _ = only(data, tmp_path / "a", seeds=2, **options)
-    (rate,) = set(result.rates) - set(result.best_rates.values()) - {0.001} or {0.001}
+    rate = next(rate for rate in result.rates if rate != result.best_rates["fa"])
     other, _ = only(data, tmp_path / "a", seeds=1, rates=(rate,), **options)
     alone, _ = only(data, tmp_path / "b", seeds=1, rates=(rate,), **options)
     assert other.best_rates["fa"] == rate != result.best_rates["fa"]
@@ -362,12 +362,73 @@ def test_trials_share_no_network_and_no_rule(data, tmp_path):
         ({"rules": {"fa": {0.1: RULES["fa"]}}}, TypeError),
         ({"rules": {3: RULES["fa"]}}, TypeError),
         ({"rules": {"x" * 201: RULES["fa"]}}, ValueError),
+        ({"rules": {"last-layer-only": RULES["fa"]}, "baselines": True}, ValueError),
+        ({"rules": {"fa": RULES["fa"], "FA": RULES["fa"]}}, ValueError),
+        ({"rules": [RULES["fa"]]}, TypeError),
+        ({"rules": {"fa": routers.FeedbackAlignment(0)}}, TypeError),
+        ({"network": network(0)}, TypeError),
+        ({"seeds": 1001}, ValueError),
     ],
 )
 def test_a_refused_call_leaves_nothing(changes, error, data, tmp_path):
     with pytest.raises(error, match="compare: expected"):
         compare(data, tmp_path / "new", **changes)
-    assert not (tmp_path / "new" / "settings.json").exists()
+    assert not (tmp_path / "new").exists()
+
+
+def test_trials_without_settings_are_not_used(data, tmp_path):
+    only(data, tmp_path, rates=(0.1,))
+    (tmp_path / "settings.json").unlink()
+    with pytest.raises(ValueError, match=r"settings.json beside trials.csv, got trials.csv alone"):
+        compare(data, tmp_path, rates=(0.1,), batch_size=30)
+
+
+def test_the_refusal_says_what_is_there_and_what_came(data, tmp_path):
+    only(data, tmp_path, rates=(0.1,))
+    with pytest.raises(ValueError, match="batch_size is 10 there and 30 here"):
+        compare(data, tmp_path, rates=(0.1,), batch_size=30, baselines=False)
+
+
+def test_as_many_workers_as_there_may_be_trials(data, tmp_path, monkeypatch):
+    """Another rate may become the best: its final trials run side by side, too."""
+    asked, working = [], eln.experiments.comparison._working
+
+    def note(executor, threads, most):
+        asked.append(most)
+        return working(executor, threads, most)
+
+    monkeypatch.setattr(eln.experiments.comparison, "_working", note)
+    one = {"rules": {"fa": RULES["fa"]}, "seeds": 5}
+    only(data, tmp_path, rates=(0.001,), **one)
+    only(data, tmp_path, rates=(0.001, 0.01), **one)
+    only(data, tmp_path, rates=(0.001, 0.01), **one)
+    assert asked == [6, 6, 0]
+
+
+def test_a_chosen_rate_that_diverged_is_told(tmp_path):
+    trials = [
+        Trial("sweep", "a", rate, SWEEP_SEED + k, 1.0, 0.5, 0.5, math.nan, int(k == bad), 1.0)
+        for rate, bad in ((0.1, 0), (0.2, 1))
+        for k in range(2)
+    ]
+    found = Comparison(("a",), (0.1, 0.2), trials, tmp_path)
+    said = "a: 1 of 2 sweep trials of the chosen rate diverged, and trials of every other rate"
+    assert said in found.warnings
+    assert math.isnan(found.accuracy("a")[0])
+
+
+def test_final_trials_alone_have_a_table(tmp_path):
+    assert (
+        "| a | 0.1 | 50.0 |"
+        in Comparison(("a",), (0.1,), [run("a", 0.1, 0, 0.5)], tmp_path).table()
+    )
+
+
+def test_the_same_call_writes_nothing(data, tmp_path):
+    only(data, tmp_path, rates=(0.1,))
+    before = {file.name: file.stat().st_ino for file in tmp_path.iterdir()}
+    only(data, tmp_path, rates=(0.1,))
+    assert {file.name: file.stat().st_ino for file in tmp_path.iterdir()} == before
 
 
 def test_numbers_of_numpy(data, tmp_path):
@@ -388,7 +449,7 @@ def test_names_of_files_are_compared_with_those_that_are_there(data, tmp_path):
     only(data, tmp_path, rules={"fa+x": RULES["fa"]}, rates=(0.1,))
     for rules in ({"fa-x": RULES["fa"]}, {"fa": {"x": RULES["fa"]}}):
         before = (tmp_path / "settings.json").read_text()
-        with pytest.raises(ValueError, match="names differ in letters or digits, got 'fa"):
+        with pytest.raises(ValueError, match="names differ in letters or digits, .*, got 'fa"):
             compare(data, tmp_path, rules=rules, rates=(0.1,), baselines=False)
         assert (tmp_path / "settings.json").read_text() == before
 
