@@ -33,13 +33,12 @@ import numpy as np
 
 import elunet as eln
 from elunet import routers
+from elunet._types import Shape
 from elunet.commands._parser import integer, make_parser, name, positive
 from elunet.experiments.grid import EXTRA, Executor
 from elunet.experiments.trials import Variants
 from elunet.storage.files import write_atomically
 from elunet.train import Data
-
-Shape = tuple[int, ...]
 
 NETWORKS: dict[str, Callable[[int, Shape, int], eln.Network]] = {
     "cnn": lambda classes, shape, seed: _small_cnn(classes, shape, seed),

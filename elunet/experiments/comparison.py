@@ -22,10 +22,12 @@ from elunet._checks import integer, number
 from elunet.engine.cores import available_cores
 from elunet.experiments import grid, trials
 from elunet.experiments.grid import Executor, Workers
-from elunet.experiments.order import SWEEP_SEED, Order, Request
-from elunet.experiments.results import SETTINGS, TRIALS, Comparison, requests_of
+from elunet.experiments.order import SWEEP_SEED, Order, Request, requests_of
+from elunet.experiments.results import Comparison
 from elunet.experiments.trials import (
     BASELINES,
+    SETTINGS,
+    TRIALS,
     Bench,
     Entry,
     MakeNetwork,
@@ -217,7 +219,7 @@ def compare(
         order = Order(requests, _claimed(bench, data, requests, place))
         most = order.size - len(order.trials())  # if another rate becomes the best
         with _working(executor, bench.threads, most) as who, trials.using(bench.threads):
-            grid.make(bench, data, order, place, place / TRIALS, who, log)
+            grid.make(bench, data, order, place, who, log)
     comparison = Comparison.of_order(order, place)
     for text in comparison.warnings:
         warnings.warn(f"compare: {text}", stacklevel=2)

@@ -28,7 +28,7 @@ import numpy as np
 from elunet._progress import duration, steps
 from elunet._types import Array
 from elunet.experiments.order import Order
-from elunet.experiments.trials import Bench, Finished, Key, Splits, Trial
+from elunet.experiments.trials import TRIALS, Bench, Finished, Key, Splits, Trial
 from elunet.storage import tables
 from elunet.storage.files import sweep, write_atomically
 from elunet.warmup import warmup
@@ -66,7 +66,6 @@ def make(
     data: Splits,
     order: Order,
     folder: Path,
-    table: Path,
     executor: Executor | None,
     log: Callable[[str], None] | None,
 ) -> None:
@@ -87,7 +86,7 @@ def make(
             write_atomically(folder / name, text.encode())
             sweep(folder / name)  # what a killed process left of it
         order.add(finished.trial)
-        tables.write(table, Trial, order.all_trials())
+        tables.write(folder / TRIALS, Trial, order.all_trials())
         saved += 1
 
     with steps(order.left, "trial", "compare", shown=log is None) as advance:
@@ -197,8 +196,6 @@ def sent(bench: Bench, data: Splits, folder: Path) -> Iterator[tuple[str, bytes]
             f"compare: an executor needs cloudpickle, for functions of a script: {EXTRA}"
         ) from error
     warmup()
-    import shutil  # it brings lzma along, which takes time and is not everywhere
-
     place = folder.resolve() / SHARED
     place.mkdir(parents=True, exist_ok=True)
     try:
@@ -208,11 +205,11 @@ def sent(bench: Bench, data: Splits, folder: Path) -> Iterator[tuple[str, bytes]
         # A worker keeps what it has received. A folder may be made again, with other data.
         yield str(place), secrets.token_bytes(TOKEN) + cloudpickle.dumps(bench)
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        remove_shared(place.parent)
 
 
 def remove_shared(folder: Path) -> None:
-    """Remove the arrays that a killed process has left."""
+    """Remove the arrays for workers, also those that a killed process has left."""
     if (folder / SHARED).exists():
         import shutil  # it brings lzma along, which takes time and is not everywhere
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import product
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +34,37 @@ class Request(NamedTuple):
     def sweep(self) -> int:
         """The number of trials of the sweep."""
         return len(self.variants) * len(self.rates) * self.sweep_seeds
+
+
+def requests_of(owner: str, file: Path, shared: dict[str, Any]) -> dict[str, Request]:
+    """Return what was asked for of each rule, from the settings in a file.
+
+    Raises
+    ------
+    ValueError
+        If it is not there, or makes no sense.
+    """
+    wanted = f"{owner}: expected {file} with what was asked for of each rule, got"
+    if "asked" not in shared:
+        raise ValueError(
+            f"{wanted} none. An earlier version of elunet may have written it; use another folder"
+        )
+    try:
+        if not shared["asked"]:
+            raise ValueError("no rule")
+        if not all(isinstance(shared["rules"][rule], dict) for rule in shared["asked"]):
+            raise TypeError("a rule that is no dict")
+        return {
+            rule: Request(
+                tuple(its["variants"]),
+                tuple(map(float, its["rates"])),
+                int(its["seeds"]),
+                int(its["sweep_seeds"]),
+            )
+            for rule, its in shared["asked"].items()
+        }
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise ValueError(f"{wanted} {type(error).__name__}: {error}") from error
 
 
 class Order:
@@ -73,12 +105,16 @@ class Order:
         chosen, seeds = best(sweep), range(self.requests[rule].seeds)
         return [Key("final", rule, *chosen, seed) for seed in seeds]
 
+    def _keys(self) -> tuple[list[Key], list[Key]]:
+        """Return all sweeps, and the final trials of finished sweeps, seed by seed."""
+        sweeps = [key for sweep in self.sweeps.values() for key in sweep]
+        finals = [key for rule in self.sweeps for key in self.finals(rule)]
+        return sweeps, sorted(finals, key=lambda key: key.seed)
+
     def ready(self) -> list[Key]:
         """Return the trials that can run now: final trials, seed by seed, then sweeps."""
-        finals = [key for rule in self.sweeps for key in self.finals(rule)]
-        sweeps = [key for sweep in self.sweeps.values() for key in sweep]
-        keys = [*sorted(finals, key=lambda key: key.seed), *sweeps]
-        return [key for key in keys if key not in self.done]
+        sweeps, finals = self._keys()
+        return [key for key in [*finals, *sweeps] if key not in self.done]
 
     @property
     def size(self) -> int:
@@ -96,10 +132,8 @@ class Order:
 
         Their order does not depend on when they ran.
         """
-        sweeps = [key for sweep in self.sweeps.values() for key in sweep]
-        finals = [key for rule in self.sweeps for key in self.finals(rule)]
-        keys = [*sweeps, *sorted(finals, key=lambda key: key.seed)]
-        return [self.done[key] for key in keys if key in self.done]
+        sweeps, finals = self._keys()
+        return [self.done[key] for key in [*sweeps, *finals] if key in self.done]
 
     def all_trials(self) -> list[Trial]:
         """Return all finished trials: first those asked for, then the others."""

@@ -140,10 +140,8 @@ batch_size, baselines, angles_every, null, attacks, threads
     >>> found.rows[0][:2]
     ('fa', 4)
     """
-    seeds, sweep_seeds = (
-        integer("plan", "seeds", seeds),
-        integer("plan", "sweep_seeds", sweep_seeds),
-    )
+    seeds = integer("plan", "seeds", seeds)
+    sweep_seeds = integer("plan", "sweep_seeds", sweep_seeds)
     data = train, validation, test
     bench, rates = bench_of(
         network,

@@ -7,19 +7,16 @@ import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from elunet.experiments.adversarial import Robustness
 from elunet.experiments.alignment import Alignment, read_angles
-from elunet.experiments.order import Order, Request, best
+from elunet.experiments.order import Order, Request, best, requests_of
 from elunet.experiments.statistics import t_interval
-from elunet.experiments.trials import BASELINES, Trial, file_of
+from elunet.experiments.trials import BASELINES, SETTINGS, TRIALS, Trial, file_of
 from elunet.storage import settings, tables
 from elunet.train.history import History
-
-SETTINGS, TRIALS = "settings.json", "trials.csv"
 
 
 @dataclass(frozen=True)
@@ -123,13 +120,13 @@ class Comparison:
                 if (its := getattr(request, name)) < most:
                     found.append(f"{rule}: its number of {name} is {its}, others have {most}")
         for rule, rate in self.best_rates.items():
-            grid = {trial.rate for trial in self.of(rule, "sweep")}
+            sweep = self.of(rule, "sweep")
+            grid = {trial.rate for trial in sweep}
             if rate in (min(grid), max(grid)):
                 found.append(
                     f"{rule}: the best learning rate, {rate:g}, lies at the edge of the grid; a"
                     " better one may lie beyond"
                 )
-            sweep = self.of(rule, "sweep")
             chosen = [each for each in sweep if (each.variant, each.rate) == self.best[rule]]
             if all(trial.diverged for trial in sweep):
                 found.append(f"{rule}: every trial of its sweep diverged")
@@ -241,34 +238,3 @@ def _percent(mean: float, half: float) -> str:
     if math.isnan(mean):
         return ""
     return f"{100 * mean:.1f}" + ("" if math.isnan(half) else f" ± {100 * half:.1f}")
-
-
-def requests_of(owner: str, file: Path, shared: dict[str, Any]) -> dict[str, Request]:
-    """Return what was asked for of each rule, from the settings in a file.
-
-    Raises
-    ------
-    ValueError
-        If it is not there, or makes no sense.
-    """
-    wanted = f"{owner}: expected {file} with what was asked for of each rule, got"
-    if "asked" not in shared:
-        raise ValueError(
-            f"{wanted} none. An earlier version of elunet may have written it; use another folder"
-        )
-    try:
-        if not shared["asked"]:
-            raise ValueError("no rule")
-        if not all(isinstance(shared["rules"][rule], dict) for rule in shared["asked"]):
-            raise TypeError("a rule that is no dict")
-        return {
-            rule: Request(
-                tuple(its["variants"]),
-                tuple(map(float, its["rates"])),
-                int(its["seeds"]),
-                int(its["sweep_seeds"]),
-            )
-            for rule, its in shared["asked"].items()
-        }
-    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-        raise ValueError(f"{wanted} {type(error).__name__}: {error}") from error

@@ -34,6 +34,7 @@ from elunet.train import Callback, Data, DivergenceError, Trainer, evaluate
 from elunet.train.job import peak_memory_mb
 
 TOO_HIGH = 2.0  # a train loss of so many times that of guessing or no training: it diverged
+SETTINGS, TRIALS = "settings.json", "trials.csv"  # in a comparison's folder
 BASELINES = LAST_LAYER, LINEAR, SHALLOW = "last layer only", "linear", "shallow"
 SMALL = 50_000_000  # multiply-adds of an image: a smaller network's trial gets one thread
 ATTACKED = 1000  # test images
