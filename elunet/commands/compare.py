@@ -313,7 +313,7 @@ def _loaded(data: str, classes: int) -> tuple[Data, Data]:
             images[-DIGITS_TEST:],
             labels[-DIGITS_TEST:],
         )
-    if any(Path(data).glob("*-idx3-ubyte*")):
+    if any(Path(data).glob("*idx3-ubyte*")):
         try:
             return eln.data.load_mnist(data)
         except ValueError as one:

@@ -2,7 +2,8 @@
 
 An IDX file begins with two zero bytes, a code of the dtype (8: uint8), the number of axes, and the
 axes' lengths as big-endian 32-bit integers; the numbers follow. The official files are compressed
-with gzip and have to have the official SHA-256; unpacked ones are taken as they are.
+with gzip. What is in a compressed file has to have the official SHA-256; any program may have
+compressed it. Unpacked files are taken as they are.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import gzip
 import hashlib
 import os
 import struct
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,20 +39,88 @@ FASHION_CLASSES = (
 _SPLITS = (("train", 60_000), ("t10k", 10_000))
 _SIDE = 28
 _LARGEST = 60_000 * _SIDE**2 + 16  # bytes of a file
-_MNIST_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
-_FASHION_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
-_MNIST = {
-    "train-images-idx3-ubyte": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-    "train-labels-idx1-ubyte": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-    "t10k-images-idx3-ubyte": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-    "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-}
-_FASHION = {
-    "train-images-idx3-ubyte": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-    "train-labels-idx1-ubyte": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-    "t10k-images-idx3-ubyte": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-    "t10k-labels-idx1-ubyte": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
-}
+
+
+class _Hashes(NamedTuple):
+    """The SHA-256 of an official file, and of what is in it."""
+
+    packed: str
+    content: str
+
+
+class _Source(NamedTuple):
+    """A data set, and where its files are from."""
+
+    owner: str  # the function that loads it, for messages
+    name: str
+    torchvision: str  # its folder in the one that torchvision downloads to
+    url: str
+    hashes: Mapping[str, _Hashes]
+
+    def file(self, folder: Path, origin: str, name: str, download: bool) -> Path:
+        """Return the file with this official name, unpacked or compressed; download it if asked."""
+        names = [name, name.replace("-idx", ".idx")]  # some programs that unpack change the name
+        for each in [*names, *(f"{each}.gz" for each in names)]:
+            if (folder / each).exists():
+                return folder / each
+        packed = f"{name}.gz"
+        if not download:
+            raise FileNotFoundError(
+                f"{self.owner}: expected {name} or {packed} at {origin}, got neither. Either call"
+                f" {self.owner}(download=True), or fetch {self.url}{packed} and give its folder as"
+                " path."
+            )
+        return official.download(self.owner, folder, self.url, packed, self.hashes[name].packed)
+
+
+_MNIST = _Source(
+    "load_mnist",
+    "mnist",
+    "MNIST",
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    {
+        "train-images-idx3-ubyte": _Hashes(
+            "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        ),
+        "train-labels-idx1-ubyte": _Hashes(
+            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        ),
+        "t10k-images-idx3-ubyte": _Hashes(
+            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        ),
+        "t10k-labels-idx1-ubyte": _Hashes(
+            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        ),
+    },
+)
+_FASHION = _Source(
+    "load_fashion_mnist",
+    "fashion_mnist",
+    "FashionMNIST",
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    {
+        "train-images-idx3-ubyte": _Hashes(
+            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+        ),
+        "train-labels-idx1-ubyte": _Hashes(
+            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+        ),
+        "t10k-images-idx3-ubyte": _Hashes(
+            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+        ),
+        "t10k-labels-idx1-ubyte": _Hashes(
+            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+            "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+        ),
+    },
+)
 
 
 def load_mnist(
@@ -60,9 +131,10 @@ def load_mnist(
     Parameters
     ----------
     path
-        A folder with the four IDX files (``train-images-idx3-ubyte`` and so on), compressed
-        (``.gz``) or not. By default the folder that the environment variable ELUNET_MNIST names,
-        else the user's cache folder.
+        A folder with the four IDX files (``train-images-idx3-ubyte`` or
+        ``train-images.idx3-ubyte``, and so on), compressed (``.gz``) or not, or the folder to which
+        torchvision has downloaded them. By default the folder that the environment variable
+        ELUNET_MNIST names, else the user's cache folder.
     download
         Whether to download the files (12 MB) to `path`, or to the cache folder, if they are not
         there.
@@ -95,7 +167,7 @@ def load_mnist(
     ...     print("not there; download=True fetches it")
     not there; download=True fetches it
     """
-    return _load("load_mnist", "mnist", _MNIST, _MNIST_URL, path, download)
+    return _load(_MNIST, path, download)
 
 
 def load_fashion_mnist(
@@ -106,8 +178,9 @@ def load_fashion_mnist(
     Parameters
     ----------
     path
-        A folder with the four IDX files, as for `load_mnist`. By default the folder that the
-        environment variable ELUNET_FASHION_MNIST names, else the user's cache folder.
+        A folder with the four IDX files, as for `load_mnist` (Debian's package
+        dataset-fashion-mnist has one). By default the folder that the environment variable
+        ELUNET_FASHION_MNIST names, else the user's cache folder.
     download
         Whether to download the files (31 MB) to `path`, or to the cache folder, if they are not
         there.
@@ -132,59 +205,55 @@ def load_fashion_mnist(
     >>> eln.data.FASHION_CLASSES[9]
     'ankle boot'
     """
-    return _load("load_fashion_mnist", "fashion_mnist", _FASHION, _FASHION_URL, path, download)
+    return _load(_FASHION, path, download)
 
 
 def _load(
-    owner: str,
-    name: str,
-    hashes: Mapping[str, str],
-    url: str,
-    path: str | os.PathLike[str] | None,
-    download: bool,
+    source: _Source, path: str | os.PathLike[str] | None, download: bool
 ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    environment = f"ELUNET_{name.upper()}"
+    owner = source.owner
+    environment = f"ELUNET_{source.name.upper()}"
     folder, origin = official.place_of(owner, path, environment)
     if path is None and environment not in os.environ:
-        folder = folder / name  # both data sets have files of the same names
+        folder = folder / source.name  # both data sets have files of the same names
         origin = f"the cache folder {str(folder)!r}"
+    kept = folder / source.torchvision / "raw"
+    if kept.is_dir():
+        folder = kept
     parts = []
     for split, n in _SPLITS:
-        files = [f"{split}-images-idx3-ubyte", f"{split}-labels-idx1-ubyte"]
-        contents = [_content(owner, folder / f, hashes[f], url, origin, download) for f in files]
-        x = _array(owner, folder / files[0], contents[0], (n, _SIDE, _SIDE))
-        y = _array(owner, folder / files[1], contents[1], (n,))
+        arrays = []
+        for kind, shape in (("images-idx3", (n, _SIDE, _SIDE)), ("labels-idx1", (n,))):
+            name = f"{split}-{kind}-ubyte"
+            file = source.file(folder, origin, name, download)
+            content = _content(owner, file, source.hashes[name].content)
+            arrays.append(_array(owner, file, content, shape))
+        x, y = arrays
         if y.max() > 9:
-            raise ValueError(
-                f"{owner}: expected labels 0 to 9 in {folder / files[1]}, got {y.max()}"
-            )
+            raise ValueError(f"{owner}: expected labels 0 to 9 in {file}, got {y.max()}")
         parts.append((x[..., None].copy(), y.astype(np.int64)))
     return parts[0], parts[1]
 
 
-def _content(owner: str, file: Path, sha256: str, url: str, origin: str, download: bool) -> bytes:
+def _content(owner: str, file: Path, sha256: str) -> bytes:
     """Return what a file holds, unpacked."""
-    packed = file.with_name(f"{file.name}.gz")
-    if file.exists():
-        _check_size(owner, file)
+    _check_size(owner, file)
+    if file.suffix != ".gz":
         return file.read_bytes()
-    if not packed.exists():
-        if not download:
-            raise FileNotFoundError(
-                f"{owner}: expected {file.name} or {packed.name} at {origin}, got neither. Either"
-                f" call {owner}(download=True), or fetch {url}{packed.name} and give its folder as"
-                " path."
-            )
-        official.download(owner, file.parent, url, packed.name, sha256)
-    _check_size(owner, packed)
-    content = packed.read_bytes()
+    try:
+        with gzip.open(file) as packed:
+            content = packed.read(_LARGEST + 1)  # no more, whatever it claims to hold
+    except (EOFError, OSError, zlib.error) as error:
+        raise ValueError(
+            f"{owner}: expected {file} to be a gzip file, got {error}. Fetch it again."
+        ) from error
     got = hashlib.sha256(content).hexdigest()
     if got != sha256:
         raise ValueError(
-            f"{owner}: expected {packed} with sha256 {sha256}, got {got}. Fetch it again, or"
-            " unpack it yourself if you trust it."
+            f"{owner}: expected {file} to hold what the official file holds, with sha256 {sha256},"
+            f" got {got}. Fetch it again, or unpack it yourself if you trust it."
         )
-    return gzip.decompress(content)
+    return content
 
 
 def _check_size(owner: str, file: Path) -> None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 import struct
+import tracemalloc
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -22,8 +26,9 @@ EACH = pytest.mark.parametrize("name", LOADERS)
 def _small(monkeypatch, tmp_path):
     monkeypatch.setattr(mnist, "_SPLITS", SPLITS)
     monkeypatch.setattr(mnist.official, "_RETRIES", 0)
-    monkeypatch.setattr(mnist, "_MNIST_URL", "http://127.0.0.1:9/")
-    monkeypatch.setattr(mnist, "_FASHION_URL", "http://127.0.0.1:9/")
+    for name in ("_MNIST", "_FASHION"):
+        source = getattr(mnist, name)._replace(url="http://127.0.0.1:9/")
+        monkeypatch.setattr(mnist, name, source)
     monkeypatch.setattr("pooch.os_cache", lambda project: tmp_path / "cache" / project)
     for name in LOADERS:
         monkeypatch.delenv(f"ELUNET_{name.upper()}", raising=False)
@@ -44,16 +49,23 @@ def write(folder, contents, packed=False):
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
         if packed:
-            (folder / f"{name}.gz").write_bytes(gzip.compress(content, mtime=0))
+            (folder / f"{name}.gz").write_bytes(gzip.compress(content))
         else:
             (folder / name).write_bytes(content)
     return folder
 
 
-def make_official(monkeypatch, contents):
-    hashes = {n: hashlib.sha256(gzip.compress(c, mtime=0)).hexdigest() for n, c in contents.items()}
-    monkeypatch.setattr(mnist, "_MNIST", hashes)
-    monkeypatch.setattr(mnist, "_FASHION", hashes)
+def make_official(monkeypatch, contents, *names):
+    hashes = {
+        name: mnist._Hashes(
+            hashlib.sha256(gzip.compress(content, mtime=0)).hexdigest(),
+            hashlib.sha256(content).hexdigest(),
+        )
+        for name, content in contents.items()
+    }
+    for name in names or ("mnist", "fashion_mnist"):
+        source = "_MNIST" if name == "mnist" else "_FASHION"
+        monkeypatch.setattr(mnist, source, getattr(mnist, source)._replace(hashes=hashes))
 
 
 @EACH
@@ -74,6 +86,79 @@ def test_what_is_read(tmp_path, monkeypatch, name, packed, where):
         assert y.dtype == np.int64
         np.testing.assert_array_equal(x[..., 0], images)
         np.testing.assert_array_equal(y, labels)
+
+
+@EACH
+@pytest.mark.parametrize("packed", [False, True])
+def test_names_with_a_dot(tmp_path, monkeypatch, name, packed):
+    contents, arrays = files()
+    make_official(monkeypatch, contents)
+    write(tmp_path, {name.replace("-idx", ".idx"): each for name, each in contents.items()}, packed)
+    for (x, y), (images, labels) in zip(LOADERS[name](tmp_path), arrays, strict=True):
+        np.testing.assert_array_equal(x[..., 0], images)
+        np.testing.assert_array_equal(y, labels)
+    assert len(splits(str(tmp_path), 20)[0][0]) == 20
+
+
+def test_the_folder_to_which_torchvision_downloads(tmp_path, monkeypatch):
+    for number, (name, kept) in enumerate([("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")]):
+        contents, arrays = files(number)
+        make_official(monkeypatch, contents, name)
+        write(tmp_path / kept / "raw", contents, packed=True)
+        write(tmp_path / kept / "raw", contents)
+        (x, _), _ = LOADERS[name](tmp_path)
+        np.testing.assert_array_equal(x[..., 0], arrays[0][0])
+
+
+@EACH
+@pytest.mark.parametrize("level", [1, 9])
+def test_any_program_may_have_compressed_it(tmp_path, monkeypatch, name, level):
+    """Debian's package of Fashion-MNIST has compressed files with a header of its own."""
+    contents, arrays = files()
+    make_official(monkeypatch, contents)
+    for each, content in contents.items():
+        (tmp_path / f"{each}.gz").write_bytes(gzip.compress(content, level, mtime=1591347949))
+    (x, _), _ = LOADERS[name](tmp_path)
+    np.testing.assert_array_equal(x[..., 0], arrays[0][0])
+
+
+@EACH
+def test_a_downloaded_file_has_to_be_the_official_one(tmp_path, monkeypatch, name):
+    contents, arrays = files()
+    make_official(monkeypatch, contents)
+    there = {f"{each}.gz": gzip.compress(content, mtime=0) for each, content in contents.items()}
+    with served(there) as url:
+        source = "_MNIST" if name == "mnist" else "_FASHION"
+        monkeypatch.setattr(mnist, source, getattr(mnist, source)._replace(url=url))
+        (x, _), _ = LOADERS[name](tmp_path / "good", download=True)
+        np.testing.assert_array_equal(x[..., 0], arrays[0][0])
+        there["t10k-labels-idx1-ubyte.gz"] = gzip.compress(contents["t10k-labels-idx1-ubyte"], 1)
+        with pytest.raises(ValueError, match=f"load_{name}: expected .* to have sha256"):
+            LOADERS[name](tmp_path / "bad", download=True)
+
+
+@contextmanager
+def served(files):
+    """Serve files on this machine while the block runs; yield the address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(files[self.path.lstrip("/")])
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 @EACH
@@ -105,10 +190,31 @@ def test_files_that_are_something_else(tmp_path, spoil, text):
         load_mnist(folder)
 
 
-def test_an_archive_that_is_not_the_official_one(tmp_path):
+def test_compressed_files_that_are_something_else(tmp_path):
     folder = write(tmp_path, files()[0], packed=True)
-    with pytest.raises(ValueError, match="with sha256 440fcabf.* Fetch it again, or unpack it"):
+    with pytest.raises(ValueError, match="with sha256 ba891046.* Fetch it again, or unpack it"):
         load_mnist(folder)
+    file = folder / "train-images-idx3-ubyte.gz"
+    good = file.read_bytes()
+    for bad in (b"<html>", b"", good[:-9], good[:40], good[:-8] + bytes(8), good + b"1"):
+        file.write_bytes(bad)
+        with pytest.raises(ValueError, match=r"train-images-idx3-ubyte.gz to (be a gzip|hold)"):
+            load_mnist(folder)
+
+
+def test_a_compressed_file_that_claims_to_be_huge(tmp_path):
+    folder = write(tmp_path, files()[0], packed=True)
+    file = folder / "train-images-idx3-ubyte.gz"
+    with gzip.open(file, "wb", 1) as packed:
+        for _ in range(256):
+            packed.write(bytes(2**20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="to hold what the official file holds"):
+            load_mnist(folder)
+        assert tracemalloc.get_traced_memory()[1] < 3 * mnist._LARGEST
+    finally:
+        tracemalloc.stop()
 
 
 def test_labels_beyond_nine_and_special_files(tmp_path):
@@ -128,8 +234,7 @@ def test_labels_beyond_nine_and_special_files(tmp_path):
 def test_a_comparison_of_rules_knows_the_folder(tmp_path, monkeypatch, name, packed):
     contents, ((x, y), (x_test, y_test)) = files()
     folder = write(tmp_path / "images", contents, packed)
-    make_official(monkeypatch, contents)
-    monkeypatch.setattr(mnist, "_FASHION" if name == "mnist" else "_MNIST", dict.fromkeys(contents))
+    make_official(monkeypatch, contents, name)
     train, validation, test = splits(str(folder), 20, 7)
     assert [len(part[0]) for part in (train, validation, test)] == [20, 7, 10]
     for (_, labels), its in ((train, y[:20]), (validation, y[20:27]), (test, y_test)):
