@@ -1,7 +1,7 @@
 """Callbacks for a run that no longer improves: stop it, or lower the learning rate.
 
-Both callbacks look at one column of the history after each epoch, and remember its best value and
-for how many epochs it has not been bettered.
+Both callbacks look at one number after each epoch, a column of the history or a measure of
+`Metrics`. They remember its best value and for how many epochs it has not been bettered.
 """
 
 from __future__ import annotations
@@ -17,20 +17,28 @@ from elunet.optim import Optimizer, PerLayer
 from elunet.storage.weights import fitting, network_arrays
 from elunet.train.callbacks import Callback
 from elunet.train.history import Epoch
+from elunet.train.metrics import Metrics
 
 if TYPE_CHECKING:
     from elunet.train import Trainer
 
-MEASURES = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+COLUMNS = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+MODES = ("min", "max")
 
 
 class _Plateau(Callback):
     """Counts the epochs since the best one."""
 
-    def __init__(self, monitor: str, patience: int, min_delta: float) -> None:
+    def __init__(self, monitor: str, patience: int, min_delta: float, mode: str | None) -> None:
         owner = type(self).__name__
-        choice(owner, "monitor", monitor, MEASURES)
-        self.monitor = monitor
+        if mode is None and monitor not in COLUMNS:
+            raise ValueError(
+                f"{owner}: expected monitor to be one of {COLUMNS}, or the name of a measure of"
+                f" Metrics, with mode 'min' or 'max', got {monitor!r} without mode"
+            )
+        if mode is not None:
+            choice(owner, "mode", mode, MODES)
+        self.monitor, self.mode = monitor, mode
         self.patience = integer(owner, "patience", patience)
         self.min_delta = number(owner, "min_delta", min_delta, "[0, inf)")
         self.best: float | None = None
@@ -43,15 +51,32 @@ class _Plateau(Callback):
                 f"{type(self).__name__}: expected validation data in fit for {self.monitor!r}, got"
                 " none"
             )
+        if self.monitor not in COLUMNS:
+            self._metrics(trainer)
         if trainer.position.begun == len(trainer.history):
             self._begin()
 
     def _begin(self) -> None:
         self.best, self.best_epoch, self.waited = None, 0, 0
 
-    def _see(self, row: Epoch) -> bool:
+    def _metrics(self, trainer: Trainer) -> Metrics:
+        """Return the callback that computes the measure, before this one looks at it."""
+        for callback in trainer.callbacks[: trainer.callbacks.index(self)]:
+            if isinstance(callback, Metrics) and self.monitor in callback.measures:
+                return callback
+        raise ValueError(
+            f"{type(self).__name__}: expected Metrics with a measure {self.monitor!r} before it in"
+            " the list of callbacks, got none"
+        )
+
+    def _see(self, trainer: Trainer, row: Epoch) -> bool:
         """Note an epoch; return whether it is the best so far. NaN never is."""
-        value, sign = float(getattr(row, self.monitor)), -1 if self.monitor.endswith("loss") else 1
+        if self.monitor in COLUMNS:
+            value = float(getattr(row, self.monitor))
+        else:
+            value = self._metrics(trainer).rows[-1][self.monitor]
+        rises = self.mode == "max" if self.mode else not self.monitor.endswith("loss")
+        sign = 1 if rises else -1
         gain = math.inf if self.best is None else sign * (value - self.best)
         if math.isfinite(value) and gain > self.min_delta:
             self.best, self.best_epoch, self.waited = value, row.epoch, 0
@@ -77,8 +102,9 @@ class EarlyStopping(_Plateau):
 
     Parameters
     ----------
-    monitor : {"validation_loss", "validation_accuracy", "train_loss", "train_accuracy"}
-        The column of the history. A loss has to fall, an accuracy to rise.
+    monitor : str, default "validation_loss"
+        What is looked at: "validation_loss", "validation_accuracy", "train_loss", "train_accuracy",
+        or the name of a measure of `Metrics`, which has to come before in the list of callbacks.
     patience : int, default 10
         Ends after so many epochs in a row that are no better than the best.
     min_delta : float, default 0
@@ -86,6 +112,9 @@ class EarlyStopping(_Plateau):
     restore_best : bool, default False
         Whether weights and layers' states go back to those of the best epoch when `fit` is ended
         here. (If all epochs pass, they are the last epoch's. `Checkpoints` keep the best, too.)
+    mode : {"min", "max"}, optional
+        Whether the number has to fall or to rise. By default a loss has to fall, and an accuracy to
+        rise; for a measure of `Metrics` it has to be given.
 
     Attributes
     ----------
@@ -98,7 +127,7 @@ class EarlyStopping(_Plateau):
     ------
     TypeError, ValueError
         If an argument is out of range. At the start of `fit`, if there are no validation data to
-        monitor.
+        monitor, or no such measure.
 
     Notes
     -----
@@ -130,8 +159,9 @@ class EarlyStopping(_Plateau):
         patience: int = 10,
         min_delta: float = 0.0,
         restore_best: bool = False,
+        mode: str | None = None,
     ) -> None:
-        super().__init__(monitor, patience, min_delta)
+        super().__init__(monitor, patience, min_delta, mode)
         self.restore_best = restore_best
         self._weights: dict[str, Any] = {}
 
@@ -146,7 +176,7 @@ class EarlyStopping(_Plateau):
 
     def on_epoch_end(self, trainer: Trainer, row: Epoch) -> None:
         """Stop the trainer if there was no improvement for `patience` epochs."""
-        if self._see(row) and self.restore_best:
+        if self._see(trainer, row) and self.restore_best:
             self._weights = {name: a.copy() for name, a in network_arrays(trainer.net).items()}
         if self.waited < self.patience:
             return
@@ -185,8 +215,9 @@ class ReduceOnPlateau(_Plateau):
 
     Parameters
     ----------
-    monitor : {"validation_loss", "validation_accuracy", "train_loss", "train_accuracy"}
-        The column of the history. A loss has to fall, an accuracy to rise.
+    monitor : str, default "validation_loss"
+        What is looked at: "validation_loss", "validation_accuracy", "train_loss", "train_accuracy",
+        or the name of a measure of `Metrics`, which has to come before in the list of callbacks.
     factor : float, default 0.1
         What the learning rate is multiplied by, in (0, 1). In a `PerLayer`, each part's.
     patience : int, default 10
@@ -198,12 +229,14 @@ class ReduceOnPlateau(_Plateau):
         Epochs after a reduction that are not counted.
     min_lr : float, default 0
         The learning rate never falls below.
+    mode : {"min", "max"}, optional
+        As in `EarlyStopping`.
 
     Raises
     ------
     TypeError, ValueError
         If an argument is out of range. At the start of `fit`, if there are no validation data to
-        monitor, or the learning rate is a schedule, which decides by itself.
+        monitor, or no such measure, or the learning rate is a schedule, which decides by itself.
 
     Notes
     -----
@@ -214,6 +247,11 @@ class ReduceOnPlateau(_Plateau):
     --------
     >>> import elunet as eln
     >>> callbacks = [eln.ReduceOnPlateau(factor=0.5, patience=3)]  # for a Trainer
+
+    With a measure of the validation data:
+
+    >>> metrics = eln.train.Metrics(r2=eln.train.r2)
+    >>> callbacks = [metrics, eln.ReduceOnPlateau("r2", mode="max")]
     """
 
     def __init__(
@@ -224,8 +262,9 @@ class ReduceOnPlateau(_Plateau):
         min_delta: float = 0.0,
         cooldown: int = 0,
         min_lr: float = 0.0,
+        mode: str | None = None,
     ) -> None:
-        super().__init__(monitor, patience, min_delta)
+        super().__init__(monitor, patience, min_delta, mode)
         self.factor = number("ReduceOnPlateau", "factor", factor, "(0, 1)")
         self.cooldown = integer("ReduceOnPlateau", "cooldown", cooldown, 0)
         self.min_lr = number("ReduceOnPlateau", "min_lr", min_lr, "[0, inf)")
@@ -242,7 +281,7 @@ class ReduceOnPlateau(_Plateau):
 
     def on_epoch_end(self, trainer: Trainer, row: Epoch) -> None:
         """Lower the learning rate if there was no improvement for `patience` epochs."""
-        better = self._see(row)
+        better = self._see(trainer, row)
         if self.cooling:
             self.cooling -= 1
             self.waited = 0

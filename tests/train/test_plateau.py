@@ -73,6 +73,56 @@ def test_an_accuracy_has_to_rise():
     assert len(seen) == stopping.best_epoch + 2
 
 
+def measured(callback, values, before=True):
+    """Train on as many epochs as there are values of a measure; return the trainer."""
+    x, y = blobs(20)
+    left = iter(values)
+    metrics = eln.train.Metrics(score=lambda prediction, target: next(left))
+    net = eln.Sequential([eln.layers.Flatten(), eln.layers.Linear(72, 3)], seed=0)
+    trainer = eln.Trainer(
+        net,
+        eln.losses.SoftmaxCrossEntropy(),
+        eln.optim.SGD(1.0),
+        callbacks=[metrics, callback] if before else [callback, metrics],
+    )
+    trainer.log = lambda text: None
+    trainer.fit((x, y), (x[:7], y[:7]), epochs=len(values))
+    return trainer
+
+
+@pytest.mark.parametrize(
+    ("mode", "values", "epochs", "best"),
+    [
+        ("max", [1, 2, 3, 2, 3, 9], 5, 3),
+        ("min", [3, 2, 1, 2, 3, 0], 5, 3),
+        ("max", [math.nan, -2, -1, math.nan, -3], 5, 3),
+    ],
+)
+def test_a_measure_of_metrics(mode, values, epochs, best):
+    stopping = eln.EarlyStopping("score", patience=2, mode=mode)
+    assert len(measured(stopping, values).history) == epochs
+    assert stopping.best_epoch == best
+    assert stopping.best == values[best - 1]
+    slower = eln.ReduceOnPlateau("score", patience=2, mode=mode)
+    rates = [row.learning_rate for row in measured(slower, values).history]
+    assert rates == pytest.approx([1.0] * 5 + [0.1] * (len(values) - 5))
+
+
+def test_a_mode_given_for_a_column_counts():
+    stopping = eln.EarlyStopping("validation_loss", patience=2, mode="max")
+    run(stopping, [1, 2, 3, 2, 1, 5])
+    assert stopping.best_epoch == 3
+
+
+@pytest.mark.parametrize("kind", [eln.EarlyStopping, eln.ReduceOnPlateau])
+def test_a_measure_that_is_not_computed(kind):
+    for name, before in (("other", True), ("score", False)):
+        with pytest.raises(ValueError, match=f"{kind.__name__}: expected Metrics with a measure"):
+            measured(kind(name, mode="min"), [1], before)
+    with pytest.raises(ValueError, match=f"{kind.__name__}: expected mode to be one of"):
+        kind("score", mode="best")
+
+
 def test_the_best_weights_come_back():
     kept = []
 
@@ -149,8 +199,14 @@ def test_all_parts_of_per_layer_fall_once():
     assert [part.lr for part in other.optimizers.values()] == pytest.approx([0.05, 0.01])
 
 
+def distance(prediction, target):
+    return float(np.abs(prediction).max())
+
+
 def callbacks():
     return [
+        eln.train.Metrics(distance=distance),
+        eln.ReduceOnPlateau("distance", factor=0.99, patience=2, mode="min"),
         eln.ReduceOnPlateau("train_loss", factor=0.5, patience=1, min_delta=0.3, cooldown=1),
         eln.EarlyStopping("validation_loss", patience=2, min_delta=0.1, restore_best=True),
     ]
