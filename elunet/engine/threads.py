@@ -24,7 +24,8 @@ import sys
 import threading
 import weakref
 from _thread import start_new_thread
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import Context, copy_context
 from functools import cache, partial
 from queue import SimpleQueue
@@ -216,6 +217,24 @@ def blas_limit() -> Hold:
     return _here.blas
 
 
+@contextmanager
+def on_one_thread() -> Iterator[None]:
+    """Hold BLAS at one thread while the block runs, if elunet computes with one.
+
+    Layers do that by themselves. But a rule may have matrix products of its own, and BLAS's threads
+    slow each other down where other processes use the cores.
+    """
+    blas = blas_limit()
+    first = get_num_threads() == 1 and not blas.mine[0]
+    try:
+        if first:
+            blas.set()
+        yield
+    finally:
+        if first:
+            blas.restore()
+
+
 def get_num_threads() -> int:
     """Return how many threads elunet computes with.
 
@@ -239,9 +258,10 @@ def set_num_threads(threads: int) -> None:
     """Compute with this many threads from now on.
 
     The default is the number of cores that this process may use: of those that are there, as many
-    as the system's scheduler and a container's quota leave it. Results are reproducible to the
-    bit for one number of threads; between numbers they may differ in the last bits, because partial
-    sums are added in another order.
+    as the system's scheduler and a container's quota leave it. Results are reproducible to the bit
+    for one number of threads; between numbers they may differ in the last bits, because partial
+    sums are added in another order. What a learning rule computes by NumPy itself has as many
+    threads as BLAS has, or one in `Trainer.fit` and `compare` if this number is 1.
 
     Parameters
     ----------

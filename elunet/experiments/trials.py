@@ -19,7 +19,7 @@ import numpy as np
 
 from elunet import models
 from elunet._types import Array
-from elunet.engine.threads import get_num_threads, set_num_threads
+from elunet.engine.threads import get_num_threads, on_one_thread, set_num_threads
 from elunet.experiments.adversarial import PGD_STEPS, Robustness, robustness
 from elunet.experiments.alignment import Alignment, AngleLog
 from elunet.losses import CrossEntropy, Loss, SoftmaxCrossEntropy
@@ -356,7 +356,8 @@ def using(threads: int) -> Iterator[None]:
     if threads != before:
         set_num_threads(threads)
     try:
-        yield
+        with on_one_thread():
+            yield
     finally:
         if threads != before:
             set_num_threads(before)

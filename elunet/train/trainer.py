@@ -25,6 +25,7 @@ from elunet._checks import integer
 from elunet._group import ALONE, Alone
 from elunet._types import Array, Seed
 from elunet.data import Batches
+from elunet.engine.threads import on_one_thread
 from elunet.layers.base import describe
 from elunet.losses import Loss
 from elunet.network import Network, Tap
@@ -232,7 +233,7 @@ class Trainer:
         total = position.begun + epochs
         left = (total - len(self.history)) * len(batches) - batches.position
         progress = self._progress.running(left, self._wants_lines)
-        with self._joined(batches), progress, self._interrupts.noted():
+        with self._joined(batches), progress, on_one_thread(), self._interrupts.noted():
             self._busy = id(self)
             try:
                 self._run(batches, validation, total)

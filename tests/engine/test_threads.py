@@ -270,6 +270,39 @@ class TestStart:
 
 
 class TestBlas:
+    @pytest.mark.parametrize("threads", [1, 2])
+    def test_a_rules_own_products_have_one_thread_if_elunet_has(self, threads):
+        """In `Trainer.fit`; else processes that share the cores slow each other down."""
+        seen = []
+
+        class Watched(eln.routers.Backprop):
+            def end(self, net):
+                seen.append(blas_threads())
+
+        class Looks(eln.Callback):
+            def on_step(self, trainer, loss):
+                seen.append(blas_threads())
+
+        eln.set_num_threads(threads)
+        parallel.run(lambda *span: None, 1, 1)  # the libraries are known now
+        x, y = np.ones((4, 3), np.float32), np.zeros(4, int)
+        trainer = eln.Trainer(
+            eln.Sequential([eln.layers.Linear(3, 2)], seed=0),
+            eln.losses.SoftmaxCrossEntropy(),
+            eln.optim.SGD(0.1),
+            Watched(),
+            batch_size=2,
+            callbacks=[Looks()],
+        )
+        with threadpoolctl.threadpool_limits(2, user_api="blas"):
+            before = blas_threads()
+            trainer.fit((x, y))
+            assert seen == [[threads] * len(before)] * 4
+            assert blas_threads() == before
+            with parallel.on_one_thread(), parallel.on_one_thread():
+                assert blas_threads() == [threads] * len(before)
+            assert blas_threads() == before
+
     def test_one_thread_each_inside_and_as_before_afterwards(self):
         with threadpoolctl.threadpool_limits(2, user_api="blas"):
             before = blas_threads()
