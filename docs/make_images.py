@@ -29,6 +29,8 @@ RUNS = {
 RULES: dict[str, tuple[str, ...]] = {  # comparisons, and whose angles to draw
     "rules-default": (),
     "rules-mlp-tanh": ("fa", "wm"),
+    "rules-mlp-mnist": (),
+    "rules-mlp-fashion": (),
     "rules-mlp-digits": (),
     "rules-cnn-norm": ("dfa", "kp"),
     "rules-mlp-synthetic": (),

@@ -258,8 +258,8 @@ def set_num_threads(threads: int) -> None:
     """Compute with this many threads from now on.
 
     The default is the number of cores that this process may use: of those that are there, as many
-    as the system's scheduler and a container's quota leave it. Results are reproducible to the bit
-    for one number of threads; between numbers they may differ in the last bits, because partial
+    as the system's scheduler and a container's quota leave it. Results are the same, bit for bit,
+    for one number of threads. Between numbers they may differ in the last bits, because partial
     sums are added in another order. What a learning rule computes by NumPy itself has as many
     threads as BLAS has, or one in `Trainer.fit` and `compare` if this number is 1.
 
