@@ -60,9 +60,13 @@ class _Source(NamedTuple):
     def file(self, folder: Path, origin: str, name: str, download: bool) -> Path:
         """Return the file with this official name, unpacked or compressed; download it if asked."""
         names = [name, name.replace("-idx", ".idx")]  # some programs that unpack change the name
-        for each in [*names, *(f"{each}.gz" for each in names)]:
-            if (folder / each).exists():
-                return folder / each
+        for place in (folder, folder / self.torchvision / "raw"):
+            for each in [*names, *(f"{each}.gz" for each in names)]:
+                file = place / each
+                if file.is_dir():  # as in Kaggle's copy, with the file in it
+                    file = file / each
+                if file.exists():
+                    return file
         packed = f"{name}.gz"
         if not download:
             raise FileNotFoundError(
@@ -217,9 +221,6 @@ def _load(
     if path is None and environment not in os.environ:
         folder = folder / source.name  # both data sets have files of the same names
         origin = f"the cache folder {str(folder)!r}"
-    kept = folder / source.torchvision / "raw"
-    if kept.is_dir():
-        folder = kept
     parts = []
     for split, n in _SPLITS:
         arrays = []
@@ -237,13 +238,15 @@ def _load(
 
 def _content(owner: str, file: Path, sha256: str) -> bytes:
     """Return what a file holds, unpacked."""
-    _check_size(owner, file)
+    size = official.size_of(owner, file)
     if file.suffix != ".gz":
+        if size > _LARGEST:
+            raise ValueError(f"{owner}: expected {file} of at most {_LARGEST} bytes, got {size}")
         return file.read_bytes()
     try:
         with gzip.open(file) as packed:
             content = packed.read(_LARGEST + 1)  # no more, whatever it claims to hold
-    except (EOFError, OSError, zlib.error) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(
             f"{owner}: expected {file} to be a gzip file, got {error}. Fetch it again."
         ) from error
@@ -254,11 +257,6 @@ def _content(owner: str, file: Path, sha256: str) -> bytes:
             f" got {got}. Fetch it again, or unpack it yourself if you trust it."
         )
     return content
-
-
-def _check_size(owner: str, file: Path) -> None:
-    if (size := official.size_of(owner, file)) > _LARGEST:
-        raise ValueError(f"{owner}: expected {file} of at most {_LARGEST} bytes, got {size}")
 
 
 def _array(owner: str, file: Path, content: bytes, shape: tuple[int, ...]) -> Array:

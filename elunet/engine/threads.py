@@ -260,8 +260,9 @@ def set_num_threads(threads: int) -> None:
     The default is the number of cores that this process may use: of those that are there, as many
     as the system's scheduler and a container's quota leave it. Results are the same, bit for bit,
     for one number of threads. Between numbers they may differ in the last bits, because partial
-    sums are added in another order. What a learning rule computes by NumPy itself has as many
-    threads as BLAS has, or one in `Trainer.fit` and `compare` if this number is 1.
+    sums are added in another order. What NumPy computes in `Trainer.fit` and `compare` (in rules,
+    losses and callbacks) has one thread if this number is 1 when they begin, and else as many as
+    BLAS has.
 
     Parameters
     ----------

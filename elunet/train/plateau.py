@@ -31,6 +31,8 @@ class _Plateau(Callback):
 
     def __init__(self, monitor: str, patience: int, min_delta: float, mode: str | None) -> None:
         owner = type(self).__name__
+        if not isinstance(monitor, str):
+            raise TypeError(f"{owner}: expected monitor as text, got {monitor!r}")
         if mode is None and monitor not in COLUMNS:
             raise ValueError(
                 f"{owner}: expected monitor to be one of {COLUMNS}, or the name of a measure of"
@@ -38,7 +40,8 @@ class _Plateau(Callback):
             )
         if mode is not None:
             choice(owner, "mode", mode, MODES)
-        self.monitor, self.mode = monitor, mode
+        self.monitor = monitor
+        self.mode = mode or ("min" if monitor.endswith("loss") else "max")
         self.patience = integer(owner, "patience", patience)
         self.min_delta = number(owner, "min_delta", min_delta, "[0, inf)")
         self.best: float | None = None
@@ -61,7 +64,9 @@ class _Plateau(Callback):
 
     def _metrics(self, trainer: Trainer) -> Metrics:
         """Return the callback that computes the measure, before this one looks at it."""
-        for callback in trainer.callbacks[: trainer.callbacks.index(self)]:
+        for callback in trainer.callbacks:
+            if callback is self:
+                break
             if isinstance(callback, Metrics) and self.monitor in callback.measures:
                 return callback
         raise ValueError(
@@ -75,8 +80,7 @@ class _Plateau(Callback):
             value = float(getattr(row, self.monitor))
         else:
             value = self._metrics(trainer).rows[-1][self.monitor]
-        rises = self.mode == "max" if self.mode else not self.monitor.endswith("loss")
-        sign = 1 if rises else -1
+        sign = 1 if self.mode == "max" else -1
         gain = math.inf if self.best is None else sign * (value - self.best)
         if math.isfinite(value) and gain > self.min_delta:
             self.best, self.best_epoch, self.waited = value, row.epoch, 0
@@ -98,13 +102,14 @@ class _Plateau(Callback):
 
 
 class EarlyStopping(_Plateau):
-    """Ends `fit` when a loss or an accuracy has not become better for some epochs.
+    """Ends `fit` when a loss, an accuracy or a measure has not become better for some epochs.
 
     Parameters
     ----------
     monitor : str, default "validation_loss"
-        What is looked at: "validation_loss", "validation_accuracy", "train_loss", "train_accuracy",
-        or the name of a measure of `Metrics`, which has to come before in the list of callbacks.
+        What is looked at: "validation_loss", "validation_accuracy", "train_loss", "train_accuracy"
+        (the history's columns), or else the name of a measure of `Metrics`. The `Metrics` have to
+        be before this callback in the list of callbacks.
     patience : int, default 10
         Ends after so many epochs in a row that are no better than the best.
     min_delta : float, default 0
@@ -211,13 +216,14 @@ class EarlyStopping(_Plateau):
 
 
 class ReduceOnPlateau(_Plateau):
-    """Lowers the learning rate when a loss or an accuracy has not become better for some epochs.
+    """Lowers the learning rate when a loss, an accuracy or a measure has not become better.
 
     Parameters
     ----------
     monitor : str, default "validation_loss"
-        What is looked at: "validation_loss", "validation_accuracy", "train_loss", "train_accuracy",
-        or the name of a measure of `Metrics`, which has to come before in the list of callbacks.
+        What is looked at: "validation_loss", "validation_accuracy", "train_loss", "train_accuracy"
+        (the history's columns), or else the name of a measure of `Metrics`. The `Metrics` have to
+        be before this callback in the list of callbacks.
     factor : float, default 0.1
         What the learning rate is multiplied by, in (0, 1). In a `PerLayer`, each part's.
     patience : int, default 10

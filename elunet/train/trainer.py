@@ -233,7 +233,7 @@ class Trainer:
         total = position.begun + epochs
         left = (total - len(self.history)) * len(batches) - batches.position
         progress = self._progress.running(left, self._wants_lines)
-        with self._joined(batches), progress, on_one_thread(), self._interrupts.noted():
+        with self._joined(batches), progress, self._interrupts.noted(), on_one_thread():
             self._busy = id(self)
             try:
                 self._run(batches, validation, total)

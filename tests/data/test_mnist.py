@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import struct
 import tracemalloc
 from contextlib import contextmanager
@@ -104,14 +105,47 @@ def test_the_folder_to_which_torchvision_downloads(tmp_path, monkeypatch):
     for number, (name, kept) in enumerate([("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")]):
         contents, arrays = files(number)
         make_official(monkeypatch, contents, name)
-        write(tmp_path / kept / "raw", contents, packed=True)
-        write(tmp_path / kept / "raw", contents)
+        raw = write(tmp_path / kept / "raw", contents, packed=True)
         (x, _), _ = LOADERS[name](tmp_path)
+        np.testing.assert_array_equal(x[..., 0], arrays[0][0])
+        for file in raw.iterdir():  # where torchvision was interrupted, other files count
+            file.unlink()
+        (x, _), _ = LOADERS[name](write(tmp_path / name, contents))
         np.testing.assert_array_equal(x[..., 0], arrays[0][0])
 
 
+def test_folders_beside_the_files(tmp_path):
+    contents, arrays = files()
+    write(tmp_path, {name.replace("-idx", ".idx"): each for name, each in contents.items()})
+    for name in contents:
+        (tmp_path / name).mkdir()
+    (x, _), _ = load_mnist(tmp_path)
+    np.testing.assert_array_equal(x[..., 0], arrays[0][0])
+
+
+def test_each_file_in_a_folder_of_its_name(tmp_path):
+    contents, arrays = files()
+    for name, content in contents.items():
+        write(tmp_path / name, {name: content})
+    (x, _), _ = load_mnist(tmp_path)
+    np.testing.assert_array_equal(x[..., 0], arrays[0][0])
+
+
+def test_an_error_in_reading_is_not_the_files_fault(tmp_path, monkeypatch):
+    contents, _ = files()
+    make_official(monkeypatch, contents)
+    write(tmp_path, contents, packed=True)
+
+    def refuse(file):
+        raise PermissionError(13, "Permission denied", str(file))
+
+    monkeypatch.setattr(mnist.gzip, "open", refuse)
+    with pytest.raises(PermissionError):
+        load_mnist(tmp_path)
+
+
 @EACH
-@pytest.mark.parametrize("level", [1, 9])
+@pytest.mark.parametrize("level", [0, 1])
 def test_any_program_may_have_compressed_it(tmp_path, monkeypatch, name, level):
     """Debian's package of Fashion-MNIST has compressed files with a header of its own."""
     contents, arrays = files()
@@ -190,15 +224,22 @@ def test_files_that_are_something_else(tmp_path, spoil, text):
         load_mnist(folder)
 
 
-def test_compressed_files_that_are_something_else(tmp_path):
-    folder = write(tmp_path, files()[0], packed=True)
+def test_compressed_files_that_are_something_else(tmp_path, monkeypatch):
+    contents, _ = files()
+    folder = write(tmp_path, contents, packed=True)
     with pytest.raises(ValueError, match="with sha256 ba891046.* Fetch it again, or unpack it"):
         load_mnist(folder)
+    make_official(monkeypatch, contents)
+    load_mnist(folder)
     file = folder / "train-images-idx3-ubyte.gz"
     good = file.read_bytes()
-    for bad in (b"<html>", b"", good[:-9], good[:40], good[:-8] + bytes(8), good + b"1"):
+    for bad in (b"<html>", good[:-9], good[:40], good[:-8] + bytes(8), good + b"1"):
         file.write_bytes(bad)
-        with pytest.raises(ValueError, match=r"train-images-idx3-ubyte.gz to (be a gzip|hold)"):
+        with pytest.raises(ValueError, match=r"train-images-idx3-ubyte.gz to be a gzip file, got"):
+            load_mnist(folder)
+    for other in (b"", gzip.compress(b""), gzip.compress(contents[file.stem][:-1])):
+        file.write_bytes(other)
+        with pytest.raises(ValueError, match=r"train-images-idx3-ubyte.gz to hold what the offic"):
             load_mnist(folder)
 
 
@@ -225,7 +266,10 @@ def test_labels_beyond_nine_and_special_files(tmp_path):
         load_mnist(folder)
     (folder / name).unlink()
     (folder / name).mkdir()
-    with pytest.raises(ValueError, match="to be a regular file, got a folder"):
+    with pytest.raises(FileNotFoundError, match=f"expected {name} or {name}.gz at .*got neither"):
+        load_mnist(folder)
+    os.mkfifo(folder / name / name)
+    with pytest.raises(ValueError, match="to be a regular file, got a special file"):
         load_mnist(folder)
 
 

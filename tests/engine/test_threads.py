@@ -221,6 +221,12 @@ def blas_threads():
     return [limits.ask(function) for function in parallel._libraries().functions[:, 0]]
 
 
+def spoil(look):
+    with parallel.on_one_thread():
+        look()
+        raise ZeroDivisionError
+
+
 class single_threaded_blas:  # noqa: N801
     """Do what a running network does."""
 
@@ -301,6 +307,10 @@ class TestBlas:
             assert blas_threads() == before
             with parallel.on_one_thread(), parallel.on_one_thread():
                 assert blas_threads() == [threads] * len(before)
+            assert blas_threads() == before
+            with pytest.raises(ZeroDivisionError):
+                spoil(lambda: seen.append(blas_threads()))
+            assert seen[-1] == [threads] * len(before)
             assert blas_threads() == before
 
     def test_one_thread_each_inside_and_as_before_afterwards(self):

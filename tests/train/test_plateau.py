@@ -265,6 +265,9 @@ def test_errors(kind):
     name = kind.__name__
     with pytest.raises(ValueError, match=f"{name}: expected monitor to be one of"):
         kind("loss")
+    for monitor in (3, None, ["score"], np.ones(2)):
+        with pytest.raises(TypeError, match=f"{name}: expected monitor as text"):
+            kind(monitor, mode="min")
     with pytest.raises(ValueError, match=f"{name}: expected patience of at least 1"):
         kind(patience=0)
     with pytest.raises(ValueError, match=f"{name}: expected min_delta in"):
