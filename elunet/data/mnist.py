@@ -51,11 +51,15 @@ class _Hashes(NamedTuple):
 class _Source(NamedTuple):
     """A data set, and where its files are from."""
 
-    owner: str  # the function that loads it, for messages
     name: str
     torchvision: str  # its folder in the one that torchvision downloads to
     url: str
     hashes: Mapping[str, _Hashes]
+
+    @property
+    def owner(self) -> str:
+        """The function that loads it, for messages."""
+        return f"load_{self.name}"
 
     def file(self, folder: Path, origin: str, name: str, download: bool) -> Path:
         """Return the file with this official name, unpacked or compressed; download it if asked."""
@@ -78,7 +82,6 @@ class _Source(NamedTuple):
 
 
 _MNIST = _Source(
-    "load_mnist",
     "mnist",
     "MNIST",
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -102,7 +105,6 @@ _MNIST = _Source(
     },
 )
 _FASHION = _Source(
-    "load_fashion_mnist",
     "fashion_mnist",
     "FashionMNIST",
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import http.server
 import os
 import sys
 import tarfile
-import threading
 
 import numpy as np
 import pytest
@@ -154,41 +152,22 @@ def test_classes():
     assert list(CIFAR10_CLASSES) == sorted(CIFAR10_CLASSES)
 
 
-@pytest.fixture(name="serve")
-def _serve(monkeypatch):
+@pytest.fixture(name="serve_all")
+def _serve_all(serve, monkeypatch):
     """Answer every request with the given bytes; count the requests."""
-    servers = []
 
     def start(content):
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                server.requests += 1
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *args):
-                pass
-
-        server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-        server.requests = 0
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        monkeypatch.setattr(cifar10, "_URL", f"http://127.0.0.1:{server.server_port}/")
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        server = serve(lambda name: content)
+        monkeypatch.setattr(cifar10, "_URL", server.url)
         return server
 
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    return start
 
 
 @pytest.mark.filterwarnings("ignore")  # the progress bar's
 @pytest.mark.parametrize("given", [True, False])
-def test_download_once(tmp_path, data, official, serve, given):
-    server = serve(official(archive_bytes(binary_entries(data))))
+def test_download_once(tmp_path, data, official, serve_all, given):
+    server = serve_all(official(archive_bytes(binary_entries(data))))
     path = tmp_path / "mine" if given else None
     check(load_cifar10(path, download=True), data)
     check(load_cifar10(path, download=True), data)
@@ -199,8 +178,8 @@ def test_download_once(tmp_path, data, official, serve, given):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_download_of_something_else(tmp_path, serve):
-    serve(b"<html>busy</html>")
+def test_download_of_something_else(tmp_path, serve_all):
+    serve_all(b"<html>busy</html>")
     with pytest.raises(ValueError, match=r"to have sha256 c4a38c50.*, got another file"):
         load_cifar10(tmp_path, download=True)
     assert os.listdir(tmp_path) == []

@@ -7,9 +7,6 @@ import hashlib
 import os
 import struct
 import tracemalloc
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 
 import numpy as np
 import pytest
@@ -156,43 +153,20 @@ def test_any_program_may_have_compressed_it(tmp_path, monkeypatch, name, level):
     np.testing.assert_array_equal(x[..., 0], arrays[0][0])
 
 
+@pytest.mark.filterwarnings("ignore")  # the progress bar's
 @EACH
-def test_a_downloaded_file_has_to_be_the_official_one(tmp_path, monkeypatch, name):
+def test_a_downloaded_file_has_to_be_the_official_one(tmp_path, monkeypatch, serve, name):
     contents, arrays = files()
     make_official(monkeypatch, contents)
     there = {f"{each}.gz": gzip.compress(content, mtime=0) for each, content in contents.items()}
-    with served(there) as url:
-        source = "_MNIST" if name == "mnist" else "_FASHION"
-        monkeypatch.setattr(mnist, source, getattr(mnist, source)._replace(url=url))
-        (x, _), _ = LOADERS[name](tmp_path / "good", download=True)
-        np.testing.assert_array_equal(x[..., 0], arrays[0][0])
-        there["t10k-labels-idx1-ubyte.gz"] = gzip.compress(contents["t10k-labels-idx1-ubyte"], 1)
-        with pytest.raises(ValueError, match=f"load_{name}: expected .* to have sha256"):
-            LOADERS[name](tmp_path / "bad", download=True)
-
-
-@contextmanager
-def served(files):
-    """Serve files on this machine while the block runs; yield the address."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(files[self.path.lstrip("/")])
-
-        def log_message(self, *_):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    source = "_MNIST" if name == "mnist" else "_FASHION"
+    url = serve(there.__getitem__).url
+    monkeypatch.setattr(mnist, source, getattr(mnist, source)._replace(url=url))
+    (x, _), _ = LOADERS[name](tmp_path / "good", download=True)
+    np.testing.assert_array_equal(x[..., 0], arrays[0][0])
+    there["t10k-labels-idx1-ubyte.gz"] = gzip.compress(contents["t10k-labels-idx1-ubyte"], 1)
+    with pytest.raises(ValueError, match=f"load_{name}: expected .* to have sha256"):
+        LOADERS[name](tmp_path / "bad", download=True)
 
 
 @EACH
