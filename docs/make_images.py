@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from store_curves import Point
 
 import elunet as eln
+from elunet.experiments.statistics import t_interval
 from elunet.storage import tables
 
 DOCS = Path(__file__).parent
@@ -29,7 +31,7 @@ RUNS = {
 RULES: dict[str, tuple[str, ...]] = {  # comparisons, and whose angles to draw
     "rules-default": (),
     "rules-mlp-tanh": ("fa", "wm"),
-    "rules-mlp-mnist": (),
+    "rules-mlp-mnist": ("fa", "wm", "kp"),
     "rules-mlp-fashion": (),
     "rules-mlp-digits": (),
     "rules-cnn-norm": ("dfa", "kp"),
@@ -39,6 +41,7 @@ RULES: dict[str, tuple[str, ...]] = {  # comparisons, and whose angles to draw
     "rules-cnn-cifar10": (),
     "rules-elu11-cifar10": ("fa", "dfa"),
 }
+LOWEST = {"rules-mlp-digits": 85.0}  # accuracy in the curves' panels; some begin far below
 
 ANATOMY = {
     "anatomy-b": "Case b (feedback alignment, Adam) at ten times the learning rate,"
@@ -104,6 +107,45 @@ def rules(name: str, angles: tuple[str, ...]) -> None:
         eln.plots.angles(rows, file=DOCS / "images" / f"{name}-angles-{rule}.png")
 
 
+def learning_curves(name: str) -> None:
+    """Draw a comparison's stored curves: each rule in a panel, with the first rule in gray."""
+    values: dict[str, dict[int, list[float]]] = {}
+    for row in tables.read("learning_curves", DOCS / "data" / name / "curves.csv", Point):
+        steps = values.setdefault(row.rule, {})
+        steps.setdefault(row.step, []).append(100 * row.validation_accuracy)
+    means = {
+        rule: np.array([(step, *t_interval(scores)) for step, scores in steps.items()]).T
+        for rule, steps in values.items()
+    }
+    first, *others = means
+    columns = 5 if len(others) > 8 else 4
+    lines = -(-len(others) // columns)
+    figure = Figure(figsize=(10, 0.8 + 1.9 * lines), dpi=100, layout="constrained")
+    panels = figure.subplots(lines, columns, sharex=True, sharey=True).ravel()
+    for axes, rule in zip(panels, others, strict=False):
+        for (steps, mean, half), label, color, line in (
+            (means[first], first, "0.4", "--"),
+            (means[rule], "the panel's rule or baseline", "#0072B2", ".-"),
+        ):
+            axes.plot(steps, mean, line, color=color, label=f"{label}: mean, 95 % t-interval")
+            axes.fill_between(steps, mean - half, mean + half, color=color, alpha=0.2, linewidth=0)
+        axes.set_title(rule, fontsize=10)
+        axes.grid(alpha=0.3)
+    for axes in panels[len(others) :]:
+        axes.set_axis_off()
+    for axes in panels[len(others) - columns : len(others)]:
+        axes.tick_params(labelbottom=True)  # also above an empty place
+        axes.set_xlabel("step")
+    every = np.concatenate([mean for _, mean, _ in means.values()])
+    low, high = LOWEST.get(name, every.min()), every.max()
+    room = 0.06 * (high - low)
+    panels[0].set(ylim=(low - room, high + room), xlim=(0, None))
+    figure.supylabel("validation accuracy (%)", fontsize=10)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+    figure.savefig(DOCS / "images" / f"{name}-curves.png")
+
+
 def anatomy(name: str, title: str) -> None:
     """Draw what the bugs cost, as `examples/anatomy.py` does at the end of its runs."""
     example = runpy.run_path(str(DOCS.parent / "examples" / "anatomy.py"))
@@ -127,6 +169,8 @@ if __name__ == "__main__":
         eln.plots.curves(history, DOCS / "images" / f"{run}.png", title, "test")
     for name, angles in RULES.items():
         rules(name, angles)
+        if (DOCS / "data" / name / "curves.csv").exists():
+            learning_curves(name)
     for name, title in ANATOMY.items():
         anatomy(name, title)
     page("plots.md", DOCS / "images")

@@ -101,6 +101,33 @@ def test_compare(tmp_path, capsys):
     assert "expected --rules among backprop" in capsys.readouterr().err
 
 
+def test_compare_in_a_folder_without_histories(tmp_path, capsys):
+    """A copy of a folder of docs/data has trials and no histories: the command failed at its end.
+
+    So it did if all final runs diverged in their first epoch.
+    """
+    arguments = ["--limit", "50", "--epochs", "1", "--seeds", "1", "--null", "0"]
+    arguments += ["--net", "mlp", "--rules", "backprop,fa", "--rates", "0.01"]
+    arguments += ["--out", str(tmp_path)]
+    assert compare.main(arguments) == 0
+    assert "curves" not in capsys.readouterr().out
+    reason = f"because {tmp_path} has no histories of"
+    for file in tmp_path.glob("history-[fs]*"):  # fa's and shallow's
+        file.unlink()
+    (tmp_path / "curves.png").unlink()
+    assert compare.main(arguments) == 0
+    text = f"curves.png is without fa, shallow, {reason} their final runs\n"
+    assert text in capsys.readouterr().out
+    assert (tmp_path / "curves.png").exists()
+    for pattern in ("history-*", "angles-*", "curves.png", "table.md"):
+        for file in tmp_path.glob(pattern):
+            file.unlink()
+    assert compare.main(arguments) == 0
+    assert f"no curves are drawn, {reason} the final runs\n" in capsys.readouterr().out
+    assert (tmp_path / "table.md").exists()
+    assert not [*tmp_path.glob("angles-*"), *tmp_path.glob("curves.png")]
+
+
 @pytest.mark.parametrize("net", ["cnn-norm", "mlp-tanh"])
 def test_compare_on_digits(net, tmp_path, capsys):
     datasets = pytest.importorskip("sklearn.datasets")

@@ -330,8 +330,15 @@ def plot(result: eln.Comparison, folder: Path) -> None:
     """Draw the accuracies, the sweeps, the learning curves, and each rule's angles."""
     eln.plots.accuracies(result, folder / "accuracies.png")
     eln.plots.sweeps(result, folder / "sweeps.png")
-    curves = {rule: result.histories(rule) for rule in result.rules if result.histories(rule)}
-    eln.plots.compare_curves(curves, file=folder / "curves.png")
+    found = {rule: result.histories(rule) for rule in result.rules}
+    curves = {rule: histories for rule, histories in found.items() if histories}
+    reason = f"because {folder} has no histories of"  # it is a copy without, or all runs diverged
+    if curves:
+        eln.plots.compare_curves(curves, file=folder / "curves.png")
+        if lost := [rule for rule in found if rule not in curves]:
+            print(f"curves.png is without {', '.join(lost)}, {reason} their final runs")
+    else:
+        print(f"no curves are drawn, {reason} the final runs")
     for rule in result.rules:
         rows = [row for row in result.angles(rule) if row.quantity == "gradient"]
         if rows and rule != "backprop":

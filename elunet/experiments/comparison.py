@@ -364,10 +364,10 @@ def _claimed(
             f" comparison with different {', '.join(different)} (see {SETTINGS}: {name} is"
             f" {old!s:.80} there and {new!s:.80} here); use another folder"
         )
-    if table.exists() and (unknown := bench.incomparable(rates[0])):
+    if names := bench.irreproducible():
         warnings.warn(
-            f"compare: cannot check that these arguments are the same as in {folder}, because"
-            f" no attribute has their name: {'; '.join(unknown)}",
+            f"compare: {', '.join(names)} differs from call to call with the same seed, so that"
+            " this comparison cannot be continued or extended",
             stacklevel=3,
         )
     return tables.read("compare", table, Trial) if table.exists() else []

@@ -28,7 +28,7 @@ from elunet.optim import SGD, Optimizer, PerLayer
 from elunet.routers import Backprop, Router
 from elunet.storage import tables
 from elunet.storage.fingerprints import sha256
-from elunet.storage.identity import described, identity, untold, within
+from elunet.storage.identity import placeless, whole_identity
 from elunet.storage.weights import network_arrays
 from elunet.train import Callback, Data, DivergenceError, Trainer, evaluate
 from elunet.train.job import peak_memory_mb
@@ -206,10 +206,10 @@ class Bench:
             "data": [f"{len(x)} examples, sha256 {sha256(x, y)[:16]}" for x, y in data],
             "epochs": self.epochs,
             "optimizer": {
-                name: {repr(rate): described(self.optimizer(name, rate)) for rate in rates}
+                name: {repr(rate): _whole(self.optimizer(name, rate)) for rate in rates}
                 for name in self.entries
             },
-            "loss": described(self.loss),
+            "loss": _whole(self.loss),
             "batch_size": self.batch_size,
             "angles_every": self.angles_every,
             "null": self.null,
@@ -217,18 +217,14 @@ class Bench:
             "threads": self.threads,
         }
 
-    def incomparable(self, rate: float) -> list[str]:
-        """Return a text for each object with an argument that cannot be compared."""
-        tops: dict[str, object] = {"loss": self.loss}
-        for name, entry in self.entries.items():
-            tops[f"{name}'s optimizer"] = self.optimizer(name, rate)
-            tops |= {
-                f"{name} {variant}".strip(): make(0) for variant, make in entry.variants.items()
-            }
-            tops |= {f"{name}'s {node.name}": node.layer for node in entry.network(0).nodes}
-        parts = [found for path, top in tops.items() for found in within(path, top, set())]
-        lines = (f"{', '.join(untold(part))} of {path}" for path, part in parts if untold(part))
-        return list(dict.fromkeys(lines))
+    def irreproducible(self) -> list[str]:
+        """Return the names of the rules that are others at each call with the same seed."""
+        made = {
+            f"{name} {variant}".strip(): [whole_identity(make(SEEDS[0])) for _ in range(2)]
+            for name, entry in self.entries.items()
+            for variant, make in entry.variants.items()
+        }
+        return [name for name, (one, other) in made.items() if one != other]
 
     def trainer(self, key: Key) -> Trainer:
         """Return a trial's trainer."""
@@ -393,15 +389,21 @@ def _describe(rule: str, entry: Entry, variant: str) -> str:
     """
     one, other = _made(f"{rule} {variant}".strip(), entry.variants[variant])
     network = "" if entry.is_rule else _describe_network(entry.network)
-    text = f"{identity(one)} {identity(other)} {network} frozen={entry.frozen}"
-    return f"{sha256(text)[:16]} {one!r}"
+    text = f"{whole_identity(one)} {whole_identity(other)} {network} frozen={entry.frozen}"
+    return f"{sha256(text)[:16]} {placeless(one)}"
+
+
+def _whole(value: object) -> str:
+    """Return a short text that identifies an object, with its repr."""
+    return f"{sha256(whole_identity(value))[:16]} {placeless(value)}"
 
 
 def _describe_network(network: MakeNetwork) -> str:
     """Return a description of the networks of two seeds: layers, weights and connections."""
     parts: list[str | Array] = []
     for net in _made("network", network):
-        parts += [f"{identity(node.layer)} of {node.inputs}, {node.home}" for node in net.nodes]
+        parts += [f"{whole_identity(n.layer)} of {n.inputs}, {n.home}" for n in net.nodes]
+        parts.append(repr(net.outputs))
         for name, array in network_arrays(net).items():
             parts += [name, array]
     return sha256(*parts)[:16]

@@ -283,6 +283,105 @@ def test_what_changes_with_the_rate_or_the_seed_is_seen(data, tmp_path):
         compare(data, tmp_path, rules=one, optimizer=relative, baselines=False)
 
 
+class Hidden(routers.FeedbackAlignment):
+    """A user's rule that has no repr of its own, and keeps its argument under another name."""
+
+    def __init__(self, seed, share=0.5):
+        super().__init__(seed)
+        self._part = share
+
+
+class Halved(Hidden):
+    def send(self, layer, dy):
+        return np.float32(0.5) * super().send(layer, dy)
+
+
+class Doubled(Hidden):
+    def send(self, layer, dy):
+        return np.float32(2) * super().send(layer, dy)
+
+
+class Slotted:
+    __slots__ = ("k",)
+
+    def __init__(self, k):
+        self.k = k
+
+
+Doubled.__qualname__ = Doubled.__name__ = "Halved"  # what an edited class is
+
+
+def changed(rule, **attributes):
+    vars(rule).update(attributes)
+    return rule
+
+
+B = {"linear2": np.ones((8, 3), np.float32)}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (lambda seed: routers.FeedbackAlignment(seed), lambda seed: Hidden(seed)),
+        (lambda seed: Hidden(seed), lambda seed: Hidden(seed, 0.1)),
+        (lambda seed: Halved(seed), lambda seed: Doubled(seed)),
+        (
+            lambda seed: routers.FeedbackAlignment(seed, distribution=eln.init.He()),
+            lambda seed: routers.FeedbackAlignment(seed, distribution=eln.init.LeCun()),
+        ),
+        (
+            lambda seed: routers.FeedbackAlignment(seed, B),
+            lambda seed: routers.FeedbackAlignment(seed, {"linear2": -B["linear2"]}),
+        ),
+        (
+            lambda seed: changed(routers.FeedbackAlignment(seed), k=1),
+            lambda seed: changed(routers.FeedbackAlignment(seed), k=-1),
+        ),
+        (
+            lambda seed: changed(Hidden(seed), parts=[Slotted(1)]),
+            lambda seed: changed(Hidden(seed), parts=[Slotted(2)]),
+        ),
+    ],
+)
+def test_a_rule_that_differs_in_anything_is_another(one, other, data, tmp_path):
+    """No old table comes back for it, whatever its repr says, or its constructor keeps."""
+    only(data, tmp_path, rules={"fa": one})
+    assert only(data, tmp_path, rules={"fa": one})[1] == []
+    with pytest.raises(ValueError, match="with different rules fa "):
+        compare(data, tmp_path, rules={"fa": other}, baselines=False)
+
+
+def test_layers_and_optimizers_that_differ_in_anything(data, tmp_path):
+    def own(**its):
+        def make(seed):
+            net = network(seed)
+            vars(net["elu1"]).update(its)
+            return net
+
+        return make
+
+    only(data, tmp_path, network=own(k=1))
+    with pytest.raises(ValueError, match=r"with different network \("):
+        compare(data, tmp_path, network=own(k=2), baselines=False)
+    with pytest.raises(ValueError, match="with different optimizer backprop 0.001, "):
+        compare(
+            data,
+            tmp_path,
+            network=own(k=1),
+            optimizer=lambda rate: changed(eln.optim.SGD(rate, momentum=0.9), k=1),
+            baselines=False,
+        )
+
+
+def test_a_rule_that_no_seed_determines_is_told(data, tmp_path):
+    rules = {"fa": lambda seed: Hidden(seed, np.random.default_rng().random())}
+    with (
+        pytest.warns(UserWarning, match="edge"),
+        pytest.warns(UserWarning, match="fa differs from call to call with the same seed"),
+    ):
+        compare(data, tmp_path, rules=rules, baselines=False)
+
+
 def test_an_unfinished_comparison_can_be_read(data, tmp_path):
     """Also one that is being extended by a rate."""
 
