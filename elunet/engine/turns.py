@@ -133,8 +133,8 @@ class Turns:
         if holder.busy is not None:
             raise RuntimeError(
                 f"{owner}: a network cannot be trained during one of its own passes (in a"
-                " tap, or in a signal handler); only forward(x) without train is possible"
-                " there"
+                " tap, a rule's hook, or a signal handler); only forward(x) without train is"
+                " possible there, or another pass in a twin, net.aside()"
             )
         holder.busy = turn
 

@@ -20,6 +20,7 @@ from elunet._types import Array
 from elunet.kernels.products import inner_products
 from elunet.network import Network, Tap
 from elunet.routers import Backprop, Router
+from elunet.routers.base import same_pass
 from elunet.storage import tables
 from elunet.train import Callback, Trainer
 
@@ -141,7 +142,8 @@ def alignments(
     [('gradient', True), ('delta', True), ('image', True), ('weight', False)]
     """
     measurement = _Measurement(net, dy, target, null)
-    router.backward(net, dy, target, measurement.tap)
+    with same_pass(router, net):
+        router.backward(net, dy, target, measurement.tap)
     return measurement.rows(router, epoch, step)
 
 

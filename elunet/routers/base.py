@@ -23,6 +23,8 @@ A rule that changes more than the backward signals overrides a whole part of the
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from inspect import signature
 from typing import Any, ClassVar, NamedTuple, Self
@@ -198,19 +200,22 @@ class Router:
         Raises
         ------
         RuntimeError
-            If no forward pass with ``train=True`` came before.
+            If no forward pass with ``train=True`` came before, or a hook made another one with this
+            network and not with a twin, ``net.aside()``.
         """
         signals: dict[str, Array] = {}
         try:
-            self._start(net, dy, target, signals)
+            with same_pass(self, net):
+                self._start(net, dy, target, signals)
             looked_for = self._shortcuts or signals or self._own("arrive")
             arrive = self._arrived if looked_for else None
             send = self.send if self._own("send") else None
             weight = self._checked_weight if self._own("weight") else None
             learn = self.learn if self._own("learn") else None
-            net.walk(dy, arrive, send, weight, tap, release=release, learn=learn)
-            self._sum_own(net)
-            self.end(net)
+            with same_pass(self, net):
+                net.walk(dy, arrive, send, weight, tap, release=release, learn=learn)
+                self._sum_own(net)
+                self.end(net)
         finally:
             signals.clear()
             if release:
@@ -483,6 +488,26 @@ class Router:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
+
+
+@contextmanager
+def same_pass(router: Router, net: Network) -> Iterator[None]:
+    """Refuse, at the end of a block, a forward pass of the rule's own that its network kept.
+
+    Layers would have kept that pass, and the next look would see its gradients and angles.
+
+    Raises
+    ------
+    RuntimeError
+        If the network has kept another pass than at the block's start.
+    """
+    before = net.passed
+    yield
+    if net.passed is not before:
+        raise RuntimeError(
+            f"{router!r}: expected a rule's own forward passes to run in net.aside(), got one in"
+            " the network itself, after which its layers no longer have the pass of this step"
+        )
 
 
 @cache

@@ -31,6 +31,7 @@ from elunet.losses import Loss
 from elunet.network import Network, Tap
 from elunet.optim import Optimizer
 from elunet.routers import Backprop, Router
+from elunet.routers.base import same_pass
 from elunet.storage.trees import Tree
 from elunet.train import checkpoint, folders, ranks, setup
 from elunet.train.callbacks import Callback, Checkpoints, Report, together
@@ -580,10 +581,11 @@ class Trainer:
             taps = [callback.on_backward(self, dy, y) for callback in self._called]
             if self.debug:
                 taps.append(self._look("the signal at {}'s output"))
-            if self._last_pass():
-                self.router.backward(self.net, dy, y, together(taps), release=True)
-            else:
-                self.router.backward(self.net, dy, y, together(taps))
+            with same_pass(self.router, self.net):
+                if self._last_pass():
+                    self.router.backward(self.net, dy, y, together(taps), release=True)
+                else:
+                    self.router.backward(self.net, dy, y, together(taps))
             self._check_gradients()
             for callback in self._called:
                 callback.on_gradients(self)

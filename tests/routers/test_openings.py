@@ -244,3 +244,28 @@ def test_a_rule_that_was_made_with_a_loss_keeps_it(tmp_path):
     for loss in (own, SoftmaxCrossEntropy()):  # of one trainer, then another
         told.tell(loss)
         assert told.loss is loss
+
+
+def own_pass(hook, keep):
+    """Return a rule that runs the network once more in a hook."""
+
+    def run(self, *arguments):
+        net = arguments[0] if isinstance(arguments[0], eln.Network) else self.net
+        net.forward(-self.x, train=keep is None, keep=keep)
+        return getattr(R.Router, hook)(self, *arguments)
+
+    return type("Own", (R.Router,), {hook: run, "x": X[:, :2, :2, 0].reshape(6, 4)})()
+
+
+@pytest.mark.parametrize("keep", [None, True])
+@pytest.mark.parametrize("hook", ["begin", "arrive", "send", "learn", "end", "backward"])
+def test_a_pass_in_the_network_itself_is_refused(hook, keep):
+    """Whoever looked at the step's pass next would see the rule's own, without a word."""
+    net, rule = drop(), own_pass(hook, keep)
+    loss = SoftmaxCrossEntropy()
+    _, dy = loss(net.forward(rule.x, train=True), Y % 3)
+    with pytest.raises(RuntimeError, match=r"net\.aside\(\)"):
+        eln.experiments.alignments(net, rule, dy, Y % 3)
+    trainer = eln.Trainer(drop(), loss, eln.optim.SGD(0.1), own_pass(hook, keep), progress=False)
+    with pytest.raises(RuntimeError, match=r"net\.aside\(\)"):
+        trainer.fit((rule.x, Y % 3))
