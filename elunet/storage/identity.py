@@ -6,6 +6,7 @@ layers, optimizers and rules agree in all that they were made with, to the last 
 
 from __future__ import annotations
 
+import dis
 import functools
 import hashlib
 import inspect
@@ -14,6 +15,7 @@ import sys
 import types
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ import numpy as np
 PLAIN = bool | int | str | bytes | complex | types.EllipsisType | None
 RANDOM = np.random.SeedSequence | np.random.Generator | np.random.BitGenerator
 ATOMS = PLAIN | float | np.generic | np.ndarray | type | RANDOM
+LOOK_UP = {"LOAD_GLOBAL", "LOAD_NAME"}
 FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial)
 
 
@@ -38,8 +41,8 @@ def identity(value: Any) -> str:
 def whole_identity(value: Any) -> str:
     """Return a text that distinguishes a new object by everything in it.
 
-    That is each attribute, whatever its name, and the code of classes and functions that are not
-    elunet's. In an object that was used, counters and arrays of a pass would count, too.
+    That is each attribute, whatever its name, and the code of classes and functions that no
+    installed package has. In an object that was used, counters and arrays of a pass would count.
     """
     return _Reader(whole=True).text(value)
 
@@ -70,6 +73,9 @@ class _Reader:
             return f"array {value.dtype}{list(value.shape)} {_hash(np.ascontiguousarray(value))}"
         if isinstance(value, type):
             return f"{value.__module__}.{value.__qualname__}"
+        if self.whole and hasattr(value, "__array__"):  # such as another library's tensor
+            with suppress(Exception):
+                return self.text(np.asarray(value))
         if isinstance(value, tuple):  # two equal ones may be one object, or not
             return f"{type(value).__name__}({', '.join(map(self.text, value))})"
         if id(value) in self.seen:
@@ -94,7 +100,7 @@ class _Reader:
             return f"{self.text(value.__self__)}.{value.__func__.__name__}"
         if isinstance(value, types.FunctionType):
             name = f"{value.__module__}.{value.__qualname__}"
-            known = _is_own(value) if self.whole else "<" not in name
+            known = _is_installed(value) if self.whole else "<" not in name
             return name if known else f"{name} {self._code(value)}"
         return self._object(value)
 
@@ -119,7 +125,8 @@ class _Reader:
                 parts += self._instructions(constant, names)
             elif place or constant != doc:
                 parts.append(self.text(constant))
-        for name in code.co_names:
+        looked_up = {each.argval for each in dis.get_instructions(code) if each.opname in LOOK_UP}
+        for name in sorted(looked_up):
             value = names.get(name)
             called = self.whole and isinstance(value, types.FunctionType)
             if called or isinstance(value, PLAIN | float | np.generic | np.ndarray):
@@ -140,7 +147,7 @@ class _Reader:
     def _class(self, kind: type) -> str:
         """Return a hash of a class's own code and values, and of those that it inherits."""
         parts = []
-        for owner in (base for base in kind.__mro__ if not _is_own(base)):
+        for owner in (base for base in kind.__mro__ if not _is_installed(base)):
             for name, item in vars(owner).items():
                 if isinstance(item, property):
                     item = item.fget
@@ -152,13 +159,21 @@ class _Reader:
         return _hash("\n".join(parts).encode(errors="surrogatepass")) if parts else ""
 
 
-def _is_own(value: Any) -> bool:
-    """Whether a class or function is part of elunet, NumPy or Python itself, not of a user."""
-    return value.__module__.partition(".")[0] in {"elunet", "numpy", *sys.stdlib_module_names}
+def _is_installed(value: Any) -> bool:
+    """Return whether a class or function is part of elunet, Python, or an installed package."""
+    package = str(value.__module__).partition(".")[0]
+    if package in {"elunet", *sys.stdlib_module_names}:
+        return True
+    file = getattr(sys.modules.get(package), "__file__", None) or ""
+    return not {"site-packages", "dist-packages"}.isdisjoint(Path(file).parts)
 
 
 def attributes(value: Any) -> dict[str, Any]:
-    """Return everything that an object holds, by name; {} if it cannot be seen."""
+    """Return everything that a copy of an object would hold, by name; {} if it cannot be seen."""
+    if any("__getstate__" in vars(kind) for kind in type(value).__mro__[:-1]):
+        with suppress(Exception):  # somebody else's code
+            if isinstance(state := value.__getstate__(), dict):
+                return state
     found = dict(getattr(value, "__dict__", {}))
     for kind in type(value).__mro__:
         for name, item in vars(kind).items():
@@ -166,8 +181,9 @@ def attributes(value: Any) -> dict[str, Any]:
                 with suppress(AttributeError):  # nothing was assigned to the slot
                     found[name] = getattr(value, name)
     if not found:
-        with suppress(Exception):  # it cannot be copied, such as a lock
-            found["reduced"] = value.__reduce_ex__(2)[1:]
+        with suppress(Exception):  # such as a lock, which cannot be copied
+            reduced = value.__reduce_ex__(2)
+            found["reduced"] = reduced if isinstance(reduced, str) else reduced[1:]
     return found
 
 
