@@ -41,7 +41,7 @@ RULES: dict[str, tuple[str, ...]] = {  # comparisons, and whose angles to draw
     "rules-cnn-cifar10": (),
     "rules-elu11-cifar10": ("fa", "dfa"),
 }
-LOWEST = {"rules-mlp-digits": 85.0}  # accuracy in the curves' panels; some begin far below
+LOWEST = {"rules-mlp-digits": 85.0}  # where the curves' axes begin, if not at the smallest mean
 
 ANATOMY = {
     "anatomy-b": "Case b (feedback alignment, Adam) at ten times the learning rate,"

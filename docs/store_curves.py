@@ -38,15 +38,25 @@ def points(result: eln.Comparison) -> list[Point]:
     """
     found = []
     for rule in result.rules:
-        for trial, history in zip(result.of(rule), result.histories(rule), strict=True):
-            if trial.train_loss != history[-1].train_loss:
+        trials, histories = result.of(rule), result.histories(rule)
+        if len(trials) != len(histories):
+            raise ValueError(f"expected {len(trials)} histories of {rule}, got {len(histories)}")
+        for trial, history in zip(trials, histories, strict=True):
+            if f"{trial.train_loss}" != f"{history[-1].train_loss}":  # NaN is NaN
                 raise ValueError(f"expected the history of {rule}, seed {trial.seed}, got another")
             for row in history:
-                values = (getattr(row, name) for name in list(Point.__annotations__)[4:])
+                values = (
+                    row.train_loss,
+                    row.train_accuracy,
+                    row.validation_loss,
+                    row.validation_accuracy,
+                )
                 rounded = (float(f"{value:.6g}") for value in values)
                 found.append(Point(rule, trial.seed, row.epoch, row.step, *rounded))
     return found
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python docs/store_curves.py FOLDER CSV")
     tables.write(sys.argv[2], Point, points(eln.Comparison.read(sys.argv[1])))

@@ -119,6 +119,11 @@ class Network(LayerGraph):
         """An object that identifies the last forward pass that was kept."""
         return self._passed
 
+    @property
+    def can_go_back(self) -> bool:
+        """Whether the layers still have what a backward pass needs."""
+        return self._output is not None
+
     def forward(
         self,
         x: Array,

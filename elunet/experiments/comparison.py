@@ -364,10 +364,16 @@ def _claimed(
             f" comparison with different {', '.join(different)} (see {SETTINGS}: {name} is"
             f" {old!s:.80} there and {new!s:.80} here); use another folder"
         )
-    if names := bench.irreproducible():
+    if names := bench.irreproducible(rates):
         warnings.warn(
-            f"compare: {', '.join(names)} differs from call to call with the same seed, so that"
-            " this comparison cannot be continued or extended",
+            "compare: this comparison cannot be continued or extended, because these differ from"
+            f" call to call with the same seed: {', '.join(names)}",
+            stacklevel=3,
+        )
+    if table.exists() and (names := bench.unread(rates)):
+        warnings.warn(
+            f"compare: cannot check that these are the same as in {folder}, because elunet cannot"
+            f" look into them: {'; '.join(names)}",
             stacklevel=3,
         )
     return tables.read("compare", table, Trial) if table.exists() else []

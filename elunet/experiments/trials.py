@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from glob import escape
 from typing import Any, NamedTuple, TypeVar
 
@@ -28,7 +29,8 @@ from elunet.optim import SGD, Optimizer, PerLayer
 from elunet.routers import Backprop, Router
 from elunet.storage import tables
 from elunet.storage.fingerprints import sha256
-from elunet.storage.identity import placeless, whole_identity
+from elunet.storage.identity import placeless
+from elunet.storage.object_hash import object_hash, unread
 from elunet.storage.weights import network_arrays
 from elunet.train import Callback, Data, DivergenceError, Trainer, evaluate
 from elunet.train.job import peak_memory_mb
@@ -206,10 +208,10 @@ class Bench:
             "data": [f"{len(x)} examples, sha256 {sha256(x, y)[:16]}" for x, y in data],
             "epochs": self.epochs,
             "optimizer": {
-                name: {repr(rate): _whole(self.optimizer(name, rate)) for rate in rates}
+                name: {repr(rate): _shown(self.optimizer(name, rate)) for rate in rates}
                 for name in self.entries
             },
-            "loss": _whole(self.loss),
+            "loss": _shown(self.loss),
             "batch_size": self.batch_size,
             "angles_every": self.angles_every,
             "null": self.null,
@@ -217,14 +219,30 @@ class Bench:
             "threads": self.threads,
         }
 
-    def irreproducible(self) -> list[str]:
-        """Return the names of the rules that are others at each call with the same seed."""
-        made = {
-            f"{name} {variant}".strip(): [whole_identity(make(SEEDS[0])) for _ in range(2)]
-            for name, entry in self.entries.items()
-            for variant, make in entry.variants.items()
-        }
-        return [name for name, (one, other) in made.items() if one != other]
+    def made(self, rates: Sequence[float]) -> dict[str, Callable[[], object]]:
+        """Return functions that make the networks, rules and optimizers, by name."""
+        found: dict[str, Callable[[], object]] = {}
+        for name, entry in self.entries.items():
+            network = f"{name}'s network" if not entry.is_rule else "the network"
+            found[network] = lambda entry=entry: entry.network(SEEDS[0])  # type: ignore[misc]
+            for variant, make in entry.variants.items():
+                found[f"{name} {variant}".strip()] = partial(make, SEEDS[0])
+            found[f"{name}'s optimizer"] = partial(self.optimizer, name, rates[0])
+        return found
+
+    def irreproducible(self, rates: Sequence[float]) -> list[str]:
+        """Return the names of those that differ from call to call."""
+        return [
+            name
+            for name, make in self.made(rates).items()
+            if object_hash(make()) != object_hash(make())
+        ]
+
+    def unread(self, rates: Sequence[float]) -> list[str]:
+        """Return a text for each that holds something of which only its class counts."""
+        found = {name: unread(make()) for name, make in self.made(rates).items()}
+        found["the loss"] = unread(self.loss)
+        return [f"{', '.join(kinds)} of {name}" for name, kinds in found.items() if kinds]
 
     def trainer(self, key: Key) -> Trainer:
         """Return a trial's trainer."""
@@ -389,21 +407,21 @@ def _describe(rule: str, entry: Entry, variant: str) -> str:
     """
     one, other = _made(f"{rule} {variant}".strip(), entry.variants[variant])
     network = "" if entry.is_rule else _describe_network(entry.network)
-    text = f"{whole_identity(one)} {whole_identity(other)} {network} frozen={entry.frozen}"
+    text = f"{object_hash(one)} {object_hash(other)} {network} frozen={entry.frozen}"
     return f"{sha256(text)[:16]} {placeless(one)}"
 
 
-def _whole(value: object) -> str:
-    """Return a short text that identifies an object, with its repr."""
-    return f"{sha256(whole_identity(value))[:16]} {placeless(value)}"
+def _shown(value: object) -> str:
+    """Return an object's fingerprint and repr."""
+    return f"{object_hash(value)} {placeless(value)}"
 
 
 def _describe_network(network: MakeNetwork) -> str:
     """Return a description of the networks of two seeds: layers, weights and connections."""
     parts: list[str | Array] = []
     for net in _made("network", network):
-        parts += [f"{whole_identity(n.layer)} of {n.inputs}, {n.home}" for n in net.nodes]
-        parts.append(repr(net.outputs))
+        parts += [f"{node.inputs}, {node.home}" for node in net.nodes]
+        parts += [repr(net.outputs), object_hash([node.layer for node in net.nodes])]
         for name, array in network_arrays(net).items():
             parts += [name, array]
     return sha256(*parts)[:16]

@@ -212,9 +212,9 @@ class Router:
             send = self.send if self._own("send") else None
             weight = self._checked_weight if self._own("weight") else None
             learn = self.learn if self._own("learn") else None
+            net.walk(dy, arrive, send, weight, tap, release=release, learn=learn)
+            self._sum_own(net)
             with same_pass(self, net):
-                net.walk(dy, arrive, send, weight, tap, release=release, learn=learn)
-                self._sum_own(net)
                 self.end(net)
         finally:
             signals.clear()
@@ -491,19 +491,22 @@ class Router:
 
 
 @contextmanager
-def same_pass(router: Router, net: Network) -> Iterator[None]:
-    """Refuse, at the end of a block, a forward pass of the rule's own that its network kept.
+def same_pass(router: Router, net: Network, releases: bool = False) -> Iterator[None]:
+    """Refuse, at the end of a block, a rule's own forward pass in the network itself.
 
-    Layers would have kept that pass, and the next look would see its gradients and angles.
+    The layers keep that pass, or nothing after an evaluation pass. So the next look at this step
+    would see another pass. The walk needs no such block: the network refuses passes meanwhile. A
+    rule that overrides `backward` is held to it by those who call it. If it `releases` what layers
+    kept, only other passes that they keep are seen.
 
     Raises
     ------
     RuntimeError
         If the network has kept another pass than at the block's start.
     """
-    before = net.passed
+    before, kept = net.passed, net.can_go_back and not releases
     yield
-    if net.passed is not before:
+    if net.passed is not before or (kept and not net.can_go_back):
         raise RuntimeError(
             f"{router!r}: expected a rule's own forward passes to run in net.aside(), got one in"
             " the network itself, after which its layers no longer have the pass of this step"

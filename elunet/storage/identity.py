@@ -11,11 +11,9 @@ import functools
 import hashlib
 import inspect
 import re
-import sys
 import types
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +21,7 @@ import numpy as np
 PLAIN = bool | int | str | bytes | complex | types.EllipsisType | None
 RANDOM = np.random.SeedSequence | np.random.Generator | np.random.BitGenerator
 ATOMS = PLAIN | float | np.generic | np.ndarray | type | RANDOM
-LOOK_UP = {"LOAD_GLOBAL", "LOAD_NAME"}
+LOOK_UP = {"LOAD_GLOBAL", "LOAD_NAME"}  # instructions that take a name's value
 FUNCTIONS = (types.FunctionType, types.MethodType, functools.partial)
 
 
@@ -35,160 +33,88 @@ def identity(value: Any) -> str:
     are identified by the arguments of their constructor that they keep as attributes; `untold`
     names the others.
     """
-    return _Reader(whole=False).text(value)
+    return _identity(value, frozenset())
 
 
-def whole_identity(value: Any) -> str:
-    """Return a text that distinguishes a new object by everything in it.
-
-    That is each attribute, whatever its name, and the code of classes and functions that no
-    installed package has. In an object that was used, counters and arrays of a pass would count.
-    """
-    return _Reader(whole=True).text(value)
-
-
-class _Reader:
-    """Reads values into a text. A number stands for an object that was read before."""
-
-    def __init__(self, whole: bool) -> None:
-        self.whole = whole
-        self.seen: dict[int, tuple[int, Any]] = {}  # the objects, too, so that ids stay theirs
-
-    def text(self, value: Any) -> str:
-        if isinstance(value, float | np.floating):
-            return repr(float(value))
-        if isinstance(value, np.integer | np.bool_):
-            return repr(value.item())
-        if isinstance(value, PLAIN):
-            return repr(value)
-        if isinstance(value, np.random.SeedSequence):
-            return f"SeedSequence({value.entropy}, {value.spawn_key})"
-        if isinstance(value, np.random.Generator):
-            return f"Generator({self.text(value.bit_generator)})"
-        if isinstance(value, np.random.BitGenerator):
-            return f"{type(value).__name__} {_hash(repr(value.state).encode())}"
-        if isinstance(value, np.ndarray):
-            if value.dtype.hasobject:
-                return f"array of {self.text(value.tolist())}"
-            return f"array {value.dtype}{list(value.shape)} {_hash(np.ascontiguousarray(value))}"
-        if isinstance(value, type):
-            return f"{value.__module__}.{value.__qualname__}"
-        if self.whole and hasattr(value, "__array__"):  # such as another library's tensor
-            with suppress(Exception):
-                return self.text(np.asarray(value))
-        if isinstance(value, tuple):  # two equal ones may be one object, or not
-            return f"{type(value).__name__}({', '.join(map(self.text, value))})"
-        if id(value) in self.seen:
-            return f"object {self.seen[id(value)][0]}"
-        self.seen[id(value)] = len(self.seen), value
-        return self._parts(value)
-
-    def _parts(self, value: Any) -> str:
-        """Return the text of a value that has others in it."""
-        if isinstance(value, dict):
-            items = (f"{key!r}: {self.text(item)}" for key, item in value.items())
-            return "{" + ", ".join(items) + "}"
-        if isinstance(value, set | frozenset):
-            each = sorted(_Reader(self.whole).text(item) for item in value)
-            return f"{type(value).__name__}({', '.join(each)})"
-        if isinstance(value, list):
-            return f"{type(value).__name__}({', '.join(map(self.text, value))})"
-        if isinstance(value, functools.partial):
-            parts = (value.func, list(value.args), value.keywords)
-            return f"partial({', '.join(map(self.text, parts))})"
-        if isinstance(value, types.MethodType):
-            return f"{self.text(value.__self__)}.{value.__func__.__name__}"
-        if isinstance(value, types.FunctionType):
-            name = f"{value.__module__}.{value.__qualname__}"
-            known = _is_installed(value) if self.whole else "<" not in name
-            return name if known else f"{name} {self._code(value)}"
-        return self._object(value)
-
-    def _code(self, function: types.FunctionType) -> str:
-        """Return a hash of what a function does, and of the values that it encloses."""
-        parts = self._instructions(function.__code__, function.__globals__, function.__doc__)
-        for cell in function.__closure__ or ():
-            try:
-                parts.append(self.text(cell.cell_contents))
-            except ValueError:  # nothing is in it yet
-                parts.append("empty")
-        parts.append(self.text([function.__defaults__, function.__kwdefaults__]))
-        return _hash("\n".join(parts).encode(errors="surrogatepass"))
-
-    def _instructions(
-        self, code: types.CodeType, names: Mapping[str, Any], doc: str | None = None
-    ) -> list[str]:
-        """Return the instructions of code and its inner functions, and the values that it reads."""
-        parts = [code.co_code.hex(), *code.co_names]
-        for place, constant in enumerate(code.co_consts):
-            if isinstance(constant, types.CodeType):
-                parts += self._instructions(constant, names)
-            elif place or constant != doc:
-                parts.append(self.text(constant))
-        looked_up = {each.argval for each in dis.get_instructions(code) if each.opname in LOOK_UP}
-        for name in sorted(looked_up):
-            value = names.get(name)
-            called = self.whole and isinstance(value, types.FunctionType)
-            if called or isinstance(value, PLAIN | float | np.generic | np.ndarray):
-                parts.append(self.text(value))
-        return parts
-
-    def _object(self, value: Any) -> str:
-        """Identify an object by its constructor's arguments, or by everything in it."""
-        if self.whole and isinstance(compiled := getattr(value, "py_func", None), FUNCTIONS):
-            return self.text(compiled)  # by numba
-        if isinstance(name := getattr(value, "__name__", None), str):  # such as numpy.tanh
-            return f"{getattr(value, '__module__', '')}.{name}"
-        kept = attributes(value) if self.whole else made_with(value)
-        given = ", ".join(f"{name}={self.text(item)}" for name, item in kept.items())
-        code = f" {self._class(type(value))}".rstrip() if self.whole else ""
-        return f"{type(value).__qualname__}({given}){code}"
-
-    def _class(self, kind: type) -> str:
-        """Return a hash of a class's own code and values, and of those that it inherits."""
-        parts = []
-        for owner in (base for base in kind.__mro__ if not _is_installed(base)):
-            for name, item in vars(owner).items():
-                if isinstance(item, property):
-                    item = item.fget
-                item = getattr(item, "__func__", item)  # of a static or class method
-                if isinstance(item, types.FunctionType):
-                    parts.append(f"{name} {self._code(item)}")
-                elif not name.startswith("__") and isinstance(item, (tuple, list, dict, ATOMS)):
-                    parts.append(f"{name} {self.text(item)}")
-        return _hash("\n".join(parts).encode(errors="surrogatepass")) if parts else ""
-
-
-def _is_installed(value: Any) -> bool:
-    """Return whether a class or function is part of elunet, Python, or an installed package."""
-    package = str(value.__module__).partition(".")[0]
-    if package in {"elunet", *sys.stdlib_module_names}:
-        return True
-    file = getattr(sys.modules.get(package), "__file__", None) or ""
-    return not {"site-packages", "dist-packages"}.isdisjoint(Path(file).parts)
-
-
-def attributes(value: Any) -> dict[str, Any]:
-    """Return everything that a copy of an object would hold, by name; {} if it cannot be seen."""
-    if any("__getstate__" in vars(kind) for kind in type(value).__mro__[:-1]):
-        with suppress(Exception):  # somebody else's code
-            if isinstance(state := value.__getstate__(), dict):
-                return state
-    found = dict(getattr(value, "__dict__", {}))
-    for kind in type(value).__mro__:
-        for name, item in vars(kind).items():
-            if isinstance(item, types.MemberDescriptorType) and name not in found:
-                with suppress(AttributeError):  # nothing was assigned to the slot
-                    found[name] = getattr(value, name)
-    if not found:
-        with suppress(Exception):  # such as a lock, which cannot be copied
-            reduced = value.__reduce_ex__(2)
-            found["reduced"] = reduced if isinstance(reduced, str) else reduced[1:]
-    return found
+def _identity(value: Any, above: frozenset[int]) -> str:
+    if id(value) in above:
+        return "itself"
+    if isinstance(value, float | np.floating):
+        return repr(float(value))
+    if isinstance(value, np.integer | np.bool_):
+        return repr(value.item())
+    if isinstance(value, PLAIN):
+        return repr(value)
+    if isinstance(value, np.random.SeedSequence):
+        return f"SeedSequence({value.entropy}, {value.spawn_key})"
+    if isinstance(value, np.random.Generator):
+        return f"Generator({_identity(value.bit_generator, above)})"
+    if isinstance(value, np.random.BitGenerator):
+        return f"{type(value).__name__} {_hash(repr(value.state).encode())}"
+    inner = above | {id(value)}
+    if isinstance(value, np.ndarray):
+        return f"array {value.dtype}{list(value.shape)} {_hash(np.ascontiguousarray(value))}"
+    if isinstance(value, dict):
+        items = (f"{key!r}: {_identity(item, inner)}" for key, item in value.items())
+        return "{" + ", ".join(items) + "}"
+    if isinstance(value, list | tuple | set | frozenset):
+        found = [_identity(item, inner) for item in value]
+        ordered = sorted(found) if isinstance(value, set | frozenset) else found
+        return f"{type(value).__name__}({', '.join(ordered)})"
+    if isinstance(value, type):
+        return f"{value.__module__}.{value.__qualname__}"
+    if isinstance(value, functools.partial):
+        parts = (value.func, list(value.args), value.keywords)
+        return f"partial({', '.join(_identity(part, inner) for part in parts)})"
+    if isinstance(value, types.MethodType):
+        return f"{_identity(value.__self__, inner)}.{value.__func__.__name__}"
+    if isinstance(value, types.FunctionType):
+        name = f"{value.__module__}.{value.__qualname__}"
+        return f"{name} {_code(value, inner)}" if "<" in name else name
+    return _object(value, inner)
 
 
 def _hash(content: Any) -> str:
     return hashlib.sha256(content).hexdigest()[:12]
+
+
+def _code(function: types.FunctionType, above: frozenset[int]) -> str:
+    """Return a hash of what a function does, and of the values that it encloses."""
+    code = function.__code__
+    parts = _instructions(code, function.__globals__, above)
+    for cell in function.__closure__ or ():
+        try:
+            parts.append(_identity(cell.cell_contents, above))
+        except ValueError:  # nothing is in it yet
+            parts.append("empty")
+    parts.append(_identity([function.__defaults__, function.__kwdefaults__], above))
+    return _hash("\n".join(parts).encode(errors="surrogatepass"))
+
+
+def _instructions(
+    code: types.CodeType, names: Mapping[str, Any], above: frozenset[int]
+) -> list[str]:
+    """Return the instructions of code and its inner functions, and the values that it reads."""
+    parts = [code.co_code.hex(), *code.co_names]
+    for constant in code.co_consts:
+        inner = isinstance(constant, types.CodeType)
+        found = _instructions(constant, names, above) if inner else [_identity(constant, above)]
+        parts += found
+    looked_up = {each.argval for each in dis.get_instructions(code) if each.opname in LOOK_UP}
+    for name in sorted(looked_up):
+        value = names.get(name)
+        if isinstance(value, PLAIN | float | np.generic | np.ndarray):
+            parts.append(_identity(value, above))
+    return parts
+
+
+def _object(value: Any, above: frozenset[int]) -> str:
+    """Identify an object by its constructor's arguments, as far as it keeps them."""
+    if isinstance(name := getattr(value, "__name__", None), str):  # such as numpy.tanh
+        return f"{getattr(value, '__module__', '')}.{name}"
+    kept = made_with(value)
+    given = ", ".join(f"{name}={_identity(item, above)}" for name, item in kept.items())
+    return f"{type(value).__qualname__}({given})"
 
 
 def made_with(value: Any) -> dict[str, Any]:
@@ -266,7 +192,11 @@ def untold(value: Any, without: Collection[str] = ()) -> list[str]:
 
 def placeless(value: Any) -> str:
     """Return an object's repr, without its place in memory."""
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+    try:
+        text = repr(value)
+    except Exception as error:  # somebody else's code
+        text = f"{type(value).__name__}, whose repr raised {type(error).__name__}"
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
 
 
 def described(value: Any, without: Collection[str] = ()) -> str:

@@ -581,8 +581,9 @@ class Trainer:
             taps = [callback.on_backward(self, dy, y) for callback in self._called]
             if self.debug:
                 taps.append(self._look("the signal at {}'s output"))
-            with same_pass(self.router, self.net):
-                if self._last_pass():
+            last = self._last_pass()
+            with same_pass(self.router, self.net, releases=last):
+                if last:
                     self.router.backward(self.net, dy, y, together(taps), release=True)
                 else:
                     self.router.backward(self.net, dy, y, together(taps))

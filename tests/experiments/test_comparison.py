@@ -377,9 +377,23 @@ def test_a_rule_that_no_seed_determines_is_told(data, tmp_path):
     rules = {"fa": lambda seed: Hidden(seed, np.random.default_rng().random())}
     with (
         pytest.warns(UserWarning, match="edge"),
-        pytest.warns(UserWarning, match="fa differs from call to call with the same seed"),
+        pytest.warns(UserWarning, match="differ from call to call with the same seed: fa$"),
     ):
         compare(data, tmp_path, rules=rules, baselines=False)
+
+
+def test_what_cannot_be_read_is_told(data, tmp_path):
+    """From the second call on, when it could be another one than in the first."""
+
+    def rule(seed):
+        return changed(routers.FeedbackAlignment(seed), names=(name for name in "ab"))
+
+    only(data, tmp_path, rules={"fa": rule})
+    with (
+        pytest.warns(UserWarning, match="edge"),
+        pytest.warns(UserWarning, match="cannot look into them: builtins.generator of fa$"),
+    ):
+        compare(data, tmp_path, rules={"fa": rule}, baselines=False)
 
 
 def test_an_unfinished_comparison_can_be_read(data, tmp_path):

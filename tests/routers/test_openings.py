@@ -257,15 +257,40 @@ def own_pass(hook, keep):
     return type("Own", (R.Router,), {hook: run, "x": X[:, :2, :2, 0].reshape(6, 4)})()
 
 
-@pytest.mark.parametrize("keep", [None, True])
-@pytest.mark.parametrize("hook", ["begin", "arrive", "send", "learn", "end", "backward"])
+@pytest.mark.parametrize("keep", [None, True, False])  # in training, or in evaluation mode
+@pytest.mark.parametrize("hook", ["begin", "end"])
 def test_a_pass_in_the_network_itself_is_refused(hook, keep):
-    """Whoever looked at the step's pass next would see the rule's own, without a word."""
+    """Whatever looked at the step's pass next would see the rule's own, without a word."""
     net, rule = drop(), own_pass(hook, keep)
-    loss = SoftmaxCrossEntropy()
+    dy = net.forward(rule.x, train=True)
+    with pytest.raises(RuntimeError, match="a rule's own forward passes to run in net.aside()"):
+        rule.backward(net, dy)
+
+
+@pytest.mark.parametrize("keep", [None, True])
+@pytest.mark.parametrize("hook", ["arrive", "send", "learn"])
+def test_a_pass_within_the_walk_is_refused(hook, keep):
+    net, rule = drop(), own_pass(hook, keep)
+    dy = net.forward(rule.x, train=True)
+    with pytest.raises(RuntimeError, match="a network cannot be trained during one of its own"):
+        rule.backward(net, dy)
+
+
+@pytest.mark.parametrize("hook", ["arrive", "send", "learn"])
+def test_an_evaluation_within_the_walk_runs_aside(hook):
+    net, other, rule = drop(), drop(), own_pass(hook, False)
+    rule.backward(net, net.forward(rule.x, train=True))
+    R.Router().backward(other, other.forward(rule.x, train=True))
+    for name, gradient in other.gradients().items():
+        np.testing.assert_array_equal(net.gradients()[name], gradient)
+
+
+def test_a_whole_rule_that_runs_the_network_itself_is_refused():
+    """By those who look at the pass next."""
+    net, rule, loss = drop(), own_pass("backward", True), SoftmaxCrossEntropy()
     _, dy = loss(net.forward(rule.x, train=True), Y % 3)
-    with pytest.raises(RuntimeError, match=r"net\.aside\(\)"):
+    with pytest.raises(RuntimeError, match="a rule's own forward passes to run in net.aside()"):
         eln.experiments.alignments(net, rule, dy, Y % 3)
-    trainer = eln.Trainer(drop(), loss, eln.optim.SGD(0.1), own_pass(hook, keep), progress=False)
-    with pytest.raises(RuntimeError, match=r"net\.aside\(\)"):
+    trainer = eln.Trainer(drop(), loss, eln.optim.SGD(0.1), rule, progress=False)
+    with pytest.raises(RuntimeError, match="a rule's own forward passes to run in net.aside()"):
         trainer.fit((rule.x, Y % 3))
