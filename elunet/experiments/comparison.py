@@ -100,9 +100,10 @@ def compare(
         Of each trial.
     folder : path
         For settings.json, trials.csv, and each final trial's history, angles and robustness. The
-        settings identify what is trained: initial weights, rules and optimizers with all their
-        attributes, data, and the rest. A call that differs in them is refused. Networks and rules
-        are looked at with the seeds 0 and 1.
+        settings identify what is trained: initial weights, data, and rules, layers, optimizers and
+        loss with all their attributes and with your own code. Installed packages, elunet too, count
+        by name. A call that differs in them is refused. Networks and rules are looked at with the
+        seeds 0 and 1.
     seeds : int, default 5
         Final trials of each rule, with seeds 0, 1, ...
     sweep_seeds : int, default 1
@@ -159,7 +160,9 @@ def compare(
     Warns
     -----
     UserWarning
-        If a best rate lies at the grid's edge, or a final trial diverged.
+        If a best rate lies at the grid's edge, or a final trial diverged; if something differs from
+        call to call with the same seed; if the folder has trials, and something cannot be looked
+        into, such as a generator.
 
     Examples
     --------
