@@ -30,7 +30,8 @@ PLAIN = {type(None), type(...), bool, int, float, complex, str, bytes}
 BOUND = (staticmethod, classmethod, types.MethodType)
 SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 COMPILED = (types.BuiltinFunctionType, types.WrapperDescriptorType, types.MethodDescriptorType)
-FOLDERS = (Path(os.__file__).parent, Path(__file__).parents[1])  # Python's library, and elunet
+LIBRARY = {Path(str(module.__file__)).parent for module in (os, dis)}  # one may be in an archive
+FOLDERS = (*LIBRARY, Path(__file__).parents[1])  # Python's library, and elunet
 UNREADABLE = (types.GeneratorType, types.CoroutineType, io.IOBase)
 NOT_READ = {"__doc__", "__repr__", "__str__", "_abc_impl"}  # members of a class
 SHOWN_BY_NAME = {"logging.Logger", "logging.RootLogger", "_thread.lock", "_thread.RLock"}
@@ -83,7 +84,7 @@ class _Reader:
             return READERS[kind](self, value)
         if isinstance(value, type):
             return self._class(value)
-        if kind.__module__.partition(".")[0] == "numba" and _compiled_from(value) is not None:
+        if _name(kind).startswith("numba.") and _compiled_from(value) is not None:
             return f"numba {self.text([_compiled_from(value), _options(value)])}"
         if (name := _name_in_library(value)) is not None:
             return name
@@ -247,7 +248,8 @@ CONTAINERS: dict[Any, Callable[[Any], Any]] = {
 
 
 def _name(kind: Any) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
+    module = kind.__module__
+    return f"{module}.{kind.__qualname__}" if isinstance(module, str) else kind.__qualname__
 
 
 def _name_in_library(value: Any) -> str | None:

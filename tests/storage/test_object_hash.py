@@ -156,6 +156,7 @@ make = Own
 """
 
 
+@pytest.mark.process
 def test_every_process_finds_the_same():
     """Whatever order sets have there, and wherever things are in memory."""
     code = (
