@@ -26,7 +26,7 @@ RUNS = {
     "e-longer": "the article's case e, on CIFAR-10 (JPEG copy)",
     "b": "the article's case b, on CIFAR-10 (JPEG copy)",
     "a": "the article's case a, on CIFAR-10 (JPEG copy)",
-    "c": "the article's case c, on CIFAR-10 (JPEG copy)",
+    "c-longer": "the article's case c, on CIFAR-10 (JPEG copy)",
 }
 RULES: dict[str, tuple[str, ...]] = {  # comparisons, and whose angles to draw
     "rules-default": (),
