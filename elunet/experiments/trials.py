@@ -224,7 +224,7 @@ class Bench:
         found: dict[str, Callable[[], object]] = {}
         for name, entry in self.entries.items():
             network = f"{name}'s network" if not entry.is_rule else "the network"
-            found[network] = lambda entry=entry: entry.network(SEEDS[0])  # type: ignore[misc]
+            found[network] = partial(entry.network, SEEDS[0])
             for variant, make in entry.variants.items():
                 found[f"{name} {variant}".strip()] = partial(make, SEEDS[0])
             found[f"{name}'s optimizer"] = partial(self.optimizer, name, rates[0])
@@ -412,7 +412,7 @@ def _describe(rule: str, entry: Entry, variant: str) -> str:
 
 
 def _shown(value: object) -> str:
-    """Return an object's fingerprint and repr."""
+    """Return an object's hash and repr."""
     return f"{object_hash(value)} {placeless(value)}"
 
 

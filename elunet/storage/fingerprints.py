@@ -28,5 +28,5 @@ def sha256(*parts: str | Array) -> str:
         for start in range(0, len(rows), step):
             slab = rows[start : start + step]
             little = slab.astype(slab.dtype.newbyteorder("<"), copy=False)
-            digest.update(np.ascontiguousarray(little).data)
+            digest.update(np.ascontiguousarray(little).view(np.uint8).data)
     return digest.hexdigest()

@@ -13,7 +13,6 @@ from __future__ import annotations
 import builtins
 import dis
 import functools
-import hashlib
 import io
 import os
 import sys
@@ -26,6 +25,8 @@ from typing import Any
 
 import numpy as np
 
+from elunet.storage.fingerprints import sha256
+
 PLAIN = {type(None), type(...), bool, int, float, complex, str, bytes}
 BOUND = (staticmethod, classmethod, types.MethodType)
 SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
@@ -33,6 +34,7 @@ COMPILED = (types.BuiltinFunctionType, types.WrapperDescriptorType, types.Method
 LIBRARY = {Path(str(module.__file__)).parent for module in (os, dis)}  # one may be in an archive
 FOLDERS = (*LIBRARY, Path(__file__).parents[1])  # Python's library, and elunet
 UNREADABLE = (types.GeneratorType, types.CoroutineType, io.IOBase)
+HEAP = 1 << 9  # the flag of classes that a `class` statement made
 NOT_READ = {"__doc__", "__repr__", "__str__", "_abc_impl"}  # members of a class
 SHOWN_BY_NAME = {"logging.Logger", "logging.RootLogger", "_thread.lock", "_thread.RLock"}
 
@@ -42,7 +44,7 @@ def object_hash(value: Any) -> str:
 
     In an object that was used, its counters and the arrays of its last pass would count, too.
     """
-    return hashlib.sha256(_read(value)[0].encode(errors="surrogatepass")).hexdigest()[:16]
+    return sha256(_read(value)[0])[:16]
 
 
 def unread(value: Any) -> list[str]:
@@ -95,7 +97,7 @@ class _Reader:
     def _array(self, value: np.ndarray) -> str:
         if value.dtype.hasobject:
             return f"array {value.dtype} {self.text(value.tolist())}"
-        return f"array {value.dtype}{list(value.shape)} {_hash(np.ascontiguousarray(value))}"
+        return f"array {value.dtype} {sha256(value)[:12]}"
 
     def _list(self, value: Iterable[Any]) -> str:
         return f"[{', '.join(map(self.text, value))}]"
@@ -239,11 +241,11 @@ CONTAINERS: dict[Any, Callable[[Any], Any]] = {
     types.MappingProxyType: lambda value: list(value.items()),
     set: set,
     frozenset: set,
-    str: lambda value: str.__str__(value),
+    str: str.__str__,
     bytes: bytes,
-    int: lambda value: int.__int__(value),
-    float: lambda value: float.__float__(value),
-    complex: lambda value: complex(value),
+    int: int.__int__,
+    float: float.__float__,
+    complex: complex,
 }
 
 
@@ -327,9 +329,6 @@ def _file_of(value: Any) -> str:
     return file or ""
 
 
-HEAP = 1 << 9  # the flag of classes that a `class` statement made
-
-
 @functools.cache
 def _is_installed(file: str) -> bool:
     """Return whether a file belongs to Python, elunet or an installed package, not to a user."""
@@ -340,9 +339,5 @@ def _is_installed(file: str) -> bool:
     return bool(packages) or any(folder in path.parents for folder in FOLDERS)
 
 
-def _hash(content: Any) -> str:
-    return hashlib.sha256(content).hexdigest()[:12]
-
-
 def _hash_of(parts: Iterable[str]) -> str:
-    return _hash("\n".join(parts).encode(errors="surrogatepass"))
+    return sha256("\n".join(parts))[:12]

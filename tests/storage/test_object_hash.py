@@ -79,6 +79,7 @@ DIFFERENT = {  # with ? for what is 1 in one object, and 2 in the other
     "class as attribute": has("H", "class H: k = ?"),
     "slot": has("H()", "class H:\n __slots__ = 'k'\n def __init__(s): s.k = ?"),
     "array": has("np.full(3, ?)"),
+    "array of dates": has("np.array(['2020-01-0?'], 'M8[D]')"),
     "array of objects": has("np.array([None, ?])"),
     "masked array": has("np.ma.array([1, 2], mask=[? == 1, 0])"),
     "like an array": has(
